@@ -1,0 +1,11 @@
+//! Bytes ⇄ instructions ⇄ text: the eBPF instruction set (RFC 9669) and what Linux adds to it.
+//!
+//! **Invariant:** nothing here knows of files, maps or safety.
+//!
+//! **Invariant:** a [`Pc`] counts 8-byte slots, as the kernel's log does; a decoded
+//! program has one [`Insn`] per slot, the second slot of a 16-byte instruction
+//! being [`Insn::Imm64High`].
+
+mod insn;
+
+pub use insn::*;
