@@ -1,0 +1,77 @@
+//! Rows: helpers, map kinds, program kinds with context layouts, limits, versions; [`Policy`] narrows them.
+//!
+//! **Invariant:** rows only; nothing here knows how anything is checked or run.
+//!
+//! **Invariant:** whatever a verdict depends on besides the object and the policy is in [`Platform`].
+
+mod helper;
+mod map;
+mod policy;
+mod program;
+
+pub mod linux;
+
+use std::sync::Arc;
+
+use probity_btf::Btf;
+
+pub use helper::*;
+pub use map::*;
+pub use policy::*;
+pub use program::*;
+
+/// A kernel version in which a row first appeared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Version(pub u16, pub u16);
+
+/// Everything a verdict depends on besides the object and the policy.
+#[derive(Clone, Debug)]
+pub struct Platform {
+    /// For people: `linux 6.18`, `in-process`.
+    pub name: String,
+    pub version: Version,
+    /// Ascending by `id`.
+    pub helpers: Arc<[Helper]>,
+    pub map_kinds: Arc<[MapKind]>,
+    pub prog_kinds: Arc<[ProgKind]>,
+    pub limits: Limits,
+    /// Types of the kernel or host: CO-RE target, kfunc prototypes, BTF-typed pointers.
+    pub types: Option<Arc<Btf>>,
+    /// Program kinds of tracing may read through typed kernel pointers and call tracing helpers.
+    pub privileged: bool,
+}
+
+/// Bounds that the verifier enforces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Slots of one program with its subprograms.
+    pub program_slots: usize,
+    /// Instructions that the verifier visits before it gives up.
+    pub processed: usize,
+    /// Bytes of stack over one chain of calls.
+    pub stack_bytes: usize,
+    /// Frames on one chain of calls.
+    pub frames: usize,
+    pub subprograms: usize,
+    pub maps: usize,
+}
+
+impl Platform {
+    pub fn helper(&self, id: u32) -> Option<&Helper> {
+        let at = self.helpers.binary_search_by_key(&id, |h| h.id).ok()?;
+        self.helpers.get(at)
+    }
+
+    pub fn helper_by_name(&self, name: &str) -> Option<&Helper> {
+        let short = name.strip_prefix("bpf_").unwrap_or(name);
+        self.helpers.iter().find(|h| h.name == short)
+    }
+
+    pub fn map_kind(&self, kind: u32) -> Option<&MapKind> {
+        self.map_kinds.iter().find(|k| k.kind == kind)
+    }
+
+    pub fn prog_kind(&self, kind: u32) -> Option<&ProgKind> {
+        self.prog_kinds.iter().find(|k| k.kind == kind)
+    }
+}

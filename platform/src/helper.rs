@@ -1,0 +1,151 @@
+//! What a helper demands of its arguments and what it returns, as data.
+
+use crate::Version;
+
+/// One helper function.
+#[derive(Clone, Debug)]
+pub struct Helper {
+    /// `enum bpf_func_id`.
+    pub id: u32,
+    /// Without `bpf_`.
+    pub name: &'static str,
+    /// Up to five; the rest are unused.
+    pub args: &'static [Arg],
+    pub ret: Ret,
+    pub effects: Effects,
+    pub since: Version,
+}
+
+/// One argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arg {
+    pub kind: ArgKind,
+    /// NULL is fine.
+    pub nullable: bool,
+}
+
+/// What an argument must be (`enum bpf_arg_type` names the same things).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArgKind {
+    /// Any initialised value; pointers too, as far as privilege allows leaking them.
+    Anything,
+    /// A scalar whose value is known to the verifier or not.
+    Scalar,
+    /// A map.
+    Map,
+    /// Memory of the map's key size, initialised.
+    MapKey,
+    /// Memory of the map's value size; `init: false` is written by the helper.
+    MapValue { init: bool },
+    /// Memory whose size is the next argument (`Size`).
+    Mem { access: MemAccess },
+    /// Memory of a fixed number of bytes, aligned to `align`.
+    FixedMem { access: MemAccess, bytes: u32, align: u32 },
+    /// Size in bytes of the memory argument before it.
+    Size { zero_ok: bool },
+    /// A known constant number of bytes: the size of the memory returned (ringbuf_reserve).
+    AllocSize,
+    /// The program's context.
+    Ctx,
+    /// Memory of ringbuf_reserve; the call ends its life when `release`.
+    RingbufMem { release: bool },
+    /// NUL-terminated constant string in a read-only map.
+    ConstStr,
+    /// A subprogram: the callback, called with the arguments that `Callback` says.
+    Func(Callback),
+    SpinLock,
+    Timer,
+    Kptr,
+    /// `struct sock_common` or anything that starts with one.
+    SockCommon,
+    /// A full socket. `release` ends its reference.
+    Socket { release: bool },
+    /// A pointer to this kernel structure, trusted.
+    Btf { name: &'static str, release: bool },
+    /// A per-CPU kernel variable.
+    PercpuBtf,
+    Dynptr { access: DynptrArg },
+}
+
+/// What a helper does to the memory it is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemAccess {
+    /// Must be initialised; not written.
+    Read,
+    /// Need not be initialised; the helper writes all of it.
+    Write,
+    /// Must be initialised and may be changed.
+    ReadWrite,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DynptrArg {
+    /// Any initialised one, read.
+    Read,
+    /// Uninitialised stack slot that becomes one.
+    InitLocal,
+    InitRingbuf,
+    /// Ends its reference.
+    ReleaseRingbuf,
+}
+
+/// How a helper calls the subprogram it is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Callback {
+    /// bpf_loop: (u32 index, void *ctx), 0 or 1.
+    Loop,
+    /// for_each_map_elem: (map, key, value, ctx), 0 or 1.
+    MapElement,
+    /// timer: (map, key, value), 0.
+    Timer,
+    /// find_vma: (task, vma, ctx), 0.
+    FindVma,
+    /// user_ringbuf_drain: (dynptr, ctx), 0 or 1.
+    Dynptr,
+}
+
+/// What r0 is after the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ret {
+    Void,
+    /// A number; the range, where one is promised, is `[min, max]`.
+    Integer { min: i64, max: i64 },
+    /// The value of the map argument, or NULL.
+    MapValueOrNull,
+    /// The value of the map argument, certain.
+    MapValue,
+    /// Memory as large as the `AllocSize` argument, or NULL, to be released.
+    RingbufMemOrNull,
+    /// Memory of `Size`'s constant (dynptr_data), or NULL.
+    DynptrMemOrNull,
+    /// Sockets, or NULL; `acquire` makes a reference.
+    SocketOrNull { acquire: bool },
+    TcpSockOrNull { acquire: bool },
+    SockCommonOrNull { acquire: bool },
+    /// A kernel structure by BTF.
+    Btf { name: &'static str, nullable: bool, trusted: bool, acquire: bool },
+    /// Type and size of the per-CPU variable argument.
+    PercpuMem { nullable: bool },
+    /// kptr_xchg: the old pointer.
+    KptrOrNull,
+}
+
+/// What a call does beside its result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// Only for GPL-compatible programs.
+    pub gpl_only: bool,
+    /// Packet pointers are invalid afterwards.
+    pub changes_packet: bool,
+    /// Memory arguments may be packet memory.
+    pub packet_access: bool,
+    /// May sleep: only in sleepable programs.
+    pub sleeps: bool,
+    /// Does not return (tail_call succeeds).
+    pub may_not_return: bool,
+}
+
+impl Ret {
+    /// Any number.
+    pub const INT: Ret = Ret::Integer { min: i64::MIN, max: i64::MAX };
+}
