@@ -30,7 +30,16 @@ impl RawInsn {
     pub fn to_bytes(self) -> [u8; 8] {
         let o = self.off.to_le_bytes();
         let i = self.imm.to_le_bytes();
-        [self.opcode, (self.src << 4) | (self.dst & 0xf), o[0], o[1], i[0], i[1], i[2], i[3]]
+        [
+            self.opcode,
+            (self.src << 4) | (self.dst & 0xf),
+            o[0],
+            o[1],
+            i[0],
+            i[1],
+            i[2],
+            i[3],
+        ]
     }
 }
 
@@ -183,10 +192,18 @@ pub enum SwapOp {
 /// Read-modify-write operations on memory (`Size::W` or `Size::DW`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AtomicOp {
-    Add { fetch: bool },
-    Or { fetch: bool },
-    And { fetch: bool },
-    Xor { fetch: bool },
+    Add {
+        fetch: bool,
+    },
+    Or {
+        fetch: bool,
+    },
+    And {
+        fetch: bool,
+    },
+    Xor {
+        fetch: bool,
+    },
     /// Always fetches: the old value goes to the source register.
     Xchg,
     /// Compares with r0 and always loads the old value into r0.
@@ -228,32 +245,105 @@ pub enum CallTarget {
 /// One decoded instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Insn {
-    Alu { op: AluOp, width: Width, dst: Reg, src: Src },
-    Neg { width: Width, dst: Reg },
-    Mov { width: Width, dst: Reg, src: Src },
+    Alu {
+        op: AluOp,
+        width: Width,
+        dst: Reg,
+        src: Src,
+    },
+    Neg {
+        width: Width,
+        dst: Reg,
+    },
+    Mov {
+        width: Width,
+        dst: Reg,
+        src: Src,
+    },
     /// Sign-extending move of the low `from` of `src`.
-    MovSx { width: Width, dst: Reg, src: Reg, from: Size },
+    MovSx {
+        width: Width,
+        dst: Reg,
+        src: Reg,
+        from: Size,
+    },
     /// `bits` is 16, 32 or 64.
-    Swap { op: SwapOp, dst: Reg, bits: u8 },
+    Swap {
+        op: SwapOp,
+        dst: Reg,
+        bits: u8,
+    },
     /// `dst = addr_space_cast(src, to, from)` of arenas (Linux 6.9).
-    AddrSpaceCast { dst: Reg, src: Reg, to: u16, from: u16 },
-    LoadImm64 { dst: Reg, imm: Imm64 },
+    AddrSpaceCast {
+        dst: Reg,
+        src: Reg,
+        to: u16,
+        from: u16,
+    },
+    LoadImm64 {
+        dst: Reg,
+        imm: Imm64,
+    },
     /// Second slot of `LoadImm64`; jumping here is an error.
     Imm64High,
-    Load { size: Size, signed: bool, dst: Reg, base: Reg, off: i16 },
-    Store { size: Size, base: Reg, off: i16, src: Src },
-    Atomic { op: AtomicOp, size: Size, base: Reg, off: i16, src: Reg },
-    LoadAcquire { size: Size, dst: Reg, base: Reg, off: i16 },
-    StoreRelease { size: Size, base: Reg, off: i16, src: Reg },
+    Load {
+        size: Size,
+        signed: bool,
+        dst: Reg,
+        base: Reg,
+        off: i16,
+    },
+    Store {
+        size: Size,
+        base: Reg,
+        off: i16,
+        src: Src,
+    },
+    Atomic {
+        op: AtomicOp,
+        size: Size,
+        base: Reg,
+        off: i16,
+        src: Reg,
+    },
+    LoadAcquire {
+        size: Size,
+        dst: Reg,
+        base: Reg,
+        off: i16,
+    },
+    StoreRelease {
+        size: Size,
+        base: Reg,
+        off: i16,
+        src: Reg,
+    },
     /// Legacy packet load into r0 at `imm` (`ld_abs`), or `imm` + `index` (`ld_ind`); r6 holds the context.
-    LoadPacket { size: Size, index: Option<Reg>, imm: i32 },
+    LoadPacket {
+        size: Size,
+        index: Option<Reg>,
+        imm: i32,
+    },
     /// `rel` counts slots from the next instruction; `long` is the 32-bit form (`gotol`).
-    Jump { rel: i32, long: bool },
-    JumpIf { op: JmpOp, width: Width, dst: Reg, src: Src, rel: i16 },
+    Jump {
+        rel: i32,
+        long: bool,
+    },
+    JumpIf {
+        op: JmpOp,
+        width: Width,
+        dst: Reg,
+        src: Src,
+        rel: i16,
+    },
     /// `gotox`: through a register loaded from a jump table (Linux 6.19, clang 22 at cpu v4).
-    JumpReg { dst: Reg },
+    JumpReg {
+        dst: Reg,
+    },
     /// Jumps by `rel` once the program's budget of iterations is used up.
-    MayGoto { rel: i16 },
+    MayGoto {
+        rel: i16,
+    },
     Call(CallTarget),
     Exit,
 }

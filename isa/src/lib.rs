@@ -6,6 +6,18 @@
 //! program has one [`Insn`] per slot, the second slot of a 16-byte instruction
 //! being [`Insn::Imm64High`].
 
+mod decode;
+mod encode;
+mod error;
+mod form;
 mod insn;
+pub mod table;
 
+pub use decode::{decode, decode_at, from_bytes};
+pub use encode::{encode, encode_one, to_bytes};
+pub use error::{Error, FieldName};
 pub use insn::*;
+pub use table::CpuVersion;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,4 @@
+//! Tests over the whole table, with [`samples`] as their one source of instructions.
+
+mod round_trip;
+mod samples;
