@@ -9,6 +9,7 @@
 mod decode;
 mod encode;
 mod error;
+mod flow;
 mod form;
 mod insn;
 pub mod table;
@@ -16,8 +17,9 @@ pub mod table;
 pub use decode::{decode, decode_at, from_bytes};
 pub use encode::{encode, encode_one, to_bytes};
 pub use error::{Error, FieldName};
+pub use flow::RegSet;
 pub use insn::*;
-pub use table::CpuVersion;
+pub use table::{CpuVersion, Since};
 
 #[cfg(test)]
 mod tests;
