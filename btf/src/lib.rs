@@ -1,11 +1,30 @@
-//! BTF bytes ⇄ types.
+//! BTF bytes ⇄ types: lookup, layout, CO-RE matching, C printing, writing.
 //!
-//! **Invariant:** nothing here knows of ELF.
+//! **Invariant:** nothing here knows of ELF, of instructions or of files: bytes come in, values go out.
+//!
+//! **Invariant:** bytes are never trusted. Every type id and string offset inside a [`Btf`] was
+//! checked when it was parsed, and chains of modifiers and arrays are acyclic and short, so that
+//! [`Btf::resolve`] and [`Btf::size_of`] always end; whatever recurses further carries a budget.
+//!
+//! Source: `Documentation/bpf/btf.rst` of Linux; `include/uapi/linux/btf.h` for the numbers.
 
-/// A parsed set of BTF types.
-#[derive(Clone, Debug, Default)]
-pub struct Btf {}
+mod error;
+mod ext;
+mod layout;
+mod lookup;
+mod model;
+mod parse;
+mod spell;
+mod walk;
+mod write;
 
-/// Index of a type; 0 is `void`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TypeId(pub u32);
+pub use error::Error;
+pub use ext::{BtfExt, CoreRecord, ExtSection, FuncRecord, LineRecord};
+pub use layout::Field;
+pub use lookup::essential_name;
+pub use model::{
+    Btf, Composite, Enum, EnumValue, FuncLinkage, IntEncoding, Kind, Member, Param, Records,
+    SecVar, Type, TypeId, VarLinkage,
+};
+pub use walk::Leaf;
+pub use write::{BtfBuilder, MemberDef};

@@ -1,0 +1,152 @@
+//! An offset in a structure → the scalar members there.
+
+use crate::layout::{MAX_DEPTH, MAX_STEPS};
+use crate::{Btf, Error, Field, Type, TypeId};
+
+/// A member that is not itself a structure, union or array, found at an offset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leaf {
+    pub field: Field,
+    /// From the outermost structure: `a.b[3].c`.
+    pub path: String,
+    /// Reached through a union: the bytes may be those of another member.
+    pub in_union: bool,
+}
+
+impl Btf {
+    /// The member that an access of `size` bytes at byte `offset` of a type reads or writes.
+    ///
+    /// In unions several may lie there: one that begins at `offset` and is exactly `size` wide
+    /// wins, then the first that covers the access. `None` when no single member covers it
+    /// (padding, or more than one member).
+    pub fn member_at(&self, id: TypeId, offset: u64, size: u64) -> Option<Leaf> {
+        let leaves = self.members_at(id, offset, size).ok()?;
+        let exact = leaves
+            .iter()
+            .position(|leaf| leaf.field.byte_offset() == offset && leaf.field.byte_size() == size);
+        leaves.into_iter().nth(exact.unwrap_or(0))
+    }
+
+    /// Every member that covers `size` bytes at byte `offset`, in the order of declaration.
+    pub fn members_at(&self, id: TypeId, offset: u64, size: u64) -> Result<Vec<Leaf>, Error> {
+        let mut walk = Walk {
+            btf: self,
+            offset,
+            size,
+            steps: MAX_STEPS,
+            found: Vec::new(),
+        };
+        let whole = Field {
+            bit_offset: 0,
+            bit_size: u64::from(self.size_of(id).unwrap_or(0)) * 8,
+            bitfield: false,
+            ty: id,
+        };
+        match walk.enter(whole, &mut String::new(), false, MAX_DEPTH) {
+            Some(()) => Ok(walk.found),
+            None => Err(Error::TooComplex(id)),
+        }
+    }
+
+    /// How C would name what lies at byte `offset`, for messages: `a.b[3].c`, or the innermost
+    /// structure that holds it and the rest, `a.b+2`.
+    pub fn path_at(&self, id: TypeId, offset: u64) -> String {
+        match self.member_at(id, offset, 1) {
+            Some(leaf) if leaf.field.byte_offset() == offset => leaf.path,
+            Some(leaf) => format!(
+                "{}+{}",
+                leaf.path,
+                offset.saturating_sub(leaf.field.byte_offset())
+            ),
+            None => format!("+{offset}"),
+        }
+    }
+}
+
+struct Walk<'a> {
+    btf: &'a Btf,
+    offset: u64,
+    size: u64,
+    steps: u32,
+    found: Vec<Leaf>,
+}
+
+impl Walk<'_> {
+    /// `None` when out of steps or too deep.
+    fn enter(&mut self, at: Field, path: &mut String, in_union: bool, depth: u32) -> Option<()> {
+        let depth = depth.checked_sub(1)?;
+        let (ty, is_union) = match self.btf.resolved(at.ty) {
+            Some(ty @ Type::Union(_)) => (ty, true),
+            Some(ty) => (ty, in_union),
+            None => return Some(()),
+        };
+        let start = path.len();
+        match ty {
+            Type::Struct(c) | Type::Union(c) => {
+                for m in c.members.iter() {
+                    self.steps = self.steps.checked_sub(1)?;
+                    let Some(inner) = self.btf.member_field(&m) else {
+                        continue;
+                    };
+                    let bit_offset = at.bit_offset.checked_add(inner.bit_offset)?;
+                    let inner = Field {
+                        bit_offset,
+                        ..inner
+                    };
+                    if !self.covers(&inner) {
+                        continue;
+                    }
+                    if !m.name.is_empty() {
+                        if !path.is_empty() {
+                            path.push('.');
+                        }
+                        path.push_str(m.name);
+                    }
+                    self.enter(inner, path, is_union, depth)?;
+                    path.truncate(start);
+                }
+            }
+            Type::Array { elem, len, .. } => {
+                let size = u64::from(self.btf.size_of(elem).unwrap_or(0));
+                let index = self.offset.checked_sub(at.byte_offset())?.checked_div(size);
+                let Some(index) = index.filter(|&i| len == 0 || i < u64::from(len)) else {
+                    return Some(());
+                };
+                let bit_offset = at.bit_offset.checked_add(index.checked_mul(size * 8)?)?;
+                let inner = Field {
+                    bit_offset,
+                    bit_size: size * 8,
+                    bitfield: false,
+                    ty: elem,
+                };
+                if self.covers(&inner) {
+                    path.push_str(&format!("[{index}]"));
+                    self.enter(inner, path, in_union, depth)?;
+                    path.truncate(start);
+                }
+            }
+            _ => self.found.push(Leaf {
+                field: at,
+                path: path.clone(),
+                in_union,
+            }),
+        }
+        Some(())
+    }
+
+    /// Whether the access lies within `field`; a flexible array reaches to the end of everything.
+    fn covers(&self, field: &Field) -> bool {
+        let start = field.byte_offset();
+        let flexible = field.bit_size == 0 && !field.bitfield && self.is_flexible(field.ty);
+        self.offset >= start
+            && (flexible
+                || self
+                    .offset
+                    .checked_add(self.size)
+                    .is_some_and(|end| end <= start + field.byte_size()))
+    }
+
+    fn is_flexible(&self, ty: TypeId) -> bool {
+        matches!(self.btf.resolved(ty), Some(Type::Array { len: 0, .. }))
+    }
+}
