@@ -1,0 +1,114 @@
+//! Order, join, meet and widening of the reduced product.
+//!
+//! - **Order** ([`Product::includes`]): part by part. Sound: what is included has no other members.
+//! - **Join:** the least upper bound of each part. **Meet:** the numbers in both, reduced.
+//! - **Widening** ([`Product::widen`]): each bound that moved goes on to the next threshold, or to
+//!   where its side ends; each bit that became unknown takes with it the bits up to the next of
+//!   bit 1, 3, 7, 15, 31, 63, because sums carry upwards.
+//!
+//! **Invariant:** `a.widen(b)` includes both, and a sequence `x = x.widen(y)` with any `y` stops
+//! changing: each step that changes anything moves a bound past a threshold, which are finitely
+//! many, or loses a known bit.
+
+use crate::range::{Range, Span};
+use crate::scalar::Product;
+use crate::tnum::{Tnum, low_mask, smear};
+
+impl<const BITS: u32> Product<BITS> {
+    /// Whether everything that is known of `self` is known of `other`: its members are all members of `self`.
+    #[inline]
+    pub fn includes(&self, other: &Self) -> bool {
+        self.tnum.includes(other.tnum)
+            && self.wide.includes(other.wide)
+            && self.low().includes(other.low())
+    }
+
+    /// What is known of both.
+    #[inline]
+    pub fn join(&self, other: &Self) -> Self {
+        if self == other {
+            return *self;
+        }
+        Self::from_result(
+            self.tnum.join(other.tnum),
+            self.wide.join(other.wide),
+            self.low().join(other.low()),
+        )
+    }
+
+    /// The numbers in both; `None` when there are none.
+    #[inline]
+    pub fn meet(&self, other: &Self) -> Option<Self> {
+        let tnum = self.tnum.intersect(other.tnum)?;
+        Self::from_parts(
+            tnum,
+            self.wide.meet(other.wide),
+            self.low().meet(other.low()),
+        )
+    }
+
+    /// A value above `self` and `next`, in so few different steps that a loop's states settle.
+    /// Bounds stop at `thresholds`, bit patterns in any order (the constants a loop compares with).
+    pub fn widen(&self, next: &Self, thresholds: &[u64]) -> Self {
+        if self.includes(next) {
+            return *self;
+        }
+        let half = Self::HALF;
+        Self::from_result(
+            widen_tnum(self.tnum, next.tnum, BITS),
+            widen_range(self.wide, next.wide, BITS, thresholds),
+            widen_range(self.low(), next.low(), half, thresholds),
+        )
+    }
+}
+
+fn widen_tnum(before: Tnum, next: Tnum, bits: u32) -> Tnum {
+    let joined = before.join(next);
+    let lost = joined.mask() & !before.mask();
+    if lost == 0 {
+        return joined;
+    }
+    let highest = 63 - lost.leading_zeros();
+    let end = (highest + 1).next_power_of_two().min(bits);
+    let from_lowest = !(smear(lost & lost.wrapping_neg()) >> 1);
+    Tnum::new(
+        joined.value(),
+        joined.mask() | (from_lowest & low_mask(end)),
+    )
+}
+
+fn widen_range(before: Range, next: Range, bits: u32, thresholds: &[u64]) -> Range {
+    let full = Range::full(bits);
+    let mask = low_mask(bits);
+    let side = |before: Span, next: Span, full: Span| {
+        let hull = before.hull(next);
+        if before.includes(next) || before.is_empty() {
+            return hull;
+        }
+        let mut wide = Span {
+            lo: if hull.lo < before.lo {
+                full.lo
+            } else {
+                hull.lo
+            },
+            hi: if hull.hi > before.hi {
+                full.hi
+            } else {
+                hull.hi
+            },
+        };
+        for t in thresholds.iter().map(|t| t & mask) {
+            if wide.lo < t && t <= hull.lo && hull.lo < before.lo {
+                wide.lo = t;
+            }
+            if hull.hi <= t && t < wide.hi && before.hi < hull.hi {
+                wide.hi = t;
+            }
+        }
+        wide
+    };
+    Range {
+        pos: side(before.pos, next.pos, full.pos),
+        neg: side(before.neg, next.neg, full.neg),
+    }
+}
