@@ -8,6 +8,7 @@
 //!
 //! Source: `Documentation/bpf/btf.rst` of Linux; `include/uapi/linux/btf.h` for the numbers.
 
+pub mod core;
 mod error;
 mod ext;
 mod layout;
