@@ -61,4 +61,11 @@ pub enum Error {
     NoEncoding { pc: Pc, insn: Insn },
     #[error("instruction {pc}: the second slot of a 64-bit immediate stands alone")]
     LoneHigh { pc: Pc },
+    /// Assembly text; line and column count from 1, columns in characters.
+    #[error("{line}:{column}: {message}")]
+    Text {
+        line: usize,
+        column: usize,
+        message: String,
+    },
 }

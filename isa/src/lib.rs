@@ -9,17 +9,24 @@
 mod decode;
 mod encode;
 mod error;
+mod expr;
 mod flow;
 mod form;
 mod insn;
+mod lex;
+mod parse;
 pub mod table;
+mod template;
+mod text;
 
 pub use decode::{decode, decode_at, from_bytes};
 pub use encode::{encode, encode_one, to_bytes};
 pub use error::{Error, FieldName};
 pub use flow::RegSet;
 pub use insn::*;
+pub use parse::{AsmInsn, Symbol, SymbolUse};
 pub use table::{CpuVersion, Since};
+pub use text::Listing;
 
 #[cfg(test)]
 mod tests;

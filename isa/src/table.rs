@@ -402,9 +402,43 @@ pub static TABLE: [Row; 182] = [
     wide(6, F, Pseudo::MapIdxValue, "{dst} = map[idx:{id}][0]+{next} ll", LINUX_5_14),
     // Legacy packet loads: section 5.5.
     row(0x20, [U, U, U, F], LoadAbs(W), "r0 = *(u32 *)skb[{imm32}]", BASE),
-    row(0x40, [U, F, U, F], LoadInd(W), "r0 = *(u32 *)skb[{src} {off32}]", BASE),
+    row(0x40, [U, F, U, F], LoadInd(W), "r0 = *(u32 *)skb[{src}{off32}]", BASE),
     row(0x28, [U, U, U, F], LoadAbs(H), "r0 = *(u16 *)skb[{imm32}]", BASE),
-    row(0x48, [U, F, U, F], LoadInd(H), "r0 = *(u16 *)skb[{src} {off32}]", BASE),
+    row(0x48, [U, F, U, F], LoadInd(H), "r0 = *(u16 *)skb[{src}{off32}]", BASE),
     row(0x30, [U, U, U, F], LoadAbs(B), "r0 = *(u8 *)skb[{imm32}]", BASE),
-    row(0x50, [U, F, U, F], LoadInd(B), "r0 = *(u8 *)skb[{src} {off32}]", BASE),
+    row(0x50, [U, F, U, F], LoadInd(B), "r0 = *(u8 *)skb[{src}{off32}]", BASE),
+];
+
+/// Other spellings that are read but never written: the other name of a register where its
+/// width is not encoded, and the kernel log's atomics.
+#[rustfmt::skip]
+pub static ALIASES: [(Kind, &str); 28] = [
+    (Load(B, false), "{dst32} = *(u8 *)({src} {off})"),
+    (StoreReg(B), "*(u8 *)({dst} {off}) = {src32}"),
+    (LoadAcquire(B), "{dst} = load_acquire((u8 *)({src} {off}))"),
+    (StoreRelease(B), "store_release((u8 *)({dst} {off}), {src})"),
+    (Load(H, false), "{dst32} = *(u16 *)({src} {off})"),
+    (StoreReg(H), "*(u16 *)({dst} {off}) = {src32}"),
+    (LoadAcquire(H), "{dst} = load_acquire((u16 *)({src} {off}))"),
+    (StoreRelease(H), "store_release((u16 *)({dst} {off}), {src})"),
+    (Load(W, false), "{dst32} = *(u32 *)({src} {off})"),
+    (StoreReg(W), "*(u32 *)({dst} {off}) = {src32}"),
+    (LoadAcquire(W), "{dst} = load_acquire((u32 *)({src} {off}))"),
+    (StoreRelease(W), "store_release((u32 *)({dst} {off}), {src})"),
+    (Atomic(AtomicOp::Add { fetch: false }, W), "lock *(u32 *)({dst} {off}) += {src}"),
+    (Atomic(AtomicOp::Add { fetch: true }, W), "{src} = atomic_fetch_add((u32 *)({dst} {off}), {src})"),
+    (Atomic(AtomicOp::Or { fetch: false }, W), "lock *(u32 *)({dst} {off}) |= {src}"),
+    (Atomic(AtomicOp::Or { fetch: true }, W), "{src} = atomic_fetch_or((u32 *)({dst} {off}), {src})"),
+    (Atomic(AtomicOp::And { fetch: false }, W), "lock *(u32 *)({dst} {off}) &= {src}"),
+    (Atomic(AtomicOp::And { fetch: true }, W), "{src} = atomic_fetch_and((u32 *)({dst} {off}), {src})"),
+    (Atomic(AtomicOp::Xor { fetch: false }, W), "lock *(u32 *)({dst} {off}) ^= {src}"),
+    (Atomic(AtomicOp::Xor { fetch: true }, W), "{src} = atomic_fetch_xor((u32 *)({dst} {off}), {src})"),
+    (Atomic(AtomicOp::Xchg, W), "{src} = atomic_xchg((u32 *)({dst} {off}), {src})"),
+    (Atomic(AtomicOp::Cmpxchg, W), "r0 = atomic_cmpxchg((u32 *)({dst} {off}), r0, {src})"),
+    (Atomic(AtomicOp::Add { fetch: true }, DW), "{src} = atomic64_fetch_add((u64 *)({dst} {off}), {src})"),
+    (Atomic(AtomicOp::Or { fetch: true }, DW), "{src} = atomic64_fetch_or((u64 *)({dst} {off}), {src})"),
+    (Atomic(AtomicOp::And { fetch: true }, DW), "{src} = atomic64_fetch_and((u64 *)({dst} {off}), {src})"),
+    (Atomic(AtomicOp::Xor { fetch: true }, DW), "{src} = atomic64_fetch_xor((u64 *)({dst} {off}), {src})"),
+    (Atomic(AtomicOp::Xchg, DW), "{src} = atomic64_xchg((u64 *)({dst} {off}), {src})"),
+    (Atomic(AtomicOp::Cmpxchg, DW), "r0 = atomic64_cmpxchg((u64 *)({dst} {off}), r0, {src})"),
 ];
