@@ -1,1 +1,40 @@
-fn main() {}
+//! What a developer runs beside `cargo build`: `cargo xtask test` is everything CI does.
+
+mod programs;
+mod rust_programs;
+mod setup;
+mod sh;
+mod suite;
+mod tidy;
+mod vm;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  test [PHASE…]     set up what is missing, then run every check (what CI runs);
+                    phases: fmt clippy tidy unit programs vm bench
+  setup             install the Debian packages that tests can use
+  programs [--write]  rebuild programs/ with clang and compare (or replace) the committed objects
+  vm [NAME…]        boot a Debian kernel in QEMU and run tests/vm/*.sh in it
+  tidy              file sizes, documents that name files, words that do not belong
+";
+
+fn main() -> Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    std::env::set_current_dir(sh::root())?;
+    let rest = args.get(1..).unwrap_or_default();
+    match args.first().map(String::as_str) {
+        Some("test") => suite::run(rest),
+        Some("setup") => setup::install(),
+        Some("programs") => programs::run(rest.iter().any(|a| a == "--write")),
+        Some("vm") => vm::run(rest),
+        Some("tidy") => tidy::run(),
+        Some("help" | "--help" | "-h") | None => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        Some(other) => bail!("no command `{other}`\n\n{USAGE}"),
+    }
+}

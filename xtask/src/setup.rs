@@ -1,0 +1,70 @@
+//! Installs the Debian packages that the tests can use, by name; says what it cannot.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::sh;
+
+/// Program looked for, package it comes in, what needs it.
+const PACKAGES: &[(&str, &str, &str)] = &[
+    ("clang-22", "clang-22", "rebuilding the C programs"),
+    (
+        "llvm-strip-22",
+        "llvm-22",
+        "rebuilding the C programs, comparing assembly with LLVM",
+    ),
+    (
+        "qemu-system-x86_64",
+        "qemu-system-x86",
+        "tests in a virtual machine",
+    ),
+    ("busybox", "busybox-static", "tests in a virtual machine"),
+    ("cpio", "cpio", "tests in a virtual machine"),
+    ("zstd", "zstd", "tests in a virtual machine"),
+];
+
+/// Installs what is missing, where that is possible. Never an error: what is still
+/// missing is said, and the tests that need it say that they skip.
+pub fn install() -> Result<()> {
+    let missing: Vec<_> = PACKAGES
+        .iter()
+        .filter(|(program, ..)| !sh::has(program))
+        .collect();
+    if missing.is_empty() {
+        println!("setup: every package is there");
+        return Ok(());
+    }
+    if !sh::has("apt-get") || !sh::is_root() {
+        let why = if sh::has("apt-get") {
+            "not root"
+        } else {
+            "no apt-get"
+        };
+        for (program, package, purpose) in missing {
+            println!(
+                "setup: {program} is missing (package {package}: {purpose}) and cannot be installed: {why}"
+            );
+        }
+        return Ok(());
+    }
+    let apt = |args: &[&str]| {
+        let mut c = Command::new("apt-get");
+        c.env("DEBIAN_FRONTEND", "noninteractive")
+            .args(["-qq", "-o", "Dpkg::Use-Pty=0"])
+            .args(args);
+        c
+    };
+    if let Err(e) = sh::run(&mut apt(&["update"])) {
+        println!("setup: {e}");
+    }
+    // One at a time: a package that this Debian does not have leaves the others be.
+    for (program, package, purpose) in missing {
+        println!("setup: installing {package} for {purpose}");
+        let mut install = apt(&["install", "-y", "--no-install-recommends", package]);
+        if let Err(e) = sh::output(&mut install) {
+            println!("setup: {program} is still missing: {e}");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! `cargo xtask test`: set-up, then every phase; a summary at the end.
+
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+
+use crate::{programs, setup, sh, tidy, vm};
+
+type Phase = (&'static str, fn() -> Result<()>);
+
+const PHASES: &[Phase] = &[
+    ("fmt", fmt),
+    ("tidy", tidy::run),
+    ("clippy", clippy),
+    ("unit", unit),
+    ("programs", || programs::run(false)),
+    ("vm", || vm::run(&[])),
+    ("bench", bench),
+];
+
+pub fn run(only: &[String]) -> Result<()> {
+    for name in only {
+        if !PHASES.iter().any(|(n, _)| n == name) {
+            bail!("no phase `{name}`");
+        }
+    }
+    setup::install()?;
+    let mut failed = Vec::new();
+    let mut rows = Vec::new();
+    for (name, phase) in PHASES {
+        if !only.is_empty() && !only.iter().any(|n| n == name) {
+            continue;
+        }
+        println!("\n== {name}");
+        let start = Instant::now();
+        let result = phase();
+        if let Err(e) = &result {
+            println!("{name}: {e:#}");
+            failed.push(*name);
+        }
+        rows.push((*name, result.is_ok(), start.elapsed().as_secs_f32()));
+    }
+    println!();
+    for (name, ok, seconds) in &rows {
+        println!(
+            "{:<10} {:<6} {seconds:>7.1} s",
+            name,
+            if *ok { "ok" } else { "FAILED" }
+        );
+    }
+    println!(
+        "{} passed, {} failed",
+        rows.len() - failed.len(),
+        failed.len()
+    );
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        bail!("failed: {}", failed.join(", "))
+    }
+}
+
+fn fmt() -> Result<()> {
+    sh::run(sh::cargo().args(["fmt", "--all", "--check"]))
+}
+
+fn clippy() -> Result<()> {
+    sh::run(sh::cargo().args([
+        "clippy",
+        "--quiet",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ]))
+}
+
+/// Unit, suite, oracle and kernel tests. As root, a test that needs the kernel must run.
+fn unit() -> Result<()> {
+    let mut test = sh::cargo();
+    test.args(["test", "--quiet", "--workspace", "--no-fail-fast"]);
+    if sh::is_root() {
+        test.env("PROBITY_REQUIRE_KERNEL", "1");
+    } else {
+        println!("not root: tests that load programs into the kernel are skipped");
+    }
+    sh::run(&mut test)
+}
+
+/// Every benchmark once, to see that it runs; nothing is timed.
+fn bench() -> Result<()> {
+    sh::run(sh::cargo().args([
+        "bench",
+        "--quiet",
+        "--package",
+        "probity-benches",
+        "--",
+        "--test",
+    ]))
+}
