@@ -1,0 +1,220 @@
+//! A script's text → [`Ast`]: items outside of probes here, statements, expressions and types beside.
+//!
+//! **Invariant:** nesting is bounded, so no input exhausts the stack here or in a later stage.
+
+mod expr;
+mod items;
+mod stmt;
+mod types;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::ast::Ast;
+use crate::diagnostics::{Diagnostic, Diagnostics};
+use crate::lexer::{self, Tok, Token};
+use crate::preprocess::preprocess;
+use crate::source::{Source, Span};
+
+/// Parentheses, blocks and the like inside one another.
+const MAX_DEPTH: u32 = 64;
+/// Operators of one statement: each can make the tree one higher.
+const MAX_LINKS: u32 = 200;
+/// Scripts longer than this are refused.
+const MAX_TEXT: usize = 4 << 20;
+
+type Parsed<T> = Result<T, Diagnostic>;
+
+/// Parses a script; `name` is what messages call it.
+///
+/// # Errors
+/// Everything found wrong, each with its place.
+pub fn parse(text: &str, name: &str) -> Result<Ast, Diagnostics> {
+    let source = Arc::new(Source::new(name, text));
+    let mut found = Diagnostics::new(source.clone());
+    if text.len() > MAX_TEXT {
+        found.push(Diagnostic::error(
+            Span::default(),
+            format!("the script is longer than {MAX_TEXT} bytes"),
+        ));
+        return Err(found);
+    }
+    let pre = preprocess(text);
+    for d in pre.diagnostics {
+        found.push(d);
+    }
+    let mut parser = Parser {
+        text: &pre.text,
+        pos: 0,
+        last_end: 0,
+        depth: 0,
+        links: 0,
+        in_expr: 0,
+        defines: &pre.defines,
+        expanding: Vec::new(),
+        found: &mut found,
+    };
+    let items = parser.items();
+    if found.has_errors() {
+        return Err(found);
+    }
+    Ok(Ast { source, items })
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    pos: usize,
+    /// End of the last token taken.
+    last_end: u32,
+    depth: u32,
+    links: u32,
+    in_expr: u32,
+    defines: &'a HashMap<String, String>,
+    /// `#define`s being expanded.
+    expanding: Vec<String>,
+    found: &'a mut Diagnostics,
+}
+
+impl Parser<'_> {
+    fn peek(&self) -> Parsed<Token> {
+        lexer::token(self.text, self.pos)
+    }
+
+    /// The token after the next one.
+    fn peek2(&self) -> Parsed<Token> {
+        let first = self.peek()?;
+        lexer::token(self.text, first.span.end as usize)
+    }
+
+    fn next(&mut self) -> Parsed<Token> {
+        let t = self.peek()?;
+        self.pos = t.span.end as usize;
+        self.last_end = t.span.end;
+        Ok(t)
+    }
+
+    fn is(&self, punct: &str) -> Parsed<bool> {
+        Ok(matches!(self.peek()?.tok, Tok::Punct(p) if p == punct))
+    }
+
+    fn is_word(&self, word: &str) -> Parsed<bool> {
+        Ok(matches!(self.peek()?.tok, Tok::Ident(w) if w == word))
+    }
+
+    fn eat(&mut self, punct: &str) -> Parsed<bool> {
+        let yes = self.is(punct)?;
+        if yes {
+            self.next()?;
+        }
+        Ok(yes)
+    }
+
+    fn expect(&mut self, punct: &str, what: &str) -> Parsed<Span> {
+        let t = self.peek()?;
+        if matches!(t.tok, Tok::Punct(p) if p == punct) {
+            self.next()?;
+            return Ok(t.span);
+        }
+        Err(self.unexpected(&t, &format!("`{punct}` {what}")))
+    }
+
+    fn ident(&mut self, what: &str) -> Parsed<(String, Span)> {
+        let t = self.peek()?;
+        match t.tok {
+            Tok::Ident(name) => {
+                self.next()?;
+                Ok((name, t.span))
+            }
+            _ => Err(self.unexpected(&t, what)),
+        }
+    }
+
+    fn unexpected(&self, t: &Token, wanted: &str) -> Diagnostic {
+        if t.tok == Tok::End {
+            return Diagnostic::error(
+                t.span,
+                format!("the script ends where {wanted} is expected"),
+            );
+        }
+        let text = self
+            .text
+            .get(t.span.start as usize..t.span.end as usize)
+            .unwrap_or("");
+        Diagnostic::error(t.span, format!("unexpected `{text}`, expected {wanted}"))
+    }
+
+    fn here(&self) -> u32 {
+        self.peek().map_or(self.pos as u32, |t| t.span.start)
+    }
+
+    fn since(&self, start: u32) -> Span {
+        Span::new(start, self.last_end.max(start))
+    }
+
+    /// Runs `f` one level deeper.
+    fn nested<T>(&mut self, f: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+        if self.depth >= MAX_DEPTH {
+            let at = self.here();
+            return Err(Diagnostic::error(
+                Span::new(at, at + 1),
+                format!("nested more than {MAX_DEPTH} levels deep"),
+            )
+            .hint("give a part of it a name with `$x = …`"));
+        }
+        self.depth += 1;
+        let r = f(self);
+        self.depth -= 1;
+        r
+    }
+
+    /// Counts an operator of the current statement.
+    fn link(&mut self) -> Parsed<()> {
+        self.links += 1;
+        if self.links > MAX_LINKS {
+            let at = self.here();
+            return Err(Diagnostic::error(
+                Span::new(at, at + 1),
+                format!("more than {MAX_LINKS} operators in one statement"),
+            )
+            .hint("give a part of it a name with `$x = …`"));
+        }
+        Ok(())
+    }
+
+    /// After an error: past the `;`, or to the `}` that ends the block (to the end of the probe when `whole`).
+    fn recover(&mut self, whole: bool) {
+        let mut open = 0usize;
+        loop {
+            match self.peek() {
+                Err(d) => {
+                    let end = (d.span.end as usize).max(self.pos + 1);
+                    let end = (end..=self.text.len()).find(|e| self.text.is_char_boundary(*e));
+                    self.pos = end.unwrap_or(self.text.len());
+                }
+                Ok(t) => {
+                    match t.tok {
+                        Tok::End => return,
+                        Tok::Punct("{") => open += 1,
+                        Tok::Punct("}") if open == 0 && !whole => return,
+                        Tok::Punct("}") => {
+                            open = open.saturating_sub(1);
+                            if whole && open == 0 {
+                                self.pos = t.span.end as usize;
+                                return;
+                            }
+                        }
+                        Tok::Punct(";") if open == 0 && !whole => {
+                            self.pos = t.span.end as usize;
+                            return;
+                        }
+                        _ => {}
+                    }
+                    self.pos = t.span.end as usize;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
