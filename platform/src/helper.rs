@@ -14,6 +14,46 @@ pub struct Helper {
     pub ret: Ret,
     pub effects: Effects,
     pub since: Version,
+    /// Kernel source file that declares the prototype.
+    pub origin: &'static str,
+    /// Other prototypes of the same number in some program kinds.
+    pub variants: &'static [Variant],
+}
+
+/// Another prototype of a helper in some program kinds.
+#[derive(Clone, Copy, Debug)]
+pub struct Variant {
+    /// `enum bpf_prog_type`.
+    pub kinds: &'static [u32],
+    pub args: &'static [Arg],
+    pub ret: Ret,
+    pub effects: Effects,
+}
+
+/// What a call of a helper demands and gives in one program kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prototype {
+    pub args: &'static [Arg],
+    pub ret: Ret,
+    pub effects: Effects,
+}
+
+impl Helper {
+    /// The prototype that programs of this kind (`enum bpf_prog_type`) see.
+    pub fn prototype(&self, prog_kind: u32) -> Prototype {
+        match self.variants.iter().find(|v| v.kinds.contains(&prog_kind)) {
+            Some(v) => Prototype {
+                args: v.args,
+                ret: v.ret,
+                effects: v.effects,
+            },
+            None => Prototype {
+                args: self.args,
+                ret: self.ret,
+                effects: self.effects,
+            },
+        }
+    }
 }
 
 /// One argument.
@@ -36,35 +76,63 @@ pub enum ArgKind {
     /// Memory of the map's key size, initialised.
     MapKey,
     /// Memory of the map's value size; `init: false` is written by the helper.
-    MapValue { init: bool },
+    MapValue {
+        init: bool,
+    },
     /// Memory whose size is the next argument (`Size`).
-    Mem { access: MemAccess },
+    Mem {
+        access: MemAccess,
+    },
     /// Memory of a fixed number of bytes, aligned to `align`.
-    FixedMem { access: MemAccess, bytes: u32, align: u32 },
+    FixedMem {
+        access: MemAccess,
+        bytes: u32,
+        align: u32,
+    },
     /// Size in bytes of the memory argument before it.
-    Size { zero_ok: bool },
+    Size {
+        zero_ok: bool,
+    },
     /// A known constant number of bytes: the size of the memory returned (ringbuf_reserve).
     AllocSize,
     /// The program's context.
     Ctx,
     /// Memory of ringbuf_reserve; the call ends its life when `release`.
-    RingbufMem { release: bool },
+    RingbufMem {
+        release: bool,
+    },
     /// NUL-terminated constant string in a read-only map.
     ConstStr,
     /// A subprogram: the callback, called with the arguments that `Callback` says.
     Func(Callback),
+    /// A pointer into the stack that is handed to the callback.
+    CallbackCtx,
     SpinLock,
     Timer,
+    /// A kptr field in a map value: where kptr_xchg stores.
     Kptr,
-    /// `struct sock_common` or anything that starts with one.
-    SockCommon,
+    /// The new pointer of kptr_xchg, of the field's type; its reference ends.
+    KptrNew,
+    /// `struct bpf_sock` in any of its forms (common, full, TCP, XDP);
+    /// with `btf` also a trusted kernel pointer to a socket. `release` ends its reference.
+    SockCommon {
+        btf: bool,
+        release: bool,
+    },
     /// A full socket. `release` ends its reference.
-    Socket { release: bool },
+    Socket {
+        release: bool,
+    },
     /// A pointer to this kernel structure, trusted.
-    Btf { name: &'static str, release: bool },
+    Btf {
+        name: &'static str,
+        release: bool,
+    },
     /// A per-CPU kernel variable.
     PercpuBtf,
-    Dynptr { access: DynptrArg },
+    Dynptr {
+        access: DynptrArg,
+    },
 }
 
 /// What a helper does to the memory it is given.
@@ -109,7 +177,12 @@ pub enum Callback {
 pub enum Ret {
     Void,
     /// A number; the range, where one is promised, is `[min, max]`.
-    Integer { min: i64, max: i64 },
+    Integer {
+        min: i64,
+        max: i64,
+    },
+    /// A negative error of at least -4095, or a count up to the greatest value of the `Size` argument.
+    SizeOrError,
     /// The value of the map argument, or NULL.
     MapValueOrNull,
     /// The value of the map argument, certain.
@@ -119,13 +192,26 @@ pub enum Ret {
     /// Memory of `Size`'s constant (dynptr_data), or NULL.
     DynptrMemOrNull,
     /// Sockets, or NULL; `acquire` makes a reference.
-    SocketOrNull { acquire: bool },
-    TcpSockOrNull { acquire: bool },
-    SockCommonOrNull { acquire: bool },
+    SocketOrNull {
+        acquire: bool,
+    },
+    TcpSockOrNull {
+        acquire: bool,
+    },
+    SockCommonOrNull {
+        acquire: bool,
+    },
     /// A kernel structure by BTF.
-    Btf { name: &'static str, nullable: bool, trusted: bool, acquire: bool },
+    Btf {
+        name: &'static str,
+        nullable: bool,
+        trusted: bool,
+        acquire: bool,
+    },
     /// Type and size of the per-CPU variable argument.
-    PercpuMem { nullable: bool },
+    PercpuMem {
+        nullable: bool,
+    },
     /// kptr_xchg: the old pointer.
     KptrOrNull,
 }
@@ -143,9 +229,14 @@ pub struct Effects {
     pub sleeps: bool,
     /// Does not return (tail_call succeeds).
     pub may_not_return: bool,
+    /// The result is the first argument under another type and shares its reference.
+    pub casts: bool,
 }
 
 impl Ret {
     /// Any number.
-    pub const INT: Ret = Ret::Integer { min: i64::MIN, max: i64::MAX };
+    pub const INT: Ret = Ret::Integer {
+        min: i64::MIN,
+        max: i64::MAX,
+    };
 }

@@ -11,7 +11,7 @@ mod program;
 
 pub mod linux;
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use probity_btf::Btf;
 
@@ -24,6 +24,12 @@ pub use program::*;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Version(pub u16, pub u16);
 
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.0, self.1)
+    }
+}
+
 /// Everything a verdict depends on besides the object and the policy.
 #[derive(Clone, Debug)]
 pub struct Platform {
@@ -34,6 +40,8 @@ pub struct Platform {
     pub helpers: Arc<[Helper]>,
     pub map_kinds: Arc<[MapKind]>,
     pub prog_kinds: Arc<[ProgKind]>,
+    /// Structures that contexts and helpers lead to.
+    pub structs: Arc<[Struct]>,
     pub limits: Limits,
     /// Types of the kernel or host: CO-RE target, kfunc prototypes, BTF-typed pointers.
     pub types: Option<Arc<Btf>>,
@@ -73,5 +81,17 @@ impl Platform {
 
     pub fn prog_kind(&self, kind: u32) -> Option<&ProgKind> {
         self.prog_kinds.iter().find(|k| k.kind == kind)
+    }
+
+    pub fn prog_kind_by_name(&self, name: &str) -> Option<&ProgKind> {
+        self.prog_kinds.iter().find(|k| k.name == name)
+    }
+
+    pub fn map_kind_by_name(&self, name: &str) -> Option<&MapKind> {
+        self.map_kinds.iter().find(|k| k.name == name)
+    }
+
+    pub fn structure(&self, name: &str) -> Option<&Struct> {
+        self.structs.iter().find(|s| s.name == name)
     }
 }

@@ -11,7 +11,9 @@ pub struct MapKind {
     pub name: &'static str,
     /// Helpers (by name, without `bpf_`) that may take such a map.
     pub helpers: &'static [&'static str],
-    /// Keys a program may use: fixed size in bytes where the kind demands one.
+    /// Helpers that may take it in some program kinds only.
+    pub helpers_in: &'static [(&'static [u32], &'static [&'static str])],
+    /// Keys: fixed size in bytes where the kind demands one.
     pub key_size: Option<u32>,
     pub value_size: Option<u32>,
     /// Direct value addresses (`BPF_PSEUDO_MAP_VALUE`) are allowed.
@@ -23,5 +25,37 @@ pub struct MapKind {
     /// Lookup gives a map.
     pub inner_map: bool,
     pub percpu: bool,
+    /// What a lookup gives.
+    pub lookup: Lookup,
+    /// Sleepable programs may use it.
+    pub sleepable: bool,
+    /// `BPF_F_RDONLY_PROG` and `BPF_F_WRONLY_PROG` may be set.
+    pub access_flags: bool,
     pub since: Version,
+}
+
+/// What a lookup in a map gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// A program cannot look up in it.
+    Nothing,
+    /// A value of the map's value size, or NULL.
+    Value,
+    /// A map like the inner map, or NULL.
+    Map,
+    /// `struct bpf_xdp_sock`, or NULL.
+    XdpSock,
+    /// A socket, or NULL, whose reference must be released.
+    Socket,
+}
+
+impl MapKind {
+    /// May this helper take such a map in programs of this kind (`enum bpf_prog_type`)?
+    pub fn allows(&self, helper: &str, prog_kind: u32) -> bool {
+        self.helpers.contains(&helper)
+            || self
+                .helpers_in
+                .iter()
+                .any(|(kinds, names)| kinds.contains(&prog_kind) && names.contains(&helper))
+    }
 }

@@ -20,19 +20,59 @@ pub struct ProgKind {
     pub packet_loads: bool,
     /// Packets may be written through direct access.
     pub packet_write: bool,
+    /// `enum bpf_attach_type`s that a program of this kind may state; empty: the kind has none or takes any.
+    pub attach: &'static [u32],
+    /// The attach type of a program that states none.
+    pub default_attach: Option<u32>,
     pub since: Version,
+}
+
+impl ProgKind {
+    /// The range demanded of r0 at exit, if any.
+    pub fn return_range(&self, attach: Option<u32>) -> Option<&Returns> {
+        let attach = attach.or(self.default_attach);
+        self.returns
+            .iter()
+            .find(|r| r.attach.is_empty() || attach.is_some_and(|a| r.attach.contains(&a)))
+    }
+
+    /// The field through which such an access of the context is allowed, for contexts that are structures.
+    pub fn context_access(
+        &self,
+        offset: u32,
+        size: u32,
+        write: bool,
+        attach: Option<u32>,
+    ) -> Option<&'static Field> {
+        let Context::Struct { fields, .. } = self.context else {
+            return None;
+        };
+        field_access(fields, offset, size, write, attach.or(self.default_attach))
+    }
 }
 
 /// Helpers a program kind may call.
 #[derive(Clone, Copy, Debug)]
 pub struct HelperSet {
-    /// Names of groups that are allowed whole (`base`, `tracing`, …).
+    /// Groups of names that are allowed whole (`base`, `tracing`, …).
     pub groups: &'static [&'static [&'static str]],
+    /// Names allowed only under some `enum bpf_attach_type`s.
+    pub by_attach: &'static [(&'static [u32], &'static [&'static str])],
 }
 
 impl HelperSet {
+    /// Allowed under at least one attach type.
     pub fn contains(&self, name: &str) -> bool {
         self.groups.iter().any(|g| g.contains(&name))
+            || self.by_attach.iter().any(|(_, g)| g.contains(&name))
+    }
+
+    /// Allowed under this attach type; `None` when the program states none.
+    pub fn allows(&self, name: &str, attach: Option<u32>) -> bool {
+        self.groups.iter().any(|g| g.contains(&name))
+            || self.by_attach.iter().any(|(attaches, g)| {
+                attach.is_some_and(|a| attaches.contains(&a)) && g.contains(&name)
+            })
     }
 }
 
@@ -49,30 +89,111 @@ pub struct Returns {
 #[derive(Clone, Debug)]
 pub enum Context {
     /// A structure with fields.
-    Struct { name: &'static str, size: u32, fields: &'static [Field] },
+    Struct {
+        name: &'static str,
+        size: u32,
+        fields: &'static [Field],
+    },
     /// `size` readable bytes from `from` (tracepoints: the record, whose first 8 bytes are hidden).
-    Bytes { name: &'static str, from: u32, size: u32 },
-    /// An array of 64-bit arguments (raw tracepoints).
-    Words { name: &'static str, count: u32 },
+    Bytes {
+        name: &'static str,
+        from: u32,
+        size: u32,
+    },
+    /// An array of 64-bit arguments (raw tracepoints), read in aligned parts of `widths`.
+    Words {
+        name: &'static str,
+        count: u32,
+        widths: Widths,
+    },
     /// An array of 64-bit arguments typed by the BTF prototype of the target (fentry, tp_btf, LSM, iterators, struct_ops).
     Typed,
+    /// Any memory that the caller passes, readable and writable, up to `size` bytes (`syscall` programs).
+    Memory {
+        size: u32,
+    },
     None,
 }
 
-/// One field of a context structure.
+/// One field of a context or of a structure that a context leads to.
+///
+/// Fields may overlap; an access is allowed when one of them permits it.
 #[derive(Clone, Copy, Debug)]
 pub struct Field {
     pub name: &'static str,
     pub offset: u32,
-    /// Bytes.
+    /// Bytes; a field longer than 8 is an array that is accessed in parts.
     pub size: u32,
     pub kind: FieldKind,
-    pub read: bool,
-    pub write: bool,
-    /// Reads of a part of the field are allowed.
-    pub narrow: bool,
+    pub read: Widths,
+    pub write: Widths,
+    /// Parts of the field are accessed only from its first byte.
+    pub head: bool,
     /// Attach types that may access it; empty: all.
     pub attach: &'static [u32],
+}
+
+/// Widths of access in bytes, of 1, 2, 4 and 8, as a set of bits: `4 | 8` is four or eight bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Widths(pub u8);
+
+impl Widths {
+    pub const NONE: Widths = Widths(0);
+
+    pub fn contains(self, size: u32) -> bool {
+        matches!(size, 1 | 2 | 4 | 8) && u32::from(self.0) & size != 0
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl Field {
+    /// May a program with this attach type access `size` bytes at `offset` of the structure through this field?
+    ///
+    /// An access is aligned to its size and lies inside the field.
+    pub fn permits(&self, offset: u32, size: u32, write: bool, attach: Option<u32>) -> bool {
+        let Some(end) = offset.checked_add(size) else {
+            return false;
+        };
+        let widths = if write { self.write } else { self.read };
+        widths.contains(size)
+            && offset.is_multiple_of(size)
+            && offset >= self.offset
+            && end <= self.offset.saturating_add(self.size)
+            && (!self.head || offset == self.offset)
+            && (self.attach.is_empty() || attach.is_some_and(|a| self.attach.contains(&a)))
+    }
+}
+
+/// The field through which such an access of a structure is allowed.
+pub fn field_access(
+    fields: &'static [Field],
+    offset: u32,
+    size: u32,
+    write: bool,
+    attach: Option<u32>,
+) -> Option<&'static Field> {
+    fields
+        .iter()
+        .find(|f| f.permits(offset, size, write, attach))
+}
+
+/// A structure that loads and helpers lead to: `bpf_sock`, `bpf_tcp_sock`, `bpf_flow_keys`, `bpf_xdp_sock`.
+#[derive(Clone, Debug)]
+pub struct Struct {
+    pub name: &'static str,
+    pub size: u32,
+    pub layout: Layout,
+}
+
+/// How a [`Struct`] is accessed.
+#[derive(Clone, Debug)]
+pub enum Layout {
+    Fields(&'static [Field]),
+    /// Plain readable and writable bytes.
+    Bytes,
 }
 
 /// What a load of a field gives.
@@ -84,13 +205,20 @@ pub enum FieldKind {
     PacketMeta,
     PacketEnd,
     /// `struct bpf_sock *`, or NULL when `nullable`.
-    Socket { nullable: bool },
-    SockCommon { nullable: bool },
+    Socket {
+        nullable: bool,
+    },
+    SockCommon {
+        nullable: bool,
+    },
     /// `struct bpf_flow_keys *`.
     FlowKeys,
     /// Start and end of the option value (cgroup sockopt).
     SockoptStart,
     SockoptEnd,
     /// A kernel structure.
-    Btf { name: &'static str, nullable: bool },
+    Btf {
+        name: &'static str,
+        nullable: bool,
+    },
 }
