@@ -1,0 +1,36 @@
+// Drops every IPv4 fragment but the first, and counts what it drops.
+// In assembly: what clang would make of it, by hand.
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+.license "Dual MIT/GPL"
+.map dropped kind=array key=4 value=8 max_entries=1
+
+.section "xdp"
+.globl xdp_fragments
+xdp_fragments:
+	r2 = *(u32 *)(r1 + 4)		// data_end
+	r1 = *(u32 *)(r1 + 0)		// data
+	r3 = r1
+	r3 += 34			// Ethernet and IPv4 without options
+	if r3 > r2 goto pass
+	r4 = *(u16 *)(r1 + 12)
+	if r4 != 0x0008 goto pass	// IPv4, in network order
+	r4 = *(u16 *)(r1 + 20)		// flags and fragment offset
+	r4 = be16 r4
+	r4 &= 0x1fff
+	if r4 == 0 goto pass
+	w5 = 0
+	*(u32 *)(r10 - 4) = w5
+	r2 = r10
+	r2 += -4
+	r1 = map dropped ll
+	call bpf_map_lookup_elem
+	if r0 == 0 goto drop
+	r1 = 1
+	lock *(u64 *)(r0 + 0) += r1
+drop:
+	r0 = 1				// XDP_DROP
+	exit
+pass:
+	r0 = 2				// XDP_PASS
+	exit
