@@ -194,6 +194,10 @@ fn unary(
                 ..Expr::default()
             },
         },
+        Tok::Huge => {
+            let message = format!("{} does not fit 64 bits", token.text);
+            return Err(Mismatch::message(at, at + 1, message));
+        }
         _ => return Err(Mismatch::expected(at, "a number")),
     };
     cursor.at += 1;
@@ -287,7 +291,17 @@ mod tests {
         assert_eq!(e.minus.as_deref(), Some("start"));
         assert_eq!(e.value, 4);
         assert_eq!(eval("a - a").unwrap(), Expr::default());
-        for bad in ["a + b", "a * 2", "1 / 0", "1 << 64", "1 +", "(1", "r1", ")"] {
+        for bad in [
+            "a + b",
+            "a * 2",
+            "1 / 0",
+            "18446744073709551616",
+            "1 << 64",
+            "1 +",
+            "(1",
+            "r1",
+            ")",
+        ] {
             assert!(eval(bad).is_err(), "{bad}");
         }
         assert!(eval(&"(".repeat(100_000)).is_err());

@@ -6,6 +6,7 @@
 //! program has one [`Insn`] per slot, the second slot of a 16-byte instruction
 //! being [`Insn::Imm64High`].
 
+mod asm;
 mod decode;
 mod encode;
 mod error;
@@ -19,6 +20,9 @@ pub mod table;
 mod template;
 mod text;
 
+pub use asm::{
+    Assembly, Binding, Content, Label, LabelKind, MapDecl, RefKind, Reference, Section, assemble,
+};
 pub use decode::{decode, decode_at, from_bytes};
 pub use encode::{encode, encode_one, to_bytes};
 pub use error::{Error, FieldName};
