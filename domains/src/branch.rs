@@ -122,13 +122,11 @@ impl Comparison {
     /// Whether it holds of all pairs of members (`Some(true)`), of none (`Some(false)`), or that is not known.
     #[inline]
     pub fn decide64<const BITS: u32>(self, a: &Product<BITS>, b: &Product<BITS>) -> Option<bool> {
-        let (view_a, view_b) = (whole(a), whole(b));
         match self {
-            // The low halves may have nothing in common where the whole ranges do.
-            Comparison::Eq | Comparison::Ne if a.low().meet(b.low()).is_empty() => {
-                Some(self == Comparison::Ne)
-            }
-            _ => self.decide(view_a, view_b, BITS),
+            Comparison::Eq => equal64(a, b),
+            Comparison::Ne => equal64(a, b).map(|equal| !equal),
+            Comparison::Set => meets64(a, b),
+            _ => self.decide(whole(a), whole(b), BITS),
         }
     }
 
@@ -322,6 +320,29 @@ impl Relation {
     }
 }
 
+/// Exact: the meet is empty only where no number is in both.
+#[inline]
+fn equal64<const BITS: u32>(a: &Product<BITS>, b: &Product<BITS>) -> Option<bool> {
+    let possible = match (a.as_constant(), b.as_constant()) {
+        (Some(x), Some(y)) => return Some(x == y),
+        (Some(x), None) => b.contains(x),
+        (None, Some(y)) => a.contains(y),
+        (None, None) => a.meet(b).is_some(),
+    };
+    if possible { None } else { Some(false) }
+}
+
+#[inline]
+fn meets64<const BITS: u32>(a: &Product<BITS>, b: &Product<BITS>) -> Option<bool> {
+    let avoidable = |of: &Product<BITS>, other: &Product<BITS>| match avoid(whole(of), whole(other))
+    {
+        Some(left) if left.tnum == of.tnum => true,
+        Some(left) => Product::<BITS>::from_parts(left.tnum, of.wide, of.low()).is_some(),
+        None => false,
+    };
+    meets_unless(whole(a), whole(b), avoidable(a, b) && avoidable(b, a))
+}
+
 #[inline]
 fn equal(a: View, b: View) -> Option<bool> {
     if let (Some(x), Some(y)) = (a.tnum.as_constant(), b.tnum.as_constant()) {
@@ -340,16 +361,20 @@ fn equal(a: View, b: View) -> Option<bool> {
 
 #[inline]
 fn meets(a: View, b: View) -> Option<bool> {
-    if a.tnum.umax() & b.tnum.umax() == 0 {
-        return Some(false);
-    }
-    let impossible = |of: View, other: View| {
-        avoid(of, other).is_none_or(|left| left.range.clip_tnum(left.tnum).is_empty())
+    let avoidable = |of, other| {
+        avoid(of, other).is_some_and(|left| !left.range.clip_tnum(left.tnum).is_empty())
     };
-    if impossible(a, b) || impossible(b, a) {
-        Some(true)
-    } else {
+    meets_unless(a, b, avoidable(a, b) && avoidable(b, a))
+}
+
+#[inline]
+fn meets_unless(a: View, b: View, avoidable: bool) -> Option<bool> {
+    if a.tnum.umax() & b.tnum.umax() == 0 {
+        Some(false)
+    } else if avoidable {
         None
+    } else {
+        Some(true)
     }
 }
 

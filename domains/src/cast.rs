@@ -18,9 +18,14 @@ impl<const BITS: u32> Product<BITS> {
         if bits == BITS {
             return *self;
         }
-        let low = self.lowest(bits);
-        let wide = Range::unsigned(low.umin(), low.umax(), BITS);
-        Self::from_result(self.tnum.cast(bits), wide, wide.truncate(Self::HALF))
+        let kept = self.lowest(bits);
+        let wide = Range::unsigned(kept.umin(), kept.umax(), BITS);
+        let low = if bits < Self::HALF {
+            Range::unsigned(kept.umin(), kept.umax(), Self::HALF)
+        } else {
+            self.low()
+        };
+        Self::from_result(self.tnum.cast(bits), wide, low)
     }
 
     /// The low `bits` bits, from 1 up, and copies of the highest of them: a signed load.
@@ -30,11 +35,16 @@ impl<const BITS: u32> Product<BITS> {
         if bits == BITS {
             return *self;
         }
-        let wide = extend(self.lowest(bits), bits, BITS);
+        let kept = self.lowest(bits);
+        let low = if bits < Self::HALF {
+            extend(kept, bits, Self::HALF)
+        } else {
+            self.low()
+        };
         Self::from_result(
             self.tnum.sign_extend(bits, BITS),
-            wide,
-            wide.truncate(Self::HALF),
+            extend(kept, bits, BITS),
+            low,
         )
     }
 

@@ -208,7 +208,7 @@ impl Tnum {
     }
 
     /// Products, modulo 2^64.
-    pub fn mul(self, other: Tnum) -> Tnum {
+    pub const fn mul(self, other: Tnum) -> Tnum {
         if self.mask | other.mask == 0 {
             return Tnum::constant(self.value.wrapping_mul(other.value));
         }
