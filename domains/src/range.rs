@@ -321,7 +321,7 @@ impl Range {
     pub(crate) fn without(self, x: u64) -> Range {
         let cut = |span: Span| match span {
             Span { lo, hi } if lo == x && hi == x => Span::EMPTY,
-            Span { lo, hi } if lo == x => Span { lo: lo + 1, hi },
+            Span { lo, hi } if lo == x && lo < hi => Span { lo: lo + 1, hi },
             Span { lo, hi } if hi == x && lo < hi => Span { lo, hi: hi - 1 },
             span => span,
         };

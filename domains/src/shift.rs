@@ -14,21 +14,14 @@ impl<const BITS: u32> Product<BITS> {
     /// Shifted left.
     #[inline]
     pub fn lsh64(&self, count: &Self) -> Self {
-        self.shift(count, BITS, |k| {
+        let tnum = |k| self.tnum.lsh(k).cast(BITS);
+        self.shift(count, tnum, |k| {
             if k < Self::HALF {
-                (
-                    self.tnum.lsh(k).cast(BITS),
-                    lsh(self.wide, k, BITS),
-                    lsh(self.low(), k, Self::HALF),
-                )
+                (lsh(self.wide, k, BITS), lsh(self.low(), k, Self::HALF))
             } else {
                 // Only low bits of the low half survive, of which its own range may know more.
                 let wide = lsh(self.wide, k, BITS).meet(scale(self.low().truncate(BITS - k), k));
-                (
-                    self.tnum.lsh(k).cast(BITS),
-                    wide,
-                    Range::unsigned(0, 0, Self::HALF),
-                )
+                (wide, Range::unsigned(0, 0, Self::HALF))
             }
         })
     }
@@ -37,102 +30,141 @@ impl<const BITS: u32> Product<BITS> {
     #[inline]
     pub fn lsh32(&self, count: &Self) -> Self {
         let half = Self::HALF;
-        self.shift_low(count, |k| (self.tnum.lsh(k), lsh(self.low(), k, half)))
+        self.shift_low(
+            count,
+            |k| self.tnum.lsh(k).cast(half),
+            |k| lsh(self.low(), k, half),
+        )
     }
 
     /// Shifted right, zeros coming in.
     #[inline]
     pub fn rsh64(&self, count: &Self) -> Self {
-        self.shift(count, BITS, |k| {
-            (
-                self.tnum.rsh(k),
-                rsh(self.wide, k, BITS),
-                Range::full(Self::HALF),
-            )
-        })
+        self.shift(
+            count,
+            |k| self.tnum.rsh(k),
+            |k| (rsh(self.wide, k, BITS), self.low_moved_by(k)),
+        )
     }
 
     /// The low half shifted right, zeros coming in, zero-extended.
     #[inline]
     pub fn rsh32(&self, count: &Self) -> Self {
         let half = Self::HALF;
-        self.shift_low(count, |k| {
-            (self.tnum.cast(half).rsh(k), rsh(self.low(), k, half))
-        })
+        self.shift_low(
+            count,
+            |k| self.tnum.cast(half).rsh(k),
+            |k| rsh(self.low(), k, half),
+        )
     }
 
     /// Shifted right, copies of the sign coming in.
     #[inline]
     pub fn arsh64(&self, count: &Self) -> Self {
-        self.shift(count, BITS, |k| {
-            (
-                self.tnum.arsh(k, BITS),
-                arsh(self.wide, k, BITS),
-                Range::full(Self::HALF),
-            )
-        })
+        self.shift(
+            count,
+            |k| self.tnum.arsh(k, BITS),
+            |k| (arsh(self.wide, k, BITS), self.low_moved_by(k)),
+        )
     }
 
     /// The low half shifted right, copies of its sign coming in, zero-extended.
     #[inline]
     pub fn arsh32(&self, count: &Self) -> Self {
         let half = Self::HALF;
-        self.shift_low(count, |k| {
-            (
-                self.tnum.cast(half).arsh(k, half),
-                arsh(self.low(), k, half),
-            )
-        })
+        self.shift_low(
+            count,
+            |k| self.tnum.cast(half).arsh(k, half),
+            |k| arsh(self.low(), k, half),
+        )
+    }
+
+    /// The low half after a shift right: its own range says something only where nothing moves in.
+    #[inline]
+    fn low_moved_by(&self, k: u32) -> Range {
+        if k == 0 {
+            self.low()
+        } else {
+            Range::full(Self::HALF)
+        }
     }
 
     #[inline]
-    fn shift(&self, count: &Self, bits: u32, by: impl Fn(u32) -> (Tnum, Range, Range)) -> Self {
-        let (tnum, wide, low) = over_counts(count, bits, by, |(t, w, l), (tnum, wide, low)| {
-            (t.join(tnum), w.join(wide), l.join(low))
-        });
-        Self::from_result(tnum, wide, low)
+    fn shift(
+        &self,
+        count: &Self,
+        tnum: impl Fn(u32) -> Tnum,
+        ranges: impl Fn(u32) -> (Range, Range),
+    ) -> Self {
+        let counts = Counts::of(count, BITS);
+        let bits = counts.join(tnum, Tnum::join);
+        if let Some(x) = bits.as_constant() {
+            return Self::constant(x);
+        }
+        let (wide, low) = counts.join(ranges, |(wide, low), (w, l)| (wide.join(w), low.join(l)));
+        Self::from_result(bits, wide, low)
     }
 
     #[inline]
-    fn shift_low(&self, count: &Self, by: impl Fn(u32) -> (Tnum, Range)) -> Self {
-        let (tnum, low) = over_counts(count, Self::HALF, by, |(t, l), (tnum, low)| {
-            (t.join(tnum), l.join(low))
-        });
-        Self::from_low(tnum, low)
+    fn shift_low(
+        &self,
+        count: &Self,
+        tnum: impl Fn(u32) -> Tnum,
+        range: impl Fn(u32) -> Range,
+    ) -> Self {
+        let counts = Counts::of(count, Self::HALF);
+        let bits = counts.join(tnum, Tnum::join);
+        if let Some(x) = bits.as_constant() {
+            return Self::constant(x);
+        }
+        Self::from_low(bits, counts.join(range, Range::join))
     }
 }
 
-/// The join of `by` over the counts below `bits` that `count` allows.
-#[inline]
-fn over_counts<T: Copy, const BITS: u32>(
-    count: &Product<BITS>,
-    bits: u32,
-    by: impl Fn(u32) -> T,
-    join: impl Fn(T, T) -> T,
-) -> T {
-    let masked = u64::from(bits - 1);
-    let tnum = count.tnum.and(Tnum::constant(masked));
-    let least = tnum.value() as u32;
-    let mut all = by(least);
-    if tnum.mask() == 0 {
-        return all;
-    }
-    // Bounds say something of the count only where the masking changes none.
-    let half = Product::<BITS>::HALF;
-    let range = if count.low().umax() <= masked {
-        count.low()
-    } else {
-        Range::full(half)
-    };
-    if !range.contains(u64::from(least)) {
-        all = by(range.umin() as u32);
-    }
-    for k in least + 1..bits {
-        if tnum.contains(u64::from(k)) && range.contains(u64::from(k)) {
-            all = join(all, by(k));
+/// The counts that remain after masking: the least one, and the others as a set of bits.
+struct Counts {
+    least: u32,
+    others: u64,
+}
+
+impl Counts {
+    #[inline]
+    fn of<const BITS: u32>(count: &Product<BITS>, bits: u32) -> Counts {
+        let masked = u64::from(bits - 1);
+        let tnum = count.tnum.and(Tnum::constant(masked));
+        if let Some(k) = tnum.as_constant() {
+            return Counts {
+                least: k as u32,
+                others: 0,
+            };
+        }
+        // Bounds say something of the count only where the masking changes none.
+        let half = Product::<BITS>::HALF;
+        let range = if count.low().umax() <= masked {
+            count.low()
+        } else {
+            Range::full(half)
+        };
+        let all = (0..=masked)
+            .filter(|&k| tnum.contains(k) && range.contains(k))
+            .fold(0, |all, k| all | 1 << k);
+        Counts {
+            least: u64::trailing_zeros(all),
+            others: all & (all - 1),
         }
     }
-    all
+
+    /// The join of `by` over all counts.
+    #[inline]
+    fn join<T>(&self, by: impl Fn(u32) -> T, join: impl Fn(T, T) -> T) -> T {
+        let mut all = by(self.least);
+        let mut others = self.others;
+        while others != 0 {
+            all = join(all, by(others.trailing_zeros()));
+            others &= others - 1;
+        }
+        all
+    }
 }
 
 fn lsh(a: Range, k: u32, bits: u32) -> Range {

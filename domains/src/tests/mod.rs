@@ -1,6 +1,10 @@
 //! Oracles: dumber implementations that every operation is held against.
 
+mod corners;
+mod cves;
+mod random;
 mod small;
+mod text;
 
 /// Random numbers; prints the seed, which `TEST_SEED` sets.
 pub struct Random(u64);

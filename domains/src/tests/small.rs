@@ -204,8 +204,9 @@ impl Precision {
         rows.sort();
         for ((name, bits, constant), (count, exact, extra)) in rows {
             let percent = exact as f64 * 100.0 / count as f64;
+            let of = if constant { "by a constant" } else { "" };
             println!(
-                "{name:5} {bits}: best in {percent:.1}%, {:.2} extra members",
+                "{name:5} {bits} {of:13}: best in {percent:.1}%, {:.2} extra members",
                 extra as f64 / count as f64
             );
         }
