@@ -3,8 +3,19 @@
 //! **Invariant:** nothing here knows of safety or of a running kernel; an `Object`
 //! is parsed, not trusted, and is the same on every machine.
 
+mod data;
+mod elf;
+mod error;
+mod externs;
 mod hook;
+mod hook_table;
+mod link;
+mod maps;
 mod model;
+mod open;
+mod struct_ops;
 
+pub use error::Error;
 pub use hook::*;
 pub use model::*;
+pub use open::open;

@@ -49,6 +49,8 @@ pub struct Program {
     pub extern_refs: Vec<ExternRef>,
     /// Jump tables for `gotox`: targets as slots of this program.
     pub jump_tables: Vec<JumpTable>,
+    /// Index into `subprogs` of the function that handles exceptions (`__exception_cb`).
+    pub exception_cb: Option<usize>,
 }
 
 /// A function inside a [`Program`].
@@ -178,6 +180,8 @@ pub enum DataKind {
     Data,
     Bss,
     Kconfig,
+    /// Initial bytes of the object's arena; the map is the arena itself.
+    Arena,
 }
 
 #[derive(Clone, Debug)]
@@ -186,6 +190,12 @@ pub struct StructOps {
     /// The kernel structure implemented, e.g. `tcp_congestion_ops`.
     pub type_name: String,
     pub link: bool,
+    /// `?` before the section name: not created unless asked for.
+    pub optional: bool,
+    /// The type in [`Object::btf`].
+    pub type_id: TypeId,
+    /// Initial bytes of the structure, function pointers being 0.
+    pub bytes: Vec<u8>,
     /// Member name → program name.
     pub members: Vec<(String, String)>,
 }
@@ -222,5 +232,27 @@ impl Program {
     pub fn line_at(&self, pc: Pc) -> Option<&Line> {
         let n = self.lines.partition_point(|l| l.pc <= pc);
         self.lines[..n].last()
+    }
+}
+
+impl Map {
+    /// A map without types, flags or data; sizes in bytes.
+    pub fn new(name: &str, kind: u32, key_size: u32, value_size: u32, max_entries: u32) -> Map {
+        Map {
+            name: name.into(),
+            kind,
+            key_size,
+            value_size,
+            max_entries,
+            flags: 0,
+            map_extra: 0,
+            numa_node: None,
+            pinned: false,
+            key_type: None,
+            value_type: None,
+            data: None,
+            inner: None,
+            initial: Vec::new(),
+        }
     }
 }
