@@ -1,0 +1,32 @@
+//! `Verified` → [`Instance`]: maps, helpers and memory; and what an [`Engine`] is.
+//!
+//! **Invariant:** an instance is made from a proof only, and only when every function and map
+//! that its programs reach exists here.
+//!
+//! **Invariant:** nothing here knows how code is executed; engines share everything here.
+//!
+//! **Invariant:** no globals: surroundings come from an [`Env`], sizes and seeds from [`Options`].
+
+mod arena;
+mod call;
+pub mod context;
+mod engine;
+mod env;
+mod error;
+pub mod helpers;
+mod instance;
+pub mod maps;
+mod memory;
+mod platform;
+
+pub use call::{Call, HelperFn, MAX_TAIL_CALLS, NO_PROGRAM, ReenterFn};
+pub use context::{Context, Redirect, hidden_word};
+pub use engine::{Engine, Fault, FaultKind, Outcome};
+pub use env::{Clock, Env, Process, Sample, Space};
+pub use error::Error;
+pub use instance::{Bound, Instance, MAX_CPUS, Options, Program};
+pub use maps::{ArrayLayout, Map, Span};
+pub use memory::{
+    BadArgument, FRAME, Memory, Reenter, call_helper, kernel_read, kernel_read_fn, packet_load,
+    packet_load_fn,
+};

@@ -1,0 +1,185 @@
+//! Zeroed memory with a stable address, shared between programs, threads and the host.
+//!
+//! **Invariant:** an arena neither moves nor shrinks while it lives; pages of large ones
+//! come from the system when first touched.
+//!
+//! **Invariant:** bytes that several threads may touch are read and written here by relaxed
+//! atomics only; programs touch them by machine loads and stores of at most a word.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use probity_isa::Size;
+
+/// A block of zeroed bytes, 16-byte aligned.
+#[derive(Debug)]
+pub(crate) struct Arena {
+    base: NonNull<u8>,
+    layout: Layout,
+}
+
+// SAFETY: an arena is plain memory; all access to it goes through raw pointers under the
+// rules of this module.
+unsafe impl Send for Arena {}
+// SAFETY: as above.
+unsafe impl Sync for Arena {}
+
+impl Arena {
+    /// `None` when the size is absurd or the system has no memory.
+    pub fn new(bytes: usize) -> Option<Arena> {
+        let layout = Layout::from_size_align(bytes.max(16), 16).ok()?;
+        // SAFETY: the layout's size is not zero.
+        let base = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+        Some(Arena { base, layout })
+    }
+
+    pub fn base(&self) -> *mut u8 {
+        self.base.as_ptr()
+    }
+
+    pub fn address(&self) -> u64 {
+        self.base.as_ptr() as u64
+    }
+
+    pub fn len(&self) -> usize {
+        self.layout.size()
+    }
+
+    /// Pointer to `offset`, which must lie inside (checked).
+    pub fn at(&self, offset: usize) -> *mut u8 {
+        assert!(
+            offset <= self.len(),
+            "offset {offset} outside of an arena of {} bytes",
+            self.len()
+        );
+        // SAFETY: the offset is inside of the allocation or one past its end.
+        unsafe { self.base.as_ptr().add(offset) }
+    }
+
+    /// The 32-bit atomic at `offset` (checked; a multiple of 4).
+    pub fn u32_at(&self, offset: usize) -> &AtomicU32 {
+        assert!(offset.is_multiple_of(4) && offset + 4 <= self.len());
+        // SAFETY: in bounds and aligned; the arena lives as long as the reference.
+        unsafe { AtomicU32::from_ptr(self.base.as_ptr().add(offset).cast()) }
+    }
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        // SAFETY: allocated in `new` with this layout.
+        unsafe { dealloc(self.base.as_ptr(), self.layout) }
+    }
+}
+
+/// Loads a little-endian-host word of `size` bytes, zero-extended.
+///
+/// # Safety
+/// `p` is readable for `size` bytes.
+#[inline]
+pub(crate) unsafe fn load(p: *const u8, size: Size) -> u64 {
+    let a = p as usize;
+    // SAFETY: readable by the contract, aligned where an atomic of that width is made.
+    unsafe {
+        match size {
+            Size::B => u64::from(byte(p)),
+            Size::H if a & 1 == 0 => u64::from(AtomicU16::from_ptr(p as *mut u16).load(Relaxed)),
+            Size::W if a & 3 == 0 => u64::from(AtomicU32::from_ptr(p as *mut u32).load(Relaxed)),
+            Size::DW if a & 7 == 0 => AtomicU64::from_ptr(p as *mut u64).load(Relaxed),
+            _ => {
+                let mut b = [0u8; 8];
+                for (i, b) in b.iter_mut().enumerate().take(size.bytes()) {
+                    *b = byte(p.add(i));
+                }
+                u64::from_le_bytes(b)
+            }
+        }
+    }
+}
+
+/// Stores the low `size` bytes of `v`.
+///
+/// # Safety
+/// `p` is writable for `size` bytes.
+#[inline]
+pub(crate) unsafe fn store(p: *mut u8, size: Size, v: u64) {
+    let a = p as usize;
+    // SAFETY: writable by the contract, aligned where an atomic of that width is made.
+    unsafe {
+        match size {
+            Size::B => AtomicU8::from_ptr(p).store(v as u8, Relaxed),
+            Size::H if a & 1 == 0 => AtomicU16::from_ptr(p.cast()).store(v as u16, Relaxed),
+            Size::W if a & 3 == 0 => AtomicU32::from_ptr(p.cast()).store(v as u32, Relaxed),
+            Size::DW if a & 7 == 0 => AtomicU64::from_ptr(p.cast()).store(v, Relaxed),
+            _ => {
+                for (i, b) in v.to_le_bytes().into_iter().enumerate().take(size.bytes()) {
+                    AtomicU8::from_ptr(p.add(i)).store(b, Relaxed);
+                }
+            }
+        }
+    }
+}
+
+/// # Safety
+/// `p` is readable.
+#[inline]
+unsafe fn byte(p: *const u8) -> u8 {
+    // SAFETY: by the contract.
+    unsafe { AtomicU8::from_ptr(p as *mut u8).load(Relaxed) }
+}
+
+/// Copies between memories that other threads may be using. They may overlap only as
+/// `memmove` forward copies allow (`dst` before `src`).
+///
+/// # Safety
+/// `src` is readable and `dst` writable for `len` bytes.
+#[inline]
+pub(crate) unsafe fn copy(dst: *mut u8, src: *const u8, len: usize) {
+    let mut i = 0;
+    // SAFETY: every step stays below `len`.
+    unsafe {
+        while i + 8 <= len {
+            store(dst.add(i), Size::DW, load(src.add(i), Size::DW));
+            i += 8;
+        }
+        while i < len {
+            store(dst.add(i), Size::B, load(src.add(i), Size::B));
+            i += 1;
+        }
+    }
+}
+
+/// # Safety
+/// `dst` is writable for `len` bytes.
+pub(crate) unsafe fn zero(dst: *mut u8, len: usize) {
+    let mut i = 0;
+    // SAFETY: every step stays below `len`.
+    unsafe {
+        while i + 8 <= len {
+            store(dst.add(i), Size::DW, 0);
+            i += 8;
+        }
+        while i < len {
+            store(dst.add(i), Size::B, 0);
+            i += 1;
+        }
+    }
+}
+
+/// Copies bytes out.
+///
+/// # Safety
+/// `src` is readable for `dst.len()` bytes.
+pub(crate) unsafe fn read_into(src: *const u8, dst: &mut [u8]) {
+    // SAFETY: by the contract; `dst` is a slice of that length.
+    unsafe { copy(dst.as_mut_ptr(), src, dst.len()) }
+}
+
+/// # Safety
+/// `src` is readable for `len` bytes.
+pub(crate) unsafe fn read_vec(src: *const u8, len: usize) -> Vec<u8> {
+    let mut v = vec![0; len];
+    // SAFETY: by the contract.
+    unsafe { read_into(src, &mut v) };
+    v
+}

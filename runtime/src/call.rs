@@ -1,0 +1,129 @@
+//! The state of one call: what helpers and compiled code are handed a pointer to.
+//!
+//! # What engines and helpers agree on
+//!
+//! - A helper is a [`HelperFn`]; [`crate::Instance::helper`] binds a number to it once. It is
+//!   called with the pointer to [`Call`] and r1 to r5 and gives r0.
+//! - A helper with callbacks calls [`Call::reenter`] with the value that `Imm64::Func` gave the
+//!   program, whatever the engine chose for it (a slot, an address).
+//! - A successful `tail_call` sets [`Call::next`] to a program's index and returns 0; otherwise
+//!   `next` is [`NO_PROGRAM`] and r0 an error. After each call of a helper whose row says
+//!   `may_not_return`, an engine looks at `next`; when it is set, it puts [`NO_PROGRAM`] back and
+//!   goes on with that program, r1 being [`Call::ctx`], in place of the function that was running
+//!   (a subprogram's caller gets the program's r0).
+
+use std::marker::PhantomData;
+use std::mem::offset_of;
+
+use crate::{Context, Env, Fault, FaultKind, Instance};
+
+/// [`Call::next`] when no tail call is under way.
+pub const NO_PROGRAM: u64 = u64::MAX;
+
+/// Tail calls in one call, as in Linux.
+pub const MAX_TAIL_CALLS: u64 = 33;
+
+/// A helper. `call` is valid and unaliased for the duration; arguments are as the helper's row demands.
+pub type HelperFn =
+    unsafe extern "C" fn(call: *mut Call<'_>, r1: u64, r2: u64, r3: u64, r4: u64, r5: u64) -> u64;
+
+/// Calls a subprogram of the running program on behalf of a helper.
+pub type ReenterFn =
+    unsafe extern "C" fn(call: *mut Call<'_>, func: u64, r1: u64, r2: u64, r3: u64, r4: u64) -> u64;
+
+/// One call of a program. Its first fields have fixed offsets for compiled code.
+#[repr(C)]
+pub struct Call<'a> {
+    /// Index into per-CPU maps; below the instance's number of CPUs.
+    pub cpu: u64,
+    /// Address of the context's first byte: r1.
+    pub ctx: u64,
+    /// Tail calls so far.
+    pub tail_calls: u64,
+    /// Program that a successful tail call goes on with, or [`NO_PROGRAM`].
+    pub next: u64,
+    /// How helpers call back; engines set it before programs with callbacks run.
+    pub callback: Option<ReenterFn>,
+    /// The engine's own, for `callback`.
+    pub engine: *mut (),
+    /// Set by helpers that move the packet's bounds in contexts that also hold a length.
+    pub(crate) length_at: u64,
+    pub(crate) ctx_size: u64,
+    /// Address and length of a key that a helper lends to its callback.
+    pub(crate) lent: (u64, u64),
+    instance: &'a Instance,
+    env: &'a dyn Env,
+    context: PhantomData<&'a mut Context>,
+}
+
+impl Call<'_> {
+    pub const CPU: i32 = offset_of!(Call, cpu) as i32;
+    pub const CTX: i32 = offset_of!(Call, ctx) as i32;
+    pub const TAIL_CALLS: i32 = offset_of!(Call, tail_calls) as i32;
+    pub const NEXT: i32 = offset_of!(Call, next) as i32;
+}
+
+impl<'a> Call<'a> {
+    /// Prepares a call of `program`.
+    pub fn new(
+        instance: &'a Instance,
+        program: usize,
+        ctx: &'a mut Context,
+        cpu: usize,
+    ) -> Result<Call<'a>, Fault> {
+        let Some(p) = instance.programs().get(program) else {
+            return Err(Fault::new(program, 0, FaultKind::NoProgram));
+        };
+        if cpu >= instance.cpus() {
+            return Err(Fault::new(program, 0, FaultKind::NoCpu));
+        }
+        if ctx.size() < p.context_size() {
+            return Err(Fault::new(program, 0, FaultKind::Context));
+        }
+        ctx.prepare();
+        let ctx_size = ctx.size() as u64;
+        let (address, length_at) = (
+            ctx.address(),
+            ctx.length_at().map_or(u64::MAX, |n| n as u64),
+        );
+        Ok(Call {
+            cpu: cpu as u64,
+            ctx: address,
+            tail_calls: 0,
+            next: NO_PROGRAM,
+            callback: None,
+            engine: std::ptr::null_mut(),
+            length_at,
+            ctx_size,
+            lent: (0, 0),
+            instance,
+            env: match ctx.env() {
+                // SAFETY: the environment is owned by the context, which is borrowed for 'a.
+                Some(env) => unsafe { &*std::ptr::from_ref(env) },
+                None => instance.env(),
+            },
+            context: PhantomData,
+        })
+    }
+
+    pub fn instance(&self) -> &'a Instance {
+        self.instance
+    }
+
+    pub fn env(&self) -> &'a dyn Env {
+        self.env
+    }
+
+    /// Calls the subprogram `func` and gives its r0; without an engine that can, 1, which ends every iteration.
+    ///
+    /// # Safety
+    /// `func` is a value that this engine gave for `Imm64::Func`, and the arguments are what
+    /// the callback was verified with.
+    pub unsafe fn reenter(&mut self, func: u64, args: [u64; 4]) -> u64 {
+        match self.callback {
+            // SAFETY: `self` is valid and unaliased; the rest by this function's contract.
+            Some(f) => unsafe { f(self, func, args[0], args[1], args[2], args[3]) },
+            None => 1,
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Helpers that run in process: number, name and function together, one file a group.
+//!
+//! **Invariant:** a helper here does what Linux's does, error numbers included, with the call's
+//! [`crate::Env`] in the place of the kernel.
+//!
+//! **Invariant:** helpers follow only pointers that their row promises; all others are read
+//! through the environment.
+
+mod map;
+
+use std::slice;
+
+use crate::arena;
+use crate::{Call, Env, HelperFn};
+
+/// One helper.
+#[derive(Clone, Copy)]
+pub struct Entry {
+    /// `enum bpf_func_id`.
+    pub id: u32,
+    /// Without `bpf_`, as the row of `platform` has it.
+    pub name: &'static str,
+    pub function: HelperFn,
+}
+
+const fn entry(id: u32, name: &'static str, function: HelperFn) -> Entry {
+    Entry { id, name, function }
+}
+
+const GROUPS: &[&[Entry]] = &[map::ENTRIES];
+
+/// Every helper that runs in process.
+pub fn all() -> impl Iterator<Item = &'static Entry> {
+    GROUPS.iter().flat_map(|g| g.iter())
+}
+
+pub fn find(id: u32) -> Option<&'static Entry> {
+    all().find(|e| e.id == id)
+}
+
+/// The result of a helper as r0.
+const fn err(errno: i32) -> u64 {
+    -(errno as i64) as u64
+}
+
+/// The environment of a call.
+///
+/// # Safety
+/// `call` is valid.
+unsafe fn env<'a>(call: *mut Call<'a>) -> &'a dyn Env {
+    // SAFETY: by the contract.
+    unsafe { (*call).env() }
+}
+
+/// A copy of memory that a row promised.
+///
+/// # Safety
+/// Readable for `len` bytes.
+unsafe fn bytes(address: u64, len: u64) -> Vec<u8> {
+    // SAFETY: by the contract.
+    unsafe { arena::read_vec(address as *const u8, len as usize) }
+}
+
+/// # Safety
+/// Writable for that many bytes.
+unsafe fn write(address: u64, from: &[u8]) {
+    // SAFETY: by the contract.
+    unsafe { arena::copy(address as *mut u8, from.as_ptr(), from.len()) }
+}
+
+/// # Safety
+/// A NUL-terminated constant string.
+unsafe fn c_string<'a>(address: u64) -> &'a [u8] {
+    let mut len = 0;
+    // SAFETY: by the contract there is a NUL, and nothing writes to the string.
+    unsafe {
+        while *(address as *const u8).add(len) != 0 {
+            len += 1;
+        }
+        slice::from_raw_parts(address as *const u8, len)
+    }
+}

@@ -1,0 +1,431 @@
+//! `Verified` × [`Options`] → [`Instance`]: maps exist, helpers are bound.
+
+use std::sync::{Arc, RwLock};
+
+use probity_isa::{CallTarget, Imm64, Insn};
+use probity_objfile::{self as objfile, ProgType};
+use probity_platform::{Arg, Effects, Ret};
+use probity_verifier::{Region, Verified, VerifiedProgram};
+
+use crate::maps::Map;
+use crate::{Env, Error, HelperFn, Process, Span, helpers, hidden_word};
+
+pub const MAX_CPUS: usize = 1024;
+
+/// Sizes, seeds and surroundings of an instance.
+#[derive(Clone)]
+pub struct Options {
+    /// Elements of each per-CPU map element: calls are made on CPU 0 to `cpus - 1`.
+    pub cpus: usize,
+    /// Upper bound of the memory of all maps, in bytes.
+    pub max_map_bytes: u64,
+    /// Of each CPU's part of perf event arrays.
+    pub perf_bytes: usize,
+    /// Mixed into hashes. A host whose keys come from strangers gives a secret one.
+    pub seed: u64,
+    /// Surroundings of calls whose context has none of its own.
+    pub env: Arc<dyn Env>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            cpus: 1,
+            max_map_bytes: 1 << 30,
+            perf_bytes: 1 << 20,
+            seed: 0,
+            env: Arc::new(Process::new(1)),
+        }
+    }
+}
+
+/// The programs of one object, ready to run: their maps and bound helpers.
+pub struct Instance {
+    verified: Arc<Verified>,
+    programs: Vec<Program>,
+    maps: Vec<Option<Arc<Map>>>,
+    /// Inner maps that the host added; kept, because programs may hold pointers to them.
+    added: RwLock<Vec<Arc<Map>>>,
+    cpus: usize,
+    env: Arc<dyn Env>,
+    options: Options,
+    /// Memory of the maps' values, ascending: start, end, map.
+    extents: Vec<(u64, u64, usize)>,
+}
+
+/// A helper bound to its function.
+#[derive(Clone, Copy)]
+pub struct Bound {
+    pub id: u32,
+    pub name: &'static str,
+    pub function: HelperFn,
+    pub args: &'static [Arg],
+    pub ret: Ret,
+    pub effects: Effects,
+}
+
+/// One program of an instance.
+#[derive(Clone, Debug)]
+pub struct Program {
+    verified: Arc<VerifiedProgram>,
+    context_size: usize,
+}
+
+impl Program {
+    pub fn verified(&self) -> &Arc<VerifiedProgram> {
+        &self.verified
+    }
+    pub fn name(&self) -> &str {
+        self.verified.name()
+    }
+    /// Bytes that a context must have at least: as far as the program reads or writes it.
+    pub fn context_size(&self) -> usize {
+        self.context_size
+    }
+}
+
+impl Instance {
+    pub fn new(verified: Arc<Verified>, options: Options) -> Result<Instance, Error> {
+        if options.cpus == 0 || options.cpus > MAX_CPUS {
+            return Err(Error::Cpus(options.cpus));
+        }
+        let object = &verified.relocated().object;
+        let mut used = vec![false; object.maps.len()];
+        let mut programs = Vec::new();
+        for p in verified.programs() {
+            check_program(&verified, p, &mut used)?;
+            programs.push(Program {
+                verified: p.clone(),
+                context_size: context_size(&verified, p),
+            });
+        }
+        let maps = make_maps(object, &used, &options)?;
+        initialise(object, &maps, &programs)?;
+        let mut extents: Vec<_> = maps
+            .iter()
+            .enumerate()
+            .flat_map(|(n, m)| {
+                m.iter()
+                    .flat_map(|m| m.extents())
+                    .map(move |(start, end)| (start, end, n))
+            })
+            .collect();
+        extents.sort_unstable();
+        Ok(Instance {
+            programs,
+            maps,
+            added: RwLock::default(),
+            cpus: options.cpus,
+            env: options.env.clone(),
+            options,
+            extents,
+            verified,
+        })
+    }
+
+    pub fn verified(&self) -> &Arc<Verified> {
+        &self.verified
+    }
+
+    /// In the order of [`Verified::programs`].
+    pub fn programs(&self) -> &[Program] {
+        &self.programs
+    }
+
+    pub fn program_index(&self, name: &str) -> Option<usize> {
+        self.programs.iter().position(|p| p.name() == name)
+    }
+
+    /// By index into the object's maps; `None` for maps that no program uses and that do not exist in process.
+    pub fn map(&self, index: usize) -> Option<&Arc<Map>> {
+        self.maps.get(index)?.as_ref()
+    }
+
+    pub fn map_by_name(&self, name: &str) -> Option<&Arc<Map>> {
+        self.maps().find(|m| m.name() == name)
+    }
+
+    /// The object's maps that exist.
+    pub fn maps(&self) -> impl Iterator<Item = &Arc<Map>> {
+        self.maps.iter().flatten()
+    }
+
+    /// The map whose address a program holds.
+    pub(crate) fn with_map_at<R>(&self, address: u64, f: impl FnOnce(&Map) -> R) -> Option<R> {
+        if let Some(map) = self.maps().find(|m| m.address() == address) {
+            return Some(f(map));
+        }
+        let added = self.added.read().unwrap_or_else(|e| e.into_inner());
+        added.iter().find(|m| m.address() == address).map(|m| f(m))
+    }
+
+    pub fn cpus(&self) -> usize {
+        self.cpus
+    }
+
+    pub fn env(&self) -> &dyn Env {
+        &*self.env
+    }
+
+    /// The helper behind a number, as a program of this kind sees it.
+    pub fn helper(&self, id: u32, _kind: ProgType) -> Option<Bound> {
+        let row = self.verified.platform().helper(id)?;
+        let entry = helpers::find(id)?;
+        Some(Bound {
+            id,
+            name: row.name,
+            function: entry.function,
+            args: row.args,
+            ret: row.ret,
+            effects: row.effects,
+        })
+    }
+
+    /// The bounds of the map key or value that an address lies in.
+    pub(crate) fn span(&self, address: u64) -> Option<Span> {
+        let at = self.extents.partition_point(|e| e.0 <= address);
+        if let Some((_, end, map)) = at.checked_sub(1).and_then(|n| self.extents.get(n))
+            && address < *end
+        {
+            return self.maps.get(*map)?.as_ref()?.span(address);
+        }
+        let added = self.added.read().unwrap_or_else(|e| e.into_inner());
+        added.iter().find_map(|m| m.span(address))
+    }
+
+    /// Makes a map of the definition that `outer` has for its inner maps.
+    pub fn make_inner(&self, outer: &str) -> Result<Arc<Map>, Error> {
+        let object = &self.verified.relocated().object;
+        let def = object
+            .maps
+            .iter()
+            .find(|m| m.name == outer)
+            .and_then(|m| m.inner.as_deref());
+        let Some(def) = def else {
+            return Err(Error::Map {
+                map: outer.to_string(),
+                what: "has no definition of an inner map".into(),
+            });
+        };
+        let options = Options {
+            cpus: self.cpus,
+            env: self.env.clone(),
+            ..self.options.clone()
+        };
+        let mut budget = options.max_map_bytes;
+        Ok(Arc::new(Map::new(def, &options, &mut budget)?))
+    }
+
+    /// Puts an inner map into a map of maps. It lives as long as the instance, whatever replaces it.
+    pub fn insert_inner(&self, outer: &str, key: &[u8], inner: Arc<Map>) -> Result<(), Error> {
+        let Some(map) = self.map_by_name(outer) else {
+            return Err(Error::Map {
+                map: outer.to_string(),
+                what: "does not exist".into(),
+            });
+        };
+        let address = inner.address();
+        self.added
+            .write()
+            .unwrap_or_else(|e| e.into_inner())
+            .push(inner);
+        map.set_reference(key, address)
+    }
+
+    /// Sets a slot of a program array to a program of this instance.
+    pub fn insert_program(&self, map: &str, index: u32, program: usize) -> Result<(), Error> {
+        let Some(map) = self.map_by_name(map) else {
+            return Err(Error::Map {
+                map: map.to_string(),
+                what: "does not exist".into(),
+            });
+        };
+        put_program(map, index, program, &self.programs)
+    }
+}
+
+/// Refuses what has no meaning in process, and notes which maps the program uses.
+fn check_program(verified: &Verified, p: &VerifiedProgram, used: &mut [bool]) -> Result<(), Error> {
+    let unsupported = |pc, what: String| Error::Unsupported {
+        program: p.name().to_string(),
+        pc,
+        what,
+    };
+    let platform = verified.platform();
+    for (pc, insn) in p.insns().iter().enumerate() {
+        let fact = p.facts().get(pc).copied().unwrap_or_default();
+        if !fact.reached {
+            continue;
+        }
+        match insn {
+            Insn::Call(CallTarget::Helper(id)) => {
+                let name = platform
+                    .helper(*id)
+                    .map_or_else(|| format!("helper {id}"), |h| format!("bpf_{}", h.name));
+                if helpers::find(*id).is_none() {
+                    return Err(unsupported(pc, name));
+                }
+            }
+            Insn::Call(CallTarget::Kfunc { id, .. }) => {
+                return Err(unsupported(pc, format!("kernel function {id}")));
+            }
+            Insn::Call(CallTarget::Reg(_)) => {
+                return Err(unsupported(pc, "a call through a register".into()));
+            }
+            Insn::AddrSpaceCast { .. } => return Err(unsupported(pc, "an arena".into())),
+            Insn::LoadImm64 { imm, .. } => match imm {
+                Imm64::MapIdx(n) | Imm64::MapIdxValue { index: n, .. } => {
+                    match used.get_mut(*n as usize) {
+                        Some(u) => *u = true,
+                        None => {
+                            return Err(unsupported(
+                                pc,
+                                format!("map {n}, which the object has not,"),
+                            ));
+                        }
+                    }
+                }
+                Imm64::MapFd(_) | Imm64::MapFdValue { .. } => {
+                    return Err(unsupported(pc, "a map by file descriptor".into()));
+                }
+                Imm64::BtfId { .. } => return Err(unsupported(pc, "a kernel variable".into())),
+                Imm64::Value(_) | Imm64::Func { .. } => {}
+            },
+            _ => {}
+        }
+        if let Some(Region::Context(kind)) = fact.access.map(|a| a.region)
+            && kind != probity_platform::FieldKind::Scalar
+            && hidden_word(kind).is_none()
+        {
+            return Err(unsupported(pc, format!("a context field of kind {kind:?}")));
+        }
+    }
+    Ok(())
+}
+
+/// One past the last byte of the context that the program accesses.
+fn context_size(verified: &Verified, p: &VerifiedProgram) -> usize {
+    use probity_platform::Context;
+    let whole = match verified
+        .platform()
+        .prog_kind(p.prog_type().0)
+        .map(|k| &k.context)
+    {
+        Some(Context::Struct { size, .. }) => *size as usize,
+        Some(Context::Bytes { from, size, .. }) => from.saturating_add(*size) as usize,
+        Some(Context::Words { count, .. }) => *count as usize * 8,
+        Some(Context::Typed | Context::None) | None => 0,
+    };
+    let mut need = 0;
+    for (insn, fact) in p.insns().iter().zip(p.facts()) {
+        let Some(access) = fact.access.filter(|_| fact.reached) else {
+            continue;
+        };
+        if !matches!(access.region, Region::Context(_)) {
+            continue;
+        }
+        let size = match insn {
+            Insn::Load { size, .. }
+            | Insn::Store { size, .. }
+            | Insn::Atomic { size, .. }
+            | Insn::LoadAcquire { size, .. }
+            | Insn::StoreRelease { size, .. } => size.bytes(),
+            _ => 8,
+        };
+        let end = access
+            .offset
+            .and_then(|o| usize::try_from(o).ok())
+            .map_or(whole, |o| o.saturating_add(size));
+        need = need.max(end);
+    }
+    need
+}
+
+fn make_maps(
+    object: &objfile::Object,
+    used: &[bool],
+    options: &Options,
+) -> Result<Vec<Option<Arc<Map>>>, Error> {
+    let mut used = used.to_vec();
+    // What a used map is initialised with is used too; maps of maps do not nest deeper.
+    for (n, def) in object.maps.iter().enumerate() {
+        if !used[n] {
+            continue;
+        }
+        for (_, initial) in &def.initial {
+            if let objfile::Initial::Map(m) = initial
+                && let Some(u) = used.get_mut(*m)
+            {
+                *u = true;
+            }
+        }
+    }
+    let mut budget = options.max_map_bytes;
+    let mut out = Vec::new();
+    for (def, used) in object.maps.iter().zip(used) {
+        match Map::new(def, options, &mut budget) {
+            Ok(map) => out.push(Some(Arc::new(map))),
+            Err(e) if used => return Err(e),
+            // A map that no program uses is not worth an error.
+            Err(_) => out.push(None),
+        }
+    }
+    Ok(out)
+}
+
+/// Static initialisers of program arrays and maps of maps.
+fn initialise(
+    object: &objfile::Object,
+    maps: &[Option<Arc<Map>>],
+    programs: &[Program],
+) -> Result<(), Error> {
+    for (def, map) in object.maps.iter().zip(maps) {
+        let Some(map) = map else { continue };
+        for (slot, initial) in &def.initial {
+            match initial {
+                objfile::Initial::Map(n) => {
+                    let inner =
+                        maps.get(*n)
+                            .and_then(Option::as_ref)
+                            .ok_or_else(|| Error::Map {
+                                map: def.name.clone(),
+                                what: format!("its initial map {n} does not exist in process"),
+                            })?;
+                    map.set_reference(&slot.to_ne_bytes(), inner.address())?;
+                }
+                objfile::Initial::Program(name) => {
+                    let at = programs
+                        .iter()
+                        .position(|p| p.name() == name)
+                        .ok_or_else(|| Error::Map {
+                            map: def.name.clone(),
+                            what: format!(
+                                "its initial program {name} is not among the verified ones"
+                            ),
+                        })?;
+                    put_program(map, *slot, at, programs)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A program array holds programs of one kind, as in Linux.
+fn put_program(map: &Map, index: u32, program: usize, programs: &[Program]) -> Result<(), Error> {
+    let p = programs.get(program).ok_or(Error::NoProgram(program))?;
+    let kind = p.verified.prog_type();
+    for (_, other) in map.references() {
+        let other = programs.get(other as usize).map(|o| o.verified.prog_type());
+        if other.is_some_and(|o| o != kind) {
+            return Err(Error::Map {
+                map: map.name().to_string(),
+                what: format!(
+                    "program {} is of another kind than those it holds",
+                    p.name()
+                ),
+            });
+        }
+    }
+    map.set_reference(&index.to_ne_bytes(), program as u64)
+}
