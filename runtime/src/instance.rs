@@ -4,7 +4,7 @@ use std::sync::{Arc, RwLock};
 
 use probity_isa::{CallTarget, Imm64, Insn};
 use probity_objfile::{self as objfile, ProgType};
-use probity_platform::{Arg, Effects, Ret};
+use probity_platform::{Arg, Effects, Platform, Ret};
 use probity_verifier::{Region, Verified, VerifiedProgram};
 
 use crate::maps::Map;
@@ -91,9 +91,10 @@ impl Instance {
         }
         let object = &verified.relocated().object;
         let mut used = vec![false; object.maps.len()];
+        let linux = Platform::linux(probity_platform::linux::NEWEST, None);
         let mut programs = Vec::new();
         for p in verified.programs() {
-            check_program(&verified, p, &mut used)?;
+            check_program(&linux, &verified, p, &mut used)?;
             programs.push(Program {
                 verified: p.clone(),
                 context_size: context_size(&verified, p),
@@ -168,16 +169,17 @@ impl Instance {
     }
 
     /// The helper behind a number, as a program of this kind sees it.
-    pub fn helper(&self, id: u32, _kind: ProgType) -> Option<Bound> {
+    pub fn helper(&self, id: u32, kind: ProgType) -> Option<Bound> {
         let row = self.verified.platform().helper(id)?;
         let entry = helpers::find(id)?;
+        let p = row.prototype(kind.0);
         Some(Bound {
             id,
             name: row.name,
             function: entry.function,
-            args: row.args,
-            ret: row.ret,
-            effects: row.effects,
+            args: p.args,
+            ret: p.ret,
+            effects: p.effects,
         })
     }
 
@@ -245,7 +247,12 @@ impl Instance {
 }
 
 /// Refuses what has no meaning in process, and notes which maps the program uses.
-fn check_program(verified: &Verified, p: &VerifiedProgram, used: &mut [bool]) -> Result<(), Error> {
+fn check_program(
+    linux: &Platform,
+    verified: &Verified,
+    p: &VerifiedProgram,
+    used: &mut [bool],
+) -> Result<(), Error> {
     let unsupported = |pc, what: String| Error::Unsupported {
         program: p.name().to_string(),
         pc,
@@ -264,6 +271,15 @@ fn check_program(verified: &Verified, p: &VerifiedProgram, used: &mut [bool]) ->
                     .map_or_else(|| format!("helper {id}"), |h| format!("bpf_{}", h.name));
                 if helpers::find(*id).is_none() {
                     return Err(unsupported(pc, name));
+                }
+                let kind = p.prog_type().0;
+                let theirs = platform.helper(*id).map(|h| h.prototype(kind));
+                if theirs.is_none() || theirs != linux.helper(*id).map(|h| h.prototype(kind)) {
+                    return Err(Error::ForeignPlatform {
+                        program: p.name().to_string(),
+                        platform: platform.name.clone(),
+                        what: format!("the prototype of {name} differs from Linux's"),
+                    });
                 }
             }
             Insn::Call(CallTarget::Kfunc { id, .. }) => {
@@ -314,6 +330,7 @@ fn context_size(verified: &Verified, p: &VerifiedProgram) -> usize {
         Some(Context::Struct { size, .. }) => *size as usize,
         Some(Context::Bytes { from, size, .. }) => from.saturating_add(*size) as usize,
         Some(Context::Words { count, .. }) => *count as usize * 8,
+        Some(Context::Memory { size }) => *size as usize,
         Some(Context::Typed | Context::None) | None => 0,
     };
     let mut need = 0;

@@ -30,3 +30,4 @@ pub use memory::{
     BadArgument, FRAME, Memory, Reenter, call_helper, kernel_read, kernel_read_fn, packet_load,
     packet_load_fn,
 };
+pub use platform::platform;
