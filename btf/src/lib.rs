@@ -8,6 +8,7 @@
 //!
 //! Source: `Documentation/bpf/btf.rst` of Linux; `include/uapi/linux/btf.h` for the numbers.
 
+mod c;
 pub mod core;
 mod error;
 mod ext;
@@ -19,6 +20,7 @@ mod spell;
 mod walk;
 mod write;
 
+pub use c::HeaderOptions;
 pub use error::Error;
 pub use ext::{BtfExt, CoreRecord, ExtSection, FuncRecord, LineRecord};
 pub use layout::Field;
