@@ -11,6 +11,8 @@ mod program;
 
 pub mod linux;
 
+pub use linux::NEWEST;
+
 use std::{fmt, sync::Arc};
 
 use probity_btf::Btf;

@@ -20,6 +20,8 @@ pub struct ProgKind {
     pub packet_loads: bool,
     /// Packets may be written through direct access.
     pub packet_write: bool,
+    /// Which helpers may be handed packet memory; to be written by them only with `packet_write`.
+    pub packet_args: PacketArgs,
     /// `enum bpf_attach_type`s that a program of this kind may state; empty: the kind has none or takes any.
     pub attach: &'static [u32],
     /// The attach type of a program that states none.
@@ -49,6 +51,15 @@ impl ProgKind {
         };
         field_access(fields, offset, size, write, attach.or(self.default_attach))
     }
+}
+
+/// Which helpers may be handed packet memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PacketArgs {
+    None,
+    /// Those that declare [`crate::Effects::packet_access`].
+    Declared,
+    Any,
 }
 
 /// Helpers a program kind may call.
@@ -213,6 +224,8 @@ pub enum FieldKind {
     },
     /// `struct bpf_flow_keys *`.
     FlowKeys,
+    /// The buffer of a writable raw tracepoint: readable and writable up to the size that its tracepoint declares.
+    TracepointBuffer,
     /// Start and end of the option value (cgroup sockopt).
     SockoptStart,
     SockoptEnd,

@@ -468,3 +468,9 @@ pub static LIRC: &[Field] = &[field("event", 0, 4, FieldKind::Scalar, 4)];
 
 /// `struct bpf_xdp_sock`, 4 bytes.
 pub static XDP_SOCK: &[Field] = &[field("queue_id", 0, 4, FieldKind::Scalar, 4)];
+
+/// `struct bpf_raw_tracepoint_args` of writable raw tracepoints, whose first argument is a buffer.
+pub static WRITABLE_ARGS: &[Field] = &[
+    field("args[0]", 0, 8, FieldKind::TracepointBuffer, 8),
+    field("args", 8, 88, FieldKind::Scalar, 1 | 2 | 4 | 8),
+];

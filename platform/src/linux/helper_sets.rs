@@ -90,7 +90,6 @@ pub const TRACING_BASE: &[&str] = &[
     "get_stackid",
     "get_stack",
     "get_func_ip",
-    "get_attach_cookie",
     "probe_write_user",
 ];
 

@@ -4,7 +4,7 @@
 //! measured on Linux 6.18 where the kind loads there.
 
 use super::{contexts as c, helper_sets as h, kinds as k};
-use crate::{Context, Field, HelperSet, ProgKind, Returns, Version, Widths};
+use crate::{Context, Field, HelperSet, PacketArgs, ProgKind, Returns, Version, Widths};
 
 /// All program kinds up to Linux 6.18, ascending by number.
 pub static PROGRAMS: &[ProgKind] = &[
@@ -30,10 +30,12 @@ pub static PROGRAMS: &[ProgKind] = &[
     }])
     .sleepable(),
     kind(k::SCHED_CLS, "sched_cls", Version(4, 1), skb(c::SCHED_CLS))
+        .packet_args(PacketArgs::Declared)
         .helpers(&[h::BASE, h::SK_CASTS, h::SCHED_CLS])
         .packet_loads()
         .packet_write(),
     kind(k::SCHED_ACT, "sched_act", Version(4, 1), skb(c::SCHED_CLS))
+        .packet_args(PacketArgs::Declared)
         .helpers(&[h::BASE, h::SK_CASTS, h::SCHED_CLS])
         .packet_loads()
         .packet_write(),
@@ -54,6 +56,7 @@ pub static PROGRAMS: &[ProgKind] = &[
         Version(4, 8),
         structure("xdp_md", 24, c::XDP_MD),
     )
+    .packet_args(PacketArgs::Declared)
     .helpers(&[h::BASE, h::SK_CASTS, h::XDP])
     .packet_write(),
     kind(
@@ -69,6 +72,7 @@ pub static PROGRAMS: &[ProgKind] = &[
         Version(4, 10),
         skb(c::CGROUP_SKB),
     )
+    .packet_args(PacketArgs::Declared)
     .helpers(&[h::BASE, h::SK_CASTS, h::CGROUP_SKB])
     .returns(&[
         Returns {
@@ -82,7 +86,6 @@ pub static PROGRAMS: &[ProgKind] = &[
             max: 1,
         },
     ])
-    .packet_loads()
     .attach(&[0, 1], None),
     kind(
         k::CGROUP_SOCK,
@@ -93,18 +96,14 @@ pub static PROGRAMS: &[ProgKind] = &[
     .helpers(&[h::BASE, h::CGROUP_SOCK])
     .returns(BOOL)
     .attach(&[2, 12, 13, 34], Some(2)),
-    kind(k::LWT_IN, "lwt_in", Version(4, 10), skb(c::LWT)).helpers(&[
-        h::BASE,
-        h::SK_CASTS,
-        h::LWT,
-        h::LWT_IN,
-    ]),
-    kind(k::LWT_OUT, "lwt_out", Version(4, 10), skb(c::LWT)).helpers(&[
-        h::BASE,
-        h::SK_CASTS,
-        h::LWT,
-    ]),
+    kind(k::LWT_IN, "lwt_in", Version(4, 10), skb(c::LWT))
+        .packet_args(PacketArgs::Declared)
+        .helpers(&[h::BASE, h::SK_CASTS, h::LWT, h::LWT_IN]),
+    kind(k::LWT_OUT, "lwt_out", Version(4, 10), skb(c::LWT))
+        .packet_args(PacketArgs::Declared)
+        .helpers(&[h::BASE, h::SK_CASTS, h::LWT]),
     kind(k::LWT_XMIT, "lwt_xmit", Version(4, 10), skb(c::LWT))
+        .packet_args(PacketArgs::Declared)
         .helpers(&[h::BASE, h::SK_CASTS, h::LWT, h::LWT_XMIT])
         .packet_write(),
     kind(
@@ -116,6 +115,7 @@ pub static PROGRAMS: &[ProgKind] = &[
     .helpers(&[h::BASE, h::SK_CASTS, h::SOCK_OPS])
     .returns(BOOL),
     kind(k::SK_SKB, "sk_skb", Version(4, 14), skb(c::SK_SKB))
+        .packet_args(PacketArgs::Declared)
         .helpers(&[h::BASE, h::SK_CASTS, h::SK_SKB])
         .packet_write(),
     kind(
@@ -124,7 +124,8 @@ pub static PROGRAMS: &[ProgKind] = &[
         Version(4, 15),
         structure("bpf_cgroup_dev_ctx", 12, c::CGROUP_DEV),
     )
-    .helpers(&[h::BASE, h::CGROUP_DEVICE, h::RETVAL])
+    .helpers(&[h::BASE, h::CGROUP_DEVICE])
+    .by_attach(&[(&[6], h::RETVAL)])
     .returns(BOOL),
     kind(
         k::SK_MSG,
@@ -132,6 +133,7 @@ pub static PROGRAMS: &[ProgKind] = &[
         Version(4, 17),
         structure("sk_msg_md", 80, c::SK_MSG),
     )
+    .packet_args(PacketArgs::Declared)
     .helpers(&[h::BASE, h::SK_CASTS, h::SK_MSG])
     .packet_write(),
     kind(k::RAW_TRACEPOINT, "raw_tracepoint", Version(4, 17), ARGS).helpers(&[
@@ -179,6 +181,7 @@ pub static PROGRAMS: &[ProgKind] = &[
         Version(4, 18),
         skb(c::LWT),
     )
+    .packet_args(PacketArgs::Declared)
     .helpers(&[h::BASE, h::SK_CASTS, h::LWT, h::LWT_SEG6LOCAL]),
     kind(
         k::LIRC_MODE2,
@@ -193,6 +196,7 @@ pub static PROGRAMS: &[ProgKind] = &[
         Version(4, 19),
         structure("sk_reuseport_md", 56, c::SK_REUSEPORT),
     )
+    .packet_args(PacketArgs::Declared)
     .helpers(&[h::BASE, h::SK_REUSEPORT])
     .attach(&[39, 40], Some(39)),
     kind(
@@ -201,6 +205,7 @@ pub static PROGRAMS: &[ProgKind] = &[
         Version(4, 20),
         skb(c::FLOW_DISSECTOR),
     )
+    .packet_args(PacketArgs::Declared)
     .helpers(&[h::BASE, h::SK_CASTS, h::FLOW_DISSECTOR]),
     kind(
         k::CGROUP_SYSCTL,
@@ -209,12 +214,13 @@ pub static PROGRAMS: &[ProgKind] = &[
         structure("bpf_sysctl", 8, c::SYSCTL),
     )
     .helpers(&[h::BASE, h::CGROUP_SYSCTL])
+    .by_attach(&[(&[18], h::RETVAL)])
     .returns(BOOL),
     kind(
         k::RAW_TRACEPOINT_WRITABLE,
         "raw_tracepoint_writable",
         Version(5, 2),
-        ARGS,
+        structure("bpf_raw_tracepoint_args", 96, c::WRITABLE_ARGS),
     )
     .helpers(&[h::BASE, h::TRACING_BASE, h::COOKIE]),
     kind(
@@ -223,6 +229,8 @@ pub static PROGRAMS: &[ProgKind] = &[
         Version(5, 3),
         structure("bpf_sockopt", 40, c::SOCKOPT),
     )
+    .packet_args(PacketArgs::Any)
+    .packet_write()
     .helpers(&[h::BASE, h::CGROUP_SOCKOPT])
     .by_attach(&[(&[22], h::SOCKOPT)])
     .returns(BOOL)
@@ -328,6 +336,7 @@ const fn kind(kind: u32, name: &'static str, since: Version, context: Context) -
         sleepable: false,
         packet_loads: false,
         packet_write: false,
+        packet_args: PacketArgs::None,
         attach: &[],
         default_attach: None,
         since,
@@ -365,6 +374,11 @@ impl ProgKind {
 
     const fn packet_write(mut self) -> ProgKind {
         self.packet_write = true;
+        self
+    }
+
+    const fn packet_args(mut self, args: PacketArgs) -> ProgKind {
+        self.packet_args = args;
         self
     }
 
