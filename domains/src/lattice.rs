@@ -3,8 +3,9 @@
 //! - **Order** ([`Product::includes`]): part by part. Sound: what is included has no other members.
 //! - **Join:** the least upper bound of each part. **Meet:** the numbers in both, reduced.
 //! - **Widening** ([`Product::widen`]): each bound that moved goes on to the next threshold, or to
-//!   where its side ends; each bit that became unknown takes with it the bits up to the next of
-//!   bit 1, 3, 7, 15, 31, 63, because sums carry upwards.
+//!   where its side ends; the lowest bit that became unknown takes with it all bits above, because sums
+//!   carry upwards. The end of the low half is a threshold and stops bits too: a 32-bit counter stays
+//!   zero-extended. A caller that joins before it widens keeps what settles by itself, such as flags.
 //!
 //! **Invariant:** `a.widen(b)` includes both, and a sequence `x = x.widen(y)` with any `y` stops
 //! changing: each step that changes anything moves a bound past a threshold, which are finitely
@@ -12,7 +13,7 @@
 
 use crate::range::{Range, Span};
 use crate::scalar::Product;
-use crate::tnum::{Tnum, low_mask, smear};
+use crate::tnum::{Tnum, low_mask};
 
 impl<const BITS: u32> Product<BITS> {
     /// Whether everything that is known of `self` is known of `other`: its members are all members of `self`.
@@ -54,10 +55,11 @@ impl<const BITS: u32> Product<BITS> {
             return *self;
         }
         let half = Self::HALF;
+        let ends = [low_mask(half), !low_mask(half), !low_mask(half - 1)];
         Self::from_result(
             widen_tnum(self.tnum, next.tnum, BITS),
-            widen_range(self.wide, next.wide, BITS, thresholds),
-            widen_range(self.low(), next.low(), half, thresholds),
+            widen_range(self.wide, next.wide, BITS, thresholds, &ends),
+            widen_range(self.low(), next.low(), half, thresholds, &[]),
         )
     }
 }
@@ -68,21 +70,23 @@ fn widen_tnum(before: Tnum, next: Tnum, bits: u32) -> Tnum {
     if lost == 0 {
         return joined;
     }
-    let highest = 63 - lost.leading_zeros();
-    let end = (highest + 1).next_power_of_two().min(bits);
-    let from_lowest = !(smear(lost & lost.wrapping_neg()) >> 1);
+    let lowest = lost & lost.wrapping_neg();
+    let end = if lost <= low_mask(bits / 2) {
+        bits / 2
+    } else {
+        bits
+    };
     Tnum::new(
         joined.value(),
-        joined.mask() | (from_lowest & low_mask(end)),
+        joined.mask() | (lowest.wrapping_neg() & low_mask(end)),
     )
 }
 
-fn widen_range(before: Range, next: Range, bits: u32, thresholds: &[u64]) -> Range {
+fn widen_range(before: Range, next: Range, bits: u32, thresholds: &[u64], ends: &[u64]) -> Range {
     let full = Range::full(bits);
-    let mask = low_mask(bits);
     let side = |before: Span, next: Span, full: Span| {
         let hull = before.hull(next);
-        if before.includes(next) || before.is_empty() {
+        if before.is_empty() {
             return hull;
         }
         let mut wide = Span {
@@ -97,11 +101,11 @@ fn widen_range(before: Range, next: Range, bits: u32, thresholds: &[u64]) -> Ran
                 hull.hi
             },
         };
-        for t in thresholds.iter().map(|t| t & mask) {
-            if wide.lo < t && t <= hull.lo && hull.lo < before.lo {
+        for t in thresholds.iter().chain(ends).map(|t| t & low_mask(bits)) {
+            if wide.lo < t && t <= hull.lo {
                 wide.lo = t;
             }
-            if hull.hi <= t && t < wide.hi && before.hi < hull.hi {
+            if hull.hi <= t && t < wide.hi {
                 wide.hi = t;
             }
         }

@@ -4,12 +4,16 @@
 //!   It stands for the numbers that all three hold.
 //! - **Top:** [`Product::unknown`]. **Bottom** is not represented: what may be empty answers `None`.
 //! - **Order, join, meet, widening:** part by part, then reduced (see `lattice`).
-//! - **Reduction** ([`Product::from_parts`]) repeats until nothing changes:
+//! - **Reduction** (`from_parts`) repeats until nothing changes:
 //!   1. each bound of the whole moves to the nearest member of the tnum, and the tnum keeps only what
 //!      occurs between the bounds (both are the best possible for one tnum and one interval);
 //!   2. the low half meets the low bits of the whole's intervals, where these are shorter than the half;
 //!   3. the same as 1 for the low half and the low half of the tnum;
 //!   4. each bound of the whole moves to the nearest number whose low half is in its range.
+//!
+//! At the fixed point every bound of the whole is a member of all three parts, so no deduction could
+//! better it; what Linux's `reg_bounds_sync` deduces for the low half and the tnum follows from 1 to 3.
+//! A further round needs a bit that became known or an interval that became short, so rounds are few.
 //!
 //! **Invariant:** every value is reduced and has a member; equal values are equal fields.
 //!
@@ -86,6 +90,14 @@ impl<const BITS: u32> Product<BITS> {
         Self::from_parts(Tnum::unknown(BITS), wide, Range::full(Self::HALF))
     }
 
+    /// The numbers whose low half is within an unsigned and a signed interval; `None` when there are none.
+    pub fn from_low_bounds(u32_min: u32, u32_max: u32, s32_min: i32, s32_max: i32) -> Option<Self> {
+        let half = Self::HALF;
+        let unsigned = Range::unsigned(u32_min.into(), u32_max.into(), half);
+        let low = unsigned.meet(Range::signed(s32_min.into(), s32_max.into(), half));
+        Self::from_parts(Tnum::unknown(BITS), Range::full(BITS), low)
+    }
+
     /// The members of `tnum`; `None` when none has `BITS` bits.
     pub fn from_tnum(tnum: Tnum) -> Option<Self> {
         let tnum = tnum.intersect(Tnum::unknown(BITS))?;
@@ -95,7 +107,7 @@ impl<const BITS: u32> Product<BITS> {
     /// The numbers that are in `tnum`, in `wide`, and whose low half is in `low`, with everything
     /// deduced that one part says about another; `None` when there are none.
     #[inline]
-    pub fn from_parts(mut tnum: Tnum, mut wide: Range, mut low: Range) -> Option<Self> {
+    pub(crate) fn from_parts(mut tnum: Tnum, mut wide: Range, mut low: Range) -> Option<Self> {
         let half = Self::HALF;
         loop {
             wide = wide.clip_tnum(tnum);
@@ -165,15 +177,9 @@ impl<const BITS: u32> Product<BITS> {
         self.tnum
     }
 
-    /// The range of the whole number.
-    #[inline]
-    pub const fn wide(&self) -> Range {
-        self.wide
-    }
-
     /// The range of the low half.
     #[inline]
-    pub const fn low(&self) -> Range {
+    pub(crate) const fn low(&self) -> Range {
         self.low.range()
     }
 

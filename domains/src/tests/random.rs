@@ -205,7 +205,7 @@ fn operations_hold_sampled_results<const BITS: u32>(rounds: usize) {
         let (in_a, in_b) = (sample(&a, &mut random), sample(&b, &mut random));
         for (name, abstractly, bits, signed, concrete) in &operations {
             let result = abstractly(&a, &b);
-            let again = Product::from_parts(result.tnum(), result.wide(), result.low());
+            let again = Product::from_parts(result.tnum(), result.wide, result.low());
             assert_eq!(again, Some(result), "{name} is not reduced");
             for &x in &in_a {
                 for &y in &in_b {
@@ -388,11 +388,11 @@ fn reduction_at_8_bits_is_nearly_best() {
         }
         // An empty product is always seen to be, and the bounds of the whole are always the best.
         assert_eq!(
-            reduced.map(|r| r.wide()),
+            reduced.map(|r| r.wide),
             parts.map(|(_, wide, _)| wide),
             "{tnum} {wide:?} {low:?}"
         );
-        best += usize::from(reduced.map(|r| (r.tnum(), r.wide(), r.low())) == parts);
+        best += usize::from(reduced.map(|r| (r.tnum(), r.wide, r.low())) == parts);
     }
     let share = best as f64 / ROUNDS as f64;
     println!("best in {:.2}%", share * 100.0);
@@ -411,7 +411,7 @@ fn reduction_at_64_bits_is_sound_and_idempotent() {
         let reduced = Scalar::from_parts(tnum, wide, low);
         if let Some(reduced) = reduced {
             assert_eq!(
-                Scalar::from_parts(reduced.tnum(), reduced.wide(), reduced.low()),
+                Scalar::from_parts(reduced.tnum(), reduced.wide, reduced.low()),
                 Some(reduced)
             );
         }
@@ -491,4 +491,25 @@ fn widening_at_64_bits_stops() {
     }
     println!("at most {longest} steps");
     assert!(longest <= 40);
+}
+
+#[test]
+fn counters_settle_at_once() {
+    let constant = Scalar::constant;
+    let from_0_to = |end| Scalar::from_unsigned(0, end).expect("0 <= end");
+    let step = |of: &Scalar, by: u64, thresholds: &[u64]| {
+        of.widen(&of.join(&of.add64(&constant(by))), thresholds)
+    };
+    assert_eq!(step(&constant(0), 1, &[100, 1000]), from_0_to(100));
+    // A stride of a power of two stays.
+    let by_4 = step(&constant(0), 4, &[100]);
+    assert_eq!((by_4.umax(), by_4.tnum().is_aligned(4)), (100, true));
+    // Down to 0, and a 32-bit counter with no threshold.
+    assert_eq!(step(&constant(10), u64::MAX, &[]), from_0_to(10));
+    let low = constant(0).widen(&constant(1).add32(&constant(0)), &[]);
+    assert_eq!((low.umin(), low.umax()), (0, i32::MAX as u64));
+    let low = constant(0).widen(&Scalar::constant(u64::MAX), &[]);
+    assert_eq!((low.smin(), low.smax()), (-1, 0));
+    let low = low.widen(&Scalar::constant(-2i64 as u64), &[]);
+    assert_eq!((low.smin(), low.smax()), (i64::from(i32::MIN), 0));
 }

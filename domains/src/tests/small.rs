@@ -225,7 +225,7 @@ fn best(set: u16) -> u16 {
 #[test]
 fn every_operation_holds_every_result() {
     let mut precision = Precision::default();
-    pairs(10_000, |(a, in_a), (b, in_b)| {
+    pairs(8_000, |(a, in_a), (b, in_b)| {
         for bits in [BITS, HALF] {
             for (name, wide, half, signed, concrete) in OPERATIONS {
                 let result = if bits == BITS {
@@ -309,7 +309,7 @@ fn holds(op: Comparison, x: u64, y: u64, bits: u32) -> bool {
 #[test]
 fn branches_lose_no_pair_that_takes_them() {
     let mut decided: HashMap<(String, u32), (u64, u64, u64, u64)> = HashMap::new();
-    pairs(10_000, |(a, in_a), (b, in_b)| {
+    pairs(8_000, |(a, in_a), (b, in_b)| {
         for op in Comparison::ALL {
             for bits in [BITS, HALF] {
                 let (decision, refined): (_, [_; 2]) = if bits == BITS {

@@ -58,6 +58,17 @@ fn what_is_printed_is_read_back() {
     for _ in 0..3_000 {
         let scalar = any::<64>(&mut random);
         assert_eq!(scalar.to_string().parse(), Ok(scalar));
+        // So does what is put together again from the bounds.
+        let wide = Scalar::from_bounds(scalar.umin(), scalar.umax(), scalar.smin(), scalar.smax());
+        let low = Scalar::from_low_bounds(
+            scalar.u32_min(),
+            scalar.u32_max(),
+            scalar.s32_min(),
+            scalar.s32_max(),
+        );
+        let bits = Scalar::from_tnum(scalar.tnum());
+        let again = wide.and_then(|wide| wide.meet(&low?)?.meet(&bits?));
+        assert_eq!(again, Some(scalar));
     }
 }
 
