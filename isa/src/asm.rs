@@ -213,6 +213,17 @@ struct Attributes {
     size: Option<crate::expr::Expr>,
 }
 
+/// Data whose value depends on labels.
+#[derive(Debug)]
+struct NamedData {
+    offset: u64,
+    size: u8,
+    value: crate::expr::Expr,
+    /// Where it stands in the text, and on which line.
+    at: usize,
+    line: u32,
+}
+
 /// A section being filled.
 #[derive(Debug, Default)]
 struct Draft {
@@ -226,8 +237,7 @@ struct Draft {
     bytes: Vec<u8>,
     /// Instructions with a name, by slot; and where the name stands in the text.
     symbols: Vec<(Pc, Symbol, usize)>,
-    /// Data with a name: offset, size, value, and where it stands in the text.
-    data: Vec<(u64, u8, crate::expr::Expr, usize)>,
+    data: Vec<NamedData>,
 }
 
 impl Draft {

@@ -5,6 +5,19 @@
 //! **Invariant:** a [`Pc`] counts 8-byte slots, as the kernel's log does; a decoded
 //! program has one [`Insn`] per slot, the second slot of a 16-byte instruction
 //! being [`Insn::Imm64High`].
+//!
+//! ```
+//! use probity_isa::{Insn, assemble, decode, encode, from_bytes, to_bytes};
+//!
+//! let assembly = assemble("r0 = 1\nif r1 != 0 goto out\nr0 = 2\nout: exit", &|_| None)?;
+//! let bytes = to_bytes(&encode(assembly.sections[0].insns())?);
+//! let insns = decode(&from_bytes(&bytes)?)?;
+//! assert_eq!(insns[1].to_string(), "if r1 != 0 goto +1");
+//! assert_eq!(insns[3], "exit".parse::<Insn>()?);
+//! # Ok::<(), probity_isa::Error>(())
+//! ```
+
+#![forbid(unsafe_code)]
 
 mod asm;
 mod decode;

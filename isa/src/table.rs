@@ -412,7 +412,9 @@ pub static TABLE: [Row; 182] = [
 /// Other spellings that are read but never written: the other name of a register where its
 /// width is not encoded, and the kernel log's atomics.
 #[rustfmt::skip]
-pub static ALIASES: [(Kind, &str); 28] = [
+pub static ALIASES: [(Kind, &str); 29] = [
+    // What clang itself prints for a zero-extension.
+    (MovReg(W32), "{dst} = {src32}"),
     (Load(B, false), "{dst32} = *(u8 *)({src} {off})"),
     (StoreReg(B), "*(u8 *)({dst} {off}) = {src32}"),
     (LoadAcquire(B), "{dst} = load_acquire((u8 *)({src} {off}))"),

@@ -1,6 +1,6 @@
 //! Directives: statements that start in a dot.
 
-use super::{Assembler, Attributes, Binding, Draft, LabelKind, MapDecl};
+use super::{Assembler, Attributes, Binding, Draft, LabelKind, MapDecl, NamedData};
 use crate::Error;
 use crate::expr::{Cursor, Expr, Mismatch, expr};
 use crate::lex::{Tok, Token, unquote};
@@ -294,7 +294,13 @@ impl Assembler<'_> {
             && let Some(section) = self.current
         {
             let data = &mut self.sections[section].data;
-            data.push((offset, size, value, token.at));
+            data.push(NamedData {
+                offset,
+                size,
+                value,
+                at: token.at,
+                line: token.line,
+            });
         }
         Ok(())
     }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::{
-    Assembler, Assembly, Attributes, Binding, Content, Draft, Label, LabelKind, Place, RefKind,
-    Reference, Section,
+    Assembler, Assembly, Attributes, Binding, Content, Draft, Label, LabelKind, NamedData, Place,
+    RefKind, Reference, Section,
 };
 use crate::expr::Expr;
 use crate::lex::error_at;
@@ -29,8 +29,8 @@ pub(super) fn resolve(
         for (pc, symbol, at) in std::mem::take(&mut draft.symbols) {
             resolver.instruction(&mut draft, pc, symbol, at)?;
         }
-        for (offset, size, value, at) in std::mem::take(&mut draft.data) {
-            resolver.data(&mut draft, offset, size, value, at)?;
+        for data in std::mem::take(&mut draft.data) {
+            resolver.data(&mut draft, data)?;
         }
         sections.push((draft, resolver.refs));
     }
@@ -173,14 +173,14 @@ impl Resolver<'_, '_> {
         Ok(())
     }
 
-    fn data(
-        &mut self,
-        draft: &mut Draft,
-        offset: u64,
-        size: u8,
-        value: Expr,
-        at: usize,
-    ) -> Result<(), Error> {
+    fn data(&mut self, draft: &mut Draft, data: NamedData) -> Result<(), Error> {
+        let NamedData {
+            offset,
+            size,
+            value,
+            at,
+            line,
+        } = data;
         let number = self.assembler.evaluate(&value);
         let Expr { value, plus, minus } = value;
         if let Some(number) = number {
@@ -196,14 +196,12 @@ impl Resolver<'_, '_> {
         }
         match (plus, minus) {
             (Some(name), None) => {
-                let before = &self.assembler.source.as_bytes()[..at];
-                let line = before.iter().filter(|b| **b == b'\n').count() + 1;
                 self.refs.push(Reference {
                     offset,
                     kind: RefKind::Data { size },
                     name,
                     addend: value as i64,
-                    line: u32::try_from(line).unwrap_or(u32::MAX),
+                    line,
                 });
                 Ok(())
             }

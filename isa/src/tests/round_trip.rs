@@ -202,3 +202,30 @@ fn errors_say_where_and_what() {
         "instruction 1: the second slot of a 64-bit immediate is missing"
     );
 }
+
+#[test]
+fn versions() {
+    let since = |text: &str| {
+        let insn: Insn = text.parse().unwrap();
+        let since = insn.since().unwrap();
+        (insn.cpu_version().unwrap(), since.linux)
+    };
+    for (text, cpu, linux) in [
+        ("r1 += r2", CpuVersion::V1, Some((3, 18))),
+        ("if r1 < 5 goto +1", CpuVersion::V2, Some((4, 14))),
+        ("if w1 > 5 goto +1", CpuVersion::V3, Some((5, 1))),
+        ("lock *(u64 *)(r1 + 0) += r2", CpuVersion::V1, Some((3, 18))),
+        ("lock *(u64 *)(r1 + 0) |= r2", CpuVersion::V3, Some((5, 12))),
+        ("r1 s/= r2", CpuVersion::V4, Some((6, 6))),
+        ("r1 = (s8)r2", CpuVersion::V4, Some((6, 6))),
+        (
+            "w0 = load_acquire((u8 *)(r1 + 0))",
+            CpuVersion::V4,
+            Some((6, 15)),
+        ),
+        ("callx r1", CpuVersion::V1, None),
+    ] {
+        assert_eq!(since(text), (cpu, linux), "{text}");
+    }
+    assert_eq!(Insn::Imm64High.cpu_version(), Some(CpuVersion::V1));
+}

@@ -49,6 +49,7 @@ fn the_table_tokenises() {
 fn spellings() {
     for (text, canonical) in [
         ("r1=5", "r1 = 5"),
+        ("r3 = w9", "w3 = w9"),
         ("w1 = 0xffffffff", "w1 = -1"),
         ("r1 = 0xffffffffffffffff", "r1 = -1"),
         ("r1 = 1 << 4 | 3", "r1 = 19"),
