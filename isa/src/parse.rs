@@ -425,7 +425,13 @@ impl Furthest {
             }
         }
         let message = if self.reach == 0 {
-            format!("{found} starts no instruction")
+            let before = source.get(..place(0)).unwrap_or("");
+            // Other assemblers have it start a comment.
+            let hint = match before.trim_end_matches([' ', '\t']).ends_with(';') {
+                true => " (`;` separates statements, `#` starts a comment)",
+                false => "",
+            };
+            format!("{found} starts no instruction{hint}")
         } else if wanted.len() > 8 {
             format!("no instruction goes on with {found} here")
         } else {

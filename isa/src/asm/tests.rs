@@ -292,7 +292,10 @@ fn faults() {
             "call f(1)",
             "1:7: expected the end of the statement, found `(`",
         ),
-        ("r0 = 1 ; set it", "1:10: `set` starts no instruction"),
+        (
+            "r0 = 1 ; set it",
+            "1:10: `set` starts no instruction (`;` separates statements, `#` starts a comment)",
+        ),
     ] {
         let fault = fault(text);
         assert_eq!(fault, message, "{text}");
