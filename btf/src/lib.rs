@@ -13,10 +13,12 @@ pub mod core;
 mod error;
 mod ext;
 mod layout;
+mod list;
 mod lookup;
 mod model;
 mod parse;
 mod spell;
+mod subset;
 mod walk;
 mod write;
 
@@ -29,5 +31,6 @@ pub use model::{
     Btf, Composite, Enum, EnumValue, FuncLinkage, IntEncoding, Kind, Member, Param, Records,
     SecVar, Type, TypeId, VarLinkage,
 };
+pub use subset::Subset;
 pub use walk::Leaf;
 pub use write::{BtfBuilder, MemberDef};

@@ -57,6 +57,11 @@ impl BtfBuilder {
         }
     }
 
+    /// The byte order to write; little-endian unless said otherwise.
+    pub fn set_big_endian(&mut self, big_endian: bool) {
+        self.big_endian = big_endian;
+    }
+
     /// A builder that begins with all of `btf`'s types and strings, ids and offsets kept.
     pub fn from_btf(btf: &Btf) -> BtfBuilder {
         let mut starts = btf.starts.clone();
@@ -107,7 +112,7 @@ impl BtfBuilder {
         offset
     }
 
-    /// `vlen` above 65535 is cut by [`BtfBuilder::build`]'s check of the words, so it is refused there.
+    /// Lists are cut at 65535 records, which is all that the format can count.
     fn push(&mut self, name: &str, kind: Kind, vlen: usize, flag: bool, last: u32) -> TypeId {
         let id = self.next_id();
         let name = self.string(name);
