@@ -4,6 +4,7 @@
 //!
 //! **Invariant:** whatever a verdict depends on besides the object and the policy is in [`Platform`].
 
+mod display;
 mod helper;
 mod map;
 mod policy;

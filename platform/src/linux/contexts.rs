@@ -472,5 +472,7 @@ pub static XDP_SOCK: &[Field] = &[field("queue_id", 0, 4, FieldKind::Scalar, 4)]
 /// `struct bpf_raw_tracepoint_args` of writable raw tracepoints, whose first argument is a buffer.
 pub static WRITABLE_ARGS: &[Field] = &[
     field("args[0]", 0, 8, FieldKind::TracepointBuffer, 8),
+    // The kernel sees the buffer only in loads at offset 0; parts further on are numbers to it.
+    field("args[0]", 1, 7, FieldKind::Scalar, 1 | 2 | 4),
     field("args", 8, 88, FieldKind::Scalar, 1 | 2 | 4 | 8),
 ];

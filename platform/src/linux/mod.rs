@@ -89,3 +89,115 @@ pub const STRUCTS: &[Struct] = &[
         layout: Layout::Bytes,
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ArgKind;
+
+    #[test]
+    fn helpers_are_complete_and_well_formed() {
+        let linux = Platform::linux(NEWEST, None);
+        assert_eq!(linux.helpers.len(), 211);
+        for (helper, id) in linux.helpers.iter().zip(1..) {
+            assert_eq!(helper.id, id, "{}", helper.name);
+            assert_eq!(linux.helper(id).unwrap().name, helper.name);
+            for prototype in helper
+                .variants
+                .iter()
+                .map(|v| v.args)
+                .chain([helper.args])
+                .map(|args| args.iter().map(|a| a.kind))
+            {
+                let kinds: Vec<ArgKind> = prototype.collect();
+                assert!(kinds.len() <= 5, "{}", helper.name);
+                for (i, kind) in kinds.iter().enumerate() {
+                    let memory = matches!(kind, ArgKind::Mem { .. });
+                    let sized = matches!(kinds.get(i + 1), Some(ArgKind::Size { .. }));
+                    assert_eq!(
+                        memory, sized,
+                        "{}: memory and size go together",
+                        helper.name
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_name_in_every_table_is_a_helper() {
+        let linux = Platform::linux(NEWEST, None);
+        let known = |name: &str| assert!(linux.helper_by_name(name).is_some(), "{name}");
+        for kind in linux.prog_kinds.iter() {
+            kind.helpers
+                .groups
+                .iter()
+                .chain(kind.helpers.by_attach.iter().map(|(_, g)| g))
+                .for_each(|g| {
+                    g.iter().for_each(|n| known(n));
+                });
+        }
+        for kind in linux.map_kinds.iter() {
+            kind.helpers
+                .iter()
+                .chain(kind.helpers_in.iter().flat_map(|(_, g)| *g))
+                .for_each(|n| known(n));
+        }
+        for helper in linux.helpers.iter() {
+            assert!(
+                linux.callers(helper.name).next().is_some(),
+                "nobody may call {}",
+                helper.name
+            );
+        }
+    }
+
+    #[test]
+    fn kinds_ascend_without_gaps_and_have_names() {
+        let linux = Platform::linux(NEWEST, None);
+        assert!(linux.prog_kinds.iter().map(|k| k.kind).eq(1..=32));
+        assert!(linux.map_kinds.iter().map(|k| k.kind).eq(1..=33));
+        for kind in linux.prog_kinds.iter() {
+            assert_eq!(linux.prog_kind_by_name(kind.name).unwrap().kind, kind.kind);
+            for attach in kind.attach {
+                let name = kinds::attach_name(*attach).unwrap();
+                assert_eq!(kinds::attach_by_name(name), Some(*attach));
+            }
+        }
+    }
+
+    #[test]
+    fn older_versions_have_fewer_rows() {
+        let old = Platform::linux(Version(4, 9), None);
+        assert!(
+            old.helper_by_name("bpf_ringbuf_output").is_none()
+                && old.helper_by_name("bpf_map_lookup_elem").is_some()
+        );
+        assert!(old.prog_kind(kinds::XDP).is_some() && old.prog_kind(kinds::TRACING).is_none());
+        assert!(
+            old.map_kind_by_name("hash").is_some() && old.map_kind_by_name("ringbuf").is_none()
+        );
+    }
+
+    #[test]
+    fn rows_read_well() {
+        let linux = Platform::linux(NEWEST, None);
+        let shown = |name: &str| linux.helper_by_name(name).unwrap().to_string();
+        assert_eq!(
+            shown("map_lookup_elem"),
+            "map_lookup_elem(map, key) -> map value or NULL   id 1, since 3.19"
+        );
+        assert_eq!(
+            shown("probe_read_kernel"),
+            "probe_read_kernel(out mem, size, any) -> number   id 113, since 5.5, GPL only"
+        );
+        assert_eq!(
+            shown("sk_lookup_tcp"),
+            "sk_lookup_tcp(ctx, mem, size, any, any) -> acquired full sock or NULL   id 84, since 4.20"
+        );
+        assert_eq!(
+            linux.prog_kind(kinds::XDP).unwrap().to_string(),
+            "xdp   kind 6, since 4.8, context struct xdp_md"
+        );
+    }
+}
