@@ -198,7 +198,7 @@ impl<'a> Reader<'a> {
             return Ok(Vec::new());
         }
         let record = word(at)? as usize;
-        if record < N * 4 || record % 4 != 0 {
+        if record < N * 4 || !record.is_multiple_of(4) {
             return Err(Error::Ext("bad record size"));
         }
         at += 4;

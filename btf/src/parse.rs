@@ -111,7 +111,7 @@ impl Header {
             types: section("type section", 8)?,
             strings: section("string section", 16)?,
         };
-        if (header.types.1 - header.types.0) % 4 != 0 {
+        if !(header.types.1 - header.types.0).is_multiple_of(4) {
             return Err(Error::Header("the type section is not made of whole words"));
         }
         Ok(header)

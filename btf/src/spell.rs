@@ -4,6 +4,7 @@ use crate::{Btf, Type, TypeId};
 
 /// Longest chain of declarators spelled out.
 const MAX_DEPTH: u32 = 64;
+const QUALIFIERS: [&str; 3] = ["const", "volatile", "restrict"];
 
 impl Btf {
     /// A type as a person would write it: `struct task_struct *`, `const char *`, `int[4]`,
@@ -38,7 +39,15 @@ impl Btf {
         let qualified = |to: TypeId, word: &str| match self.ty(self.skip_qualifiers(to)) {
             // On a pointer the qualifier stands after the star.
             Some(Type::Ptr(_)) => self.declare_within(to, join(word, &inner), depth),
-            _ => format!("{word} {}", self.declare_within(to, inner.clone(), depth)),
+            _ => {
+                let text = self.declare_within(to, inner.clone(), depth);
+                // Arrays hand their qualifiers on to their elements, which may have them already.
+                let has = text
+                    .split(' ')
+                    .take_while(|w| QUALIFIERS.contains(w))
+                    .any(|w| w == word);
+                if has { text } else { format!("{word} {text}") }
+            }
         };
         match self.ty(id) {
             None => join(&format!("<no type {id}>"), &inner),

@@ -156,6 +156,7 @@ fn compare_recorded(kernel: &Btf, header: &str, wanted: &[(String, TypeId)], dir
         let (mut a, mut b) = (BTreeMap::new(), BTreeMap::new());
         members(kernel, *id, 0, &mut a);
         members(&compiled, got, 0, &mut b);
+        spellings(kernel, *id, &compiled, got, &mut wrong);
         let sizes = (kernel.size_of(*id), compiled.size_of(got));
         if sizes.0 != sizes.1 || a != b {
             let differ: Vec<_> = a
@@ -172,6 +173,63 @@ fn compare_recorded(kernel: &Btf, header: &str, wanted: &[(String, TypeId)], dir
     );
     wrong.truncate(40);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Members' types, as spelled.
+fn spellings(a: &Btf, x: TypeId, b: &Btf, y: TypeId, wrong: &mut Vec<String>) {
+    // GCC and clang name the same integers differently, and names used twice get flavours.
+    let plain = |btf: &Btf, id: TypeId| {
+        let name = btf.type_name(id);
+        let words = name.split_inclusive(|c: char| !c.is_alphanumeric() && c != '_');
+        let words = words.map(|word| match word.split_once("___") {
+            Some((head, tail)) if tail.starts_with(|c: char| c.is_ascii_digit()) => {
+                format!(
+                    "{head}{}",
+                    tail.trim_start_matches(|c: char| c.is_ascii_digit())
+                )
+            }
+            _ => word.to_owned(),
+        });
+        words
+            .collect::<String>()
+            .replace("long long unsigned int", "unsigned long long")
+            .replace("long long int", "long long")
+            .replace("long unsigned int", "unsigned long")
+            .replace("long int", "long")
+            .replace("short unsigned int", "unsigned short")
+            .replace("short int", "short")
+            .replace("__int128 unsigned", "unsigned __int128")
+            .replace("volatile const", "const volatile")
+    };
+    let xs = a.members(x).iter();
+    let ys: Vec<_> = b
+        .members(y)
+        .iter()
+        .filter(|n| !n.name.starts_with("__pad_after_"))
+        .collect();
+    if xs.len() != ys.len() {
+        wrong.push(format!(
+            "{}: {} members became {}",
+            a.name(x),
+            xs.len(),
+            ys.len()
+        ));
+    }
+    for (m, n) in xs.zip(ys) {
+        if m.name.is_empty() && n.name.is_empty() {
+            spellings(a, m.ty, b, n.ty, wrong);
+            continue;
+        }
+        let (before, after) = (plain(a, m.ty), plain(b, n.ty));
+        if before != after || m.name != n.name {
+            wrong.push(format!(
+                "{}.{}: {before} became {after} {}",
+                a.name(x),
+                m.name,
+                n.name
+            ));
+        }
+    }
 }
 
 /// Sizes and offsets of all types, asserted in C: quick, but C cannot ask for bitfields.
@@ -285,4 +343,16 @@ fn a_small_header_is_enough_for_a_program() {
         }),
         Err(probity_btf::Error::NotFound { .. })
     ));
+}
+
+/// Printing what clang recorded, compiling that, and so again: nothing may change.
+#[test]
+fn odd_types_survive_c() {
+    let Some(first) = compile(&scratch("odd"), "", include_str!("data/odd.c")) else {
+        return;
+    };
+    let header = first.c_header(&HeaderOptions::default()).unwrap();
+    let wanted = composites(&first);
+    assert!(wanted.len() > 30);
+    compare_recorded(&first, &header, &wanted, "odd-again");
 }

@@ -219,7 +219,7 @@ impl Cursor {
     /// Moves to `wanted` with unnamed bitfields, each the largest that starts aligned and fits.
     fn pad_to(&mut self, wanted: u64) -> Pad {
         let mut pad = Pad::default();
-        if wanted - self.bit > MAX_PAD_BITS && self.bit % 8 == 0 {
+        if wanted - self.bit > MAX_PAD_BITS && self.bit.is_multiple_of(8) {
             pad.bytes = (wanted - self.bit) / 8;
             self.bit += pad.bytes * 8;
         }
@@ -228,7 +228,7 @@ impl Cursor {
             let left = wanted - self.bit;
             let whole = UNITS
                 .iter()
-                .find(|&&(_, unit)| self.bit % unit == 0 && left >= unit);
+                .find(|&&(_, unit)| self.bit.is_multiple_of(unit) && left >= unit);
             let (name, bits) = match whole {
                 Some(&(name, unit)) => (name, unit),
                 None => ("char", left.min(8 - self.bit % 8)),
