@@ -155,7 +155,14 @@ impl Range {
             return Range::full(bits);
         }
         let lo = lo & mask;
-        Range::full(bits).clip_arc(lo, lo.wrapping_add(length) & mask, mask)
+        let hi = lo.wrapping_add(length) & mask;
+        if lo <= hi && hi <= mask >> 1 {
+            return Range {
+                pos: Span { lo, hi },
+                neg: Span::EMPTY,
+            };
+        }
+        Range::full(bits).clip_arc(lo, hi, mask)
     }
 
     /// The hull of the members met going up from `lo` to `hi`, around `mask` if `lo > hi`.
@@ -256,6 +263,10 @@ impl Range {
     /// The join of `f` over all pairs of sides.
     #[inline]
     pub(crate) fn pairwise(self, other: Range, f: impl Fn(Span, Span) -> Range) -> Range {
+        // Most numbers are known to be non-negative.
+        if self.neg.is_empty() && other.neg.is_empty() {
+            return f(self.pos, other.pos);
+        }
         let mut all = Range::EMPTY;
         for a in self.spans() {
             for b in other.spans() {

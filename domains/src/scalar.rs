@@ -20,7 +20,7 @@
 //! **Invariant:** `BITS` is 64 outside the tests, which run the same code at widths where all sets can be tried.
 //! Functions named `…64` work on the whole number, those named `…32` on the low half, zero-extended.
 
-use crate::range::Range;
+use crate::range::{Range, Span};
 use crate::tnum::{Tnum, low_mask};
 
 /// What is known of a 64-bit number.
@@ -109,6 +109,22 @@ impl<const BITS: u32> Product<BITS> {
     #[inline]
     pub(crate) fn from_parts(mut tnum: Tnum, mut wide: Range, mut low: Range) -> Option<Self> {
         let half = Self::HALF;
+        if wide.neg.is_empty() && wide.pos.hi <= low_mask(half) >> 1 {
+            // The most frequent case: small numbers are their own low halves, and one step is enough.
+            let both = Range {
+                pos: wide.pos.meet(low.pos),
+                neg: Span::EMPTY,
+            }
+            .clip_tnum(tnum);
+            if both.is_empty() {
+                return None;
+            }
+            return Some(Product {
+                tnum: both.narrow_tnum(tnum),
+                wide: both,
+                low: Low::new(both),
+            });
+        }
         loop {
             wide = wide.clip_tnum(tnum);
             if wide.is_empty() {
@@ -252,7 +268,6 @@ impl Low {
 
     #[inline]
     const fn range(self) -> Range {
-        use crate::range::Span;
         Range {
             pos: Span::new(self.pos.0 as u64, self.pos.1 as u64),
             neg: Span::new(self.neg.0 as u64, self.neg.1 as u64),
