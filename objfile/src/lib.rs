@@ -14,8 +14,10 @@ mod maps;
 mod model;
 mod open;
 mod struct_ops;
+mod write;
 
 pub use error::Error;
 pub use hook::*;
 pub use model::*;
 pub use open::open;
+pub use write::write;

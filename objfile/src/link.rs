@@ -18,14 +18,14 @@ use crate::{CoreReloc, Error, ExternRef, Hook, JumpTable, Line, Map, Program, Su
 /// real objects have a tenth of that in all.
 const MAX_SLOTS: usize = 4 << 20;
 
-const LD_IMM64: u8 = 0x18;
-const CALL: u8 = 0x85;
-const PSEUDO_CALL: u8 = 1;
-const PSEUDO_FUNC: u8 = 4;
-const PSEUDO_MAP_IDX: u8 = 5;
-const PSEUDO_MAP_IDX_VALUE: u8 = 6;
+pub(crate) const LD_IMM64: u8 = 0x18;
+pub(crate) const CALL: u8 = 0x85;
+pub(crate) const PSEUDO_CALL: u8 = 1;
+pub(crate) const PSEUDO_FUNC: u8 = 4;
+pub(crate) const PSEUDO_MAP_IDX: u8 = 5;
+pub(crate) const PSEUDO_MAP_IDX_VALUE: u8 = 6;
 /// `BPF_MAP_TYPE_INSN_ARRAY`.
-const INSN_ARRAY: u32 = 34;
+pub(crate) const INSN_ARRAY: u32 = 34;
 pub(crate) const JUMP_TABLES: &str = ".jumptables";
 
 /// A function of the object.
@@ -152,7 +152,9 @@ impl<'a> Linker<'a> {
             link.reach(main)?;
             link.exception_callback(main)?;
             link.jump_tables()?;
-            let program = link.program;
+            let mut program = link.program;
+            // Callees were finished before what stands behind their calls.
+            program.extern_refs.sort_by_key(|r| r.pc);
             total += program.insns.len();
             programs.push(program);
         }

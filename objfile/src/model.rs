@@ -35,7 +35,7 @@ pub struct Object {
 /// Map references are `BPF_PSEUDO_MAP_IDX`/`_MAP_IDX_VALUE` with the index into [`Object::maps`];
 /// calls between subprograms are already relative. CO-RE and extern relocations are
 /// still to be applied: they are data in `core_relocs` and `extern_refs`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
     /// Function name.
     pub name: String,
@@ -54,7 +54,7 @@ pub struct Program {
 }
 
 /// A function inside a [`Program`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subprog {
     pub name: String,
     pub start: Pc,
@@ -126,7 +126,7 @@ pub struct JumpTable {
 }
 
 /// A map definition.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Map {
     pub name: String,
     /// `enum bpf_map_type`.
@@ -162,7 +162,7 @@ pub enum Initial {
 }
 
 /// A data section that became a map.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataSection {
     pub kind: DataKind,
     /// Section name: `.rodata`, `.data.foo`, …
@@ -184,7 +184,7 @@ pub enum DataKind {
     Arena,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StructOps {
     pub name: String,
     /// The kernel structure implemented, e.g. `tcp_congestion_ops`.
