@@ -12,6 +12,7 @@ impl Display for Arg {
         match self.kind {
             ArgKind::Anything => f.write_str("any"),
             ArgKind::Scalar => f.write_str("number"),
+            ArgKind::Zero => f.write_str("0"),
             ArgKind::Map => f.write_str("map"),
             ArgKind::MapKey => f.write_str("key"),
             ArgKind::MapValue { init: true } => f.write_str("value"),

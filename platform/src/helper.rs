@@ -71,6 +71,8 @@ pub enum ArgKind {
     Anything,
     /// A scalar whose value is known to the verifier or not.
     Scalar,
+    /// The constant 0.
+    Zero,
     /// A map.
     Map,
     /// Memory of the map's key size, initialised.

@@ -25,6 +25,8 @@ pub struct MapKind {
     /// Lookup gives a map.
     pub inner_map: bool,
     pub percpu: bool,
+    /// What the helpers that take a value ([`crate::ArgKind::MapValue`]) take.
+    pub values: Values,
     /// What a lookup gives.
     pub lookup: Lookup,
     /// Sleepable programs may use it.
@@ -32,6 +34,17 @@ pub struct MapKind {
     /// `BPF_F_RDONLY_PROG` and `BPF_F_WRONLY_PROG` may be set.
     pub access_flags: bool,
     pub since: Version,
+}
+
+/// What a map kind takes where a helper's prototype says map value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Values {
+    /// Memory of the map's value size, as the prototype says.
+    Memory,
+    /// Memory of the map's value size that is only read, even by map_peek_elem (bloom filters).
+    Read,
+    /// A socket, as [`crate::ArgKind::SockCommon`] with `btf` (maps of sockets).
+    Sockets,
 }
 
 /// What a lookup in a map gives.

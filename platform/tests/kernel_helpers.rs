@@ -65,7 +65,7 @@ fn programs() -> Vec<(Load, Option<u32>)> {
                     attach: attach.unwrap_or(0),
                     sleepable,
                     target,
-                    insns: Vec::new(),
+                    ..Load::default()
                 },
                 attach,
             ))
@@ -102,9 +102,15 @@ fn allowed_helpers_are_those_of_the_kernel() {
         );
         for helper in platform.helpers.iter() {
             let verdict = with(vec![call(helper.id), mov(0, result as i32), EXIT]);
-            let refused = ["cannot use helper", "unknown func", "invalid func"]
-                .iter()
-                .any(|m| verdict.log.contains(m));
+            let refused = [
+                "cannot use helper",
+                "unknown func",
+                "invalid func",
+                "not supported for program type",
+                "supported only for",
+            ]
+            .iter()
+            .any(|m| verdict.log.contains(m));
             asked += 1;
             if refused == kind.helpers.allows(helper.name, attach)
                 && !withheld.contains(&helper.name)

@@ -89,7 +89,6 @@ pub const TRACING_BASE: &[&str] = &[
     "perf_event_output",
     "get_stackid",
     "get_stack",
-    "get_func_ip",
     "probe_write_user",
 ];
 
@@ -491,3 +490,6 @@ pub const LIRC_MODE2: &[&str] = &[
     "get_prandom_u32",
     "trace_printk",
 ];
+
+/// Programs at the entry or the end of a kernel function.
+pub const FUNC_IP: &[&str] = &["get_func_ip"];

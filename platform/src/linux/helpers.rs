@@ -448,7 +448,7 @@ pub static HELPERS: &[Helper] = &[
         "net/core/filter.c",
     )
     .varied(&[Variant {
-        kinds: &[TRACING, LSM, SYSCALL],
+        kinds: &[SK_REUSEPORT, TRACING, LSM, SYSCALL],
         args: &[opt(BTF_SOCK_COMMON)],
         ret: Ret::INT,
         effects: NONE,
@@ -774,7 +774,7 @@ pub static HELPERS: &[Helper] = &[
     row(
         81,
         "get_local_storage",
-        &[MAP, ANY],
+        &[MAP, ZERO],
         Ret::MapValue,
         NONE,
         Version(4, 19),
@@ -1682,7 +1682,7 @@ pub static HELPERS: &[Helper] = &[
     row(
         179,
         "kallsyms_lookup_name",
-        &[MEM_INOUT, SIZE0, ANY, fixed(MemAccess::Write, 8, 8)],
+        &[MEM, SIZE0, ANY, fixed(MemAccess::Write, 8, 8)],
         Ret::INT,
         NONE,
         Version(5, 16),
@@ -1919,7 +1919,7 @@ pub static HELPERS: &[Helper] = &[
     row(
         204,
         "tcp_raw_gen_syncookie_ipv4",
-        &[fixed(MemAccess::Read, 20, 1), MEM_INOUT, SIZE0],
+        &[fixed(MemAccess::Read, 20, 1), MEM, SIZE0],
         Ret::INT,
         GPL_PACKET_ACCESS,
         Version(6, 0),
@@ -1928,7 +1928,7 @@ pub static HELPERS: &[Helper] = &[
     row(
         205,
         "tcp_raw_gen_syncookie_ipv6",
-        &[fixed(MemAccess::Read, 40, 1), MEM_INOUT, SIZE0],
+        &[fixed(MemAccess::Read, 40, 1), MEM, SIZE0],
         Ret::INT,
         GPL_PACKET_ACCESS,
         Version(6, 0),
@@ -2064,6 +2064,7 @@ const fn ret_btf(name: &'static str, nullable: bool, trusted: bool) -> Ret {
 }
 
 const ANY: Arg = arg(ArgKind::Anything);
+const ZERO: Arg = arg(ArgKind::Zero);
 const SCALAR: Arg = arg(ArgKind::Scalar);
 const MAP: Arg = arg(ArgKind::Map);
 const KEY: Arg = arg(ArgKind::MapKey);

@@ -4,7 +4,7 @@
 //! `check_map_func_compatibility` in Linux 6.12, both ways; sizes and flags those of each kind's allocation check.
 
 use super::kinds as k;
-use crate::{Lookup, MapKind, Version};
+use crate::{Lookup, MapKind, Values, Version};
 
 /// All map kinds up to Linux 6.18, ascending by number.
 pub static MAPS: &[MapKind] = &[
@@ -100,7 +100,8 @@ pub static MAPS: &[MapKind] = &[
     )
     .helpers_in(SOCKMAP_WRITERS)
     .key(4)
-    .gives(Lookup::Socket),
+    .gives(Lookup::Socket)
+    .takes(Values::Sockets),
     map(16, "cpumap", Version(4, 15), &["redirect_map"]).key(4),
     map(
         17,
@@ -124,7 +125,8 @@ pub static MAPS: &[MapKind] = &[
         ],
     )
     .helpers_in(SOCKMAP_WRITERS)
-    .gives(Lookup::Socket),
+    .gives(Lookup::Socket)
+    .takes(Values::Sockets),
     map(19, "cgroup_storage", Version(4, 19), &["get_local_storage"])
         .local()
         .flags(),
@@ -283,6 +285,7 @@ const fn map(
         dense: false,
         inner_map: false,
         percpu: false,
+        values: Values::Memory,
         lookup: Lookup::Nothing,
         sleepable: false,
         access_flags: false,
@@ -315,6 +318,11 @@ impl MapKind {
 
     const fn gives(mut self, lookup: Lookup) -> MapKind {
         self.lookup = lookup;
+        self
+    }
+
+    const fn takes(mut self, values: Values) -> MapKind {
+        self.values = values;
         self
     }
 

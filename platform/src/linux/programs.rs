@@ -22,7 +22,7 @@ pub static PROGRAMS: &[ProgKind] = &[
         Version(4, 1),
         structure("pt_regs", 168, c::PT_REGS),
     )
-    .helpers(&[h::BASE, h::TRACING_BASE, h::COOKIE, h::KPROBE])
+    .helpers(&[h::BASE, h::TRACING_BASE, h::COOKIE, h::FUNC_IP, h::KPROBE])
     .returns(&[Returns {
         attach: &[56, 57],
         min: 0,
@@ -240,6 +240,7 @@ pub static PROGRAMS: &[ProgKind] = &[
         .by_attach(&[
             (&[23, 24, 25, 26], h::COOKIE),
             (&[24, 25, 26], h::TRAMPOLINE),
+            (&[24, 25, 26], h::FUNC_IP),
             (&[28], h::ITER),
         ])
         .returns(&[

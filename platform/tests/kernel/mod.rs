@@ -14,6 +14,8 @@ pub struct Load {
     pub sleepable: bool,
     /// BTF id of the target in the kernel's own types.
     pub target: u32,
+    /// Without a GPL-compatible licence.
+    pub proprietary: bool,
     pub insns: Vec<[u8; 8]>,
 }
 
@@ -89,7 +91,12 @@ pub fn load_verbose(program: &Load) -> Verdict {
 
 fn load_at(program: &Load, level: u32) -> Verdict {
     let with_log = level != 0;
-    let license = CString::new("GPL").unwrap();
+    let license = CString::new(if program.proprietary {
+        "Proprietary"
+    } else {
+        "GPL"
+    })
+    .unwrap();
     let mut log = vec![0u8; if with_log { 1 << 16 } else { 0 }];
     let attr = ProgLoad {
         prog_type: program.kind,
@@ -237,6 +244,71 @@ pub fn store_to(base: u8, src: u8, offset: u32, size: u32) -> [u8; 8] {
 /// Two slots: a map's address into `dst`.
 pub fn map_address(dst: u8, map: &Map) -> [[u8; 8]; 2] {
     [insn(0x18, dst, 1, 0, map.0), insn(0, 0, 0, 0, 0)]
+}
+
+/// Two slots: the address of a map's first value into `dst`.
+pub fn map_value(dst: u8, map: &Map) -> [[u8; 8]; 2] {
+    [insn(0x18, dst, 2, 0, map.0), insn(0, 0, 0, 0, 0)]
+}
+
+/// Every kind of map that can be made without types, with its number.
+pub fn maps() -> Vec<(u32, Map)> {
+    let plain =
+        |map_type: u32, key_size: u32, value_size: u32, max_entries: u32, map_flags: u32| {
+            MapCreate {
+                map_type,
+                key_size,
+                value_size,
+                max_entries,
+                map_flags,
+                ..MapCreate::default()
+            }
+        };
+    let inner = create_map(&plain(2, 4, 8, 1, 0)).expect("an array");
+    let of_maps = |kind| MapCreate {
+        inner_map_fd: inner.0 as u32,
+        ..plain(kind, 4, 4, 1, 0)
+    };
+    let page = 4096;
+    let all = [
+        plain(1, 8, 8, 1, 0),
+        plain(2, 4, 8, 1, 0),
+        plain(3, 4, 4, 1, 0),
+        plain(4, 4, 4, 1, 0),
+        plain(5, 8, 8, 1, 0),
+        plain(6, 4, 8, 1, 0),
+        plain(7, 4, 64, 1, 0),
+        plain(8, 4, 4, 1, 0),
+        plain(9, 8, 8, 1, 0),
+        plain(10, 8, 8, 1, 0),
+        plain(11, 8, 8, 1, 1),
+        of_maps(12),
+        of_maps(13),
+        plain(14, 4, 4, 1, 0),
+        plain(15, 4, 4, 1, 0),
+        plain(16, 4, 4, 1, 0),
+        plain(17, 4, 4, 1, 0),
+        plain(18, 4, 4, 1, 0),
+        plain(19, 8, 8, 0, 0),
+        plain(20, 4, 4, 1, 0),
+        plain(21, 8, 8, 0, 0),
+        plain(22, 0, 8, 1, 0),
+        plain(23, 0, 8, 1, 0),
+        plain(25, 4, 4, 1, 0),
+        plain(27, 0, 0, page, 0),
+        plain(30, 0, 8, 1, 0),
+        plain(31, 0, 0, page, 0),
+        plain(33, 0, 0, 1, 1 << 10),
+    ];
+    all.iter()
+        .map(|attr| {
+            let map = create_map(attr);
+            (
+                attr.map_type,
+                map.unwrap_or_else(|e| panic!("map kind {}: errno {e}", attr.map_type)),
+            )
+        })
+        .collect()
 }
 
 /// BTF ids of the kernel's own types by name.
