@@ -34,10 +34,6 @@ impl Arena {
         Some(Arena { base, layout })
     }
 
-    pub fn base(&self) -> *mut u8 {
-        self.base.as_ptr()
-    }
-
     pub fn address(&self) -> u64 {
         self.base.as_ptr() as u64
     }

@@ -49,6 +49,8 @@ pub struct Call<'a> {
     /// Set by helpers that move the packet's bounds in contexts that also hold a length.
     pub(crate) length_at: u64,
     pub(crate) ctx_size: u64,
+    /// `enum bpf_prog_type`.
+    pub(crate) kind: u32,
     /// Address and length of a key that a helper lends to its callback.
     pub(crate) lent: (u64, u64),
     instance: &'a Instance,
@@ -95,6 +97,7 @@ impl<'a> Call<'a> {
             engine: std::ptr::null_mut(),
             length_at,
             ctx_size,
+            kind: p.verified().prog_type().0,
             lent: (0, 0),
             instance,
             env: match ctx.env() {

@@ -35,7 +35,9 @@ pub const REDIRECT_FLAGS: i32 = -64;
 
 /// Bytes free before a packet, as XDP drivers leave them.
 pub const HEADROOM: usize = 256;
-/// Bytes free after a packet.
+/// Bytes after which a frame's memory ends: a page less what Linux keeps at its end.
+pub const FRAME_BYTES: usize = 4096 - 320;
+/// Bytes free after a packet that is longer than a page.
 pub const TAILROOM: usize = 320;
 /// Longest packet.
 pub const MAX_PACKET: usize = 1 << 20;
@@ -151,9 +153,6 @@ impl Context {
                 packet.len()
             )));
         }
-        let buffer = Arena::new(HEADROOM + packet.len() + TAILROOM)
-            .ok_or_else(|| Error::Context("out of memory".into()))?;
-        self.packet = Some(buffer);
         self.set_packet(packet)?;
         Ok(self)
     }
@@ -166,7 +165,10 @@ impl Context {
                 packet.len()
             )));
         }
-        let need = HEADROOM + packet.len() + TAILROOM;
+        let need = match HEADROOM + packet.len() {
+            n if n <= FRAME_BYTES => FRAME_BYTES,
+            n => n + TAILROOM,
+        };
         if self.packet.as_ref().is_none_or(|b| b.len() < need) {
             self.packet =
                 Some(Arena::new(need).ok_or_else(|| Error::Context("out of memory".into()))?);

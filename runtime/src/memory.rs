@@ -314,6 +314,32 @@ fn check(
     Ok(())
 }
 
+/// Reads what the call itself owns as the kernel's memory: its context, its packet, map values.
+pub(crate) fn own_memory(call: &Call<'_>, address: u64, out: &mut [u8]) -> bool {
+    let len = out.len() as u64;
+    let inside = |start: u64, end: u64| {
+        address >= start && address.checked_add(len).is_some_and(|e| e <= end)
+    };
+    // SAFETY: the call borrows its context.
+    let (meta, end) = unsafe {
+        (
+            context::header(call.ctx, DATA_META),
+            context::header(call.ctx, DATA_END),
+        )
+    };
+    let owned = inside(call.ctx, call.ctx + call.ctx_size)
+        || inside(meta, end)
+        || call
+            .instance()
+            .span(address)
+            .is_some_and(|s| inside(s.start, s.end));
+    if owned {
+        // SAFETY: the bytes lie in a live region.
+        unsafe { arena::read_into(address as *const u8, out) };
+    }
+    owned
+}
+
 /// A read through a kernel pointer: 0 where the surroundings have no such memory.
 pub fn kernel_read(call: &Call<'_>, address: u64, size: Size) -> u64 {
     let mut b = [0u8; 8];

@@ -7,6 +7,12 @@
 //! through the environment.
 
 mod map;
+mod net;
+mod output;
+mod print;
+mod probe;
+mod string;
+mod task;
 
 use std::slice;
 
@@ -27,7 +33,15 @@ const fn entry(id: u32, name: &'static str, function: HelperFn) -> Entry {
     Entry { id, name, function }
 }
 
-const GROUPS: &[&[Entry]] = &[map::ENTRIES];
+const GROUPS: &[&[Entry]] = &[
+    map::ENTRIES,
+    task::ENTRIES,
+    probe::ENTRIES,
+    print::ENTRIES,
+    output::ENTRIES,
+    net::ENTRIES,
+    string::ENTRIES,
+];
 
 /// Every helper that runs in process.
 pub fn all() -> impl Iterator<Item = &'static Entry> {

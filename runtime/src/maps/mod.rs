@@ -7,7 +7,13 @@
 
 mod array;
 mod hash;
+mod lpm;
+mod perf;
+mod queue;
 mod reference;
+pub(crate) mod ringbuf;
+mod stack;
+mod targets;
 
 use std::fmt;
 
@@ -17,6 +23,9 @@ use crate::arena;
 use crate::{Error, Options};
 
 pub use array::ArrayLayout;
+pub use perf::PerfArray;
+pub use ringbuf::RingBuf;
+pub(crate) use stack::Stacks;
 
 /// `BPF_ANY`, `BPF_NOEXIST`, `BPF_EXIST` of updates, and flags of map creation.
 pub mod flags {
@@ -135,6 +144,15 @@ pub(crate) trait Store: Send + Sync {
     fn percpu(&self) -> bool {
         false
     }
+    fn ring(&self) -> Option<&RingBuf> {
+        None
+    }
+    fn perf(&self) -> Option<&PerfArray> {
+        None
+    }
+    fn stacks(&self) -> Option<&Stacks> {
+        None
+    }
     /// Kinds whose elements are programs or maps: sets one, by the program's index or the map's address.
     fn set_reference(&self, _key: &[u8], _to: u64) -> i64 {
         -i64::from(libc::ENOTSUP)
@@ -154,12 +172,22 @@ const KINDS: &[(u32, fn(&Spec) -> Result<Box<dyn Store>, Error>)] = &[
     (1, hash::plain),
     (2, array::plain),
     (3, reference::programs),
+    (4, perf::array),
     (5, hash::percpu),
     (6, array::percpu),
+    (7, stack::stacks),
     (9, hash::lru),
     (10, hash::lru_percpu),
+    (11, lpm::trie),
     (12, reference::array_of_maps),
     (13, reference::hash_of_maps),
+    (14, targets::targets),
+    (16, targets::targets),
+    (17, targets::targets),
+    (22, queue::queue),
+    (23, queue::stack),
+    (25, hash::plain),
+    (27, ringbuf::ring),
 ];
 
 /// Whether maps of this kind exist in process.
@@ -267,6 +295,29 @@ impl Map {
     }
     pub fn frozen(&self) -> bool {
         self.frozen
+    }
+
+    /// The consumer's side of a ring buffer.
+    pub fn ring(&self) -> Option<&RingBuf> {
+        self.store.ring()
+    }
+    /// The consumer's side of a perf event array.
+    pub fn perf(&self) -> Option<&PerfArray> {
+        self.store.perf()
+    }
+    /// Adds to a queue or stack.
+    pub fn push(&self, value: &[u8], flags: u64) -> Result<(), Error> {
+        if value.len() != self.value_size {
+            return self.refused(err(libc::EINVAL));
+        }
+        // SAFETY: the value's size was checked.
+        self.refused(unsafe { self.store.push(value.as_ptr(), flags) })
+    }
+    /// Takes from a queue or stack.
+    pub fn pop(&self) -> Option<Vec<u8>> {
+        let mut value = vec![0; self.value_size];
+        // SAFETY: there is room for a value.
+        (unsafe { self.store.pop(value.as_mut_ptr(), true) } == 0).then_some(value)
     }
 
     /// What a program's pointer to this map holds.
@@ -440,11 +491,25 @@ impl fmt::Debug for Map {
 
 /// An upper estimate of what a map takes, for the limit.
 fn bytes_needed(spec: &Spec) -> u64 {
-    let value = spec.value_size as u64 + 8;
-    let entry = spec.key_size as u64 + 48 + value.saturating_mul(spec.cpus as u64);
-    entry
-        .saturating_mul(spec.max_entries as u64)
-        .saturating_add(4096)
+    let (key, value, entries) = (
+        spec.key_size as u64,
+        spec.value_size as u64,
+        spec.max_entries as u64,
+    );
+    // The largest of what the kinds take: values for each CPU, headers, buckets; rings take twice their size.
+    let cpus = if matches!(spec.kind, 5 | 6 | 10) {
+        spec.cpus as u64
+    } else {
+        1
+    };
+    let entry = (key + 48).saturating_add((value + 8).saturating_mul(cpus));
+    let perf = (spec.perf_bytes as u64).saturating_mul(spec.cpus as u64);
+    match spec.kind {
+        4 => perf,
+        27 => entries.saturating_mul(2),
+        _ => entry.saturating_mul(entries),
+    }
+    .saturating_add(4096)
 }
 
 /// `-errno` as helpers return it.
