@@ -40,3 +40,10 @@ impl Random {
         of[self.below(of.len())]
     }
 }
+
+/// `count`, times what `TEST_ROUNDS` says: a second in passing, a night for the thorough.
+pub fn rounds(count: usize) -> usize {
+    let times = std::env::var("TEST_ROUNDS")
+        .map_or(1, |text| text.parse().expect("TEST_ROUNDS is a number"));
+    count * times
+}

@@ -1,6 +1,6 @@
 //! Every operation on sampled members, at 8 bits and at 64, around the values where carries and signs turn.
 
-use super::Random;
+use super::{Random, rounds};
 use crate::branch::Comparison;
 use crate::range::Range;
 use crate::scalar::{Product, Scalar};
@@ -313,22 +313,22 @@ fn holds(op: Comparison, x: u64, y: u64, bits: u32) -> bool {
 
 #[test]
 fn operations_at_8_bits() {
-    operations_hold_sampled_results::<8>(2_000);
+    operations_hold_sampled_results::<8>(rounds(2_000));
 }
 
 #[test]
 fn operations_at_64_bits() {
-    operations_hold_sampled_results::<64>(2_000);
+    operations_hold_sampled_results::<64>(rounds(2_000));
 }
 
 #[test]
 fn branches_at_8_bits() {
-    branches_hold_sampled_pairs::<8>(3_000);
+    branches_hold_sampled_pairs::<8>(rounds(3_000));
 }
 
 #[test]
 fn branches_at_64_bits() {
-    branches_hold_sampled_pairs::<64>(3_000);
+    branches_hold_sampled_pairs::<64>(rounds(3_000));
 }
 
 #[test]
@@ -360,9 +360,9 @@ fn concrete_comparisons_agree() {
 #[test]
 fn reduction_at_8_bits_is_nearly_best() {
     let mut random = Random::new();
-    const ROUNDS: usize = 20_000;
+    let rounds = rounds(20_000);
     let mut best = 0;
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         let (tnum, wide, low) = (
             any_tnum(&mut random, 8),
             any_range(&mut random, 8),
@@ -394,7 +394,7 @@ fn reduction_at_8_bits_is_nearly_best() {
         );
         best += usize::from(reduced.map(|r| (r.tnum(), r.wide, r.low())) == parts);
     }
-    let share = best as f64 / ROUNDS as f64;
+    let share = best as f64 / rounds as f64;
     println!("best in {:.2}%", share * 100.0);
     assert!(share > 0.98);
 }
@@ -402,7 +402,7 @@ fn reduction_at_8_bits_is_nearly_best() {
 #[test]
 fn reduction_at_64_bits_is_sound_and_idempotent() {
     let mut random = Random::new();
-    for _ in 0..50_000 {
+    for _ in 0..rounds(50_000) {
         let (tnum, wide, low) = (
             any_tnum(&mut random, 64),
             any_range(&mut random, 64),
@@ -459,7 +459,7 @@ fn byte_swaps_hold_sampled_results() {
 fn widening_at_64_bits_stops() {
     let mut random = Random::new();
     let mut longest = 0;
-    for _ in 0..500 {
+    for _ in 0..rounds(500) {
         let thresholds: Vec<u64> = (0..random.below(6))
             .map(|_| corner(&mut random, 64))
             .collect();
