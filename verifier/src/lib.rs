@@ -1,11 +1,39 @@
 //! `Object` × `Platform` × `Policy` → [`Verified`] or [`Rejection`]s.
 //!
+//! Path-sensitive abstract interpretation in separable parts: `obligation` says what an instruction demands,
+//! `memory`, `args` and `branch` check it, `alu`, `memory`, `branch`, `call` and `atomic` say what an instruction
+//! does to a `state`, `cover` compares states, and `explore` walks all paths and knows no instruction.
+//!
 //! **Invariant:** the verifier never names a helper, a map kind or a program kind; it interprets rows.
 //!
 //! **Invariant:** it fails towards rejection: what it does not model it refuses, by name.
 //!
 //! **Invariant:** no engines, kernels or files here.
 
+mod alu;
+mod args;
+mod atomic;
+mod branch;
+mod call;
+mod callback;
+mod cfg;
+mod cover;
+mod depth;
+mod env;
+mod explain;
+mod explore;
+mod liveness;
+mod memory;
+mod obligation;
+mod origin;
+mod reject;
 mod report;
+mod special;
+mod stack;
+mod state;
+mod step;
+mod value;
+mod verify;
 
 pub use report::*;
+pub use verify::{Error, Options, verify};

@@ -1,5 +1,6 @@
 //! Verdicts: what is proved about a program, or why it is not.
 
+use std::fmt;
 use std::sync::Arc;
 
 use probity_isa::{Insn, Pc, RawInsn};
@@ -26,6 +27,8 @@ pub struct ProgramReport {
     pub insns: usize,
     pub stats: Stats,
     pub verdict: Verdict,
+    /// The state before each instruction visited, in order, when [`crate::Options::log_states`] asks for it.
+    pub log: Vec<(Pc, String)>,
 }
 
 #[derive(Clone, Debug)]
@@ -177,14 +180,121 @@ pub enum Region {
     MapValue(usize),
     /// Memory of some map, of a helper, of a callback argument.
     Memory,
+    /// A field of `struct bpf_sock` and its like: the engine knows where it is.
+    Socket,
     /// A kernel structure: a read that may fault and then gives 0.
     Kernel,
     /// Different regions on different paths; all of them plain memory.
     Mixed,
 }
 
+impl Rule {
+    /// The rule's name in snake case: `kind` in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Rule::Malformed => "malformed",
+            Rule::Uninitialised => "uninitialised",
+            Rule::OutOfBounds => "out_of_bounds",
+            Rule::Misaligned => "misaligned",
+            Rule::BadPointer => "bad_pointer",
+            Rule::NullDereference => "null_dereference",
+            Rule::PointerArithmetic => "pointer_arithmetic",
+            Rule::PointerLeak => "pointer_leak",
+            Rule::ReadOnly => "read_only",
+            Rule::ContextAccess => "context_access",
+            Rule::CallNotAllowed => "call_not_allowed",
+            Rule::BadArgument => "bad_argument",
+            Rule::ReturnValue => "return_value",
+            Rule::Unbounded => "unbounded",
+            Rule::TooComplex => "too_complex",
+            Rule::Reference => "reference",
+            Rule::Lock => "lock",
+            Rule::StackDepth => "stack_depth",
+            Rule::CallDepth => "call_depth",
+            Rule::Recursion => "recursion",
+            Rule::MapKind => "map_kind",
+            Rule::ProgramKind => "program_kind",
+            Rule::License => "license",
+            Rule::Policy => "policy",
+            Rule::FailedRelocation => "failed_relocation",
+            Rule::Unsupported => "unsupported",
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Verdict {
+    /// `accept`, `reject` or `unsupported`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Verdict::Accept(_) => "accept",
+            Verdict::Reject(r) if r.rule == Rule::Unsupported => "unsupported",
+            Verdict::Reject(_) => "reject",
+        }
+    }
+}
+
+/// Several lines of plain text, without a final newline.
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.rule == Rule::Unsupported {
+            write!(f, "unsupported: {}", self.must)?;
+        } else {
+            write!(f, "{}: {}", self.rule, self.must)?;
+            write!(f, "\n  but {}", self.known)?;
+        }
+        if let (Some(pc), Some(insn)) = (self.pc, &self.insn) {
+            write!(f, "\n  at {pc}: {insn}")?;
+        }
+        if let Some(line) = &self.line {
+            write!(f, "\n  {}:{}", line.file, line.line)?;
+            if !line.text.trim().is_empty() {
+                write!(f, ": {}", line.text.trim())?;
+            }
+        }
+        for step in &self.trail {
+            write!(f, "\n    {:>5}  {}", step.pc, step.what)?;
+            if let Some(line) = &step.line {
+                write!(f, "  ({}:{})", line.file, line.line)?;
+            }
+        }
+        if let Some(hint) = &self.hint {
+            write!(f, "\n  hint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Region {
+    /// Accesses to it are ordinary loads and stores; different ones may meet at an instruction.
+    pub fn is_plain(self) -> bool {
+        !matches!(self, Region::Context(_) | Region::Socket | Region::Kernel)
+    }
+}
+
+impl fmt::Display for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Region::Stack => "the stack",
+            Region::OuterStack => "a caller's stack",
+            Region::Context(FieldKind::Scalar) => "the context",
+            Region::Context(_) => "a pointer in the context",
+            Region::Packet => "the packet",
+            Region::MapValue(_) => "a map value",
+            Region::Memory => "memory",
+            Region::Socket => "a socket",
+            Region::Kernel => "a kernel structure",
+            Region::Mixed => "several kinds of memory",
+        })
+    }
+}
+
 impl Report {
-    #[expect(dead_code, reason = "used by the engine")]
     pub(crate) fn new(
         programs: Vec<ProgramReport>,
         relocated: Arc<Relocated>,
@@ -192,6 +302,43 @@ impl Report {
         policy: Arc<Policy>,
     ) -> Report {
         Report { programs, relocated, platform, policy }
+    }
+
+    /// The proof of the accepted ones among the named programs only.
+    /// `Err` names the first that was not verified or not accepted.
+    pub fn into_verified_of(self, names: &[&str]) -> Result<Verified, String> {
+        let mut programs = Vec::new();
+        for name in names {
+            let found = self.programs.iter().find(|p| p.name == *name);
+            match found.map(|p| &p.verdict) {
+                Some(Verdict::Accept(v)) => programs.push(v.clone()),
+                _ => return Err((*name).to_string()),
+            }
+        }
+        Ok(Verified { relocated: self.relocated, platform: self.platform, policy: self.policy, programs })
+    }
+
+    /// The proof of whatever was accepted, and the rest of the verdicts.
+    pub fn into_partial(self) -> (Verified, Vec<ProgramReport>) {
+        let mut programs = Vec::new();
+        let mut rest = Vec::new();
+        for p in self.programs {
+            match &p.verdict {
+                Verdict::Accept(v) => programs.push(v.clone()),
+                Verdict::Reject(_) => rest.push(p),
+            }
+        }
+        (Verified { relocated: self.relocated, platform: self.platform, policy: self.policy, programs }, rest)
+    }
+
+    /// The object with relocations applied, verified or not.
+    pub fn relocated(&self) -> &Relocated {
+        &self.relocated
+    }
+
+    /// The verdict on a program.
+    pub fn program(&self, name: &str) -> Option<&ProgramReport> {
+        self.programs.iter().find(|p| p.name == name)
     }
 
     /// The proof, when every program is accepted; otherwise the report back.

@@ -1,0 +1,339 @@
+//! Arithmetic and moves: numbers by the domain's functions, pointers by the few operations that keep them pointers.
+
+use probity_domains::Scalar;
+use probity_isa::{AluOp, Pc, Reg, Size, Src, SwapOp, Width};
+
+use crate::env::Env;
+use crate::memory::describe;
+use crate::reject::{Explain, Failure, Outcome, fail};
+use crate::report::Rule;
+use crate::state::State;
+use crate::value::{Known, Number, Pointer, To, Value};
+
+/// Offsets of pointers stay within plus and minus this, so that sums never wrap.
+const MAX_OFFSET: i64 = 1 << 29;
+
+pub(crate) fn operand(state: &State, src: Src) -> Value {
+    match src {
+        Src::Reg(r) => *state.reg(r),
+        Src::Imm(i) => Value::constant(i64::from(i) as u64),
+    }
+}
+
+pub(crate) fn mov(env: &mut Env<'_>, state: &mut State, pc: Pc, width: Width, dst: Reg, src: Src) -> Outcome<()> {
+    if let Src::Reg(r) = src
+        && width == Width::W64
+    {
+        link(env, state, r);
+    }
+    let value = match (operand(state, src), width) {
+        (v, Width::W64) => v,
+        (Value::Number(n), Width::W32) => {
+            let fits = n.set.umax() <= u64::from(u32::MAX);
+            if let (true, Src::Reg(r)) = (fits, src) {
+                link(env, state, r);
+            }
+            match (fits, operand(state, src)) {
+                (true, v) if src.reg().is_some() => v,
+                _ => unlinked(n.set.mov32(), n),
+            }
+        }
+        (Value::Pointer(p), Width::W32) => truncated(env, &p, dst)?,
+        (Value::Uninit, _) => Value::Uninit,
+    };
+    state.set(pc, dst, value);
+    Ok(())
+}
+
+/// Gives a number that is about to be copied a link, so that its copies narrow together.
+pub(crate) fn link(env: &mut Env<'_>, state: &mut State, reg: Reg) {
+    if let Value::Number(n) = *state.reg(reg)
+        && n.link == 0
+        && n.set.as_constant().is_none()
+    {
+        let link = env.fresh_id();
+        state.frame_mut().regs[reg.index()] = Value::Number(Number { link, add: 0, ..n });
+    }
+}
+
+fn unlinked(set: Scalar, from: Number) -> Value {
+    Value::Number(Number { set, link: 0, add: 0, origin: from.origin })
+}
+
+/// A part of a pointer is a number, where pointers may become numbers.
+fn truncated(env: &Env<'_>, p: &Pointer, reg: Reg) -> Outcome<Value> {
+    if env.leaks_ok() {
+        return Ok(Value::number(Scalar::unknown().mov32()));
+    }
+    let known = format!("it would copy the low half of {}", describe(env, p));
+    Err(fail(Rule::PointerLeak, "pointers do not become numbers", &known).about(reg))
+}
+
+pub(crate) fn mov_sx(
+    env: &mut Env<'_>,
+    state: &mut State,
+    pc: Pc,
+    width: Width,
+    dst: Reg,
+    src: Reg,
+    from: Size,
+) -> Outcome<()> {
+    let value = match *state.reg(src) {
+        Value::Number(n) => {
+            let set = match width {
+                Width::W64 => n.set.movsx64(from.bits()),
+                Width::W32 => n.set.movsx32(from.bits()),
+            };
+            // Unchanged when the sign bit is never set: then it is a copy.
+            if n.set.umax() >> (from.bits() - 1) == 0 {
+                link(env, state, src);
+                *state.reg(src)
+            } else {
+                unlinked(set, n)
+            }
+        }
+        Value::Pointer(p) => {
+            if !env.leaks_ok() {
+                truncated(env, &p, src)?;
+            }
+            let any = Scalar::unknown();
+            Value::number(match width {
+                Width::W64 => any.movsx64(from.bits()),
+                Width::W32 => any.movsx32(from.bits()),
+            })
+        }
+        Value::Uninit => Value::Uninit,
+    };
+    state.set(pc, dst, value);
+    Ok(())
+}
+
+pub(crate) fn neg(env: &Env<'_>, state: &mut State, pc: Pc, width: Width, dst: Reg) -> Outcome<()> {
+    let n = number(env, state, dst, "is negated")?;
+    let set = match width {
+        Width::W64 => n.set.neg64(),
+        Width::W32 => n.set.neg32(),
+    };
+    state.set(pc, dst, unlinked(set, n));
+    Ok(())
+}
+
+pub(crate) fn swap(env: &Env<'_>, state: &mut State, pc: Pc, op: SwapOp, dst: Reg, bits: u8) -> Outcome<()> {
+    let n = number(env, state, dst, "has its bytes swapped")?;
+    let bits = u32::from(bits);
+    let set = match op {
+        SwapOp::ToLe => n.set.to_le(bits),
+        SwapOp::ToBe => n.set.to_be(bits),
+        SwapOp::Bswap => n.set.bswap(bits),
+    };
+    state.set(pc, dst, unlinked(set, n));
+    Ok(())
+}
+
+fn number(env: &Env<'_>, state: &State, reg: Reg, what: &str) -> Outcome<Number> {
+    match state.reg(reg) {
+        Value::Number(n) => Ok(*n),
+        Value::Pointer(p) => {
+            let must = format!("what {what} is a number");
+            let known = format!("{reg} is {}", describe(env, p));
+            Err(fail(Rule::PointerArithmetic, &must, &known).about(reg))
+        }
+        Value::Uninit => {
+            let must = format!("{reg} is initialised");
+            Err(fail(Rule::Uninitialised, &must, &format!("{reg} was never written")).about(reg))
+        }
+    }
+}
+
+pub(crate) fn alu(
+    env: &mut Env<'_>,
+    state: &mut State,
+    pc: Pc,
+    op: AluOp,
+    width: Width,
+    dst: Reg,
+    src: Src,
+) -> Outcome<()> {
+    let (a, b) = (*state.reg(dst), operand(state, src));
+    let value = match (a, b) {
+        (Value::Number(x), Value::Number(y)) => {
+            let set = if op == AluOp::Xor && src == Src::Reg(dst) || op == AluOp::Sub && src == Src::Reg(dst) {
+                Scalar::constant(0)
+            } else {
+                arithmetic(op, width, &x.set, &y.set)
+            };
+            let origin = env.origins.both(x.origin, y.origin);
+            let mut out = Number { set, link: 0, add: 0, origin };
+            // A copy plus a constant stays linked to what it was copied from.
+            if let (AluOp::Add | AluOp::Sub, Width::W64, Src::Imm(i)) = (op, width, src)
+                && x.link != 0
+                && set.as_constant().is_none()
+            {
+                let by = if op == AluOp::Add { i64::from(i) } else { -i64::from(i) };
+                if let Some(add) = x.add.checked_add(by).filter(|a| a.abs() < 1 << 40) {
+                    out.link = x.link;
+                    out.add = add;
+                }
+            }
+            Value::Number(out)
+        }
+        (Value::Pointer(p), Value::Number(n)) => pointer(env, op, width, p, n, dst, src.reg(), true)?,
+        (Value::Number(n), Value::Pointer(p)) => pointer(env, op, width, p, n, dst, src.reg(), false)?,
+        (Value::Pointer(p), Value::Pointer(q)) => {
+            if op == AluOp::Sub && env.leaks_ok() {
+                let any = Scalar::unknown();
+                Value::number(if width == Width::W64 { any } else { any.mov32() })
+            } else {
+                let known = format!("{dst} is {}, the other operand is {}", describe(env, &p), describe(env, &q));
+                let must = match op {
+                    AluOp::Sub => "the difference of two pointers is not told to programs without privilege",
+                    _ => "two pointers are only subtracted",
+                };
+                return Err(fail(Rule::PointerArithmetic, must, &known).about(dst));
+            }
+        }
+        _ => Value::Uninit,
+    };
+    state.set(pc, dst, value);
+    Ok(())
+}
+
+fn arithmetic(op: AluOp, width: Width, x: &Scalar, y: &Scalar) -> Scalar {
+    match (op, width) {
+        (AluOp::Add, Width::W64) => x.add64(y),
+        (AluOp::Add, Width::W32) => x.add32(y),
+        (AluOp::Sub, Width::W64) => x.sub64(y),
+        (AluOp::Sub, Width::W32) => x.sub32(y),
+        (AluOp::Mul, Width::W64) => x.mul64(y),
+        (AluOp::Mul, Width::W32) => x.mul32(y),
+        (AluOp::Div, Width::W64) => x.div64(y),
+        (AluOp::Div, Width::W32) => x.div32(y),
+        (AluOp::SDiv, Width::W64) => x.sdiv64(y),
+        (AluOp::SDiv, Width::W32) => x.sdiv32(y),
+        (AluOp::Mod, Width::W64) => x.mod64(y),
+        (AluOp::Mod, Width::W32) => x.mod32(y),
+        (AluOp::SMod, Width::W64) => x.smod64(y),
+        (AluOp::SMod, Width::W32) => x.smod32(y),
+        (AluOp::Or, Width::W64) => x.or64(y),
+        (AluOp::Or, Width::W32) => x.or32(y),
+        (AluOp::And, Width::W64) => x.and64(y),
+        (AluOp::And, Width::W32) => x.and32(y),
+        (AluOp::Xor, Width::W64) => x.xor64(y),
+        (AluOp::Xor, Width::W32) => x.xor32(y),
+        (AluOp::Lsh, Width::W64) => x.lsh64(y),
+        (AluOp::Lsh, Width::W32) => x.lsh32(y),
+        (AluOp::Rsh, Width::W64) => x.rsh64(y),
+        (AluOp::Rsh, Width::W32) => x.rsh32(y),
+        (AluOp::Arsh, Width::W64) => x.arsh64(y),
+        (AluOp::Arsh, Width::W32) => x.arsh32(y),
+    }
+}
+
+/// `pointer op number`, or `number op pointer` when not `pointer_first`.
+fn pointer(
+    env: &mut Env<'_>,
+    op: AluOp,
+    width: Width,
+    p: Pointer,
+    n: Number,
+    dst: Reg,
+    other: Option<Reg>,
+    pointer_first: bool,
+) -> Outcome<Value> {
+    let refuse = |env: &Env<'_>, must: &str| {
+        let known = format!("{dst} would become {} {} {}", describe(env, &p), symbol(op), Known(&n.set));
+        let e = fail(Rule::PointerArithmetic, must, &known).about(dst);
+        Err(match other {
+            Some(r) => e.about(r),
+            None => e,
+        })
+    };
+    if width == Width::W32 {
+        if op == AluOp::Sub && env.leaks_ok() {
+            return Ok(Value::number(Scalar::unknown().mov32()));
+        }
+        return refuse(env, "pointer arithmetic is 64-bit");
+    }
+    if p.null {
+        return refuse(env, "a pointer that may be NULL is tested before it is computed with");
+    }
+    let zero = n.set.as_constant() == Some(0);
+    match p.to {
+        To::FlowKeys if n.set.as_constant().is_some() => {}
+        To::Map(_) if zero && op == AluOp::Add => {}
+        To::FlowKeys | To::Map(_) | To::PacketEnd | To::Socket(_) | To::SockoptEnd => {
+            return refuse(env, &format!("{} is not computed with", p.to.name()));
+        }
+        _ => {}
+    }
+    let negative = match op {
+        AluOp::Add => false,
+        AluOp::Sub if !pointer_first => return refuse(env, "a pointer is not subtracted from a number"),
+        AluOp::Sub if matches!(p.to, To::Stack { .. }) => {
+            return refuse(env, "nothing is subtracted from a stack pointer: add a negative number");
+        }
+        AluOp::Sub => true,
+        _ => return refuse(env, "numbers are only added to and subtracted from pointers"),
+    };
+    // An offset is a use of the number's value.
+    env.origins.need(n.origin);
+    sane(env, &n.set, &p, dst, other)?;
+    let out = match n.set.as_constant() {
+        Some(k) => {
+            let k = if negative { (k as i64).wrapping_neg() } else { k as i64 };
+            Pointer { off: p.off.wrapping_add(k), ..p }
+        }
+        None => {
+            let var = if negative { p.var.sub64(&n.set) } else { p.var.add64(&n.set) };
+            let mut out = Pointer { var, ..p };
+            if p.is_packet() {
+                // A new base: what was checked of the old one says nothing of it, unless it lies before.
+                out.id = env.fresh_id();
+                if !negative || n.set.smin() < 0 {
+                    out.range = 0;
+                }
+            }
+            out
+        }
+    };
+    if out.off.abs() >= MAX_OFFSET {
+        return refuse(env, "a pointer's offset stays within 512 MiB");
+    }
+    sane(env, &out.var, &p, dst, other)?;
+    Ok(Value::Pointer(out))
+}
+
+/// A number that is added to a pointer has bounds.
+fn sane(env: &Env<'_>, n: &Scalar, p: &Pointer, dst: Reg, other: Option<Reg>) -> Outcome<()> {
+    let bad = match n.as_constant() {
+        Some(k) => (k as i64).unsigned_abs() >= MAX_OFFSET as u64,
+        None => n.smin() <= -MAX_OFFSET || n.smin() >= MAX_OFFSET,
+    };
+    if !bad {
+        return Ok(());
+    }
+    let known = format!("{} is added to {}", Known(n), describe(env, p));
+    let must = "what is added to a pointer is bounded from below";
+    let e: Box<Failure> = fail(Rule::PointerArithmetic, must, &known).about(dst);
+    let e = e.hint("test the number first, or use an unsigned type and a mask");
+    Err(match other {
+        Some(r) => e.about(r),
+        None => e,
+    })
+}
+
+fn symbol(op: AluOp) -> &'static str {
+    match op {
+        AluOp::Add => "+",
+        AluOp::Sub => "-",
+        AluOp::Mul => "*",
+        AluOp::Div | AluOp::SDiv => "/",
+        AluOp::Mod | AluOp::SMod => "%",
+        AluOp::Or => "|",
+        AluOp::And => "&",
+        AluOp::Xor => "^",
+        AluOp::Lsh => "<<",
+        AluOp::Rsh => ">>",
+        AluOp::Arsh => "s>>",
+    }
+}

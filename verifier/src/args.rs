@@ -1,0 +1,449 @@
+//! A helper's arguments against its row.
+//!
+//! **Invariant:** nothing of the state changes here; what the call will do is gathered in [`Found`].
+
+use probity_isa::{Pc, Reg};
+use probity_platform::{Arg, ArgKind, Callback, MemAccess, Prototype};
+
+use crate::call::{ARGS, acquires, is_null};
+use crate::env::Env;
+use crate::memory::{self, Kind, describe};
+use crate::reject::{Explain, Failure, Outcome, fail, unsupported};
+use crate::report::Rule;
+use crate::state::State;
+use crate::value::{Id, Known, MapRef, Number, Pointer, To, Value};
+
+/// What the arguments of one call are, and what the call will do.
+#[derive(Default)]
+pub(crate) struct Found {
+    pub map: Option<MapRef>,
+    /// The `Size` argument last seen.
+    pub size: Option<Number>,
+    pub alloc: Option<u32>,
+    /// Stack bytes that the helper writes.
+    pub writes: Vec<StackWrite>,
+    pub release: Option<Id>,
+    pub acquires: bool,
+    /// The key is a constant of a dense map: the lookup does not fail.
+    pub present: bool,
+    pub callback: Option<(Callback, usize)>,
+}
+
+pub(crate) struct StackWrite {
+    pub frame: usize,
+    pub low: i64,
+    pub high: i64,
+    pub size: i64,
+}
+
+struct Call<'a> {
+    helper: &'a str,
+    packet_access: bool,
+    found: Found,
+}
+
+pub(crate) fn check(env: &mut Env<'_>, state: &State, pc: Pc, helper: &str, proto: &Prototype) -> Outcome<Found> {
+    let mut call = Call { helper, packet_access: proto.effects.packet_access, found: Found::default() };
+    for (i, arg) in proto.args.iter().enumerate().take(ARGS.len()) {
+        let reg = ARGS[i];
+        let next = proto.args.get(i + 1).map(|a| a.kind);
+        argument(env, state, &mut call, arg, next, i, proto)
+            .map_err(|e| if e.regs.is_empty() { e.about(reg) } else { e })?;
+    }
+    let _ = pc;
+    call.found.acquires = acquires(env, proto, call.found.map);
+    Ok(call.found)
+}
+
+fn argument(
+    env: &mut Env<'_>,
+    state: &State,
+    call: &mut Call<'_>,
+    arg: &Arg,
+    next: Option<ArgKind>,
+    index: usize,
+    proto: &Prototype,
+) -> Outcome<()> {
+    let reg = ARGS[index];
+    let value = *state.reg(reg);
+    if !value.is_init() {
+        let must = format!("argument {} of bpf_{} is initialised", index + 1, call.helper);
+        return Err(fail(Rule::Uninitialised, &must, &format!("{reg} was never written on this path")).about(reg));
+    }
+    let null = is_null(arg, &value);
+    if null && let Value::Number(n) = value {
+        env.origins.need(n.origin);
+    }
+    let wrong = |env: &Env<'_>, what: &str| wrong(env, call.helper, index, &value, what);
+    match arg.kind {
+        ArgKind::Anything => memory::no_leak(env, &value, reg),
+        ArgKind::Scalar => match value {
+            Value::Number(_) => Ok(()),
+            _ => Err(wrong(env, "a number")),
+        },
+        ArgKind::Map => {
+            let Value::Pointer(p) = value else { return Err(wrong(env, "a map")) };
+            let To::Map(map) = p.to else { return Err(wrong(env, "a map")) };
+            if p.null {
+                return Err(may_be_null(env, call.helper, index, &p));
+            }
+            let def = env.map(map)?;
+            let kind = env.map_kind(def)?;
+            if !kind.allows(call.helper, env.kind.kind) {
+                let known = format!("map `{}` is of kind `{}`", def.name, kind.name);
+                let must = format!("the map's kind goes with bpf_{}", call.helper);
+                return Err(fail(Rule::MapKind, &must, &known));
+            }
+            if env.sleepable() && !kind.sleepable {
+                let known = format!("map `{}` is of kind `{}`", def.name, kind.name);
+                return Err(fail(Rule::MapKind, "the map's kind goes with sleepable programs", &known));
+            }
+            call.found.map = Some(map);
+            Ok(())
+        }
+        ArgKind::MapKey => {
+            if null {
+                return Ok(());
+            }
+            let size = i64::from(env.map(map_of(call)?)?.key_size);
+            region(env, state, call, reg, index, size, size, MemAccess::Read, true)?;
+            call.found.present = constant_key(env, state, reg, map_of(call)?)?;
+            Ok(())
+        }
+        ArgKind::MapValue { init } => {
+            if null {
+                return Ok(());
+            }
+            let size = i64::from(env.map(map_of(call)?)?.value_size);
+            let access = if init { MemAccess::Read } else { MemAccess::Write };
+            region(env, state, call, reg, index, size, size, access, true)
+        }
+        ArgKind::Mem { .. } => {
+            // Its size comes with the next argument.
+            match (next, value) {
+                (Some(ArgKind::Size { .. }), Value::Pointer(_)) => Ok(()),
+                (Some(ArgKind::Size { .. }), _) if null => Ok(()),
+                (Some(ArgKind::Size { .. }), _) => Err(wrong(env, "a pointer to memory")),
+                _ => Err(unsupported(&format!("bpf_{}: memory without a size", call.helper))),
+            }
+        }
+        ArgKind::FixedMem { access, bytes, align } => {
+            if null {
+                return Ok(());
+            }
+            let bytes = i64::from(bytes);
+            if let Value::Pointer(p) = value
+                && align > 1
+            {
+                memory::aligned(&p, reg, 0, align as usize, true)?;
+            }
+            region(env, state, call, reg, index, bytes, bytes, access, true)
+        }
+        ArgKind::Size { zero_ok } => {
+            let Value::Number(n) = value else { return Err(wrong(env, "a size in bytes")) };
+            size(env, state, call, index, n, zero_ok, proto)
+        }
+        ArgKind::AllocSize => {
+            let Value::Number(n) = value else { return Err(wrong(env, "a constant size")) };
+            env.origins.need(n.origin);
+            let Some(size) = n.set.as_constant().and_then(|s| u32::try_from(s).ok()).filter(|s| *s < 1 << 30) else {
+                return Err(wrong(env, "a size known when the program is verified"));
+            };
+            call.found.alloc = Some(size);
+            Ok(())
+        }
+        ArgKind::Ctx => match value {
+            Value::Pointer(p) if p.to == To::Context && !p.null => {
+                if p.constant_offset() != Some(0) {
+                    return Err(wrong(env, "the context, unmodified"));
+                }
+                Ok(())
+            }
+            _ if null => Ok(()),
+            _ => Err(wrong(env, "the context")),
+        },
+        ArgKind::RingbufMem { release } => match value {
+            Value::Pointer(p) if matches!(p.to, To::Record { .. }) => {
+                if p.null {
+                    return Err(may_be_null(env, call.helper, index, &p));
+                }
+                if p.constant_offset() != Some(0) || p.reference == 0 {
+                    return Err(wrong(env, "the start of a record that was reserved"));
+                }
+                if release {
+                    call.found.release = Some(p.reference);
+                }
+                Ok(())
+            }
+            _ => Err(wrong(env, "a record reserved in a ring buffer")),
+        },
+        ArgKind::ConstStr => const_str(env, &value).ok_or_else(|| {
+            wrong(env, "a NUL-terminated string in read-only data")
+        }),
+        ArgKind::SockCommon { release, .. } | ArgKind::Socket { release } => match value {
+            Value::Pointer(p) if matches!(p.to, To::Socket(_)) => {
+                let full = !matches!(arg.kind, ArgKind::Socket { .. })
+                    || matches!(p.to, To::Socket(crate::value::Socket::Sock));
+                if !full {
+                    return Err(wrong(env, "a full socket"));
+                }
+                if p.null && !arg.nullable {
+                    return Err(may_be_null(env, call.helper, index, &p));
+                }
+                if p.constant_offset() != Some(0) {
+                    return Err(wrong(env, "a socket, unmodified"));
+                }
+                if release {
+                    if p.reference == 0 {
+                        let must = format!("bpf_{} is given a reference to release", call.helper);
+                        return Err(fail(Rule::Reference, &must, &format!("{reg} carries none")).about(reg));
+                    }
+                    call.found.release = Some(p.reference);
+                }
+                Ok(())
+            }
+            Value::Pointer(p) if matches!(p.to, To::Kernel { .. }) => Err(unsupported("kernel sockets by BTF")),
+            _ if null => Ok(()),
+            _ => Err(wrong(env, "a socket")),
+        },
+        ArgKind::Btf { name, .. } => match value {
+            _ if null => Ok(()),
+            Value::Pointer(p) if matches!(p.to, To::Kernel { .. }) => {
+                kernel_argument(env, call, index, &p, name, arg.nullable)
+            }
+            _ => Err(wrong(env, &format!("a pointer to a kernel `struct {name}`"))),
+        },
+        ArgKind::Func(callback) => match value {
+            Value::Pointer(p) => match p.to {
+                To::Function(f) if p.constant_offset() == Some(0) => {
+                    call.found.callback = Some((callback, f));
+                    Ok(())
+                }
+                _ => Err(wrong(env, "a function of the program")),
+            },
+            _ => Err(wrong(env, "a function of the program")),
+        },
+        ArgKind::CallbackCtx => match value {
+            Value::Pointer(p) if matches!(p.to, To::Stack { .. }) => Ok(()),
+            _ if null => Ok(()),
+            _ => Err(wrong(env, "a pointer to the stack, or NULL")),
+        },
+        ArgKind::SpinLock => Err(unsupported("spin locks")),
+        ArgKind::Timer => Err(unsupported("timers")),
+        ArgKind::Kptr | ArgKind::KptrNew => Err(unsupported("kernel pointers in maps (kptr)")),
+        ArgKind::PercpuBtf => Err(unsupported("per-CPU kernel variables")),
+        ArgKind::Dynptr { .. } => Err(unsupported("dynptrs")),
+    }
+}
+
+fn kernel_argument(
+    env: &Env<'_>,
+    call: &Call<'_>,
+    index: usize,
+    p: &Pointer,
+    name: &str,
+    nullable: bool,
+) -> Outcome<()> {
+    let To::Kernel { type_id, trust } = p.to else { return Ok(()) };
+    let types = env.platform.types.as_deref();
+    let same = types.is_some_and(|t| t.name(probity_btf::TypeId(type_id)) == name);
+    if p.null && !nullable {
+        return Err(may_be_null(env, call.helper, index, p));
+    }
+    if !same || trust != crate::value::Trust::Trusted || p.constant_offset() != Some(0) {
+        let what = format!("a trusted pointer to a kernel `struct {name}`");
+        return Err(wrong(env, call.helper, index, &Value::Pointer(*p), &what));
+    }
+    Ok(())
+}
+
+fn map_of(call: &Call<'_>) -> Outcome<MapRef> {
+    call.found.map.ok_or_else(|| unsupported(&format!("bpf_{}: a key or value without a map", call.helper)))
+}
+
+fn wrong(env: &Env<'_>, helper: &str, index: usize, value: &Value, what: &str) -> Box<Failure> {
+    let reg = ARGS[index];
+    let known = match value {
+        Value::Pointer(p) if p.null => format!("{reg} is {} or NULL", describe(env, p)),
+        Value::Pointer(p) => format!("{reg} is {}", describe(env, p)),
+        Value::Number(n) => format!("{reg} is a number: {}", Known(&n.set)),
+        Value::Uninit => format!("{reg} is uninitialised"),
+    };
+    let must = format!("argument {} of bpf_{helper} is {what}", index + 1);
+    fail(Rule::BadArgument, &must, &known).about(reg)
+}
+
+fn may_be_null(env: &Env<'_>, helper: &str, index: usize, p: &Pointer) -> Box<Failure> {
+    let reg = ARGS[index];
+    let must = format!("argument {} of bpf_{helper} is not NULL", index + 1);
+    let known = format!("{reg} is {} or NULL", describe(env, p));
+    fail(Rule::NullDereference, &must, &known).about(reg).hint("test it for NULL before the call")
+}
+
+/// A size argument, and with it the memory argument before it.
+fn size(
+    env: &mut Env<'_>,
+    state: &State,
+    call: &mut Call<'_>,
+    index: usize,
+    n: Number,
+    zero_ok: bool,
+    proto: &Prototype,
+) -> Outcome<()> {
+    env.origins.need(n.origin);
+    call.found.size = Some(n);
+    let reg = ARGS[index];
+    let must = format!("argument {} of bpf_{} is a size with an upper bound", index + 1, call.helper);
+    if n.set.smin() < 0 {
+        let e = fail(Rule::BadArgument, &must, &format!("{reg} may be negative: {}", Known(&n.set))).about(reg);
+        return Err(e.hint("use an unsigned type, and mask it or compare it with the size of the memory"));
+    }
+    if n.set.umin() == 0 && !zero_ok {
+        let must = format!("argument {} of bpf_{} is a size of at least 1", index + 1, call.helper);
+        return Err(fail(Rule::BadArgument, &must, &format!("{reg} may be 0: {}", Known(&n.set))).about(reg));
+    }
+    let most = n.set.umax();
+    if most >= 1 << 29 {
+        let e = fail(Rule::BadArgument, &must, &format!("{reg} is {}", Known(&n.set))).about(reg);
+        return Err(e.hint("mask it, or compare it with the size of the memory"));
+    }
+    let Some(before) = index.checked_sub(1) else { return Ok(()) };
+    let Some(Arg { kind: ArgKind::Mem { access }, .. }) = proto.args.get(before) else { return Ok(()) };
+    let memory = ARGS[before];
+    if let Value::Number(m) = *state.reg(memory) {
+        env.origins.need(m.origin);
+        if most == 0 {
+            return Ok(());
+        }
+        let must = format!("argument {} of bpf_{} is memory when its size is not 0", before + 1, call.helper);
+        return Err(fail(Rule::BadArgument, &must, &format!("{memory} is NULL, {reg} is {}", Known(&n.set)))
+            .about(memory)
+            .about(reg));
+    }
+    region(env, state, call, memory, before, n.set.umin() as i64, most as i64, *access, zero_ok)
+}
+
+/// Memory that a helper reads or writes, of `least` to `most` bytes.
+fn region(
+    env: &mut Env<'_>,
+    state: &State,
+    call: &mut Call<'_>,
+    reg: Reg,
+    index: usize,
+    least: i64,
+    most: i64,
+    access: MemAccess,
+    zero_ok: bool,
+) -> Outcome<()> {
+    let Value::Pointer(p) = *state.reg(reg) else {
+        return Err(wrong(env, call.helper, index, state.reg(reg), "a pointer to memory"));
+    };
+    if p.null {
+        return Err(may_be_null(env, call.helper, index, &p));
+    }
+    let _ = zero_ok;
+    let writes = access != MemAccess::Read;
+    let reads = access != MemAccess::Write;
+    let kind = if writes { Kind::Write } else { Kind::Read };
+    match p.to {
+        To::Stack { frame } => {
+            let (low, high) = memory::stack_range(env, state, &p, reg, 0, most)?;
+            let end = high + most;
+            let Some(stack) = state.frames.get(frame).map(|f| &f.stack) else {
+                return Err(fail(Rule::BadPointer, "the frame still exists", "it has returned").about(reg));
+            };
+            // What a helper may leave unwritten must be initialised like what it reads.
+            let partly = low != high || least != most;
+            if (reads || partly)
+                && !env.uninit_ok()
+                && let Some(at) = stack.unwritten(low, end)
+            {
+                let must = format!("the memory given to bpf_{} is initialised", call.helper);
+                return Err(fail(Rule::Uninitialised, &must, &format!("fp{at:+} was never written")).about(reg));
+            }
+            if !env.leaks_ok() && stack.spills().any(|(i, v)| {
+                let at = -(i as i64 + 1) * 8;
+                v.as_pointer().is_some() && at < end && low < at + 8
+            }) {
+                let must = "pointers do not become visible to helpers as bytes";
+                return Err(fail(Rule::PointerLeak, must, "the memory holds a spilled pointer").about(reg));
+            }
+            if reads {
+                memory::touch_read(env, state, frame, low, end);
+            }
+            if writes && most > 0 {
+                let high = if least == most { high } else { high.max(low + 1) };
+                call.found.writes.push(StackWrite { frame, low, high, size: end - high });
+            }
+            Ok(())
+        }
+        To::MapValue(map) => {
+            memory::map_direction(env, map, reg, kind)?;
+            if reads && writes {
+                memory::map_direction(env, map, reg, Kind::Read)?;
+            }
+            let limit = i64::from(env.map(map)?.value_size);
+            memory::bounds(env, &p, reg, 0, most, limit)?;
+            memory::special_fields(env, &p, reg, 0, most)
+        }
+        To::MapKey(map) if !writes => {
+            let limit = i64::from(env.map(map)?.key_size);
+            memory::bounds(env, &p, reg, 0, most, limit)
+        }
+        To::Packet | To::PacketMeta => {
+            if !call.packet_access || writes && !env.kind.packet_write {
+                let must = format!("bpf_{} takes memory outside of the packet", call.helper);
+                return Err(fail(Rule::BadArgument, &must, &format!("{reg} is {}", describe(env, &p))).about(reg));
+            }
+            memory::packet_bounds(&p, reg, 0, most)
+        }
+        To::Memory { size, writable } if writable || !writes => {
+            memory::bounds(env, &p, reg, 0, most, i64::from(size))
+        }
+        To::Record { size } => memory::bounds(env, &p, reg, 0, most, i64::from(size)),
+        To::Context if matches!(env.kind.context, probity_platform::Context::Memory { .. }) => {
+            Err(unsupported("contexts of syscall programs as memory"))
+        }
+        To::Kernel { .. } => Err(unsupported("kernel structures as memory of helpers")),
+        _ => {
+            let what = if writes { "memory that may be written" } else { "memory" };
+            Err(wrong(env, call.helper, index, &Value::Pointer(p), what))
+        }
+    }
+}
+
+/// Whether the key is a constant below the number of a dense map's entries.
+fn constant_key(env: &mut Env<'_>, state: &State, reg: Reg, map: MapRef) -> Outcome<bool> {
+    let def = env.map(map)?;
+    if map.inner || !env.map_kind(def)?.dense || def.key_size != 4 {
+        return Ok(false);
+    }
+    let Value::Pointer(p) = state.reg(reg) else { return Ok(false) };
+    let (To::Stack { frame }, Some(at)) = (p.to, p.constant_offset()) else { return Ok(false) };
+    let stack = match state.frames.get(frame) {
+        Some(f) => &f.stack,
+        None => return Ok(false),
+    };
+    if at % 4 != 0 || !(-512..=-4).contains(&at) {
+        return Ok(false);
+    }
+    match stack.load(at, 4) {
+        Some(Value::Number(n)) => match n.set.as_constant() {
+            Some(k) if k < u64::from(def.max_entries) => {
+                env.origins.need(n.origin);
+                Ok(true)
+            }
+            _ => Ok(false),
+        },
+        _ => Ok(false),
+    }
+}
+
+/// A constant string: a place in frozen data with a NUL after it.
+fn const_str(env: &Env<'_>, value: &Value) -> Option<()> {
+    let p = value.as_pointer()?;
+    let To::MapValue(map) = p.to else { return None };
+    let bytes = env.frozen(map)?;
+    let at = usize::try_from(p.constant_offset()?).ok()?;
+    (!p.null && bytes.get(at..)?.contains(&0)).then_some(())
+}

@@ -1,0 +1,300 @@
+//! Conditional jumps: which ways can be taken, and what each says of the values compared.
+//!
+//! - Numbers: the domain decides or narrows both operands; numbers linked to them narrow too.
+//! - A pointer that may be NULL against 0: all copies become NULL or not.
+//! - A packet pointer against the packet's end: all pointers with its base learn how many bytes are there.
+//!
+//! **Invariant:** no machine state that takes a way is lost from the state of that way.
+//!
+//! **Invariant:** a branch decided by what is known of numbers marks these numbers as needed.
+
+use probity_domains::Comparison;
+use probity_isa::{JmpOp, Reg, Src, Width};
+
+use crate::alu::operand;
+use crate::env::Env;
+use crate::memory::describe;
+use crate::reject::{Explain, Outcome, fail};
+use crate::report::Rule;
+use crate::state::State;
+use crate::value::{Id, Number, Pointer, To, Trust, Value};
+
+/// Where execution goes. The state given becomes the one of the way that falls through, or of the only one.
+pub(crate) enum Ways {
+    Taken,
+    Falls,
+    Both(Box<State>),
+}
+
+/// Farthest offset into a packet that comparisons prove.
+const MAX_PACKET_OFFSET: u64 = 0xffff;
+
+pub(crate) fn branch(
+    env: &mut Env<'_>,
+    state: &mut State,
+    op: JmpOp,
+    width: Width,
+    dst: Reg,
+    src: Src,
+) -> Outcome<Ways> {
+    let (a, b) = (*state.reg(dst), operand(state, src));
+    match (a, b) {
+        (Value::Number(x), Value::Number(y)) => Ok(numbers(env, state, op, width, dst, src, x, y)),
+        (Value::Pointer(p), Value::Pointer(q)) if width == Width::W64 => {
+            if src == Src::Reg(dst) {
+                return Ok(both(state, |_, _| {}));
+            }
+            pointers(env, state, op, dst, p, q)
+        }
+        (Value::Pointer(p), Value::Number(n)) | (Value::Number(n), Value::Pointer(p)) => {
+            if width == Width::W64 && n.set.as_constant() == Some(0) && matches!(op, JmpOp::Eq | JmpOp::Ne) {
+                env.origins.need(n.origin);
+                return Ok(null_check(state, op == JmpOp::Eq, p));
+            }
+            if env.leaks_ok() {
+                return Ok(both(state, |_, _| {}));
+            }
+            let known = format!("{dst} {} another number is compared with {}", symbol(op), describe(env, &p));
+            let must = "pointers are compared with NULL and with each other only";
+            Err(fail(Rule::PointerLeak, must, &known).about(dst))
+        }
+        _ if env.leaks_ok() => Ok(both(state, |_, _| {})),
+        _ => {
+            let must = "pointers are compared in 64 bits";
+            Err(fail(Rule::PointerLeak, must, "this comparison is of their low halves").about(dst))
+        }
+    }
+}
+
+/// Both ways; `change` is told which one a state is of.
+fn both(state: &mut State, change: impl Fn(&mut State, bool)) -> Ways {
+    let mut taken = state.clone();
+    change(&mut taken, true);
+    change(state, false);
+    Ways::Both(Box::new(taken))
+}
+
+fn numbers(
+    env: &mut Env<'_>,
+    state: &mut State,
+    op: JmpOp,
+    width: Width,
+    dst: Reg,
+    src: Src,
+    x: Number,
+    y: Number,
+) -> Ways {
+    let c = comparison(op);
+    let same = src == Src::Reg(dst);
+    let decided = if same {
+        match op {
+            JmpOp::Eq | JmpOp::Ge | JmpOp::Le | JmpOp::SGe | JmpOp::SLe => Some(true),
+            JmpOp::Ne | JmpOp::Gt | JmpOp::Lt | JmpOp::SGt | JmpOp::SLt => Some(false),
+            JmpOp::Set => match width {
+                Width::W64 => c.decide64(&x.set, &y.set),
+                Width::W32 => c.decide32(&x.set, &y.set),
+            },
+        }
+    } else {
+        match width {
+            Width::W64 => c.decide64(&x.set, &y.set),
+            Width::W32 => c.decide32(&x.set, &y.set),
+        }
+    };
+    let refine = |taken: bool| match width {
+        Width::W64 => c.refine64(taken, &x.set, &y.set),
+        Width::W32 => c.refine32(taken, &x.set, &y.set),
+    };
+    let (yes, no) = (refine(true), refine(false));
+    let only = match (decided, yes.is_some(), no.is_some()) {
+        (Some(d), _, _) => Some(d),
+        (None, true, false) => Some(true),
+        (None, false, true) => Some(false),
+        _ => None,
+    };
+    if let Some(taken) = only {
+        env.origins.need(x.origin);
+        env.origins.need(y.origin);
+        return if taken { Ways::Taken } else { Ways::Falls };
+    }
+    if same {
+        return both(state, |_, _| {});
+    }
+    let origin = env.origins.both(x.origin, y.origin);
+    let mut taken = state.clone();
+    for (state, sets) in [(&mut taken, yes), (state, no)] {
+        let Some((a, b)) = sets else { continue };
+        narrow(env, state, dst, x, Number { set: a, origin, ..x });
+        if let Src::Reg(r) = src {
+            narrow(env, state, r, y, Number { set: b, origin, ..y });
+        }
+    }
+    Ways::Both(Box::new(taken))
+}
+
+/// A register turned out to be `new`, and so everything linked to it.
+fn narrow(env: &mut Env<'_>, state: &mut State, reg: Reg, old: Number, new: Number) {
+    if new.set == old.set {
+        return;
+    }
+    // The other operand's narrowing may have reached this register through a link already.
+    let here = match state.reg(reg) {
+        Value::Number(n) => *n,
+        _ => old,
+    };
+    let set = here.set.meet(&new.set).unwrap_or(new.set);
+    let origin = env.origins.both(here.origin, new.origin);
+    state.frame_mut().regs[reg.index()] = Value::Number(Number { set, origin, ..here });
+    if old.link != 0 {
+        sync(env, state, old.link, old.add, Number { set, origin, ..here });
+    }
+}
+
+/// Numbers linked to one that was narrowed narrow with it.
+fn sync(env: &mut Env<'_>, state: &mut State, link: Id, add: i64, to: Number) {
+    state.for_each(
+        |v| v.as_number().is_some_and(|n| n.link == link),
+        |v| {
+            let Value::Number(n) = v else { return };
+            let by = probity_domains::Scalar::constant(n.add.wrapping_sub(add) as u64);
+            if let Some(set) = n.set.meet(&to.set.add64(&by))
+                && set != n.set
+            {
+                n.set = set;
+                n.origin = env.origins.both(n.origin, to.origin);
+            }
+        },
+    );
+}
+
+/// `p == NULL` when `equal`, else `p != NULL`.
+fn null_check(state: &mut State, equal: bool, p: Pointer) -> Ways {
+    if !p.null {
+        let sure = !matches!(p.to, To::Kernel { trust: Trust::Untrusted, .. } | To::PacketEnd);
+        return match (sure, equal) {
+            (true, true) => Ways::Falls,
+            (true, false) => Ways::Taken,
+            (false, _) => both(state, |_, _| {}),
+        };
+    }
+    both(state, |state, taken| set_null(state, p.id, p.reference, taken == equal))
+}
+
+/// All copies of a pointer turned out to be NULL, or not.
+fn set_null(state: &mut State, id: Id, reference: Id, null: bool) {
+    if null && reference != 0 {
+        state.references.retain(|r| r.id != reference);
+    }
+    state.for_each_pointer(
+        |p| p.null && p.id == id,
+        |v| {
+            if null {
+                *v = Value::constant(0);
+            } else if let Value::Pointer(p) = v {
+                p.null = false;
+                p.id = 0;
+            }
+        },
+    );
+}
+
+fn pointers(env: &mut Env<'_>, state: &mut State, op: JmpOp, dst: Reg, p: Pointer, q: Pointer) -> Outcome<Ways> {
+    let ends = |q: &Pointer, p: &Pointer| match (p.to, q.to) {
+        (To::Packet, To::PacketEnd) => true,
+        (To::PacketMeta, To::Packet) => q.off == 0 && q.id == 0 && q.var.as_constant() == Some(0),
+        _ => false,
+    };
+    if ends(&q, &p) {
+        return Ok(packet(state, op, &p));
+    }
+    if ends(&p, &q) {
+        let exchanged = match op {
+            JmpOp::Gt => JmpOp::Lt,
+            JmpOp::Ge => JmpOp::Le,
+            JmpOp::Lt => JmpOp::Gt,
+            JmpOp::Le => JmpOp::Ge,
+            op => op,
+        };
+        return Ok(packet(state, exchanged, &q));
+    }
+    // Equal to something that is not NULL: not NULL.
+    if matches!(op, JmpOp::Eq | JmpOp::Ne) && p.null != q.null {
+        let maybe = if p.null { p } else { q };
+        let equal = op == JmpOp::Eq;
+        let sure = if p.null { q } else { p };
+        if !matches!(sure.to, To::Kernel { .. } | To::PacketEnd) {
+            return Ok(both(state, |state, taken| {
+                if taken == equal {
+                    set_null(state, maybe.id, maybe.reference, false);
+                }
+            }));
+        }
+    }
+    if env.leaks_ok() {
+        return Ok(both(state, |_, _| {}));
+    }
+    let known = format!("{} is compared with {}", describe(env, &p), describe(env, &q));
+    let must = "only pointers into the packet are compared with each other";
+    Err(fail(Rule::PointerLeak, must, &known).about(dst))
+}
+
+/// `p op end`.
+fn packet(state: &mut State, op: JmpOp, p: &Pointer) -> Ways {
+    // On which way `p` lies before the end, and whether it may be the end itself.
+    let (way, open) = match op {
+        JmpOp::Gt => (false, false),
+        JmpOp::Ge => (false, true),
+        JmpOp::Lt => (true, true),
+        JmpOp::Le => (true, false),
+        _ => return both(state, |_, _| {}),
+    };
+    let far = p.var.umax() > MAX_PACKET_OFFSET || p.var.umax().saturating_add(p.off.max(0) as u64) > MAX_PACKET_OFFSET;
+    if p.off < 0 || p.off == 0 && open || far {
+        return both(state, |_, _| {});
+    }
+    let range = p.off as u32 + u32::from(open);
+    both(state, |state, taken| {
+        if taken == way {
+            state.for_each_pointer(
+                |q| q.to == p.to && q.id == p.id,
+                |v| {
+                    if let Value::Pointer(q) = v {
+                        q.range = q.range.max(range);
+                    }
+                },
+            );
+        }
+    })
+}
+
+fn comparison(op: JmpOp) -> Comparison {
+    match op {
+        JmpOp::Eq => Comparison::Eq,
+        JmpOp::Ne => Comparison::Ne,
+        JmpOp::Gt => Comparison::Gt,
+        JmpOp::Ge => Comparison::Ge,
+        JmpOp::Lt => Comparison::Lt,
+        JmpOp::Le => Comparison::Le,
+        JmpOp::SGt => Comparison::Sgt,
+        JmpOp::SGe => Comparison::Sge,
+        JmpOp::SLt => Comparison::Slt,
+        JmpOp::SLe => Comparison::Sle,
+        JmpOp::Set => Comparison::Set,
+    }
+}
+
+fn symbol(op: JmpOp) -> &'static str {
+    match op {
+        JmpOp::Eq => "==",
+        JmpOp::Ne => "!=",
+        JmpOp::Gt => ">",
+        JmpOp::Ge => ">=",
+        JmpOp::Lt => "<",
+        JmpOp::Le => "<=",
+        JmpOp::SGt => "s>",
+        JmpOp::SGe => "s>=",
+        JmpOp::SLt => "s<",
+        JmpOp::SLe => "s<=",
+        JmpOp::Set => "&",
+    }
+}

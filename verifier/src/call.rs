@@ -1,0 +1,330 @@
+//! Calls: of helpers by their rows, of subprograms with the caller's state, and returns.
+//!
+//! A helper's call checks every argument against its row first and gathers what the call will do
+//! ([`Effect`]); only then is the state changed.
+//!
+//! **Invariant:** no helper is named here.
+
+use probity_domains::Scalar;
+use probity_isa::{Pc, Reg, Size};
+use probity_platform::{Arg, Lookup, Prototype, Ret};
+
+use crate::args::{self, Found};
+use crate::env::{Env, MAX_FRAMES};
+use crate::memory::{self, describe};
+use crate::reject::{Explain, Outcome, fail, unsupported};
+use crate::report::Rule;
+use crate::stack::SlotSet;
+use crate::state::{Frame, Reference, State};
+use crate::value::{Id, MapRef, Number, Pointer, Socket, To, Trust, Value};
+
+pub(crate) const ARGS: [Reg; 5] = [Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5];
+
+/// Where execution goes after a call or an exit.
+pub(crate) enum Next {
+    /// On, at this instruction.
+    At(Pc),
+    /// On here, and later elsewhere in another state.
+    Fork { now: Pc, later: Pc, state: Box<State> },
+    /// The program has ended.
+    End,
+}
+
+pub(crate) fn helper(env: &mut Env<'_>, state: &mut State, pc: Pc, id: u32) -> Outcome<Next> {
+    if let Some(p) = env.poisoned.iter().find(|p| p.pc == pc) {
+        let must = "every CO-RE relocation that can be reached finds its target";
+        return Err(fail(Rule::FailedRelocation, must, &p.what)
+            .hint("guard the access with bpf_core_field_exists() or bpf_core_type_exists()"));
+    }
+    let Some(row) = env.platform.helper(id) else {
+        let known = format!("helper {id} does not exist on {}", env.platform.name);
+        return Err(fail(Rule::CallNotAllowed, "the helper is one of the platform's", &known));
+    };
+    let attach = env.attach_type().or(env.kind.default_attach);
+    if !env.kind.helpers.allows(row.name, attach) {
+        let known = format!("`{}` programs may not call bpf_{}", env.kind.name, row.name);
+        return Err(fail(Rule::CallNotAllowed, "the program kind may call the helper", &known));
+    }
+    if let Some(allowed) = &env.policy.helpers
+        && !allowed.iter().any(|h| h.strip_prefix("bpf_").unwrap_or(h) == row.name)
+    {
+        let known = format!("bpf_{} is not on its list", row.name);
+        return Err(fail(Rule::Policy, "the policy allows the helper", &known));
+    }
+    let proto = row.prototype(env.kind.kind);
+    if proto.effects.gpl_only && !env.gpl {
+        let license = env.object.license.as_deref().unwrap_or("none");
+        let known = format!("bpf_{} is for GPL-compatible programs; the licence is `{license}`", row.name);
+        return Err(fail(Rule::License, "the licence allows the helper", &known)
+            .hint("declare `char LICENSE[] SEC(\"license\") = \"GPL\";`"));
+    }
+    if proto.effects.sleeps && !env.sleepable() {
+        let known = format!("bpf_{} may sleep", row.name);
+        return Err(fail(Rule::CallNotAllowed, "only sleepable programs call helpers that sleep", &known));
+    }
+    if proto.effects.may_not_return && !state.references.is_empty() {
+        return Err(leak(state, "before the call"));
+    }
+    let found = args::check(env, state, pc, row.name, &proto)?;
+    let value = result(env, state, row.name, &proto, &found)?;
+    for w in &found.writes {
+        memory::clobber(state, env, w.frame, w.low, w.high, w.size)?;
+    }
+    if let Some(id) = found.release {
+        release(env, state, id)?;
+    }
+    if proto.effects.changes_packet {
+        forget_packet(env, state);
+    }
+    if let (Value::Pointer(p), Some(_)) = (&value, found.acquires.then_some(())) {
+        state.references.push(Reference { id: p.reference, pc });
+    }
+    finish(state, pc, value);
+    let map = found.map.filter(|m| !m.inner).map(|m| m.index);
+    env.call_maps.entry(pc).and_modify(|known| *known = known.filter(|k| Some(*k) == map)).or_insert(map);
+    if let Some(callback) = found.callback {
+        return crate::callback::enter(env, state, pc, callback);
+    }
+    Ok(Next::At(pc + 1))
+}
+
+/// r0 has the result, r1 to r5 are lost.
+pub(crate) fn finish(state: &mut State, pc: Pc, value: Value) {
+    state.set(pc, Reg::R0, value);
+    for r in ARGS {
+        state.set(pc, r, Value::Uninit);
+    }
+}
+
+/// The reference is given back: nothing points to its memory any more.
+fn release(env: &Env<'_>, state: &mut State, id: Id) -> Outcome<()> {
+    if !state.holds(id) {
+        let known = "it was released before";
+        return Err(fail(Rule::Reference, "a reference is released once", known));
+    }
+    state.references.retain(|r| r.id != id);
+    let gone = if env.leaks_ok() { Value::unknown() } else { Value::Uninit };
+    state.for_each_pointer(|p| p.reference == id, |v| *v = gone);
+    Ok(())
+}
+
+fn forget_packet(env: &Env<'_>, state: &mut State) {
+    let gone = if env.leaks_ok() { Value::unknown() } else { Value::Uninit };
+    state.for_each_pointer(|p| p.is_packet() || p.to == To::PacketEnd, |v| *v = gone);
+}
+
+fn leak(state: &State, when: &str) -> Box<crate::reject::Failure> {
+    let pcs: Vec<String> = state.references.iter().map(|r| r.pc.to_string()).collect();
+    let known = format!("references acquired at instruction {} are still held {when}", pcs.join(", "));
+    fail(Rule::Reference, "every acquired reference is released on every path", &known)
+}
+
+/// What r0 is after the call.
+fn result(env: &mut Env<'_>, state: &State, name: &str, proto: &Prototype, found: &Found) -> Outcome<Value> {
+    let acquire = |p: Pointer, found: &Found, id: Id| Pointer {
+        reference: if found.acquires { id } else { p.reference },
+        ..p
+    };
+    let pointer = Pointer::new;
+    Ok(match proto.ret {
+        Ret::Void => Value::Uninit,
+        Ret::Integer { min, max } => match Scalar::from_signed(min, max) {
+            Some(set) => Value::number(set),
+            None => Value::unknown(),
+        },
+        Ret::SizeOrError => {
+            let most = found.size.map_or(i64::MAX, |n| n.set.umax().min(i64::MAX as u64) as i64);
+            let origin = found.size.map_or_else(Default::default, |n| n.origin);
+            match Scalar::from_signed(-4095, most.max(0)) {
+                Some(set) => Value::Number(Number { set, link: 0, add: 0, origin }),
+                None => Value::unknown(),
+            }
+        }
+        Ret::MapValueOrNull | Ret::MapValue => {
+            let Some(map) = found.map else {
+                return Err(unsupported(&format!("bpf_{name} without a map")));
+            };
+            let lookup = env.map_kind(env.map(map)?)?.lookup;
+            let to = match lookup {
+                Lookup::Value => To::MapValue(map),
+                Lookup::Map => {
+                    if map.inner || env.map(MapRef { inner: true, ..map }).is_err() {
+                        let known = format!("map `{}` has no inner map definition", env.map_name(map));
+                        return Err(fail(Rule::MapKind, "a map of maps says what its maps are like", &known));
+                    }
+                    To::Map(MapRef { inner: true, ..map })
+                }
+                Lookup::XdpSock => To::Socket(Socket::XdpSock),
+                Lookup::Socket => To::Socket(Socket::Sock),
+                Lookup::Nothing => {
+                    let known = format!("map `{}`", env.map_name(map));
+                    return Err(fail(Rule::MapKind, "the map's kind can be looked up in", &known));
+                }
+            };
+            let sure = proto.ret == Ret::MapValue || lookup == Lookup::Value && found.present;
+            let id = env.fresh_id();
+            let p = acquire(pointer(to), found, id);
+            Value::Pointer(if sure { p } else { p.or_null(id) })
+        }
+        Ret::RingbufMemOrNull => {
+            let Some(size) = found.alloc else {
+                return Err(unsupported(&format!("bpf_{name} without a size")));
+            };
+            let id = env.fresh_id();
+            Value::Pointer(Pointer { reference: id, ..pointer(To::Record { size }) }.or_null(id))
+        }
+        Ret::SocketOrNull { .. } | Ret::TcpSockOrNull { .. } | Ret::SockCommonOrNull { .. } => {
+            let socket = match proto.ret {
+                Ret::SocketOrNull { .. } => Socket::Sock,
+                Ret::TcpSockOrNull { .. } => Socket::TcpSock,
+                _ => Socket::SockCommon,
+            };
+            let id = env.fresh_id();
+            let mut p = acquire(pointer(To::Socket(socket)), found, id).or_null(id);
+            if proto.effects.casts
+                && let Value::Pointer(from) = state.reg(Reg::R1)
+            {
+                p.reference = from.reference;
+            }
+            Value::Pointer(p)
+        }
+        Ret::Btf { name, nullable, trusted, acquire: false } => {
+            let Some(id) = env.platform.types.as_ref().and_then(|t| t.find_struct(name)) else {
+                return Err(unsupported(&format!("kernel structures without the kernel's types (`{name}`)")));
+            };
+            let trust = if trusted { Trust::Trusted } else { Trust::Untrusted };
+            let p = pointer(To::Kernel { type_id: id.0, trust });
+            Value::Pointer(if nullable { p.or_null(env.fresh_id()) } else { p })
+        }
+        other => return Err(unsupported(&format!("the result of bpf_{name} ({other:?})"))),
+    })
+}
+
+/// Whether the call makes a reference that must be released.
+pub(crate) fn acquires(env: &Env<'_>, proto: &Prototype, map: Option<MapRef>) -> bool {
+    match proto.ret {
+        Ret::RingbufMemOrNull => true,
+        Ret::SocketOrNull { acquire } | Ret::TcpSockOrNull { acquire } | Ret::SockCommonOrNull { acquire } => acquire,
+        Ret::MapValueOrNull => map.is_some_and(|m| {
+            env.map(m).and_then(|m| env.map_kind(m)).is_ok_and(|k| k.lookup == Lookup::Socket)
+        }),
+        _ => false,
+    }
+}
+
+pub(crate) fn subprogram(env: &mut Env<'_>, state: &mut State, pc: Pc, entry: usize) -> Outcome<Next> {
+    let start = env.cfg.subprogs[entry].start;
+    push_frame(env, state, entry, pc + 1)?;
+    let caller = state.frames.len() - 2;
+    for r in ARGS {
+        let value = state.frames[caller].regs[r.index()];
+        let set_at = state.frames[caller].set_at[r.index()];
+        let frame = state.frame_mut();
+        frame.regs[r.index()] = value;
+        frame.set_at[r.index()] = set_at;
+    }
+    if let Some(f) = state.frame_at(caller) {
+        for r in [Reg::R0, Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5] {
+            f.regs[r.index()] = Value::Uninit;
+        }
+    }
+    Ok(Next::At(start))
+}
+
+pub(crate) fn push_frame(env: &Env<'_>, state: &mut State, subprog: usize, return_pc: Pc) -> Outcome<()> {
+    let most = env.platform.limits.frames.min(MAX_FRAMES);
+    if state.frames.len() >= most {
+        let must = format!("calls nest at most {most} deep");
+        let known = format!("`{}` would be called at depth {}", env.cfg.subprogs[subprog].name, state.frames.len() + 1);
+        return Err(fail(Rule::CallDepth, &must, &known));
+    }
+    let index = state.frames.len();
+    state.frames.push(std::rc::Rc::new(Frame::new(subprog, index, return_pc)));
+    if let Some(w) = state.written.get_mut(index) {
+        // A new frame's stack comes from no earlier state.
+        *w = SlotSet::ALL;
+    }
+    Ok(())
+}
+
+pub(crate) fn exit(env: &mut Env<'_>, state: &mut State, pc: Pc) -> Outcome<Next> {
+    if state.frames.len() == 1 {
+        return end(env, state);
+    }
+    if state.frame().callback.is_some() {
+        return crate::callback::leave(env, state, pc);
+    }
+    let r0 = *state.reg(Reg::R0);
+    if let Value::Pointer(p) = r0
+        && matches!(p.to, To::Stack { frame } if frame == state.depth())
+    {
+        let known = format!("r0 is {}", describe(env, &p));
+        return Err(fail(Rule::PointerLeak, "a subprogram does not return a pointer to its stack", &known)
+            .about(Reg::R0));
+    }
+    let return_pc = state.frame().return_pc;
+    state.frames.pop();
+    state.set(pc, Reg::R0, r0);
+    Ok(Next::At(return_pc))
+}
+
+fn end(env: &mut Env<'_>, state: &State) -> Outcome<Next> {
+    if !state.references.is_empty() {
+        return Err(leak(state, "at exit"));
+    }
+    let attach = env.attach_type().or(env.kind.default_attach);
+    let range = env.kind.return_range(attach).map(|r| (r.min, r.max));
+    let must = match range {
+        Some((min, max)) => format!("`{}` programs return {min} to {max}", env.kind.name),
+        None => "r0 holds the return value".to_string(),
+    };
+    match (state.reg(Reg::R0), range) {
+        (Value::Uninit, _) => {
+            Err(fail(Rule::Uninitialised, "r0 holds the return value at exit", "r0 was never written").about(Reg::R0))
+        }
+        (Value::Number(n), Some((min, max))) => {
+            env.origins.need(n.origin);
+            if min <= n.set.smin() && n.set.smax() <= max {
+                return Ok(Next::End);
+            }
+            let known = format!("r0 is {}", crate::value::Known(&n.set));
+            Err(fail(Rule::ReturnValue, &must, &known).about(Reg::R0))
+        }
+        (Value::Number(_), None) => Ok(Next::End),
+        (Value::Pointer(p), range) => {
+            if env.leaks_ok() && range.is_none() {
+                return Ok(Next::End);
+            }
+            let known = format!("r0 is {}", describe(env, p));
+            let rule = if range.is_some() { Rule::ReturnValue } else { Rule::PointerLeak };
+            Err(fail(rule, &must, &known).about(Reg::R0))
+        }
+    }
+}
+
+/// `ld_abs` and `ld_ind`: like a call with r6 as the context; the program ends when the packet is too short.
+pub(crate) fn load_packet(env: &mut Env<'_>, state: &mut State, pc: Pc, size: Size) -> Outcome<Next> {
+    if !env.kind.packet_loads {
+        let known = format!("`{}` programs may not", env.kind.name);
+        return Err(fail(Rule::CallNotAllowed, "the program kind may use legacy packet loads", &known));
+    }
+    match state.reg(Reg::R6) {
+        Value::Pointer(p) if p.to == To::Context && p.constant_offset() == Some(0) && !p.null => {}
+        v => {
+            let known = format!("r6 is {v}");
+            return Err(fail(Rule::BadArgument, "r6 holds the context for a legacy packet load", &known)
+                .about(Reg::R6));
+        }
+    }
+    if !state.references.is_empty() {
+        return Err(leak(state, "when the packet is too short"));
+    }
+    let _ = size;
+    finish(state, pc, Value::unknown());
+    Ok(Next::At(pc + 1))
+}
+
+/// Whether an argument is given as NULL where that is fine.
+pub(crate) fn is_null(arg: &Arg, value: &Value) -> bool {
+    arg.nullable && value.is_zero()
+}

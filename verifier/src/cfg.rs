@@ -1,0 +1,257 @@
+//! A linked program's slots → instructions, subprograms, successors and merge points, or why it is malformed.
+//!
+//! **Invariant:** in a built [`Cfg`] every successor of every instruction is the start of an instruction of
+//! the same subprogram, every instruction can be reached by following them from its subprogram's entry,
+//! calls lead to entries, and no chain of calls repeats a subprogram.
+
+use std::collections::BTreeSet;
+
+use probity_isa::{Insn, Pc, RawInsn};
+use probity_objfile::Subprog;
+
+use crate::reject::{Failure, Outcome, fail};
+use crate::report::Rule;
+
+pub(crate) struct Cfg {
+    pub insns: Vec<Insn>,
+    pub subprogs: Vec<Subprog>,
+    /// More than one way leads here: states are compared.
+    pub merges: Vec<bool>,
+    /// A backward jump leads here.
+    pub heads: Vec<bool>,
+}
+
+impl Cfg {
+    pub(crate) fn build(raw: &[RawInsn], subprogs: &[Subprog]) -> Outcome<Cfg> {
+        if raw.is_empty() {
+            return Err(fail(Rule::Malformed, "a program has at least one instruction", "it has none"));
+        }
+        let insns = probity_isa::decode(raw).map_err(|e| {
+            let pc = decode_error_pc(&e);
+            Failure { pc, ..*fail(Rule::Malformed, "every instruction is one of the instruction set", &e.to_string()) }
+        })?;
+        let n = insns.len();
+        let mut cfg = Cfg {
+            subprogs: ranges(&insns, subprogs)?,
+            insns,
+            merges: vec![false; n],
+            heads: vec![false; n],
+        };
+        cfg.check_flow()?;
+        cfg.check_reachable()?;
+        cfg.check_recursion()?;
+        cfg.find_merges();
+        Ok(cfg)
+    }
+
+    /// The instruction after `pc`.
+    pub(crate) fn next(&self, pc: Pc) -> Pc {
+        pc + self.insns[pc].slots()
+    }
+
+    /// Where execution may go on within the same frame.
+    pub(crate) fn successors(&self, pc: Pc) -> impl Iterator<Item = Pc> + use<> {
+        let insn = &self.insns[pc];
+        let next = insn.falls_through().then_some(self.next(pc));
+        let target = insn.jump_target(pc).and_then(|t| usize::try_from(t).ok());
+        next.into_iter().chain(target)
+    }
+
+    /// The subprogram that holds `pc`.
+    pub(crate) fn subprog_at(&self, pc: Pc) -> Option<usize> {
+        let n = self.subprogs.partition_point(|s| s.start <= pc);
+        n.checked_sub(1)
+    }
+
+    /// The subprogram that starts at `pc`.
+    pub(crate) fn subprog_entry(&self, pc: i64) -> Option<usize> {
+        let pc = usize::try_from(pc).ok()?;
+        self.subprogs.iter().position(|s| s.start == pc)
+    }
+
+    fn check_flow(&self) -> Outcome<()> {
+        for s in &self.subprogs {
+            for pc in s.start..s.end {
+                let insn = &self.insns[pc];
+                if matches!(insn, Insn::Imm64High) {
+                    continue;
+                }
+                if let Some(target) = insn.jump_target(pc) {
+                    self.check_target(s, pc, target)?;
+                }
+                if matches!(insn, Insn::JumpReg { .. }) {
+                    return Err(at(pc, Rule::Unsupported, "indirect jumps", "a jump through a register"));
+                }
+                if insn.falls_through() && self.next(pc) >= s.end {
+                    let must = "the last instruction of a subprogram is an exit or a jump";
+                    return Err(at(pc, Rule::Malformed, must, "execution would run off its end"));
+                }
+                if let Some(target) = insn.subprog_target(pc)
+                    && self.subprog_entry(target).is_none()
+                {
+                    let known = format!("slot {target} is none");
+                    return Err(at(pc, Rule::Malformed, "a call leads to the start of a subprogram", &known));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_target(&self, s: &Subprog, pc: Pc, target: i64) -> Outcome<()> {
+        let inside = usize::try_from(target).is_ok_and(|t| (s.start..s.end).contains(&t));
+        if !inside {
+            let must = "a jump stays within its subprogram";
+            let known = format!("slot {target} is outside of slots {} to {}", s.start, s.end - 1);
+            return Err(at(pc, Rule::Malformed, must, &known));
+        }
+        if matches!(self.insns[target as usize], Insn::Imm64High) {
+            let must = "a jump leads to the start of an instruction";
+            let known = format!("slot {target} is the second half of a 64-bit immediate");
+            return Err(at(pc, Rule::Malformed, must, &known));
+        }
+        Ok(())
+    }
+
+    fn check_reachable(&self) -> Outcome<()> {
+        let mut seen = vec![false; self.insns.len()];
+        let mut work: Vec<Pc> = self.subprogs.iter().map(|s| s.start).collect();
+        for &pc in &work {
+            seen[pc] = true;
+        }
+        while let Some(pc) = work.pop() {
+            for next in self.successors(pc) {
+                if let Some(s) = seen.get_mut(next)
+                    && !*s
+                {
+                    *s = true;
+                    work.push(next);
+                }
+            }
+        }
+        let dead = (0..seen.len()).find(|pc| !seen[*pc] && !matches!(self.insns[*pc], Insn::Imm64High));
+        match dead {
+            Some(pc) => {
+                Err(at(pc, Rule::Malformed, "every instruction can be reached", "no way leads to this one"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Calls and callbacks, from each subprogram.
+    fn check_recursion(&self) -> Outcome<()> {
+        let mut calls = vec![BTreeSet::new(); self.subprogs.len()];
+        for pc in 0..self.insns.len() {
+            if let (Some(from), Some(target)) = (self.subprog_at(pc), self.insns[pc].subprog_target(pc))
+                && let Some(to) = self.subprog_entry(target)
+            {
+                calls[from].insert((to, pc));
+            }
+        }
+        // 0: not seen, 1: on the way, 2: done.
+        let mut mark = vec![0u8; calls.len()];
+        for start in 0..calls.len() {
+            let mut stack = vec![(start, calls[start].clone())];
+            if mark[start] == 2 {
+                continue;
+            }
+            mark[start] = 1;
+            while let Some((at_sub, rest)) = stack.last_mut() {
+                match rest.pop_first() {
+                    None => {
+                        mark[*at_sub] = 2;
+                        stack.pop();
+                    }
+                    Some((to, pc)) if mark[to] == 1 => {
+                        let known = format!("`{}` is called while it runs", self.subprogs[to].name);
+                        return Err(at(pc, Rule::Recursion, "no subprogram calls itself, directly or not", &known));
+                    }
+                    Some((to, _)) if mark[to] == 0 => {
+                        mark[to] = 1;
+                        stack.push((to, calls[to].clone()));
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn find_merges(&mut self) {
+        let mut ways = vec![0u32; self.insns.len()];
+        for pc in 0..self.insns.len() {
+            if matches!(self.insns[pc], Insn::Imm64High) {
+                continue;
+            }
+            for next in self.successors(pc) {
+                ways[next] += 1;
+                if next <= pc {
+                    self.heads[next] = true;
+                }
+            }
+            if let Some(entry) = self.insns[pc].subprog_target(pc)
+                && let Ok(entry) = usize::try_from(entry)
+            {
+                ways[entry] += 2;
+                // Where it returns to, callees' paths meet.
+                let next = self.next(pc);
+                if let Some(w) = ways.get_mut(next) {
+                    *w += 1;
+                }
+            }
+        }
+        for (pc, ways) in ways.into_iter().enumerate() {
+            self.merges[pc] = ways > 1;
+        }
+    }
+}
+
+fn at(pc: Pc, rule: Rule, must: &str, known: &str) -> Box<Failure> {
+    Box::new(Failure { pc: Some(pc), ..*fail(rule, must, known) })
+}
+
+fn decode_error_pc(e: &probity_isa::Error) -> Option<Pc> {
+    use probity_isa::Error::*;
+    match e {
+        Opcode { pc, .. }
+        | Reserved { pc, .. }
+        | UnusedField { pc, .. }
+        | Register { pc, .. }
+        | Incomplete { pc }
+        | OutOfProgram { pc, .. }
+        | NoEncoding { pc, .. }
+        | LoneHigh { pc } => Some(*pc),
+        _ => None,
+    }
+}
+
+/// The subprograms given, checked to cover the program; without any, those that calls lead to.
+fn ranges(insns: &[Insn], given: &[Subprog]) -> Outcome<Vec<Subprog>> {
+    let n = insns.len();
+    let mut starts: BTreeSet<Pc> = given.iter().map(|s| s.start).collect();
+    starts.insert(0);
+    for (pc, insn) in insns.iter().enumerate() {
+        if let Some(t) = insn.subprog_target(pc) {
+            match usize::try_from(t) {
+                Ok(t) if t < n => starts.insert(t),
+                _ => {
+                    let known = format!("slot {t} is outside of the program");
+                    return Err(at(pc, Rule::Malformed, "a call leads to the start of a subprogram", &known));
+                }
+            };
+        }
+    }
+    let starts: Vec<Pc> = starts.into_iter().collect();
+    let mut all = Vec::with_capacity(starts.len());
+    for (i, &start) in starts.iter().enumerate() {
+        if start >= n || matches!(insns[start], Insn::Imm64High) {
+            let must = "a subprogram starts at an instruction";
+            return Err(fail(Rule::Malformed, must, &format!("slot {start} is none")));
+        }
+        let end = starts.get(i + 1).copied().unwrap_or(n);
+        all.push(match given.iter().find(|s| s.start == start) {
+            Some(s) => Subprog { end, ..s.clone() },
+            None => Subprog { name: format!("sub_{start}"), start, end, func: None, global: false },
+        });
+    }
+    Ok(all)
+}

@@ -1,0 +1,169 @@
+//! What stays the same while one program is verified, and what is gathered on the way.
+
+use std::collections::BTreeMap;
+
+use probity_isa::{Insn, Pc};
+use probity_objfile::{DataKind, Map, Object, Poisoned, Program};
+use probity_platform::{MapKind, Platform, Policy, ProgKind};
+
+use crate::Options;
+use crate::cfg::Cfg;
+use crate::liveness::Liveness;
+use crate::origin::Origins;
+use crate::reject::{Outcome, fail};
+use crate::report::{Access, Fact, Region, Rule};
+use crate::special::Special;
+use crate::stack::SlotSet;
+use crate::value::{Id, MapRef};
+
+/// Frames on one chain of calls, whatever the platform says.
+pub(crate) const MAX_FRAMES: usize = 8;
+
+/// Slots of each frame.
+pub(crate) type Slots = [SlotSet; MAX_FRAMES];
+
+pub(crate) struct Env<'a> {
+    pub object: &'a Object,
+    pub program: &'a Program,
+    pub platform: &'a Platform,
+    pub policy: &'a Policy,
+    pub options: &'a Options,
+    pub kind: &'a ProgKind,
+    pub cfg: &'a Cfg,
+    pub live: &'a Liveness,
+    pub poisoned: &'a [Poisoned],
+    /// Special fields of each map's values.
+    pub special: &'a [Special],
+    /// The licence is compatible with the GPL.
+    pub gpl: bool,
+    pub origins: Origins,
+    pub facts: Vec<Fact>,
+    /// Slots read since the last stored state, before they were written.
+    pub reads: Slots,
+    /// The map of each call visited, when it is the same on all paths so far.
+    pub call_maps: BTreeMap<Pc, Option<usize>>,
+    /// Ways taken at each conditional jump: 1 falls through, 2 jumps.
+    pub ways: Vec<u8>,
+    /// Deepest byte used by each subprogram.
+    pub stack_depth: Vec<i64>,
+    next_id: Id,
+}
+
+impl<'a> Env<'a> {
+    pub(crate) fn new(
+        object: &'a Object,
+        program: &'a Program,
+        platform: &'a Platform,
+        policy: &'a Policy,
+        options: &'a Options,
+        kind: &'a ProgKind,
+        cfg: &'a Cfg,
+        live: &'a Liveness,
+        poisoned: &'a [Poisoned],
+        special: &'a [Special],
+        gpl: bool,
+    ) -> Env<'a> {
+        Env {
+            object,
+            program,
+            platform,
+            policy,
+            options,
+            kind,
+            cfg,
+            live,
+            poisoned,
+            special,
+            gpl,
+            origins: Origins::new(),
+            facts: vec![Fact::default(); cfg.insns.len()],
+            reads: Slots::default(),
+            call_maps: BTreeMap::new(),
+            ways: vec![0; cfg.insns.len()],
+            stack_depth: vec![0; cfg.subprogs.len()],
+            next_id: 0,
+        }
+    }
+
+    /// An id not used before in this program.
+    pub(crate) fn fresh_id(&mut self) -> Id {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    /// Pointers may become numbers, and be stored anywhere.
+    pub(crate) fn leaks_ok(&self) -> bool {
+        self.platform.privileged
+    }
+
+    /// Stack bytes that were never written may be read as unknown numbers.
+    pub(crate) fn uninit_ok(&self) -> bool {
+        self.platform.privileged && self.options.allow_uninit_stack
+    }
+
+    pub(crate) fn sleepable(&self) -> bool {
+        self.program.hook.sleepable
+    }
+
+    pub(crate) fn attach_type(&self) -> Option<u32> {
+        self.program.hook.attach_type.map(|a| a.0)
+    }
+
+    pub(crate) fn map(&self, map: MapRef) -> Outcome<&'a Map> {
+        let outer = self.object.maps.get(map.index);
+        let found = match map.inner {
+            false => outer,
+            true => outer.and_then(|m| m.inner.as_deref()),
+        };
+        found.ok_or_else(|| fail(Rule::MapKind, "a map reference names a map of the object", "there is none"))
+    }
+
+    pub(crate) fn map_kind(&self, map: &Map) -> Outcome<&'a MapKind> {
+        self.platform.map_kind(map.kind).ok_or_else(|| {
+            fail(Rule::MapKind, "the map's kind is one of the platform's", &format!("kind {} is not", map.kind))
+        })
+    }
+
+    pub(crate) fn map_name(&self, map: MapRef) -> String {
+        match self.map(map) {
+            Ok(m) => m.name.clone(),
+            Err(_) => format!("map {}", map.index),
+        }
+    }
+
+    /// The bytes of a map that no one can change, when it is one.
+    pub(crate) fn frozen(&self, map: MapRef) -> Option<&'a [u8]> {
+        let data = self.map(map).ok()?.data.as_ref()?;
+        matches!(data.kind, DataKind::Rodata | DataKind::Kconfig).then_some(&data.bytes[..])
+    }
+
+    /// Joins what is known of the access at `pc` with what other paths found.
+    pub(crate) fn record(&mut self, pc: Pc, access: Access) -> Outcome<()> {
+        let Some(fact) = self.facts.get_mut(pc) else {
+            return Ok(());
+        };
+        let joined = match fact.access {
+            None => access,
+            Some(known) if known == access => access,
+            Some(known) => {
+                let region = if known.region == access.region {
+                    known.region
+                } else if known.region.is_plain() && access.region.is_plain() {
+                    Region::Mixed
+                } else {
+                    let must = "an instruction accesses one kind of memory on all paths";
+                    let known = format!("{} on one, {} on another", known.region, access.region);
+                    return Err(fail(Rule::BadPointer, must, &known));
+                };
+                let offset = known.offset.filter(|_| region != Region::Mixed && known.offset == access.offset);
+                Access { region, offset }
+            }
+        };
+        fact.access = Some(joined);
+        Ok(())
+    }
+
+    pub(crate) fn insn(&self, pc: Pc) -> &'a Insn {
+        &self.cfg.insns[pc]
+    }
+}

@@ -1,0 +1,403 @@
+//! The exploration of all paths: depth first, cut where a stored state covers the current one.
+//!
+//! This engine knows no instruction: it asks `step` where execution goes.
+//!
+//! States are stored at merge points as nodes of a tree. A node is *open* while a path from it is still
+//! being walked or waits. Only closed nodes cut paths by what they needed ([`Mode::Needed`]); an open
+//! node equal to the current state is a loop that never ends, and the program is rejected.
+//! After another lap of a loop that ends by itself (`may_goto`, callbacks), an open node that includes the
+//! current state cuts the path: what follows was, or is being, checked from the larger state. The nodes on
+//! the way are then *tied* to the open one: while it is open, they cut only paths that made a lap of it too,
+//! so that every way around the loop passes what ends it.
+//!
+//! When a path is cut by a node, everything that node needed is needed of the current state too:
+//! slots become reads of the current segment, numbers are marked through their origins.
+//!
+//! **Invariant:** a node's `reads` and marks are final when it closes, since its whole subtree is closed before.
+
+use std::collections::HashMap;
+
+use probity_isa::{Insn, Pc};
+
+use crate::cover::{Mode, covers};
+use crate::env::{Env, MAX_FRAMES, Slots};
+use crate::reject::{Failure, fail};
+use crate::report::{Rule, Stats};
+use crate::stack::{Byte, SLOTS, SlotSet};
+use crate::state::State;
+use crate::step::{Step, step};
+use crate::value::Value;
+
+/// A stored state.
+struct Node {
+    state: State,
+    parent: Option<usize>,
+    /// Paths that start here and have not ended.
+    open: usize,
+    /// Slots that some path from here reads before it writes them.
+    reads: Slots,
+    /// The outermost open state that a path from here was cut by.
+    tied: Option<usize>,
+    /// Slots written on the way from the parent.
+    way: Slots,
+    hits: u32,
+    misses: u32,
+}
+
+/// A path that waits to be walked.
+struct Waiting {
+    pc: Pc,
+    state: State,
+    parent: usize,
+    history: u32,
+    jumps: u32,
+    insns: u32,
+}
+
+/// A branch taken, and the one before it on the path.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn {
+    pub before: u32,
+    pub pc: Pc,
+    pub to: Pc,
+}
+
+/// Why exploration stopped, and in which state.
+pub(crate) struct Stopped {
+    pub failure: Box<Failure>,
+    pub pc: Pc,
+    pub state: Box<State>,
+    /// Branches on the way, oldest first.
+    pub turns: Vec<Turn>,
+}
+
+/// Most paths that may wait at once, and most states kept.
+const MAX_WAITING: usize = 1 << 16;
+const MAX_STORED: usize = 1 << 18;
+
+pub(crate) fn explore(
+    env: &mut Env<'_>,
+    entry: State,
+    budget: usize,
+    stats: &mut Stats,
+    trace: &mut dyn FnMut(Pc, &State),
+) -> Result<(), Box<Stopped>> {
+    Explorer {
+        nodes: Vec::new(),
+        at: HashMap::new(),
+        waiting: Vec::new(),
+        turns: vec![Turn { before: 0, pc: 0, to: 0 }],
+        stats,
+        budget,
+    }
+    .run(env, entry, trace)
+}
+
+struct Explorer<'s> {
+    nodes: Vec<Node>,
+    /// Nodes at each merge point.
+    at: HashMap<Pc, Vec<usize>>,
+    waiting: Vec<Waiting>,
+    turns: Vec<Turn>,
+    stats: &'s mut Stats,
+    budget: usize,
+}
+
+enum Visit {
+    Go,
+    Cut,
+}
+
+impl Explorer<'_> {
+    fn run(
+        mut self,
+        env: &mut Env<'_>,
+        entry: State,
+        trace: &mut dyn FnMut(Pc, &State),
+    ) -> Result<(), Box<Stopped>> {
+        let root = self.store(env, None, entry);
+        let state = self.nodes[root].state.clone();
+        self.nodes[root].open = 1;
+        let mut path = Waiting { pc: 0, state, parent: root, history: 0, jumps: 0, insns: 0 };
+        loop {
+            match self.walk(env, &mut path, trace) {
+                Ok(()) => {}
+                Err(failure) => {
+                    return Err(Box::new(Stopped {
+                        pc: failure.pc.unwrap_or(path.pc),
+                        turns: self.turns_to(path.history),
+                        state: Box::new(path.state),
+                        failure,
+                    }));
+                }
+            }
+            self.flush(env, path.parent);
+            self.close(path.parent);
+            match self.waiting.pop() {
+                Some(next) => path = next,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Walks one path to its end, or to where it is cut.
+    fn walk(
+        &mut self,
+        env: &mut Env<'_>,
+        path: &mut Waiting,
+        trace: &mut dyn FnMut(Pc, &State),
+    ) -> Result<(), Box<Failure>> {
+        loop {
+            let pc = path.pc;
+            if self.stats.processed >= self.budget {
+                let must = format!("verification takes at most {} instructions", self.budget);
+                return Err(fail(Rule::TooComplex, &must, "it would take more"));
+            }
+            self.stats.processed += 1;
+            path.insns += 1;
+            if env.cfg.merges[pc]
+                && let Visit::Cut = self.meet(env, path)?
+            {
+                return Ok(());
+            }
+            if let Some(fact) = env.facts.get_mut(pc) {
+                fact.reached = true;
+            }
+            trace(pc, &path.state);
+            match step(env, &mut path.state, pc)? {
+                Step::To(next) => {
+                    if matches!(env.insn(pc), Insn::JumpIf { .. } | Insn::Jump { .. }) {
+                        path.jumps += 1;
+                    }
+                    if matches!(env.insn(pc), Insn::JumpIf { .. }) {
+                        self.turn(path, pc, next);
+                    }
+                    path.pc = next;
+                }
+                Step::Fork { now, later, state } => {
+                    path.jumps += 1;
+                    if self.waiting.len() >= MAX_WAITING {
+                        let must = format!("at most {MAX_WAITING} paths wait to be walked");
+                        return Err(fail(Rule::TooComplex, &must, "there would be more"));
+                    }
+                    self.flush(env, path.parent);
+                    self.nodes[path.parent].open += 1;
+                    let mut other = Waiting {
+                        pc: later,
+                        state: *state,
+                        parent: path.parent,
+                        history: path.history,
+                        jumps: path.jumps,
+                        insns: path.insns,
+                    };
+                    self.turn(&mut other, pc, later);
+                    self.waiting.push(other);
+                    self.turn(path, pc, now);
+                    path.pc = now;
+                }
+                Step::End => return Ok(()),
+            }
+        }
+    }
+
+    fn turn(&mut self, path: &mut Waiting, pc: Pc, to: Pc) {
+        if let Ok(at) = u32::try_from(self.turns.len()) {
+            self.turns.push(Turn { before: path.history, pc, to });
+            path.history = at;
+        }
+    }
+
+    fn turns_to(&self, mut at: u32) -> Vec<Turn> {
+        let mut all = Vec::new();
+        while at != 0 && all.len() < 64 {
+            let Some(turn) = self.turns.get(at as usize) else { break };
+            all.push(*turn);
+            at = turn.before;
+        }
+        all.reverse();
+        all
+    }
+
+    /// Compares the current state with those stored at this point, and stores it when that is worth it.
+    fn meet(&mut self, env: &mut Env<'_>, path: &mut Waiting) -> Result<Visit, Box<Failure>> {
+        let pc = path.pc;
+        let mut list = self.at.remove(&pc).unwrap_or_default();
+        let mut cut = None;
+        let mut looped = false;
+        for &n in list.iter().rev() {
+            let node = &self.nodes[n];
+            let open = node.open > 0;
+            // A closed state that leads back into an open loop cuts only what made a lap of that loop.
+            if let Some(o) = self.tie(n)
+                && !open
+                && self.nodes[o].state.laps == path.state.laps
+            {
+                continue;
+            }
+            let mode = if !open {
+                Mode::Needed
+            } else if node.state.laps != path.state.laps {
+                Mode::Within
+            } else {
+                Mode::Exact
+            };
+            if covers(
+                &node.state,
+                &path.state,
+                env.live,
+                pc,
+                &node.reads,
+                mode,
+                &env.origins,
+                env.uninit_ok(),
+            ) {
+                match mode {
+                    Mode::Exact => looped = true,
+                    _ => cut = Some((n, mode)),
+                }
+                break;
+            }
+            self.nodes[n].misses += 1;
+        }
+        if looped {
+            self.at.insert(pc, list);
+            let must = "every loop makes progress towards its end";
+            let known = "the loop comes back to this instruction in the same state";
+            return Err(Box::new(Failure { pc: Some(pc), ..*fail(Rule::Unbounded, must, known) }));
+        }
+        if let Some((n, mode)) = cut {
+            self.nodes[n].hits += 1;
+            let tied = if mode == Mode::Within { Some(n) } else { self.tie(n) };
+            self.bind(path.parent, tied);
+            self.need(env, path, n, mode);
+            self.at.insert(pc, list);
+            return Ok(Visit::Cut);
+        }
+        // States that cut nothing for long are forgotten.
+        let heads = env.cfg.heads[pc];
+        list.retain(|&n| {
+            let node = &self.nodes[n];
+            let patience = if heads { 64 } else { 8 };
+            node.open > 0 || node.misses <= node.hits * patience + patience
+        });
+        let worth = path.jumps >= 2 && path.insns >= 8 || heads && path.insns >= 100;
+        if worth {
+            if self.nodes.len() >= MAX_STORED {
+                self.at.insert(pc, list);
+                let must = format!("at most {MAX_STORED} states are kept");
+                return Err(fail(Rule::TooComplex, &must, "there would be more"));
+            }
+            self.flush(env, path.parent);
+            let state = std::mem::replace(&mut path.state, State::entry(Value::Uninit));
+            let n = self.store(env, Some(path.parent), state);
+            self.nodes[n].open = 1;
+            path.state = self.nodes[n].state.clone();
+            path.parent = n;
+            path.jumps = 0;
+            path.insns = 0;
+            list.push(n);
+            self.stats.peak_states = self.stats.peak_states.max(list.len());
+        }
+        self.at.insert(pc, list);
+        Ok(Visit::Go)
+    }
+
+    /// A new node. Its numbers get origins of their own, in the copy that is walked on from too.
+    fn store(&mut self, env: &mut Env<'_>, parent: Option<usize>, mut state: State) -> usize {
+        let way = std::mem::take(&mut state.written);
+        let origins = &mut env.origins;
+        state.for_each(
+            |v| v.as_number().is_some(),
+            |v| {
+                if let Value::Number(n) = v {
+                    n.origin = origins.stored(n.origin);
+                }
+            },
+        );
+        self.stats.states += 1;
+        self.nodes.push(Node { state, parent, open: 0, reads: Slots::default(), tied: None, way, hits: 0, misses: 0 });
+        self.nodes.len() - 1
+    }
+
+    /// The current segment's reads belong to the node it started from.
+    fn flush(&mut self, env: &mut Env<'_>, node: usize) {
+        let reads = std::mem::take(&mut env.reads);
+        for (to, from) in self.nodes[node].reads.iter_mut().zip(reads) {
+            to.0 |= from.0;
+        }
+    }
+
+    /// A path from `node` has ended.
+    fn close(&mut self, mut node: usize) {
+        loop {
+            self.nodes[node].open -= 1;
+            if self.nodes[node].open > 0 {
+                return;
+            }
+            let Some(parent) = self.nodes[node].parent else { return };
+            // What it needs and was not written on the way to it, its parent needs.
+            let reads = self.nodes[node].reads;
+            let way = self.nodes[node].way;
+            for (i, to) in self.nodes[parent].reads.iter_mut().enumerate() {
+                to.0 |= reads[i].0 & !way[i].0;
+            }
+            let tied = self.nodes[node].tied;
+            self.bind(parent, tied);
+            node = parent;
+        }
+    }
+
+    /// The outermost loop that is still walked and that a node leads back to.
+    fn tie(&self, n: usize) -> Option<usize> {
+        let mut at = self.nodes[n].tied?;
+        // Ends: a node is only tied to earlier ones.
+        while self.nodes[at].open == 0 {
+            at = self.nodes[at].tied?;
+        }
+        Some(at)
+    }
+
+    /// `node` leads back to `to`.
+    fn bind(&mut self, node: usize, to: Option<usize>) {
+        if let Some(to) = to
+            && to < node
+        {
+            let tied = &mut self.nodes[node].tied;
+            *tied = Some(tied.map_or(to, |t| t.min(to)));
+        }
+    }
+
+    /// What a node needed is needed of a state that it cuts.
+    fn need(&mut self, env: &mut Env<'_>, path: &Waiting, n: usize, mode: Mode) {
+        let node = &self.nodes[n];
+        let frames = path.state.frames.len().min(MAX_FRAMES);
+        for (i, (old, new)) in node.state.frames.iter().zip(&path.state.frames).enumerate().take(frames) {
+            let live = match path.state.frames.get(i + 1) {
+                Some(callee) => env.live.across_call(callee.return_pc),
+                None => env.live.at(path.pc),
+            };
+            for r in live.iter() {
+                if let (Value::Number(a), Value::Number(b)) = (&old.regs[r.index()], &new.regs[r.index()])
+                    && (mode != Mode::Needed || env.origins.is_needed(a.origin))
+                {
+                    env.origins.need(b.origin);
+                }
+            }
+            let slots = if mode == Mode::Needed { node.reads[i] } else { SlotSet::ALL };
+            env.reads[i].0 |= slots.0 & !path.state.written[i].0;
+            for index in (0..new.stack.len().min(SLOTS)).filter(|s| slots.contains(*s)) {
+                let (a, b) = (old.stack.slot(index), new.stack.slot(index));
+                let Value::Number(number) = b.value else { continue };
+                if b.spilled() == 0 {
+                    continue;
+                }
+                let used = mode != Mode::Needed
+                    || a.bytes.contains(&Byte::Zero)
+                    || matches!(a.value, Value::Number(n) if a.spilled() > 0 && env.origins.is_needed(n.origin));
+                if used {
+                    env.origins.need(number.origin);
+                }
+            }
+        }
+    }
+}

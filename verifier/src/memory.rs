@@ -1,0 +1,678 @@
+//! Loads and stores: where an access goes, whether it may, and what it does to the state.
+//!
+//! An access is resolved to a [`Place`] first (the check), and only a resolved place is read or written
+//! (the transfer). Memory arguments of helpers are resolved by the same functions.
+//!
+//! **Invariant:** every byte that a resolved access may touch lies inside of the region, for every
+//! value of the pointer's variable part.
+
+use probity_domains::Scalar;
+use probity_isa::{Pc, Reg, Size, Src};
+use probity_platform::{Context, Field, FieldKind, Layout, field_access};
+
+use crate::env::Env;
+use crate::reject::{Explain, Outcome, fail, unsupported};
+use crate::report::{Access, Region, Rule};
+use crate::stack::{Byte, STACK_BYTES, SlotSet, place as slot_place};
+use crate::state::State;
+use crate::value::{Known, Pointer, Socket, To, Value};
+
+/// What an instruction does to memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Read,
+    ReadSigned,
+    Write,
+    /// Reads and writes at once; aligned.
+    Atomic,
+}
+
+/// A resolved access.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place {
+    /// Lowest and highest first byte, relative to the frame pointer.
+    Stack { frame: usize, low: i64, high: i64 },
+    Field(FieldKind),
+    /// Memory whose content is a known number.
+    Constant(u64),
+    /// Memory of which nothing is known.
+    Plain,
+}
+
+impl Kind {
+    pub(crate) fn writes(self) -> bool {
+        matches!(self, Kind::Write | Kind::Atomic)
+    }
+
+    pub(crate) fn reads(self) -> bool {
+        self != Kind::Write
+    }
+}
+
+/// Where `*(size *)(reg + off)` goes.
+pub(crate) fn resolve(
+    env: &mut Env<'_>,
+    state: &State,
+    pc: Pc,
+    reg: Reg,
+    off: i64,
+    size: usize,
+    kind: Kind,
+) -> Outcome<Place> {
+    let pointer = match state.reg(reg) {
+        Value::Pointer(p) => *p,
+        Value::Uninit => {
+            let known = format!("{reg} was never written on some path");
+            return Err(fail(Rule::Uninitialised, &format!("{reg} is initialised"), &known).about(reg));
+        }
+        Value::Number(n) => {
+            let known = format!("{reg} is a number: {}", Known(&n.set));
+            let e = fail(Rule::BadPointer, &format!("{reg} is a pointer that may be accessed"), &known);
+            return Err(e.about(reg));
+        }
+    };
+    if pointer.null {
+        let known = format!("{reg} is {} or NULL", describe(env, &pointer));
+        let e = fail(Rule::NullDereference, &format!("{reg} is not NULL"), &known).about(reg);
+        return Err(e.hint(&format!("test it first: `if (!p) return …;` ({reg} comes from a call that may fail)")));
+    }
+    let (place, region, offset) = region(env, state, &pointer, reg, off, size, kind)?;
+    env.record(pc, Access { region, offset })?;
+    Ok(place)
+}
+
+fn region(
+    env: &mut Env<'_>,
+    state: &State,
+    p: &Pointer,
+    reg: Reg,
+    off: i64,
+    size: usize,
+    kind: Kind,
+) -> Outcome<(Place, Region, Option<i64>)> {
+    let strict = env.options.strict_alignment || kind == Kind::Atomic;
+    let at = p.constant_offset().map(|o| o.wrapping_add(off));
+    match p.to {
+        To::Stack { frame } => {
+            aligned(p, reg, off, size, true)?;
+            let (low, high) = stack_range(env, state, p, reg, off, size as i64)?;
+            let region = if frame == state.depth() { Region::Stack } else { Region::OuterStack };
+            Ok((Place::Stack { frame, low, high }, region, at))
+        }
+        To::Context => {
+            aligned(p, reg, off, size, strict)?;
+            let field = context(env, p, reg, off, size, kind)?;
+            Ok((Place::Field(field), Region::Context(field), Some(off)))
+        }
+        To::MapValue(map) => {
+            aligned(p, reg, off, size, strict)?;
+            let def = env.map(map)?;
+            map_direction(env, map, reg, kind)?;
+            bounds(env, p, reg, off, size as i64, i64::from(def.value_size))?;
+            special_fields(env, p, reg, off, size as i64)?;
+            let region = if map.inner { Region::Memory } else { Region::MapValue(map.index) };
+            let place = match (env.frozen(map), at) {
+                (Some(bytes), Some(at)) if !map.inner && kind == Kind::Read || kind == Kind::ReadSigned => {
+                    frozen_load(bytes, at, size).map_or(Place::Plain, Place::Constant)
+                }
+                _ => Place::Plain,
+            };
+            Ok((place, region, at))
+        }
+        To::MapKey(map) => {
+            if kind.writes() {
+                return Err(read_only(reg, "a map's key"));
+            }
+            let def = env.map(map)?;
+            bounds(env, p, reg, off, size as i64, i64::from(def.key_size))?;
+            Ok((Place::Plain, Region::Memory, at))
+        }
+        To::Packet | To::PacketMeta => {
+            aligned(p, reg, off, size, strict)?;
+            if kind.writes() && !env.kind.packet_write {
+                let known = format!("`{}` programs may only read it", env.kind.name);
+                return Err(fail(Rule::ReadOnly, "the packet may be written", &known).about(reg));
+            }
+            packet_bounds(p, reg, off, size as i64)?;
+            Ok((Place::Plain, Region::Packet, at.filter(|_| p.to == To::Packet && p.id == 0)))
+        }
+        To::Memory { size: bytes, writable } => {
+            if kind.writes() && !writable {
+                return Err(read_only(reg, "read-only memory"));
+            }
+            bounds(env, p, reg, off, size as i64, i64::from(bytes))?;
+            Ok((Place::Plain, Region::Memory, at))
+        }
+        To::Record { size: bytes } => {
+            bounds(env, p, reg, off, size as i64, i64::from(bytes))?;
+            Ok((Place::Plain, Region::Memory, at))
+        }
+        To::FlowKeys => {
+            if p.var.as_constant() != Some(0) {
+                let must = "flow keys are accessed at constant offsets";
+                return Err(fail(Rule::OutOfBounds, must, &describe(env, p)).about(reg));
+            }
+            bounds(env, p, reg, off, size as i64, struct_size(env, "bpf_flow_keys"))?;
+            Ok((Place::Plain, Region::Memory, at))
+        }
+        To::Socket(socket) => {
+            if kind.writes() {
+                return Err(read_only(reg, "a socket"));
+            }
+            socket_field(env, p, socket, reg, off, size, kind)
+        }
+        To::Kernel { .. } => Err(unsupported("loads through typed kernel pointers").about(reg)),
+        To::SockoptStart | To::SockoptEnd => Err(unsupported("socket option buffers").about(reg)),
+        To::Map(_) | To::PacketEnd | To::Function(_) => {
+            let known = format!("{reg} is {}", describe(env, p));
+            let must = format!("{reg} points to memory that may be accessed");
+            Err(fail(Rule::BadPointer, &must, &known).about(reg))
+        }
+    }
+}
+
+fn struct_size(env: &Env<'_>, name: &str) -> i64 {
+    env.platform.structure(name).map_or(0, |s| i64::from(s.size))
+}
+
+impl Socket {
+    fn name(self) -> &'static str {
+        match self {
+            Socket::Sock => "bpf_sock",
+            Socket::SockCommon => "sock_common",
+            Socket::TcpSock => "bpf_tcp_sock",
+            Socket::XdpSock => "bpf_xdp_sock",
+        }
+    }
+}
+
+fn socket_field(
+    env: &Env<'_>,
+    p: &Pointer,
+    socket: Socket,
+    reg: Reg,
+    off: i64,
+    size: usize,
+    kind: Kind,
+) -> Outcome<(Place, Region, Option<i64>)> {
+    let must = format!("fields of `struct {}` are read whole, at constant offsets", socket.name());
+    let Some(at) = p.constant_offset().map(|o| o.saturating_add(off)) else {
+        return Err(fail(Rule::OutOfBounds, &must, &describe(env, p)).about(reg));
+    };
+    let found = env.platform.structure(socket.name()).and_then(|s| match s.layout {
+        Layout::Fields(fields) => field_access(fields, u32::try_from(at).ok()?, size as u32, false, None),
+        Layout::Bytes => None,
+    });
+    match found {
+        Some(f) if kind == Kind::Read || f.kind == FieldKind::Scalar => {
+            Ok((Place::Field(f.kind), Region::Socket, Some(at)))
+        }
+        _ => {
+            let known = format!("{size} bytes at offset {at} are none of them");
+            Err(fail(Rule::OutOfBounds, &must, &known).about(reg))
+        }
+    }
+}
+
+fn read_only(reg: Reg, what: &str) -> Box<crate::reject::Failure> {
+    fail(Rule::ReadOnly, "the memory may be written", &format!("{reg} points to {what}")).about(reg)
+}
+
+/// In words, with sizes, for messages.
+pub(crate) fn describe(env: &Env<'_>, p: &Pointer) -> String {
+    let mut text = match p.to {
+        To::MapValue(m) => match env.map(m) {
+            Ok(map) => format!("a value of map `{}` ({} bytes)", map.name, map.value_size),
+            Err(_) => "a map value".to_string(),
+        },
+        To::MapKey(m) => format!("a key of map `{}`", env.map_name(m)),
+        To::Map(m) => format!("map `{}`", env.map_name(m)),
+        To::Memory { size, .. } => format!("memory of {size} bytes"),
+        To::Record { size } => format!("a ring buffer record of {size} bytes"),
+        to => to.name().to_string(),
+    };
+    match p.constant_offset() {
+        Some(0) => {}
+        Some(n) => text.push_str(&format!(" at offset {n}")),
+        None => text.push_str(&format!(" at offset {} + {}", p.off, Known(&p.var))),
+    }
+    if p.is_packet() {
+        text.push_str(&format!(" ({} bytes checked against data_end)", p.range));
+    }
+    text
+}
+
+pub(crate) fn aligned(p: &Pointer, reg: Reg, off: i64, size: usize, strict: bool) -> Outcome<()> {
+    if !strict || size == 1 {
+        return Ok(());
+    }
+    let total = p.var.tnum().add(probity_domains::Tnum::constant(p.off.wrapping_add(off) as u64));
+    if total.is_aligned(size as u64) {
+        return Ok(());
+    }
+    let must = format!("an access of {size} bytes here is aligned to {size}");
+    let known = match p.constant_offset() {
+        Some(o) => format!("it is at offset {}", o.wrapping_add(off)),
+        None => format!("its offset is {} + {}", p.off.wrapping_add(off), Known(&p.var)),
+    };
+    Err(fail(Rule::Misaligned, &must, &known).about(reg))
+}
+
+/// Lowest and highest first byte of an access to a frame's stack; remembers how deep it is.
+pub(crate) fn stack_range(
+    env: &mut Env<'_>,
+    state: &State,
+    p: &Pointer,
+    reg: Reg,
+    off: i64,
+    size: i64,
+) -> Outcome<(i64, i64)> {
+    let (low, high) = p.offset_range();
+    let (low, high) = (low + i128::from(off), high + i128::from(off));
+    if low < -i128::from(STACK_BYTES) || high + i128::from(size) > 0 {
+        let must = format!("an access of {size} bytes stays within the {STACK_BYTES} bytes of the stack");
+        let known = match low == high {
+            true => format!("{reg} points to fp{low:+}"),
+            false => format!("{reg} points to fp{low:+} to fp{high:+}"),
+        };
+        return Err(fail(Rule::OutOfBounds, &must, &known).about(reg));
+    }
+    let (low, high) = (low as i64, high as i64);
+    if let To::Stack { frame } = p.to
+        && let Some(f) = state.frames.get(frame)
+        && let Some(depth) = env.stack_depth.get_mut(f.subprog)
+    {
+        *depth = (*depth).max(-low);
+    }
+    Ok((low, high))
+}
+
+/// All bytes from the lowest offset to the highest lie in `[0, limit)`.
+pub(crate) fn bounds(env: &Env<'_>, p: &Pointer, reg: Reg, off: i64, size: i64, limit: i64) -> Outcome<()> {
+    let (low, high) = p.offset_range();
+    let (low, high) = (low + i128::from(off), high + i128::from(off));
+    if low >= 0 && high + i128::from(size) <= i128::from(limit) {
+        return Ok(());
+    }
+    let must = format!("an access of {size} bytes stays within {}", env_region(env, p, limit));
+    let known = if low == high {
+        format!("it would start at offset {low}")
+    } else {
+        let low = if low < -(1 << 40) { "anywhere below 0".into() } else { low.to_string() };
+        let high = if high > 1 << 40 { "anywhere above".into() } else { high.to_string() };
+        format!("its offset is {low} to {high}; {reg} is {}", describe(env, p))
+    };
+    let e = fail(Rule::OutOfBounds, &must, &known).about(reg);
+    Err(if p.var.as_constant().is_none() {
+        e.hint("bound the index first: compare it with the size, or mask it with a constant")
+    } else {
+        e
+    })
+}
+
+fn env_region(env: &Env<'_>, p: &Pointer, limit: i64) -> String {
+    match p.to {
+        To::MapValue(m) => format!("the {limit} bytes of a value of map `{}`", env.map_name(m)),
+        to => format!("the {limit} bytes of {}", to.name()),
+    }
+}
+
+pub(crate) fn packet_bounds(p: &Pointer, reg: Reg, off: i64, size: i64) -> Outcome<()> {
+    let start = p.off.saturating_add(off);
+    if p.var.smin() >= 0 && start >= 0 && start.saturating_add(size) <= i64::from(p.range) {
+        return Ok(());
+    }
+    let must = format!("the {size} bytes at {reg}{off:+} were compared with data_end on this path");
+    let known = match (p.range, p.var.smin() < 0) {
+        (_, true) => format!("the offset added to the packet pointer may be negative: {}", Known(&p.var)),
+        (0, _) => format!("{reg} was not compared with data_end"),
+        (n, _) => format!("{n} bytes from the packet pointer's base were; these are bytes {start} to {}", start + size),
+    };
+    let hint = "compare before the access: `if (p + SIZE > data_end) return …;`";
+    Err(fail(Rule::OutOfBounds, &must, &known).about(reg).hint(hint))
+}
+
+/// A map's value may be read or written by programs.
+pub(crate) fn map_direction(env: &Env<'_>, map: crate::value::MapRef, reg: Reg, kind: Kind) -> Outcome<()> {
+    const RDONLY_PROG: u32 = 1 << 7;
+    const WRONLY_PROG: u32 = 1 << 8;
+    let def = env.map(map)?;
+    let frozen = env.frozen(map).is_some();
+    if kind.writes() && (frozen || def.flags & RDONLY_PROG != 0) {
+        let known = format!("map `{}` is read-only for programs", def.name);
+        return Err(fail(Rule::ReadOnly, "the map may be written by programs", &known).about(reg));
+    }
+    if kind.reads() && def.flags & WRONLY_PROG != 0 {
+        let known = format!("map `{}` is write-only for programs", def.name);
+        return Err(fail(Rule::ReadOnly, "the map may be read by programs", &known).about(reg));
+    }
+    Ok(())
+}
+
+pub(crate) fn special_fields(env: &Env<'_>, p: &Pointer, reg: Reg, off: i64, size: i64) -> Outcome<()> {
+    let To::MapValue(map) = p.to else { return Ok(()) };
+    // An inner map's definition has no entry of its own: its fields are those of its own value type.
+    let inner;
+    let special = if map.inner {
+        inner = crate::special::Special::of(env.map(map)?, env.object.btf.as_deref());
+        &inner
+    } else {
+        match env.special.get(map.index) {
+            Some(s) => s,
+            None => return Ok(()),
+        }
+    };
+    let (low, high) = p.offset_range();
+    let (low, high) = (low + i128::from(off), high + i128::from(off) + i128::from(size));
+    match special.overlap(low, high) {
+        None => Ok(()),
+        Some(f) if f.name.ends_with("ptr") || f.name.ends_with("untrusted") => {
+            Err(unsupported("kernel pointers in maps (kptr)").about(reg))
+        }
+        Some(f) => {
+            let must = format!("a `{}` in a map value is only touched by its helpers", f.name);
+            let known = format!("the access overlaps it at offset {}", f.offset);
+            Err(fail(Rule::BadPointer, &must, &known).about(reg))
+        }
+    }
+}
+
+fn frozen_load(bytes: &[u8], at: i64, size: usize) -> Option<u64> {
+    let at = usize::try_from(at).ok()?;
+    let bytes = bytes.get(at..at.checked_add(size)?)?;
+    let mut word = [0; 8];
+    word[..size].copy_from_slice(bytes);
+    Some(u64::from_le_bytes(word))
+}
+
+fn context(env: &Env<'_>, p: &Pointer, reg: Reg, off: i64, size: usize, kind: Kind) -> Outcome<FieldKind> {
+    if p.constant_offset() != Some(0) {
+        let known = format!("{reg} is the context at offset {} + {}", p.off, Known(&p.var));
+        let e = fail(Rule::ContextAccess, "the context is accessed through its own address", &known);
+        return Err(e.about(reg).hint("index it with constants only; copy the field before computing with it"));
+    }
+    let bad = |known: &str| {
+        let must = format!("`{}` programs may {} {size} bytes at offset {off} of their context", env.kind.name,
+            if kind.writes() { "write" } else { "read" });
+        Err(fail(Rule::ContextAccess, &must, known).about(reg))
+    };
+    if kind == Kind::Atomic {
+        return bad("contexts do not take atomic operations");
+    }
+    let len = size as i64;
+    match &env.kind.context {
+        Context::None => bad("it has no context"),
+        Context::Typed => Err(unsupported("contexts typed by BTF").about(reg)),
+        Context::Bytes { from, size: bytes, .. } => {
+            if kind.writes() {
+                return bad("it is read-only");
+            }
+            if off < i64::from(*from) || off + len > i64::from(*bytes) || off % len != 0 {
+                return bad(&format!("readable are the bytes {from} to {bytes}, aligned"));
+            }
+            Ok(FieldKind::Scalar)
+        }
+        Context::Words { count, widths, .. } => {
+            if kind.writes() {
+                return bad("it is read-only");
+            }
+            let width = widths.contains(size as u32);
+            if off < 0 || off + len > i64::from(*count) * 8 || off % len != 0 || !width {
+                return bad(&format!("readable are {count} words of 8 bytes"));
+            }
+            Ok(FieldKind::Scalar)
+        }
+        Context::Memory { size: bytes } => {
+            if off < 0 || off + len > i64::from(*bytes) {
+                return bad(&format!("it has at most {bytes} bytes"));
+            }
+            Ok(FieldKind::Scalar)
+        }
+        Context::Struct { name, fields, size: bytes } => {
+            let at = u32::try_from(off).ok().filter(|_| off + len <= i64::from(*bytes));
+            let Some(at) = at else {
+                return bad(&format!("`struct {name}` has {bytes} bytes"));
+            };
+            match env.kind.context_access(at, size as u32, kind.writes(), env.attach_type()) {
+                Some(f) if f.kind == FieldKind::Scalar || kind == Kind::Read => Ok(f.kind),
+                Some(f) => bad(&format!("`{name}.{}` holds a pointer", f.name)),
+                None => match fields.iter().find(|f| f.offset <= at && at < f.offset.saturating_add(f.size)) {
+                    None => bad(&format!("`struct {name}` has no field there")),
+                    Some(f) => bad(&refused(name, f, kind)),
+                },
+            }
+        }
+    }
+}
+
+fn refused(name: &str, f: &Field, kind: Kind) -> String {
+    let widths = if kind.writes() { f.write } else { f.read };
+    let list: Vec<String> = [1, 2, 4, 8].into_iter().filter(|n| widths.contains(*n)).map(|n| n.to_string()).collect();
+    let what = match (list.is_empty(), kind.writes()) {
+        (true, true) => "read-only".to_string(),
+        (true, false) => "not readable".to_string(),
+        _ if f.attach.is_empty() => format!("accessed by {} bytes, aligned", list.join(", ")),
+        _ => format!("accessed by {} bytes, aligned, and only at some attachments", list.join(", ")),
+    };
+    format!("`{name}.{}` ({} bytes at {}) is {what}", f.name, f.size, f.offset)
+}
+
+/// Slots of the current segment that are read.
+pub(crate) fn touch_read(env: &mut Env<'_>, state: &State, frame: usize, low: i64, high: i64) {
+    let (Some(reads), Some(written)) = (env.reads.get_mut(frame), state.written.get(frame)) else {
+        return;
+    };
+    let mut at = low;
+    while at < high {
+        let (slot, byte) = slot_place(at);
+        if !written.contains(slot) {
+            reads.insert(slot);
+        }
+        at += 8 - byte as i64;
+    }
+}
+
+fn touch_write(state: &mut State, frame: usize, off: i64, size: i64) {
+    if let Some(w) = state.written.get_mut(frame)
+        && size == 8
+        && off % 8 == 0
+    {
+        w.insert(slot_place(off).0);
+    }
+}
+
+/// What a resolved load gives.
+pub(crate) fn load(
+    env: &mut Env<'_>,
+    state: &State,
+    place: Place,
+    reg: Reg,
+    size: Size,
+    signed: bool,
+) -> Outcome<Value> {
+    let bits = size.bits();
+    let any = || Value::number(Scalar::unknown().zero_extend(bits));
+    let value = match place {
+        Place::Plain => any(),
+        Place::Constant(x) => Value::constant(x),
+        Place::Field(kind) => field_value(env, kind)?.unwrap_or_else(any),
+        Place::Stack { frame, low, high } => {
+            let end = high + size.bytes() as i64;
+            touch_read(env, state, frame, low, end);
+            let Some(stack) = state.frames.get(frame).map(|f| &f.stack) else {
+                return Err(fail(Rule::BadPointer, "the frame still exists", "it has returned").about(reg));
+            };
+            if !env.uninit_ok()
+                && let Some(at) = stack.unwritten(low, end)
+            {
+                let known = format!("fp{at:+} was never written on this path");
+                return Err(fail(Rule::Uninitialised, "stack bytes are written before they are read", &known)
+                    .about(reg));
+            }
+            if low == high {
+                match stack.load(low, size.bytes()) {
+                    Some(v) => v,
+                    None => {
+                        let known = format!("fp{low:+} holds part of a spilled pointer");
+                        let must = "a spilled pointer is read back whole";
+                        return Err(fail(Rule::BadPointer, must, &known).about(reg));
+                    }
+                }
+            } else {
+                let zero = (low..end).all(|at| {
+                    let (slot, byte) = slot_place(at);
+                    stack.slot(slot).bytes[byte] == Byte::Zero
+                });
+                if !env.leaks_ok() && stack.spills().any(|(_, v)| v.as_pointer().is_some()) {
+                    return Err(fail(Rule::PointerLeak, "pointers do not become numbers", "the stack holds some")
+                        .about(reg));
+                }
+                if zero { Value::constant(0) } else { any() }
+            }
+        }
+    };
+    Ok(match value {
+        Value::Number(mut n) if signed => {
+            let set = n.set.movsx64(bits);
+            if set != n.set {
+                n.link = 0;
+                n.add = 0;
+            }
+            n.set = set;
+            Value::Number(n)
+        }
+        v => v,
+    })
+}
+
+fn field_value(env: &mut Env<'_>, kind: FieldKind) -> Outcome<Option<Value>> {
+    let maybe = |env: &mut Env<'_>, to: To, nullable: bool| {
+        let p = Pointer::new(to);
+        Value::Pointer(if nullable { p.or_null(env.fresh_id()) } else { p })
+    };
+    Ok(Some(match kind {
+        FieldKind::Scalar => return Ok(None),
+        FieldKind::PacketData => Value::pointer(To::Packet),
+        FieldKind::PacketMeta => Value::pointer(To::PacketMeta),
+        FieldKind::PacketEnd => Value::pointer(To::PacketEnd),
+        FieldKind::Socket { nullable } => maybe(env, To::Socket(Socket::Sock), nullable),
+        FieldKind::SockCommon { nullable } => maybe(env, To::Socket(Socket::SockCommon), nullable),
+        FieldKind::FlowKeys => Value::pointer(To::FlowKeys),
+        FieldKind::SockoptStart => Value::pointer(To::SockoptStart),
+        FieldKind::SockoptEnd => Value::pointer(To::SockoptEnd),
+        FieldKind::Btf { .. } => return Err(unsupported("context fields that point to kernel structures")),
+    }))
+}
+
+/// Writes `value`, of which the low `size` bytes count, to a resolved place. `from`: the register it is in.
+pub(crate) fn store(
+    env: &mut Env<'_>,
+    state: &mut State,
+    place: Place,
+    base: Reg,
+    size: usize,
+    src: Src,
+) -> Outcome<()> {
+    let value = match src {
+        Src::Imm(i) => Value::constant(i64::from(i) as u64),
+        Src::Reg(r) => *state.reg(r),
+    };
+    let reg = src.reg();
+    let Place::Stack { frame, low, high } = place else {
+        return no_leak(env, &value, reg.unwrap_or(base));
+    };
+    let uninit_ok = env.uninit_ok();
+    let depth = state.depth();
+    if low == high {
+        touch_write(state, frame, low, size as i64);
+        if low % 8 != 0 || size != 8 {
+            // The bytes beside stay: what was there is still read through this slot.
+        }
+        match value {
+            Value::Number(mut n) if low % 8 == 0 => {
+                let bits = size as u32 * 8;
+                let fits = bits == 64 || n.set.umax() >> bits == 0;
+                if fits && n.link == 0 && n.set.as_constant().is_none() {
+                    n.link = env.fresh_id();
+                    n.add = 0;
+                    if let Some(r) = reg {
+                        state.frame_mut().regs[r.index()] = Value::Number(n);
+                    }
+                }
+                if !fits {
+                    n.set = n.set.zero_extend(bits);
+                    n.link = 0;
+                    n.add = 0;
+                }
+                stack_of(state, frame)?.spill(low, size, Value::Number(n));
+            }
+            Value::Pointer(p) => {
+                if size != 8 || low % 8 != 0 {
+                    let known = format!("{} is stored with {size} bytes", describe(env, &p));
+                    return Err(fail(Rule::PointerLeak, "a pointer is spilled whole and aligned", &known).about(base));
+                }
+                if frame != depth && matches!(p.to, To::Stack { .. }) {
+                    let must = "a pointer to the stack is not kept in a caller's frame";
+                    return Err(fail(Rule::PointerLeak, must, "it would outlive its frame").about(base));
+                }
+                stack_of(state, frame)?.spill(low, size, value);
+            }
+            _ => {
+                let zero = value.is_zero();
+                if zero && let Some(n) = value.as_number() {
+                    env.origins.need(n.origin);
+                }
+                let kind = if zero { Byte::Zero } else { Byte::Misc };
+                stack_of(state, frame)?.set_bytes(low, size, kind);
+            }
+        }
+        return Ok(());
+    }
+    no_leak(env, &value, reg.unwrap_or(base))?;
+    let zero = value.is_zero();
+    if zero && let Some(n) = value.as_number() {
+        env.origins.need(n.origin);
+    }
+    stack_of(state, frame)?.weaken(low, high + size as i64, zero, uninit_ok);
+    Ok(())
+}
+
+/// Bytes that a helper or an atomic operation writes.
+pub(crate) fn clobber(state: &mut State, env: &Env<'_>, frame: usize, low: i64, high: i64, size: i64) -> Outcome<()> {
+    let uninit_ok = env.uninit_ok();
+    let stack = stack_of(state, frame)?;
+    if low == high {
+        stack.set_bytes(low, size as usize, Byte::Misc);
+        let full = (low + 7).div_euclid(8) * 8;
+        let mut at = full;
+        while at + 8 <= low + size {
+            if let Some(w) = state.written.get_mut(frame) {
+                let mut set = SlotSet(w.0);
+                set.insert(slot_place(at).0);
+                *w = set;
+            }
+            at += 8;
+        }
+    } else {
+        stack.weaken(low, high + size, false, uninit_ok);
+    }
+    Ok(())
+}
+
+pub(crate) fn stack_of(state: &mut State, frame: usize) -> Outcome<&mut crate::stack::Stack> {
+    match state.frame_at(frame) {
+        Some(f) => Ok(&mut f.stack),
+        None => Err(fail(Rule::BadPointer, "the frame still exists", "it has returned")),
+    }
+}
+
+/// A pointer must not be stored where it can be seen as a number.
+pub(crate) fn no_leak(env: &Env<'_>, value: &Value, reg: Reg) -> Outcome<()> {
+    match value {
+        Value::Pointer(p) if !env.leaks_ok() => {
+            let known = format!("{reg} is {}", describe(env, p));
+            Err(fail(Rule::PointerLeak, "pointers do not become visible as numbers", &known).about(reg))
+        }
+        _ => Ok(()),
+    }
+}

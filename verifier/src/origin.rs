@@ -1,0 +1,81 @@
+//! Which numbers a verdict depended on: a graph from each number to the numbers it was made from.
+//!
+//! Every number carries an [`Origin`]. When a state is stored, each number in it gets a node of its
+//! own; what is computed later leads back to these nodes. A use that depends on the value (an offset,
+//! a size, a decided branch, a return value) marks the nodes it leads back to. A stored number whose
+//! node is unmarked once everything after the state was explored was never needed: any number does.
+//!
+//! **Invariant:** whatever narrows a number by another one makes the other one a parent too.
+
+/// A node, or [`Origin::NONE`] for numbers that depend on nothing stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Origin(u32);
+
+impl Origin {
+    pub(crate) const NONE: Origin = Origin(0);
+}
+
+#[derive(Clone, Copy)]
+struct Node {
+    parents: [Origin; 2],
+    needed: bool,
+}
+
+pub(crate) struct Origins {
+    nodes: Vec<Node>,
+    work: Vec<Origin>,
+}
+
+impl Origins {
+    pub(crate) fn new() -> Origins {
+        // Node 0 is NONE: needed already, so marking stops there.
+        let none = Node { parents: [Origin::NONE; 2], needed: true };
+        Origins { nodes: vec![none], work: Vec::new() }
+    }
+
+    fn push(&mut self, parents: [Origin; 2]) -> Origin {
+        // Instructions are bounded by the budget, so u32 is enough; when it is not, everything
+        // behind it counts as needed, which is sound.
+        let Ok(at) = u32::try_from(self.nodes.len()) else {
+            self.need(parents[0]);
+            self.need(parents[1]);
+            return Origin::NONE;
+        };
+        self.nodes.push(Node { parents, needed: false });
+        Origin(at)
+    }
+
+    /// A node for a stored number that came from `of`.
+    pub(crate) fn stored(&mut self, of: Origin) -> Origin {
+        self.push([of, Origin::NONE])
+    }
+
+    /// The origin of a number that depends on both.
+    pub(crate) fn both(&mut self, a: Origin, b: Origin) -> Origin {
+        if a == b || b == Origin::NONE {
+            a
+        } else if a == Origin::NONE {
+            b
+        } else {
+            self.push([a, b])
+        }
+    }
+
+    /// The value matters.
+    pub(crate) fn need(&mut self, of: Origin) {
+        self.work.push(of);
+        while let Some(at) = self.work.pop() {
+            if let Some(node) = self.nodes.get_mut(at.0 as usize)
+                && !node.needed
+            {
+                node.needed = true;
+                self.work.extend(node.parents);
+            }
+        }
+    }
+
+    /// Whether the value of a stored number mattered so far.
+    pub(crate) fn is_needed(&self, of: Origin) -> bool {
+        self.nodes.get(of.0 as usize).is_none_or(|n| n.needed)
+    }
+}

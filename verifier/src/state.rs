@@ -1,0 +1,187 @@
+//! An abstract machine state: frames of registers and stack, and the references held.
+//!
+//! **Invariant:** `frames` is never empty; the last one runs.
+
+use std::fmt;
+use std::rc::Rc;
+
+use probity_isa::{Pc, Reg};
+
+use crate::env::Slots;
+use crate::stack::Stack;
+use crate::value::{Id, Pointer, To, Value};
+
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    pub frames: Vec<Rc<Frame>>,
+    /// Acquired and not yet released, oldest first.
+    pub references: Vec<Reference>,
+    /// Slots written since the last stored state, frame by frame.
+    pub written: Slots,
+    /// Laps of loops that end by themselves on this path (`may_goto` passed, callbacks called).
+    pub laps: u32,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Frame {
+    pub regs: [Value; Reg::COUNT],
+    /// The instruction that last set each register.
+    pub set_at: [u32; Reg::COUNT],
+    pub stack: Stack,
+    /// Index of the subprogram that runs.
+    pub subprog: usize,
+    /// Where it returns to: the instruction after the call. Unused in the outermost frame.
+    pub return_pc: Pc,
+    /// Called by a helper, over and over.
+    pub callback: Option<Callback>,
+}
+
+/// A frame that a helper calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Callback {
+    /// The helper's call.
+    pub call_pc: Pc,
+    /// What r0 may be when it returns.
+    pub returns: (i64, i64),
+    /// Calls of it on this path so far.
+    pub depth: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reference {
+    pub id: Id,
+    /// The instruction that acquired it.
+    pub pc: Pc,
+}
+
+impl Frame {
+    pub(crate) fn new(subprog: usize, index: usize, return_pc: Pc) -> Frame {
+        let mut regs = [Value::Uninit; Reg::COUNT];
+        regs[Reg::R10.index()] = Value::pointer(To::Stack { frame: index });
+        Frame {
+            regs,
+            set_at: [u32::MAX; Reg::COUNT],
+            stack: Stack::default(),
+            subprog,
+            return_pc,
+            callback: None,
+        }
+    }
+}
+
+impl State {
+    pub(crate) fn entry(context: Value) -> State {
+        let mut frame = Frame::new(0, 0, 0);
+        frame.regs[Reg::R1.index()] = context;
+        State { frames: vec![Rc::new(frame)], references: Vec::new(), written: Slots::default(), laps: 0 }
+    }
+
+    pub(crate) fn depth(&self) -> usize {
+        self.frames.len() - 1
+    }
+
+    pub(crate) fn frame(&self) -> &Frame {
+        &self.frames[self.frames.len() - 1]
+    }
+
+    pub(crate) fn frame_mut(&mut self) -> &mut Frame {
+        let last = self.frames.len() - 1;
+        Rc::make_mut(&mut self.frames[last])
+    }
+
+    pub(crate) fn frame_at(&mut self, index: usize) -> Option<&mut Frame> {
+        self.frames.get_mut(index).map(Rc::make_mut)
+    }
+
+    pub(crate) fn reg(&self, reg: Reg) -> &Value {
+        &self.frame().regs[reg.index()]
+    }
+
+    pub(crate) fn set_at(&self, reg: Reg) -> Option<Pc> {
+        match self.frame().set_at[reg.index()] {
+            u32::MAX => None,
+            pc => Some(pc as Pc),
+        }
+    }
+
+    pub(crate) fn set(&mut self, pc: Pc, reg: Reg, value: Value) {
+        let frame = self.frame_mut();
+        frame.regs[reg.index()] = value;
+        frame.set_at[reg.index()] = u32::try_from(pc).unwrap_or(u32::MAX);
+    }
+
+    /// Changes every value of every frame for which `wanted` holds.
+    pub(crate) fn for_each(&mut self, wanted: impl Fn(&Value) -> bool, mut f: impl FnMut(&mut Value)) {
+        for frame in &mut self.frames {
+            let regs = frame.regs.iter().any(&wanted);
+            let spills = frame.stack.spills().any(|(_, v)| wanted(v));
+            if !regs && !spills {
+                continue;
+            }
+            let frame = Rc::make_mut(frame);
+            for v in &mut frame.regs {
+                if wanted(v) {
+                    f(v);
+                }
+            }
+            if spills {
+                frame.stack.for_each_spill(&wanted, &mut f);
+            }
+        }
+    }
+
+    pub(crate) fn for_each_pointer(&mut self, wanted: impl Fn(&Pointer) -> bool, mut f: impl FnMut(&mut Value)) {
+        self.for_each(|v| v.as_pointer().is_some_and(&wanted), &mut f);
+    }
+
+    pub(crate) fn holds(&self, reference: Id) -> bool {
+        self.references.iter().any(|r| r.id == reference)
+    }
+}
+
+/// Registers that hold something, then stack slots, one line a frame.
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, frame) in self.frames.iter().enumerate() {
+            if self.frames.len() > 1 {
+                write!(f, "{}frame {i}:", if i == 0 { "" } else { "; " })?;
+            }
+            for reg in Reg::all() {
+                let v = &frame.regs[reg.index()];
+                if v.is_init() && reg != Reg::R10 {
+                    write!(f, " {reg}={v}")?;
+                }
+            }
+            for index in 0..frame.stack.len() {
+                let slot = frame.stack.slot(index);
+                let off = -(index as i64 + 1) * 8;
+                match slot.spilled() {
+                    8 => write!(f, " fp{off}={}", slot.value)?,
+                    n => {
+                        if slot.bytes.iter().all(|b| *b == crate::stack::Byte::Unwritten) {
+                            continue;
+                        }
+                        let text: String = slot
+                            .bytes
+                            .iter()
+                            .map(|b| match b {
+                                crate::stack::Byte::Unwritten => '?',
+                                crate::stack::Byte::Misc => 'm',
+                                crate::stack::Byte::Zero => '0',
+                                crate::stack::Byte::Spill => 's',
+                            })
+                            .collect();
+                        write!(f, " fp{off}={text}")?;
+                        if n > 0 {
+                            write!(f, "({})", slot.value)?;
+                        }
+                    }
+                }
+            }
+        }
+        for r in &self.references {
+            write!(f, " ref={}@{}", r.id, r.pc)?;
+        }
+        Ok(())
+    }
+}

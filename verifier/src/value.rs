@@ -1,0 +1,323 @@
+//! What is known of one register or stack slot: nothing, a number, or a pointer into a region.
+//!
+//! - **Element:** [`Value::Uninit`], [`Value::Number`] or [`Value::Pointer`].
+//! - **Order:** [`crate::cover`] says when one value covers another; `Uninit` is top, since nothing may read it.
+//! - A number is a [`Scalar`] with a *link* (numbers of one link differ by known constants) and an *origin*
+//!   (a node of the [`crate::origin`] graph, through which later uses mark its value as needed).
+//! - A pointer is `region base + off + var`: a constant and a [`Scalar`].
+//!
+//! **Invariant:** a pointer that may be NULL has no offset but the one it was given when it was made.
+
+use std::fmt;
+
+use probity_domains::Scalar;
+
+use crate::origin::Origin;
+
+/// Identity shared by copies: of links, of NULL checks, of packet bases, of references. 0 is none.
+pub(crate) type Id = u32;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Value {
+    /// Never written, or clobbered.
+    Uninit,
+    Number(Number),
+    Pointer(Pointer),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Number {
+    pub set: Scalar,
+    /// Numbers with the same link are equal once their `add` is subtracted. 0: linked to nothing.
+    pub link: Id,
+    pub add: i64,
+    pub origin: Origin,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Pointer {
+    pub to: To,
+    /// Bytes from the region's start.
+    pub off: i64,
+    /// Added to `off`; signed.
+    pub var: Scalar,
+    /// May be NULL until a check of any copy with the same `id` says otherwise.
+    pub null: bool,
+    /// Of NULL checks, or of the packet base.
+    pub id: Id,
+    /// For packet pointers: bytes known to be there after base + `var`.
+    pub range: u32,
+    /// The reference it carries, to be released; 0: none.
+    pub reference: Id,
+}
+
+/// A map of the object, or the map that a map-in-map holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct MapRef {
+    pub index: usize,
+    pub inner: bool,
+}
+
+/// What a pointer points into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum To {
+    Context,
+    /// The stack of a frame, counted from the outermost; offsets count from its frame pointer.
+    Stack { frame: usize },
+    Map(MapRef),
+    MapKey(MapRef),
+    MapValue(MapRef),
+    Packet,
+    PacketMeta,
+    PacketEnd,
+    /// Memory of a known size that a helper returned or a prototype promises.
+    Memory { size: u32, writable: bool },
+    /// Memory of a ring buffer reservation.
+    Record { size: u32 },
+    /// `struct bpf_sock` and its like.
+    Socket(Socket),
+    FlowKeys,
+    SockoptStart,
+    SockoptEnd,
+    /// A kernel structure (type id in the platform's types).
+    Kernel { type_id: u32, trust: Trust },
+    /// A subprogram, by its index.
+    Function(usize),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Socket {
+    Sock,
+    SockCommon,
+    TcpSock,
+    XdpSock,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// May be handed to helpers.
+    Trusted,
+    /// May be read (a fault gives 0), nothing else.
+    Untrusted,
+}
+
+impl Value {
+    pub(crate) fn number(set: Scalar) -> Value {
+        Value::Number(Number { set, link: 0, add: 0, origin: Origin::NONE })
+    }
+
+    pub(crate) fn constant(x: u64) -> Value {
+        Value::number(Scalar::constant(x))
+    }
+
+    pub(crate) fn unknown() -> Value {
+        Value::number(Scalar::unknown())
+    }
+
+    pub(crate) fn pointer(to: To) -> Value {
+        Value::Pointer(Pointer::new(to))
+    }
+
+    pub(crate) fn as_number(&self) -> Option<&Number> {
+        match self {
+            Value::Number(n) => Some(n),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn as_pointer(&self) -> Option<&Pointer> {
+        match self {
+            Value::Pointer(p) => Some(p),
+            _ => None,
+        }
+    }
+
+    /// The only number that it can be.
+    pub(crate) fn as_constant(&self) -> Option<u64> {
+        self.as_number().and_then(|n| n.set.as_constant())
+    }
+
+    pub(crate) fn is_zero(&self) -> bool {
+        self.as_constant() == Some(0)
+    }
+
+    pub(crate) fn is_init(&self) -> bool {
+        !matches!(self, Value::Uninit)
+    }
+}
+
+impl Pointer {
+    pub(crate) fn new(to: To) -> Pointer {
+        Pointer {
+            to,
+            off: 0,
+            var: Scalar::constant(0),
+            null: false,
+            id: 0,
+            range: 0,
+            reference: 0,
+        }
+    }
+
+    pub(crate) fn or_null(self, id: Id) -> Pointer {
+        Pointer { null: true, id, ..self }
+    }
+
+    pub(crate) fn is_packet(&self) -> bool {
+        matches!(self.to, To::Packet | To::PacketMeta)
+    }
+
+    /// The offset from the region's start, when it is one number.
+    pub(crate) fn constant_offset(&self) -> Option<i64> {
+        Some(self.off.wrapping_add(self.var.as_constant()? as i64))
+    }
+
+    /// Least and greatest offset.
+    pub(crate) fn offset_range(&self) -> (i128, i128) {
+        let off = i128::from(self.off);
+        (off + i128::from(self.var.smin()), off + i128::from(self.var.smax()))
+    }
+}
+
+impl To {
+    /// For people.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            To::Context => "the context",
+            To::Stack { .. } => "the stack",
+            To::Map(_) => "a map",
+            To::MapKey(_) => "a map key",
+            To::MapValue(_) => "a map value",
+            To::Packet => "the packet",
+            To::PacketMeta => "the packet's metadata",
+            To::PacketEnd => "the end of the packet",
+            To::Memory { .. } => "memory",
+            To::Record { .. } => "a ring buffer record",
+            To::Socket(_) => "a socket",
+            To::FlowKeys => "flow keys",
+            To::SockoptStart => "the option value",
+            To::SockoptEnd => "the end of the option value",
+            To::Kernel { .. } => "a kernel structure",
+            To::Function(_) => "a function",
+        }
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Uninit => f.write_str("uninitialised"),
+            Value::Number(n) => {
+                write!(f, "{}", Known(&n.set))?;
+                match (n.link, n.add) {
+                    (0, _) => Ok(()),
+                    (id, 0) => write!(f, " #{id}"),
+                    (id, add) => write!(f, " #{id}{add:+}"),
+                }
+            }
+            Value::Pointer(p) => write!(f, "{p}"),
+        }
+    }
+}
+
+impl fmt::Display for Pointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.to {
+            To::Context => f.write_str("ctx")?,
+            To::Stack { frame } => write!(f, "fp{frame}")?,
+            To::Map(m) => write!(f, "map({m})")?,
+            To::MapKey(m) => write!(f, "map_key({m})")?,
+            To::MapValue(m) => write!(f, "map_value({m})")?,
+            To::Packet => f.write_str("pkt")?,
+            To::PacketMeta => f.write_str("pkt_meta")?,
+            To::PacketEnd => f.write_str("pkt_end")?,
+            To::Memory { size, writable } => {
+                write!(f, "{}mem({size})", if writable { "" } else { "rdonly_" })?
+            }
+            To::Record { size } => write!(f, "ringbuf_mem({size})")?,
+            To::Socket(Socket::Sock) => f.write_str("sock")?,
+            To::Socket(Socket::SockCommon) => f.write_str("sock_common")?,
+            To::Socket(Socket::TcpSock) => f.write_str("tcp_sock")?,
+            To::Socket(Socket::XdpSock) => f.write_str("xdp_sock")?,
+            To::FlowKeys => f.write_str("flow_keys")?,
+            To::SockoptStart => f.write_str("sockopt")?,
+            To::SockoptEnd => f.write_str("sockopt_end")?,
+            To::Kernel { type_id, trust } => {
+                let word = match trust {
+                    Trust::Trusted => "trusted_",
+                    Trust::Untrusted => "untrusted_",
+                };
+                write!(f, "{word}ptr(type {type_id})")?
+            }
+            To::Function(n) => write!(f, "func({n})")?,
+        }
+        if self.off != 0 {
+            write!(f, "{:+}", self.off)?;
+        }
+        if self.var.as_constant() != Some(0) {
+            write!(f, "+{}", Known(&self.var))?;
+        }
+        if self.null {
+            f.write_str(" or null")?;
+        }
+        if self.is_packet() {
+            write!(f, " range={}", self.range)?;
+        }
+        if self.id != 0 {
+            write!(f, " id={}", self.id)?;
+        }
+        if self.reference != 0 {
+            write!(f, " ref={}", self.reference)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for MapRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.index, if self.inner { " inner" } else { "" })
+    }
+}
+
+/// What is known of a number, in the words of the kernel's log: only what says something.
+pub(crate) struct Known<'a>(pub &'a Scalar);
+
+impl fmt::Display for Known<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let s = self.0;
+        if let Some(x) = s.as_constant() {
+            return match x as i64 {
+                x @ -4096..=65535 => write!(f, "{x}"),
+                _ => write!(f, "{x:#x}"),
+            };
+        }
+        if s.is_unknown() {
+            return f.write_str("any number");
+        }
+        let mut words = Vec::new();
+        if s.umin() != 0 || s.smin() == 0 && s.umax() == u64::MAX {
+            words.push(format!("umin={}", s.umin()));
+        }
+        if s.umax() != u64::MAX {
+            words.push(format!("umax={}", s.umax()));
+        }
+        if s.smin() != i64::MIN && (s.smin() < 0 || s.umin() as i64 != s.smin()) {
+            words.push(format!("smin={}", s.smin()));
+        }
+        if s.smax() != i64::MAX && s.smax() as u64 != s.umax() {
+            words.push(format!("smax={}", s.smax()));
+        }
+        if (s.u32_min() != 0 || s.u32_max() != u32::MAX) && s.umax() > u64::from(u32::MAX) {
+            words.push(format!("low32={}..={}", s.u32_min(), s.u32_max()));
+        }
+        let (value, mask) = (s.tnum().value(), s.tnum().mask());
+        let plain = u64::MAX.checked_shr(s.umax().leading_zeros()).unwrap_or(0);
+        if value != 0 || mask != plain {
+            words.push(format!("bits={value:#x}/{mask:#x}"));
+        }
+        match words.is_empty() {
+            true => f.write_str("any number"),
+            false => write!(f, "{{{}}}", words.join(" ")),
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! `Object` × `Platform` × `Policy` → [`Report`]: relocation, then each selected program in turn.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use probity_btf::Btf;
+use probity_isa::{Insn, Imm64, Pc};
+use probity_objfile::{Object, ProgType, Program, Relocated};
+use probity_platform::{Platform, Policy, ProgKind};
+
+use crate::cfg::Cfg;
+use crate::env::Env;
+use crate::explain;
+use crate::explore::{Stopped, explore};
+use crate::liveness::Liveness;
+use crate::reject::{Failure, Outcome, fail, unsupported};
+use crate::report::{ProgramReport, Report, Rule, Stats, Verdict, VerifiedProgram};
+use crate::special::Special;
+use crate::state::State;
+use crate::value::{MapRef, To, Value};
+
+/// What to verify, and how to tell about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Names of the programs to verify; `None`: all.
+    pub programs: Option<Vec<String>>,
+    /// Instead of the kind that each section name says.
+    pub prog_type: Option<ProgType>,
+    /// Stack bytes that were never written read as unknown numbers, as Linux grants to root.
+    pub allow_uninit_stack: bool,
+    /// Every access is aligned, on machines that demand it.
+    pub strict_alignment: bool,
+    /// Record the state before each instruction visited, up to this many ([`ProgramReport::log`]).
+    pub log_states: usize,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            programs: None,
+            prog_type: None,
+            allow_uninit_stack: true,
+            strict_alignment: false,
+            log_states: 0,
+        }
+    }
+}
+
+/// What keeps verification from giving verdicts at all.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    #[error("the object has no program `{name}`; it has {known}")]
+    NoProgram { name: String, known: String },
+    #[error("relocation: {0}")]
+    Relocation(String),
+}
+
+/// Verdicts on the selected programs of an object.
+pub fn verify(
+    object: &Object,
+    platform: &Arc<Platform>,
+    policy: &Policy,
+    options: &Options,
+) -> Result<Report, Error> {
+    if let Some(names) = &options.programs {
+        for name in names {
+            if object.program(name).is_none() {
+                let known: Vec<&str> = object.programs.iter().map(|p| p.name.as_str()).collect();
+                return Err(Error::NoProgram { name: name.clone(), known: known.join(", ") });
+            }
+        }
+    }
+    let relocated = Arc::new(relocate(object, platform.types.as_ref())?);
+    let object = &relocated.object;
+    let special: Vec<Special> = object.maps.iter().map(|m| Special::of(m, object.btf.as_deref())).collect();
+    let mut programs = Vec::new();
+    for (index, program) in object.programs.iter().enumerate() {
+        let wanted = options.programs.as_ref().is_none_or(|names| names.contains(&program.name));
+        if wanted {
+            programs.push(verify_program(&relocated, index, program, platform, policy, options, &special));
+        }
+    }
+    Ok(Report::new(programs, relocated.clone(), platform.clone(), Arc::new(policy.clone())))
+}
+
+fn relocate(object: &Object, _types: Option<&Arc<Btf>>) -> Result<Relocated, Error> {
+    Ok(Relocated { object: object.clone(), poisoned: vec![Vec::new(); object.programs.len()] })
+}
+
+fn verify_program(
+    relocated: &Relocated,
+    index: usize,
+    program: &Program,
+    platform: &Platform,
+    policy: &Policy,
+    options: &Options,
+    special: &[Special],
+) -> ProgramReport {
+    let start = Instant::now();
+    let mut stats = Stats::default();
+    let mut log = Vec::new();
+    let prog_type = options.prog_type.or(program.hook.prog_type);
+    let kind = prog_type.and_then(|t| platform.prog_kind(t.0));
+    let verdict =
+        match verdict(relocated, index, program, prog_type, kind, platform, policy, options, special, &mut stats, &mut log) {
+            Ok(v) => Verdict::Accept(Arc::new(v)),
+            Err(stopped) => Verdict::Reject(Box::new(explain::rejection(program, &relocated.object, &stopped))),
+        };
+    stats.time_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let verdict = match verdict {
+        Verdict::Accept(mut v) => {
+            if let Some(v) = Arc::get_mut(&mut v) {
+                v.stats = stats;
+            }
+            Verdict::Accept(v)
+        }
+        v => v,
+    };
+    ProgramReport {
+        name: program.name.clone(),
+        section: program.hook.section.clone(),
+        prog_type: kind.map(|k| k.name.to_string()).unwrap_or_default(),
+        insns: program.insns.len(),
+        stats,
+        verdict,
+        log,
+    }
+}
+
+fn verdict(
+    relocated: &Relocated,
+    index: usize,
+    program: &Program,
+    prog_type: Option<ProgType>,
+    kind: Option<&ProgKind>,
+    platform: &Platform,
+    policy: &Policy,
+    options: &Options,
+    special: &[Special],
+    stats: &mut Stats,
+    log: &mut Vec<(Pc, String)>,
+) -> Result<VerifiedProgram, Box<Stopped>> {
+    let object = &relocated.object;
+    let (kind, prog_type) = known_kind(program, prog_type, kind, policy).map_err(Stopped::early)?;
+    let gpl = license(object, policy).map_err(Stopped::early)?;
+    size(program, platform, policy).map_err(Stopped::early)?;
+    let cfg = Cfg::build(&program.insns, &program.subprogs).map_err(Stopped::early)?;
+    if cfg.subprogs.len() > platform.limits.subprograms {
+        let must = format!("a program has at most {} subprograms", platform.limits.subprograms);
+        return Err(Stopped::early(fail(Rule::TooComplex, &must, &format!("it has {}", cfg.subprogs.len()))));
+    }
+    maps(&cfg, object, platform, policy).map_err(Stopped::early)?;
+    let live = Liveness::compute(&cfg, platform);
+    let poisoned = relocated.poisoned.get(index).map(Vec::as_slice).unwrap_or_default();
+    let mut env = Env::new(object, program, platform, policy, options, kind, &cfg, &live, poisoned, special, gpl);
+    let context = match kind.context {
+        probity_platform::Context::None => Value::Uninit,
+        _ => Value::pointer(To::Context),
+    };
+    let budget = policy.max_processed.unwrap_or(usize::MAX).min(platform.limits.processed);
+    let mut trace = |pc: Pc, state: &State| {
+        if log.len() < options.log_states {
+            log.push((pc, state.to_string()));
+        }
+    };
+    explore(&mut env, State::entry(context), budget, stats, &mut trace)?;
+    stats.stack_depth = crate::depth::check(&env).map_err(Stopped::early)?;
+    let facts = std::mem::take(&mut env.facts);
+    let facts = facts.into_iter().enumerate().map(|(pc, mut fact)| {
+        fact.map = env.call_maps.get(&pc).copied().flatten();
+        fact.decided = match env.ways.get(pc) {
+            Some(1) => Some(false),
+            Some(2) => Some(true),
+            _ => None,
+        };
+        fact
+    });
+    Ok(VerifiedProgram {
+        name: program.name.clone(),
+        index,
+        prog_type,
+        raw: program.insns.clone(),
+        facts: facts.collect(),
+        insns: cfg.insns.clone(),
+        subprogs: cfg.subprogs.clone(),
+        stats: *stats,
+    })
+}
+
+fn known_kind<'a>(
+    program: &Program,
+    prog_type: Option<ProgType>,
+    kind: Option<&'a ProgKind>,
+    policy: &Policy,
+) -> Outcome<(&'a ProgKind, ProgType)> {
+    let must = "the program's section says what kind of program it is";
+    let Some(prog_type) = prog_type else {
+        let known = format!("`{}` does not", program.hook.section);
+        return Err(fail(Rule::ProgramKind, must, &known));
+    };
+    let Some(kind) = kind else {
+        let known = format!("kind {} is not", prog_type.0);
+        return Err(fail(Rule::ProgramKind, "the program kind is one of the platform's", &known));
+    };
+    if let Some(allowed) = &policy.prog_kinds
+        && !allowed.iter().any(|k| k == kind.name)
+    {
+        let known = format!("`{}` is not on its list", kind.name);
+        return Err(fail(Rule::Policy, "the policy allows the program kind", &known));
+    }
+    if program.hook.sleepable && !kind.sleepable {
+        let known = format!("`{}` programs cannot", kind.name);
+        return Err(fail(Rule::ProgramKind, "the program kind can be sleepable", &known));
+    }
+    Ok((kind, prog_type))
+}
+
+/// Whether the licence is compatible with the GPL.
+fn license(object: &Object, policy: &Policy) -> Outcome<bool> {
+    const COMPATIBLE: &[&str] =
+        &["GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"];
+    let license = object.license.as_deref().unwrap_or_default();
+    if let Some(allowed) = &policy.licenses
+        && !allowed.iter().any(|l| l == license)
+    {
+        return Err(fail(Rule::Policy, "the policy allows the licence", &format!("`{license}` is not on its list")));
+    }
+    Ok(COMPATIBLE.contains(&license))
+}
+
+fn size(program: &Program, platform: &Platform, policy: &Policy) -> Outcome<()> {
+    let most = policy.max_insns.unwrap_or(usize::MAX).min(platform.limits.program_slots);
+    if program.insns.len() <= most {
+        return Ok(());
+    }
+    let must = format!("a program has at most {most} instructions");
+    let rule = if most == platform.limits.program_slots { Rule::TooComplex } else { Rule::Policy };
+    Err(fail(rule, &must, &format!("it has {}", program.insns.len())))
+}
+
+/// The maps that the program names, against platform and policy.
+fn maps(cfg: &Cfg, object: &Object, platform: &Platform, policy: &Policy) -> Outcome<()> {
+    let mut used = std::collections::BTreeSet::new();
+    for (pc, insn) in cfg.insns.iter().enumerate() {
+        let Insn::LoadImm64 { imm: Imm64::MapIdx(index) | Imm64::MapIdxValue { index, .. }, .. } = insn else {
+            continue;
+        };
+        let index = *index as usize;
+        if index >= object.maps.len() {
+            let known = format!("map {index} of {} is none", object.maps.len());
+            let e = fail(Rule::MapKind, "a map reference names a map of the object", &known);
+            return Err(Box::new(Failure { pc: Some(pc), ..*e }));
+        }
+        used.insert(index);
+    }
+    if used.len() > platform.limits.maps {
+        let must = format!("a program uses at most {} maps", platform.limits.maps);
+        return Err(fail(Rule::TooComplex, &must, &format!("it uses {}", used.len())));
+    }
+    for index in used {
+        let Some(map) = object.maps.get(index) else { continue };
+        let r = MapRef { index, inner: false };
+        let Some(kind) = platform.map_kind(map.kind) else {
+            let known = format!("map `{}` ({r}) is of kind {}", map.name, map.kind);
+            return Err(fail(Rule::MapKind, "the map's kind is one of the platform's", &known));
+        };
+        if let Some(allowed) = &policy.map_kinds
+            && !allowed.iter().any(|k| k == kind.name)
+        {
+            let known = format!("map `{}` is of kind `{}`", map.name, kind.name);
+            return Err(fail(Rule::Policy, "the policy allows the map's kind", &known));
+        }
+        let bytes = u64::from(map.max_entries) * (u64::from(map.key_size) + u64::from(map.value_size));
+        if policy.max_map_bytes.is_some_and(|most| bytes > most) {
+            let known = format!("map `{}` takes {bytes} bytes", map.name);
+            return Err(fail(Rule::Policy, "maps are as small as the policy says", &known));
+        }
+        if policy.max_map_entries.is_some_and(|most| map.max_entries > most) {
+            let known = format!("map `{}` has {} entries", map.name, map.max_entries);
+            return Err(fail(Rule::Policy, "maps are as small as the policy says", &known));
+        }
+    }
+    let _ = unsupported;
+    Ok(())
+}
+
+impl Stopped {
+    fn early(failure: Box<Failure>) -> Box<Stopped> {
+        Box::new(Stopped {
+            pc: failure.pc.unwrap_or(usize::MAX),
+            failure,
+            state: Box::new(State::entry(Value::Uninit)),
+            turns: Vec::new(),
+        })
+    }
+}
