@@ -561,6 +561,7 @@ fn field_value(env: &mut Env<'_>, kind: FieldKind) -> Outcome<Option<Value>> {
         FieldKind::SockoptStart => Value::pointer(To::SockoptStart),
         FieldKind::SockoptEnd => Value::pointer(To::SockoptEnd),
         FieldKind::Btf { .. } => return Err(unsupported("context fields that point to kernel structures")),
+        FieldKind::TracepointBuffer => return Err(unsupported("writable tracepoint buffers")),
     }))
 }
 
