@@ -81,6 +81,13 @@ fn argument(
             Value::Number(_) => Ok(()),
             _ => Err(wrong(env, "a number")),
         },
+        ArgKind::Zero => match value {
+            Value::Number(n) => {
+                env.origins.need(n.origin);
+                if n.set.as_constant() == Some(0) { Ok(()) } else { Err(wrong(env, "the constant 0")) }
+            }
+            _ => Err(wrong(env, "the constant 0")),
+        },
         ArgKind::Map => {
             let Value::Pointer(p) = value else { return Err(wrong(env, "a map")) };
             let To::Map(map) = p.to else { return Err(wrong(env, "a map")) };
