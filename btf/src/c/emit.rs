@@ -1,5 +1,6 @@
 //! Declarations in order → C text.
 
+use std::cell::Cell;
 use std::fmt::Write;
 
 use super::names::{Names, identifier, tag_keyword};
@@ -8,6 +9,8 @@ use super::plan::{Pad, Plans, bitfield};
 use crate::{Btf, Composite, Enum, Error, IntEncoding, Type, TypeId};
 
 const MAX_DEPTH: u32 = 100;
+const MIN_TEXT: usize = 4 << 20;
+const MAX_TEXT_A_WORD: usize = 64;
 
 const PROLOGUE: &str = "#ifndef __VMLINUX_H__
 #define __VMLINUX_H__
@@ -41,11 +44,21 @@ pub(super) struct Emitter<'a> {
     btf: &'a Btf,
     names: Names,
     plans: Plans<'a>,
+    /// Bytes of text that may still be made: hostile types nest anonymous structures
+    /// exponentially, and each use spells them out.
+    left: Cell<usize>,
 }
 
 impl<'a> Emitter<'a> {
     pub fn new(btf: &'a Btf, names: Names, plans: Plans<'a>) -> Emitter<'a> {
-        Emitter { btf, names, plans }
+        // A kernel's types take half their own size.
+        let left = Cell::new(MIN_TEXT + MAX_TEXT_A_WORD * btf.words.len());
+        Emitter {
+            btf,
+            names,
+            plans,
+            left,
+        }
     }
 
     pub fn header(&self, order: &[Unit], kfuncs: &[TypeId], bare: bool) -> Result<String, Error> {
@@ -163,9 +176,7 @@ impl<'a> Emitter<'a> {
         if plan.packed {
             out.push_str(" __attribute__((packed))");
         }
-        if let Some(align) = plan.aligned {
-            let _ = write!(out, " __attribute__((aligned({align})))");
-        }
+        self.spend(&out)?;
         Ok(out)
     }
 
@@ -292,7 +303,14 @@ impl<'a> Emitter<'a> {
         if !inner.is_empty() {
             let _ = write!(text, " {inner}");
         }
+        self.spend(&text)?;
         Ok(text)
+    }
+
+    fn spend(&self, text: &str) -> Result<(), Error> {
+        let left = self.left.get().checked_sub(text.len());
+        self.left.set(left.ok_or(Error::TooBig("the text in C"))?);
+        Ok(())
     }
 
     /// What stands left of a declarator.

@@ -3,9 +3,9 @@
 //! Every structure is laid out here as the compiler would do it; where that differs from what
 //! BTF says, padding, `packed` and renamings make up the difference ([`plan`]).
 //!
-//! **Invariant:** what is printed compiles, or the answer is an error that names the type;
-//! names that C cannot hold are rewritten, names used twice get `___2`, `___3` (flavours, so CO-RE
-//! takes them for the same).
+//! **Invariant:** a type that cannot be laid out in C is an error that names it, never a wrong
+//! layout. Names that C cannot hold are rewritten; names used twice get `___2`, `___3`, which CO-RE
+//! takes for the same.
 
 mod emit;
 mod names;

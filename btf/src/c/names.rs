@@ -3,7 +3,7 @@
 //! C has two name spaces at file scope: tags (`struct`, `union` and `enum` share one) and
 //! ordinary identifiers (typedefs, enumerators and functions share the other).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::{Btf, Kind, Type, TypeId};
 
@@ -76,66 +76,54 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Gives names in the order of ids, so that the first of several keeps its own.
+    /// Gives names in the order of ids, so that the first of several keeps its own; enumerators
+    /// before typedefs, because people rely on enumerators more.
     pub fn assign(btf: &Btf) -> Names {
         let mut names = Names {
             types: HashMap::new(),
             enumerators: HashMap::new(),
         };
-        let mut tags: HashMap<String, Vec<&str>> = HashMap::new();
-        let mut ordinary: HashMap<String, u32> = HashMap::new();
+        let (mut tags, mut ordinary) = (Scope::default(), Scope::default());
+        // What a forward declaration stands for: the first definition of its keyword and name.
+        let mut first: HashMap<(&str, &str), String> = HashMap::new();
         for (id, ty) in btf.types() {
             if let Type::Enum(e) | Type::Enum64(e) = ty {
                 for (i, value) in e.values.iter().enumerate() {
-                    let name = unique(&mut ordinary, value.name);
+                    let name = ordinary.claim(value.name);
                     if name != value.name {
                         names.enumerators.insert((id, i as u32), name);
                     }
                 }
             }
             let own = btf.name(id);
-            if own.is_empty() {
-                continue;
-            }
-            let name = match (ty, tag_keyword(ty)) {
-                (Type::Fwd { .. }, _) | (_, None) => continue,
-                (_, Some(keyword)) => {
-                    let name = identifier(own);
-                    let taken = tags.entry(name.clone()).or_default();
-                    taken.push(keyword);
-                    flavour(name, taken.len() as u32)
-                }
-            };
-            if name != own {
-                names.types.insert(id, name);
+            if let (Some(keyword), false) = (tag_keyword(ty), matches!(ty, Type::Fwd { .. }))
+                && !own.is_empty()
+            {
+                let name = tags.claim(own);
+                first.entry((keyword, own)).or_insert_with(|| name.clone());
+                names.set(id, own, name);
             }
         }
-        // Forward declarations belong to the first definition of their name and keyword, wherever
-        // it stands; typedefs come after enumerators because people rely on enumerators more.
         for (id, ty) in btf.types() {
             let own = btf.name(id);
-            if own.is_empty() {
-                continue;
-            }
-            let name = match ty {
-                Type::Fwd { .. } => {
-                    let keyword = tag_keyword(ty).unwrap_or("struct");
-                    let name = identifier(own);
-                    let taken = tags.entry(name.clone()).or_default();
-                    let nth = taken.iter().position(|&k| k == keyword).unwrap_or_else(|| {
-                        taken.push(keyword);
-                        taken.len() - 1
-                    });
-                    flavour(name, nth as u32 + 1)
+            match (ty, tag_keyword(ty)) {
+                (Type::Fwd { .. }, Some(keyword)) => {
+                    let name = first
+                        .entry((keyword, own))
+                        .or_insert_with(|| tags.claim(own));
+                    names.set(id, own, name.clone());
                 }
-                Type::Typedef(_) => unique(&mut ordinary, own),
-                _ => continue,
-            };
-            if name != own {
-                names.types.insert(id, name);
+                (Type::Typedef(_), _) => names.set(id, own, ordinary.claim(own)),
+                _ => {}
             }
         }
         names
+    }
+
+    fn set(&mut self, id: TypeId, own: &str, name: String) {
+        if name != own {
+            self.types.insert(id, name);
+        }
     }
 
     pub fn of<'a>(&'a self, btf: &'a Btf, id: TypeId) -> &'a str {
@@ -161,25 +149,37 @@ pub(super) fn tag_keyword(ty: Type<'_>) -> Option<&'static str> {
     }
 }
 
-fn unique(taken: &mut HashMap<String, u32>, own: &str) -> String {
-    let name = identifier(own);
-    let count = taken.entry(name.clone()).or_insert(0);
-    *count += 1;
-    // A builtin type cannot be declared again under its own name.
-    let reserved = u32::from(is_builtin(own));
-    flavour(name, *count + reserved)
+/// Identifiers taken in one name space.
+#[derive(Default)]
+struct Scope {
+    taken: HashSet<String>,
+    /// How often a name was asked for, to find the next free flavour without trying all.
+    asked: HashMap<String, u32>,
+}
+
+impl Scope {
+    /// The name itself if C takes it and nobody has it, else a flavour of it.
+    fn claim(&mut self, own: &str) -> String {
+        let name = identifier(own);
+        let asked = self.asked.entry(name.clone()).or_insert(0);
+        loop {
+            *asked += 1;
+            // A builtin type cannot be declared again under its own name.
+            let nth = *asked + u32::from(is_builtin(own));
+            let flavour = if nth == 1 {
+                name.clone()
+            } else {
+                format!("{name}___{nth}")
+            };
+            if self.taken.insert(flavour.clone()) {
+                return flavour;
+            }
+        }
+    }
 }
 
 fn is_builtin(name: &str) -> bool {
     matches!(name, "__builtin_va_list" | "__int128_t" | "__uint128_t")
-}
-
-fn flavour(name: String, nth: u32) -> String {
-    if nth <= 1 {
-        name
-    } else {
-        format!("{name}___{nth}")
-    }
 }
 
 /// A name that C takes: other languages put `<`, `:` and spaces into theirs.

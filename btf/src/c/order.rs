@@ -81,7 +81,7 @@ fn anonymous_enums_held(btf: &Btf) -> HashSet<TypeId> {
 struct Order<'a> {
     btf: &'a Btf,
     units: Vec<Unit>,
-    /// Defined.
+    /// Defined, or spelled out in place with all they need declared.
     done: HashSet<TypeId>,
     /// Being defined: what they need comes first.
     active: HashSet<TypeId>,
@@ -120,6 +120,10 @@ impl Order<'_> {
                 | Type::TypeTag { target: to, .. },
             ) => self.need(to, complete, depth),
             Some(Type::FuncProto { ret, params }) => {
+                // What was needed once is there for good: prototypes of prototypes end.
+                if !self.done.insert(id) {
+                    return Ok(());
+                }
                 self.need(ret, false, depth)?;
                 params
                     .iter()
@@ -131,7 +135,10 @@ impl Order<'_> {
             }
             Some(Type::Struct(c) | Type::Union(c)) => {
                 if self.btf.name(id).is_empty() {
-                    // Spelled out in place, so what it holds is needed now.
+                    // Spelled out in place, so what it holds is needed now; once is enough.
+                    if self.done.contains(&id) {
+                        return Ok(());
+                    }
                     if !self.active.insert(id) {
                         return Err(Error::BadType {
                             id,
@@ -142,6 +149,7 @@ impl Order<'_> {
                         .iter()
                         .try_for_each(|m| self.need(m.ty, true, depth))?;
                     self.active.remove(&id);
+                    self.done.insert(id);
                     Ok(())
                 } else if complete {
                     self.define(id, depth)

@@ -18,8 +18,6 @@ const MAX_PAD_BITS: u64 = 8 * 512;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Plan {
     pub packed: bool,
-    /// `__attribute__((aligned(n)))`: bytes.
-    pub aligned: Option<u32>,
     /// What goes before each member, and after the last.
     pub pads: Vec<Pad>,
     /// Bytes, as the compiler will see it.
@@ -146,7 +144,6 @@ impl<'a> Plans<'a> {
         });
         Ok(Some(Plan {
             packed,
-            aligned: None,
             pads,
             align,
         }))
@@ -177,7 +174,6 @@ impl<'a> Plans<'a> {
         }
         Ok(Plan {
             packed,
-            aligned: None,
             pads,
             align,
         })

@@ -130,3 +130,39 @@ fn functions_a_program_may_call() {
     );
     assert!(!text.contains("not_tagged"));
 }
+
+/// Anonymous structures of anonymous structures, each twice: 2^40 lines if spelled out.
+#[test]
+fn exponential_text_is_refused() {
+    let mut b = BtfBuilder::new();
+    let mut inner = b.int("int", 4, IntEncoding::SIGNED);
+    for _ in 0..40 {
+        inner = b.union_(
+            "",
+            4,
+            &[MemberDef::at("a", inner, 0), MemberDef::at("b", inner, 0)],
+        );
+    }
+    b.typedef("t", inner);
+    let got = b.build().unwrap().c_header(&HeaderOptions::default());
+    assert!(matches!(got, Err(Error::TooBig(_))), "{got:?}");
+}
+
+#[test]
+fn flavours_do_not_meet() {
+    let mut b = BtfBuilder::new();
+    for name in ["s", "s", "s___2", "s___2", "s"] {
+        b.struct_(name, 0, &[]);
+    }
+    b.fwd("s", false);
+    b.fwd("s", true);
+    let text = print(&b, &[]);
+    for name in ["s", "s___2", "s___2___2", "s___2___3", "s___3"] {
+        assert_eq!(
+            text.matches(&format!("struct {name} {{}}")).count(),
+            1,
+            "{name} in\n{text}"
+        );
+    }
+    assert!(text.contains("union s___4;"), "{text}");
+}
