@@ -6,6 +6,7 @@
 
 mod display;
 mod helper;
+mod kfunc;
 mod map;
 mod policy;
 mod program;
@@ -19,6 +20,7 @@ use std::{fmt, sync::Arc};
 use probity_btf::Btf;
 
 pub use helper::*;
+pub use kfunc::*;
 pub use map::*;
 pub use policy::*;
 pub use program::*;
@@ -43,6 +45,8 @@ pub struct Platform {
     pub helpers: Arc<[Helper]>,
     pub map_kinds: Arc<[MapKind]>,
     pub prog_kinds: Arc<[ProgKind]>,
+    /// Ascending by name.
+    pub kfuncs: Arc<[Kfunc]>,
     /// Structures that contexts and helpers lead to.
     pub structs: Arc<[Struct]>,
     pub limits: Limits,
@@ -76,6 +80,11 @@ impl Platform {
     pub fn helper_by_name(&self, name: &str) -> Option<&Helper> {
         let short = name.strip_prefix("bpf_").unwrap_or(name);
         self.helpers.iter().find(|h| h.name == short)
+    }
+
+    pub fn kfunc(&self, name: &str) -> Option<&Kfunc> {
+        let at = self.kfuncs.binary_search_by_key(&name, |k| k.name).ok()?;
+        self.kfuncs.get(at)
     }
 
     pub fn map_kind(&self, kind: u32) -> Option<&MapKind> {

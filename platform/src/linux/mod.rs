@@ -5,6 +5,7 @@
 mod contexts;
 mod helper_sets;
 mod helpers;
+mod kfuncs;
 pub mod kinds;
 mod maps;
 mod programs;
@@ -37,6 +38,11 @@ impl Platform {
                 .cloned()
                 .collect(),
             prog_kinds: programs::PROGRAMS
+                .iter()
+                .filter(|k| k.since <= version)
+                .cloned()
+                .collect(),
+            kfuncs: kfuncs::KFUNCS
                 .iter()
                 .filter(|k| k.since <= version)
                 .cloned()
@@ -93,7 +99,7 @@ pub const STRUCTS: &[Struct] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ArgKind;
+    use crate::{ArgKind, KfuncFlag};
 
     #[test]
     fn helpers_are_complete_and_well_formed() {
@@ -164,6 +170,21 @@ mod tests {
                 assert_eq!(kinds::attach_by_name(name), Some(*attach));
             }
         }
+    }
+
+    #[test]
+    fn kernel_functions_are_found_by_name() {
+        let linux = Platform::linux(NEWEST, None);
+        assert!(linux.kfuncs.is_sorted_by(|a, b| a.name < b.name));
+        for kfunc in linux.kfuncs.iter() {
+            assert_eq!(linux.kfunc(kfunc.name).unwrap().name, kfunc.name);
+        }
+        let acquire = linux.kfunc("bpf_task_acquire").unwrap();
+        assert!(
+            acquire.has(KfuncFlag::Acquire)
+                && acquire.allows(kinds::TRACING)
+                && !acquire.allows(kinds::SK_MSG)
+        );
     }
 
     #[test]
