@@ -13,9 +13,9 @@ pub struct MapKind {
     pub helpers: &'static [&'static str],
     /// Helpers that may take it in some program kinds only.
     pub helpers_in: &'static [(&'static [u32], &'static [&'static str])],
-    /// Keys: fixed size in bytes where the kind demands one.
-    pub key_size: Option<u32>,
-    pub value_size: Option<u32>,
+    /// Sizes in bytes that keys and values may have.
+    pub key_sizes: Sizes,
+    pub value_sizes: Sizes,
     /// Direct value addresses (`BPF_PSEUDO_MAP_VALUE`) are allowed.
     pub direct_value: bool,
     /// Values can be looked up and accessed by pointer.
@@ -34,6 +34,32 @@ pub struct MapKind {
     /// `BPF_F_RDONLY_PROG` and `BPF_F_WRONLY_PROG` may be set.
     pub access_flags: bool,
     pub since: Version,
+}
+
+/// Sizes in bytes that the keys or the values of a map kind may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sizes {
+    /// Both ends included.
+    Range {
+        min: u32,
+        max: u32,
+    },
+    OneOf(&'static [u32]),
+    /// Multiples of 8; both ends included.
+    Words {
+        min: u32,
+        max: u32,
+    },
+}
+
+impl Sizes {
+    pub fn contains(self, size: u32) -> bool {
+        match self {
+            Sizes::Range { min, max } => (min..=max).contains(&size),
+            Sizes::OneOf(sizes) => sizes.contains(&size),
+            Sizes::Words { min, max } => (min..=max).contains(&size) && size.is_multiple_of(8),
+        }
+    }
 }
 
 /// What a map kind takes where a helper's prototype says map value.

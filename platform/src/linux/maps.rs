@@ -4,7 +4,7 @@
 //! `check_map_func_compatibility` in Linux 6.12, both ways; sizes and flags those of each kind's allocation check.
 
 use super::kinds as k;
-use crate::{Lookup, MapKind, Values, Version};
+use crate::{Lookup, MapKind, Sizes, Values, Version};
 
 /// All map kinds up to Linux 6.18, ascending by number.
 pub static MAPS: &[MapKind] = &[
@@ -48,7 +48,9 @@ pub static MAPS: &[MapKind] = &[
         .percpu()
         .sleepable()
         .flags(),
-    map(7, "stack_trace", Version(4, 6), &["get_stackid"]).key(4),
+    map(7, "stack_trace", Version(4, 6), &["get_stackid"])
+        .key(4)
+        .values(Sizes::Words { min: 8, max: 1016 }),
     map(
         8,
         "cgroup_array",
@@ -68,7 +70,8 @@ pub static MAPS: &[MapKind] = &[
         .flags(),
     map(11, "lpm_trie", Version(4, 11), ELEMENTS)
         .value()
-        .flags(),
+        .flags()
+        .keys(Sizes::Range { min: 5, max: 260 }),
     map(12, "array_of_maps", Version(4, 12), LOOKUP)
         .key(4)
         .value_size(4)
@@ -77,7 +80,8 @@ pub static MAPS: &[MapKind] = &[
     map(13, "hash_of_maps", Version(4, 12), LOOKUP)
         .value_size(4)
         .inner()
-        .sleepable(),
+        .sleepable()
+        .flags(),
     map(
         14,
         "devmap",
@@ -85,7 +89,8 @@ pub static MAPS: &[MapKind] = &[
         &["redirect_map", "map_lookup_elem"],
     )
     .key(4)
-    .value(),
+    .value()
+    .values(WORD),
     map(
         15,
         "sockmap",
@@ -101,8 +106,11 @@ pub static MAPS: &[MapKind] = &[
     .helpers_in(SOCKMAP_WRITERS)
     .key(4)
     .gives(Lookup::Socket)
-    .takes(Values::Sockets),
-    map(16, "cpumap", Version(4, 15), &["redirect_map"]).key(4),
+    .takes(Values::Sockets)
+    .values(WORD),
+    map(16, "cpumap", Version(4, 15), &["redirect_map"])
+        .key(4)
+        .values(WORD),
     map(
         17,
         "xskmap",
@@ -126,17 +134,22 @@ pub static MAPS: &[MapKind] = &[
     )
     .helpers_in(SOCKMAP_WRITERS)
     .gives(Lookup::Socket)
-    .takes(Values::Sockets),
+    .takes(Values::Sockets)
+    .keys(Sizes::Range { min: 1, max: 512 })
+    .values(WORD),
     map(19, "cgroup_storage", Version(4, 19), &["get_local_storage"])
         .local()
-        .flags(),
+        .flags()
+        .keys(Sizes::OneOf(&[8, 16])),
     map(
         20,
         "reuseport_sockarray",
         Version(4, 19),
         &["sk_select_reuseport"],
     )
-    .key(4),
+    .key(4)
+    .values(WORD)
+    .flags(),
     map(
         21,
         "percpu_cgroup_storage",
@@ -145,7 +158,8 @@ pub static MAPS: &[MapKind] = &[
     )
     .local()
     .percpu()
-    .flags(),
+    .flags()
+    .keys(Sizes::OneOf(&[8, 16])),
     map(22, "queue", Version(4, 20), QUEUE)
         .key(0)
         .sleepable()
@@ -170,7 +184,8 @@ pub static MAPS: &[MapKind] = &[
         &["redirect_map", "map_lookup_elem"],
     )
     .key(4)
-    .value(),
+    .value()
+    .values(WORD),
     map(26, "struct_ops", Version(5, 6), &[]).key(4),
     map(
         27,
@@ -230,9 +245,16 @@ pub static MAPS: &[MapKind] = &[
     map(33, "arena", Version(6, 9), &[])
         .key(0)
         .value_size(0)
-        .sleepable(),
+        .sleepable()
+        .direct(),
 ];
 
+const POSITIVE: Sizes = Sizes::Range {
+    min: 1,
+    max: u32::MAX,
+};
+/// A number or a cookie of 64 bits.
+const WORD: Sizes = Sizes::OneOf(&[4, 8]);
 const LOOKUP: &[&str] = &["map_lookup_elem"];
 const ELEMENTS: &[&str] = &["map_lookup_elem", "map_update_elem", "map_delete_elem"];
 const EACH_TIMER: &[&str] = &[
@@ -278,8 +300,8 @@ const fn map(
         name,
         helpers,
         helpers_in: &[],
-        key_size: None,
-        value_size: None,
+        key_sizes: POSITIVE,
+        value_sizes: POSITIVE,
         direct_value: false,
         value_access: false,
         dense: false,
@@ -295,18 +317,34 @@ const fn map(
 
 impl MapKind {
     const fn key(mut self, size: u32) -> MapKind {
-        self.key_size = Some(size);
+        self.key_sizes = Sizes::Range {
+            min: size,
+            max: size,
+        };
         self
     }
 
     const fn value_size(mut self, size: u32) -> MapKind {
-        self.value_size = Some(size);
+        self.value_sizes = Sizes::Range {
+            min: size,
+            max: size,
+        };
         self
     }
 
     const fn value(mut self) -> MapKind {
         self.value_access = true;
         self.lookup = Lookup::Value;
+        self
+    }
+
+    const fn keys(mut self, sizes: Sizes) -> MapKind {
+        self.key_sizes = sizes;
+        self
+    }
+
+    const fn values(mut self, sizes: Sizes) -> MapKind {
+        self.value_sizes = sizes;
         self
     }
 

@@ -253,6 +253,33 @@ pub fn map_value(dst: u8, map: &Map) -> [[u8; 8]; 2] {
 
 /// Every kind of map that can be made without types, with its number.
 pub fn maps() -> Vec<(u32, Map)> {
+    let inner = inner_map();
+    map_attrs(&inner)
+        .iter()
+        .map(|attr| {
+            let map = create_map(attr);
+            (
+                attr.map_type,
+                map.unwrap_or_else(|e| panic!("map kind {}: errno {e}", attr.map_type)),
+            )
+        })
+        .collect()
+}
+
+/// What maps of maps are made with.
+pub fn inner_map() -> Map {
+    let attr = MapCreate {
+        map_type: 2,
+        key_size: 4,
+        value_size: 8,
+        max_entries: 1,
+        ..MapCreate::default()
+    };
+    create_map(&attr).expect("an array")
+}
+
+/// How each of [`maps`] is made.
+pub fn map_attrs(inner: &Map) -> Vec<MapCreate> {
     let plain =
         |map_type: u32, key_size: u32, value_size: u32, max_entries: u32, map_flags: u32| {
             MapCreate {
@@ -264,13 +291,12 @@ pub fn maps() -> Vec<(u32, Map)> {
                 ..MapCreate::default()
             }
         };
-    let inner = create_map(&plain(2, 4, 8, 1, 0)).expect("an array");
     let of_maps = |kind| MapCreate {
         inner_map_fd: inner.0 as u32,
         ..plain(kind, 4, 4, 1, 0)
     };
     let page = 4096;
-    let all = [
+    vec![
         plain(1, 8, 8, 1, 0),
         plain(2, 4, 8, 1, 0),
         plain(3, 4, 4, 1, 0),
@@ -299,16 +325,7 @@ pub fn maps() -> Vec<(u32, Map)> {
         plain(30, 0, 8, 1, 0),
         plain(31, 0, 0, page, 0),
         plain(33, 0, 0, 1, 1 << 10),
-    ];
-    all.iter()
-        .map(|attr| {
-            let map = create_map(attr);
-            (
-                attr.map_type,
-                map.unwrap_or_else(|e| panic!("map kind {}: errno {e}", attr.map_type)),
-            )
-        })
-        .collect()
+    ]
 }
 
 /// BTF ids of the kernel's own types by name.
