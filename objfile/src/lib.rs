@@ -3,21 +3,27 @@
 //! **Invariant:** nothing here knows of safety or of a running kernel; an `Object`
 //! is parsed, not trusted, and is the same on every machine.
 
+mod builder;
 mod data;
 mod elf;
 mod error;
 mod externs;
 mod hook;
 mod hook_table;
+mod kconfig;
 mod link;
 mod maps;
 mod model;
 mod open;
+mod relocate;
 mod struct_ops;
 mod write;
 
+pub use builder::{ObjectBuilder, ProgramDef};
 pub use error::Error;
 pub use hook::*;
+pub use kconfig::parse_kconfig;
 pub use model::*;
 pub use open::open;
+pub use relocate::{RelocTarget, relocate};
 pub use write::write;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use probity_btf::{Btf, TypeId};
 use probity_isa::{Pc, RawInsn};
 
-use crate::{Hook, ProgType};
+use crate::{Error, Hook, ProgType};
 
 /// One extension object, as read. Nothing in it is trusted.
 #[derive(Clone, Debug)]
@@ -208,6 +208,9 @@ pub struct Relocated {
     /// Per program, slots whose CO-RE relocation failed; the instruction there was poisoned
     /// with a call to a helper that does not exist (`0xbad2310`), as libbpf does: fine when dead.
     pub poisoned: Vec<Vec<Poisoned>>,
+    /// Per program, why it could not be relocated; its instructions are as they were and it must
+    /// not be loaded or verified. The other programs of the object are not concerned.
+    pub failed: Vec<Option<Error>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
