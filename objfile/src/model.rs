@@ -259,3 +259,15 @@ impl Map {
         }
     }
 }
+
+impl PartialEq for Object {
+    /// Equal in all but the bytes they came from; types are the same when their ids are used alike.
+    fn eq(&self, other: &Object) -> bool {
+        self.license == other.license
+            && self.kernel_version == other.kernel_version
+            && self.programs == other.programs
+            && self.maps == other.maps
+            && self.externs == other.externs
+            && self.struct_ops == other.struct_ops
+    }
+}
