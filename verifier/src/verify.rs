@@ -84,7 +84,8 @@ pub fn verify(
 }
 
 fn relocate(object: &Object, _types: Option<&Arc<Btf>>) -> Result<Relocated, Error> {
-    Ok(Relocated { object: object.clone(), poisoned: vec![Vec::new(); object.programs.len()] })
+    let count = object.programs.len();
+    Ok(Relocated { object: object.clone(), poisoned: vec![Vec::new(); count], failed: vec![None; count] })
 }
 
 fn verify_program(
