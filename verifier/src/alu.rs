@@ -109,7 +109,7 @@ pub(crate) fn mov_sx(
 }
 
 pub(crate) fn neg(env: &Env<'_>, state: &mut State, pc: Pc, width: Width, dst: Reg) -> Outcome<()> {
-    let n = number(env, state, dst, "is negated")?;
+    let n = number(env, state, dst, "is negated", width.bits())?;
     let set = match width {
         Width::W64 => n.set.neg64(),
         Width::W32 => n.set.neg32(),
@@ -119,7 +119,7 @@ pub(crate) fn neg(env: &Env<'_>, state: &mut State, pc: Pc, width: Width, dst: R
 }
 
 pub(crate) fn swap(env: &Env<'_>, state: &mut State, pc: Pc, op: SwapOp, dst: Reg, bits: u8) -> Outcome<()> {
-    let n = number(env, state, dst, "has its bytes swapped")?;
+    let n = number(env, state, dst, "has its bytes swapped", bits.into())?;
     let bits = u32::from(bits);
     let set = match op {
         SwapOp::ToLe => n.set.to_le(bits),
@@ -130,9 +130,13 @@ pub(crate) fn swap(env: &Env<'_>, state: &mut State, pc: Pc, op: SwapOp, dst: Re
     Ok(())
 }
 
-fn number(env: &Env<'_>, state: &State, reg: Reg, what: &str) -> Outcome<Number> {
+fn number(env: &Env<'_>, state: &State, reg: Reg, what: &str, bits: u32) -> Outcome<Number> {
     match state.reg(reg) {
         Value::Number(n) => Ok(*n),
+        Value::Pointer(_) if env.leaks_ok() => {
+            let set = Scalar::unknown().zero_extend(bits);
+            Ok(Number { set, link: 0, add: 0, origin: Default::default() })
+        }
         Value::Pointer(p) => {
             let must = format!("what {what} is a number");
             let known = format!("{reg} is {}", describe(env, p));

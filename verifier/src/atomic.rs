@@ -37,6 +37,7 @@ pub(crate) fn atomic(
                 let must = "pointers do not become numbers";
                 return Err(fail(Rule::PointerLeak, must, "the operation would fetch a spilled pointer").about(base));
             }
+            v if size == Size::DW && v.is_init() => v,
             Value::Number(n) => Value::Number(n),
             _ => Value::number(Scalar::unknown().zero_extend(size.bits())),
         };

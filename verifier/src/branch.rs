@@ -170,7 +170,7 @@ fn sync(env: &mut Env<'_>, state: &mut State, link: Id, add: i64, to: Number) {
 /// `p == NULL` when `equal`, else `p != NULL`.
 fn null_check(state: &mut State, equal: bool, p: Pointer) -> Ways {
     if !p.null {
-        let sure = !matches!(p.to, To::Kernel { trust: Trust::Untrusted, .. } | To::PacketEnd);
+        let sure = never_null(&p);
         return match (sure, equal) {
             (true, true) => Ways::Falls,
             (true, false) => Ways::Taken,
@@ -178,6 +178,16 @@ fn null_check(state: &mut State, equal: bool, p: Pointer) -> Ways {
         };
     }
     both(state, |state, taken| set_null(state, p.id, p.reference, taken == equal))
+}
+
+/// Comparing such a pointer with NULL is decided. The others are no NULL either, but hosts need not promise it.
+fn never_null(p: &Pointer) -> bool {
+    match p.to {
+        To::Stack { .. } | To::Map(_) | To::MapKey(_) | To::MapValue(_) => true,
+        To::Memory { .. } | To::Record { .. } | To::Socket(_) => true,
+        To::Kernel { trust, .. } => trust == Trust::Trusted,
+        _ => false,
+    }
 }
 
 /// All copies of a pointer turned out to be NULL, or not.
@@ -222,7 +232,7 @@ fn pointers(env: &mut Env<'_>, state: &mut State, op: JmpOp, dst: Reg, p: Pointe
         let maybe = if p.null { p } else { q };
         let equal = op == JmpOp::Eq;
         let sure = if p.null { q } else { p };
-        if !matches!(sure.to, To::Kernel { .. } | To::PacketEnd) {
+        if never_null(&sure) {
             return Ok(both(state, |state, taken| {
                 if taken == equal {
                     set_null(state, maybe.id, maybe.reference, false);

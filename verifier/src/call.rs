@@ -156,10 +156,8 @@ fn result(env: &mut Env<'_>, state: &State, name: &str, proto: &Prototype, found
                 }
                 Lookup::XdpSock => To::Socket(Socket::XdpSock),
                 Lookup::Socket => To::Socket(Socket::Sock),
-                Lookup::Nothing => {
-                    let known = format!("map `{}`", env.map_name(map));
-                    return Err(fail(Rule::MapKind, "the map's kind can be looked up in", &known));
-                }
+                // Storage that a helper of its own finds.
+                Lookup::Nothing => To::MapValue(map),
             };
             let sure = proto.ret == Ret::MapValue || lookup == Lookup::Value && found.present;
             let id = env.fresh_id();

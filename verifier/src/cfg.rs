@@ -22,7 +22,7 @@ pub(crate) struct Cfg {
 }
 
 impl Cfg {
-    pub(crate) fn build(raw: &[RawInsn], subprogs: &[Subprog]) -> Outcome<Cfg> {
+    pub(crate) fn build(raw: &[RawInsn], subprogs: &[Subprog], frames: usize) -> Outcome<Cfg> {
         if raw.is_empty() {
             return Err(fail(Rule::Malformed, "a program has at least one instruction", "it has none"));
         }
@@ -40,6 +40,7 @@ impl Cfg {
         cfg.check_flow()?;
         cfg.check_reachable()?;
         cfg.check_recursion()?;
+        cfg.check_depth(frames)?;
         cfg.find_merges();
         Ok(cfg)
     }
@@ -135,6 +136,33 @@ impl Cfg {
             }
             None => Ok(()),
         }
+    }
+
+    /// Chains of calls, dead ones too, are not longer than there are frames.
+    fn check_depth(&self, frames: usize) -> Outcome<()> {
+        let mut depth = vec![0usize; self.subprogs.len()];
+        let mut work = vec![0];
+        if let Some(d) = depth.first_mut() {
+            *d = 1;
+        }
+        while let Some(from) = work.pop() {
+            let s = &self.subprogs[from];
+            for pc in s.start..s.end {
+                let Some(to) = self.insns[pc].subprog_target(pc).and_then(|t| self.subprog_entry(t)) else {
+                    continue;
+                };
+                if depth[from] >= depth[to] {
+                    depth[to] = depth[from] + 1;
+                    if depth[to] > frames {
+                        let must = format!("calls nest at most {frames} deep");
+                        let known = format!("`{}` is called deeper", self.subprogs[to].name);
+                        return Err(at(pc, Rule::CallDepth, &must, &known));
+                    }
+                    work.push(to);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Calls and callbacks, from each subprogram.

@@ -9,7 +9,7 @@ use probity_objfile::{Object, ProgType, Program, Relocated};
 use probity_platform::{Platform, Policy, ProgKind};
 
 use crate::cfg::Cfg;
-use crate::env::Env;
+use crate::env::{Env, MAX_FRAMES};
 use crate::explain;
 use crate::explore::{Stopped, explore};
 use crate::liveness::Liveness;
@@ -145,7 +145,7 @@ fn verdict(
     let (kind, prog_type) = known_kind(program, prog_type, kind, policy).map_err(Stopped::early)?;
     let gpl = license(object, policy).map_err(Stopped::early)?;
     size(program, platform, policy).map_err(Stopped::early)?;
-    let cfg = Cfg::build(&program.insns, &program.subprogs).map_err(Stopped::early)?;
+    let cfg = Cfg::build(&program.insns, &program.subprogs, platform.limits.frames.min(MAX_FRAMES)).map_err(Stopped::early)?;
     if cfg.subprogs.len() > platform.limits.subprograms {
         let must = format!("a program has at most {} subprograms", platform.limits.subprograms);
         return Err(Stopped::early(fail(Rule::TooComplex, &must, &format!("it has {}", cfg.subprogs.len()))));
