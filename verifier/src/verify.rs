@@ -1,19 +1,19 @@
 //! `Object` × `Platform` × `Policy` → [`Report`]: relocation, then each selected program in turn.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use probity_btf::Btf;
 use probity_isa::{Insn, Imm64, Pc};
-use probity_objfile::{Object, ProgType, Program, Relocated};
-use probity_platform::{Platform, Policy, ProgKind};
+use probity_objfile::{Object, ProgType, Program, RelocTarget, Relocated};
+use probity_platform::{Platform, Policy, ProgKind, Version};
 
 use crate::cfg::Cfg;
 use crate::env::{Env, MAX_FRAMES};
 use crate::explain;
 use crate::explore::{Stopped, explore};
 use crate::liveness::Liveness;
-use crate::reject::{Failure, Outcome, fail, unsupported};
+use crate::reject::{Failure, Outcome, fail};
 use crate::report::{ProgramReport, Report, Rule, Stats, Verdict, VerifiedProgram};
 use crate::special::Special;
 use crate::state::State;
@@ -30,6 +30,8 @@ pub struct Options {
     pub allow_uninit_stack: bool,
     /// Every access is aligned, on machines that demand it.
     pub strict_alignment: bool,
+    /// The kernel's configuration by name, for `CONFIG_…` variables.
+    pub kconfig: Option<BTreeMap<String, String>>,
     /// Record the state before each instruction visited, up to this many ([`ProgramReport::log`]).
     pub log_states: usize,
 }
@@ -41,6 +43,7 @@ impl Default for Options {
             prog_type: None,
             allow_uninit_stack: true,
             strict_alignment: false,
+            kconfig: None,
             log_states: 0,
         }
     }
@@ -70,7 +73,7 @@ pub fn verify(
             }
         }
     }
-    let relocated = Arc::new(relocate(object, platform.types.as_ref())?);
+    let relocated = Arc::new(relocate(object, platform, options)?);
     let object = &relocated.object;
     let special: Vec<Special> = object.maps.iter().map(|m| Special::of(m, object.btf.as_deref())).collect();
     let mut programs = Vec::new();
@@ -83,9 +86,15 @@ pub fn verify(
     Ok(Report::new(programs, relocated.clone(), platform.clone(), Arc::new(policy.clone())))
 }
 
-fn relocate(object: &Object, _types: Option<&Arc<Btf>>) -> Result<Relocated, Error> {
-    let count = object.programs.len();
-    Ok(Relocated { object: object.clone(), poisoned: vec![Vec::new(); count], failed: vec![None; count] })
+fn relocate(object: &Object, platform: &Platform, options: &Options) -> Result<Relocated, Error> {
+    let Version(major, minor) = platform.version;
+    let target = RelocTarget {
+        types: platform.types.as_deref(),
+        kernel_version: u32::from(major) << 16 | u32::from(minor) << 8,
+        kconfig: options.kconfig.as_ref(),
+        ksyms: None,
+    };
+    probity_objfile::relocate(object, &target).map_err(|e| Error::Relocation(e.to_string()))
 }
 
 fn verify_program(
@@ -142,6 +151,10 @@ fn verdict(
     log: &mut Vec<(Pc, String)>,
 ) -> Result<VerifiedProgram, Box<Stopped>> {
     let object = &relocated.object;
+    if let Some(Some(e)) = relocated.failed.get(index) {
+        let must = "the program can be relocated for the platform";
+        return Err(Stopped::early(fail(Rule::FailedRelocation, must, &e.to_string())));
+    }
     let (kind, prog_type) = known_kind(program, prog_type, kind, policy).map_err(Stopped::early)?;
     let gpl = license(object, policy).map_err(Stopped::early)?;
     size(program, platform, policy).map_err(Stopped::early)?;
@@ -281,7 +294,6 @@ fn maps(cfg: &Cfg, object: &Object, platform: &Platform, policy: &Policy) -> Out
             return Err(fail(Rule::Policy, "maps are as small as the policy says", &known));
         }
     }
-    let _ = unsupported;
     Ok(())
 }
 
