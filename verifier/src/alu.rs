@@ -318,7 +318,7 @@ fn sane(env: &Env<'_>, n: &Scalar, p: &Pointer, dst: Reg, other: Option<Reg>) ->
     }
     let known = format!("{} is added to {}", Known(n), describe(env, p));
     let must = "what is added to a pointer is bounded from below";
-    let e: Box<Failure> = fail(Rule::PointerArithmetic, must, &known).about(dst);
+    let e: Box<Failure> = fail(Rule::OutOfBounds, must, &known).about(dst);
     let e = e.hint("test the number first, or use an unsigned type and a mask");
     Err(match other {
         Some(r) => e.about(r),

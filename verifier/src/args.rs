@@ -302,7 +302,7 @@ fn size(
     let reg = ARGS[index];
     let must = format!("argument {} of bpf_{} is a size with an upper bound", index + 1, call.helper);
     if n.set.smin() < 0 {
-        let e = fail(Rule::BadArgument, &must, &format!("{reg} may be negative: {}", Known(&n.set))).about(reg);
+        let e = fail(Rule::OutOfBounds, &must, &format!("{reg} may be negative: {}", Known(&n.set))).about(reg);
         return Err(e.hint("use an unsigned type, and mask it or compare it with the size of the memory"));
     }
     if n.set.umin() == 0 && !zero_ok {
@@ -311,7 +311,7 @@ fn size(
     }
     let most = n.set.umax();
     if most >= 1 << 29 {
-        let e = fail(Rule::BadArgument, &must, &format!("{reg} is {}", Known(&n.set))).about(reg);
+        let e = fail(Rule::OutOfBounds, &must, &format!("{reg} is {}", Known(&n.set))).about(reg);
         return Err(e.hint("mask it, or compare it with the size of the memory"));
     }
     let Some(before) = index.checked_sub(1) else { return Ok(()) };
