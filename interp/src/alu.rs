@@ -1,6 +1,46 @@
 //! Arithmetic and comparison: operands → result, as RFC 9669 sections 4.1 to 4.3 say.
 
-use probity_isa::{AluOp, JmpOp, Size, SwapOp, Width};
+use probity_isa::{AluOp, Insn, JmpOp, Reg, Size, Src, SwapOp, Width};
+
+/// r0 to r10.
+pub(crate) type Regs = [u64; Reg::COUNT];
+
+/// The second operand; 32-bit operations look at its low half only.
+#[inline]
+pub(crate) fn operand(regs: &Regs, src: Src) -> u64 {
+    match src {
+        Src::Reg(r) => regs[r.index()],
+        Src::Imm(i) => i as u64,
+    }
+}
+
+/// Executes an instruction that touches registers only; false for any other.
+#[inline]
+pub(crate) fn step(insn: Insn, regs: &mut Regs) -> bool {
+    match insn {
+        Insn::Alu {
+            op,
+            width,
+            dst,
+            src,
+        } => {
+            regs[dst.index()] = alu(op, width, regs[dst.index()], operand(regs, src));
+        }
+        Insn::Neg { width, dst } => regs[dst.index()] = neg(width, regs[dst.index()]),
+        Insn::Mov { width, dst, src } => regs[dst.index()] = narrow(width, operand(regs, src)),
+        Insn::MovSx {
+            width,
+            dst,
+            src,
+            from,
+        } => {
+            regs[dst.index()] = narrow(width, sign_extend(regs[src.index()], from));
+        }
+        Insn::Swap { op, dst, bits } => regs[dst.index()] = swap(op, bits, regs[dst.index()]),
+        _ => return false,
+    }
+    true
+}
 
 /// `dst op src`. A 32-bit result is zero-extended; shift counts are masked; division by zero
 /// gives 0, modulo by zero the dividend; the one signed overflow wraps.
@@ -107,3 +147,6 @@ pub(crate) fn compare(op: JmpOp, width: Width, a: u64, b: u64) -> bool {
         JmpOp::Set => a & b != 0,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,13 +2,13 @@
 //!
 //! **Invariant:** every step checks what it relies on, so that whatever the proof overlooked ends as a [`Fault`].
 
-use probity_isa::{AtomicOp, CallTarget, Insn, Pc, Reg, Size, Src};
+use probity_isa::{AtomicOp, CallTarget, Insn, Pc, Reg, Size};
 use probity_runtime::{
     Call, Fault, FaultKind, Memory, NO_PROGRAM, Reenter, call_helper, kernel_read, packet_load,
 };
 
 use crate::Observer;
-use crate::alu::{alu, compare, narrow, neg, sign_extend, swap};
+use crate::alu::{self, Regs, compare, operand, sign_extend};
 use crate::code::{Code, Site, function_of};
 
 /// Turns that `may_goto` grants a function, as in Linux.
@@ -19,8 +19,6 @@ pub(crate) const MAX_FRAMES: usize = 8 * 34;
 
 /// Callbacks inside callbacks, each of which takes some of the host's own stack.
 const MAX_NESTING: usize = 8;
-
-pub(crate) type Regs = [u64; Reg::COUNT];
 
 /// The state of one call.
 pub(crate) struct Machine<'a, O> {
@@ -90,28 +88,12 @@ impl<O: Observer> Machine<'_, O> {
                 ..Fault::new(at.program, at.pc, kind)
             };
             match *insn {
-                Insn::Alu {
-                    op,
-                    width,
-                    dst,
-                    src,
-                } => {
-                    regs[dst.index()] = alu(op, width, regs[dst.index()], operand(&regs, src));
-                }
-                Insn::Neg { width, dst } => regs[dst.index()] = neg(width, regs[dst.index()]),
-                Insn::Mov { width, dst, src } => {
-                    regs[dst.index()] = narrow(width, operand(&regs, src))
-                }
-                Insn::MovSx {
-                    width,
-                    dst,
-                    src,
-                    from,
-                } => {
-                    regs[dst.index()] = narrow(width, sign_extend(regs[src.index()], from));
-                }
-                Insn::Swap { op, dst, bits } => {
-                    regs[dst.index()] = swap(op, bits, regs[dst.index()])
+                Insn::Alu { .. }
+                | Insn::Neg { .. }
+                | Insn::Mov { .. }
+                | Insn::MovSx { .. }
+                | Insn::Swap { .. } => {
+                    alu::step(*insn, &mut regs);
                 }
                 Insn::LoadImm64 { dst, .. } => {
                     let Site::Value(v) = *site else {
@@ -347,15 +329,6 @@ impl<O: Observer> Reenter for Machine<'_, O> {
             self.fault = Some(fault);
             1
         })
-    }
-}
-
-/// The second operand; 32-bit operations look at its low half only.
-#[inline]
-fn operand(regs: &Regs, src: Src) -> u64 {
-    match src {
-        Src::Reg(r) => regs[r.index()],
-        Src::Imm(i) => i as u64,
     }
 }
 

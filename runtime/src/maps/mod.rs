@@ -15,6 +15,9 @@ pub(crate) mod ringbuf;
 mod stack;
 mod targets;
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 use probity_objfile as objfile;
