@@ -18,6 +18,7 @@ impl Display for Arg {
             ArgKind::MapValue { init: true } => f.write_str("value"),
             ArgKind::MapValue { init: false } => f.write_str("out value"),
             ArgKind::Mem { access } => write!(f, "{access}mem"),
+            ArgKind::MapMem { access } => write!(f, "{access}map mem"),
             ArgKind::FixedMem { access, bytes, .. } => write!(f, "{access}mem[{bytes}]"),
             ArgKind::Size { zero_ok: false } => f.write_str("size > 0"),
             ArgKind::Size { zero_ok: true } => f.write_str("size"),

@@ -85,6 +85,10 @@ pub enum ArgKind {
     Mem {
         access: MemAccess,
     },
+    /// Memory inside a map's value, whose size is the next argument (`Size`): what a dynptr may be made of.
+    MapMem {
+        access: MemAccess,
+    },
     /// Memory of a fixed number of bytes, aligned to `align`.
     FixedMem {
         access: MemAccess,

@@ -119,7 +119,7 @@ pub enum Context {
     },
     /// An array of 64-bit arguments typed by the BTF prototype of the target (fentry, tp_btf, LSM, iterators, struct_ops).
     Typed,
-    /// Any memory that the caller passes, readable and writable, up to `size` bytes (`syscall` programs).
+    /// Any memory that the caller passes, readable and writable in aligned parts, up to `size` bytes (`syscall` programs).
     Memory {
         size: u32,
     },
@@ -229,7 +229,7 @@ pub enum FieldKind {
     /// Start and end of the option value (cgroup sockopt).
     SockoptStart,
     SockoptEnd,
-    /// A kernel structure.
+    /// A trusted pointer to a kernel structure.
     Btf {
         name: &'static str,
         nullable: bool,

@@ -33,6 +33,7 @@ fn attaches(kind: u32) -> &'static [Option<u32>] {
         21 => &[None, Some(39), Some(40)],
         25 => &[Some(21), Some(22)],
         30 => &[Some(36)],
+        32 => &[Some(45)],
         _ => &[None],
     }
 }
@@ -128,7 +129,7 @@ fn register_type(kind: FieldKind) -> &'static str {
         FieldKind::SockCommon { nullable: false } => "sock_common(",
         FieldKind::FlowKeys => "flow_keys(",
         FieldKind::TracepointBuffer => "tp_buffer(",
-        FieldKind::Btf { .. } => "ptr_",
+        FieldKind::Btf { .. } => "trusted_ptr_",
     }
 }
 
@@ -309,4 +310,37 @@ fn packet_writes_and_loads_are_those_of_the_kernel() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn long_contexts_end_where_the_kernel_ends_them() {
+    let Some(platform) = kernel::platform() else {
+        return;
+    };
+    for kind in platform.prog_kinds.iter() {
+        let (size, sleepable) = match kind.context {
+            Context::Bytes { size, .. } => (size, false),
+            // Offsets of instructions end at half of it.
+            Context::Memory { size } => (size.min(1 << 15), true),
+            _ => continue,
+        };
+        for bytes in [1, 2, 4, 8] {
+            for offset in size - 16..(size + 16).min(1 << 15) {
+                let insns = vec![load_from(0, 1, offset, bytes), mov(0, 0), EXIT];
+                let theirs = load(
+                    &Load {
+                        kind: kind.kind,
+                        sleepable,
+                        insns,
+                        ..Load::default()
+                    },
+                    false,
+                )
+                .error
+                    == 0;
+                let ours = offset % bytes == 0 && offset + bytes <= size;
+                assert_eq!(ours, theirs, "{}: {bytes} bytes at {offset}", kind.name);
+            }
+        }
+    }
 }

@@ -157,3 +157,33 @@ fn ranges_of_results_are_those_of_the_kernel() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn sleepable_kinds_are_those_of_the_kernel() {
+    let Some(platform) = kernel::platform() else {
+        return;
+    };
+    for (program, attach) in programs() {
+        let kind = platform.prog_kind(program.kind).unwrap();
+        // Of tracing, only some targets may sleep.
+        if kind.kind == 26 {
+            continue;
+        }
+        let result = kind.return_range(attach).map_or(0, |r| r.min) as i32;
+        let verdict = load(
+            &Load {
+                sleepable: true,
+                insns: vec![mov(0, result), EXIT],
+                ..program
+            },
+            true,
+        );
+        assert_eq!(
+            verdict.error == 0,
+            kind.sleepable,
+            "{} {attach:?}: {}",
+            kind.name,
+            verdict.log
+        );
+    }
+}

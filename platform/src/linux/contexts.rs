@@ -476,3 +476,27 @@ pub static WRITABLE_ARGS: &[Field] = &[
     field("args[0]", 1, 7, FieldKind::Scalar, 1 | 2 | 4),
     field("args", 8, 88, FieldKind::Scalar, 1 | 2 | 4 | 8),
 ];
+
+/// `struct bpf_nf_ctx`, 16 bytes.
+pub static NETFILTER: &[Field] = &[
+    field(
+        "state",
+        0,
+        8,
+        FieldKind::Btf {
+            name: "nf_hook_state",
+            nullable: false,
+        },
+        8,
+    ),
+    field(
+        "skb",
+        8,
+        8,
+        FieldKind::Btf {
+            name: "sk_buff",
+            nullable: false,
+        },
+        8,
+    ),
+];

@@ -1856,7 +1856,7 @@ pub static HELPERS: &[Helper] = &[
     row(
         197,
         "dynptr_from_mem",
-        &[MEM_OUT, SIZE0, ANY, DYNPTR_INIT_LOCAL],
+        &[MAP_MEM, SIZE0, ANY, DYNPTR_INIT_LOCAL],
         Ret::INT,
         NONE,
         Version(5, 19),
@@ -2077,6 +2077,9 @@ const MEM_OUT: Arg = arg(ArgKind::Mem {
     access: MemAccess::Write,
 });
 const MEM_INOUT: Arg = arg(ArgKind::Mem {
+    access: MemAccess::ReadWrite,
+});
+const MAP_MEM: Arg = arg(ArgKind::MapMem {
     access: MemAccess::ReadWrite,
 });
 const SIZE: Arg = arg(ArgKind::Size { zero_ok: false });

@@ -118,7 +118,7 @@ mod tests {
                 let kinds: Vec<ArgKind> = prototype.collect();
                 assert!(kinds.len() <= 5, "{}", helper.name);
                 for (i, kind) in kinds.iter().enumerate() {
-                    let memory = matches!(kind, ArgKind::Mem { .. });
+                    let memory = matches!(kind, ArgKind::Mem { .. } | ArgKind::MapMem { .. });
                     let sized = matches!(kinds.get(i + 1), Some(ArgKind::Size { .. }));
                     assert_eq!(
                         memory, sized,

@@ -299,10 +299,15 @@ pub static PROGRAMS: &[ProgKind] = &[
     )
     .helpers(&[h::BASE, h::TRACING_BASE, h::TRACING, h::SYSCALL])
     .sleepable(),
-    kind(k::NETFILTER, "netfilter", Version(6, 4), Context::Typed)
-        .helpers(&[h::BASE])
-        .returns(BOOL)
-        .attach(&[45], None),
+    kind(
+        k::NETFILTER,
+        "netfilter",
+        Version(6, 4),
+        structure("bpf_nf_ctx", 16, c::NETFILTER),
+    )
+    .helpers(&[h::BASE])
+    .returns(BOOL)
+    .attach(&[45], None),
 ];
 
 const BOOL: &[Returns] = &[Returns {
