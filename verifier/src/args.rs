@@ -3,7 +3,7 @@
 //! **Invariant:** nothing of the state changes here; what the call will do is gathered in [`Found`].
 
 use probity_isa::{Pc, Reg};
-use probity_platform::{Arg, ArgKind, Callback, MemAccess, Prototype};
+use probity_platform::{Arg, ArgKind, Callback, MemAccess, Prototype, Values};
 
 use crate::call::{ARGS, acquires, is_null};
 use crate::env::Env;
@@ -121,8 +121,14 @@ fn argument(
             if null {
                 return Ok(());
             }
-            let size = i64::from(env.map(map_of(call)?)?.value_size);
-            let access = if init { MemAccess::Read } else { MemAccess::Write };
+            let def = env.map(map_of(call)?)?;
+            let values = env.map_kind(def)?.values;
+            if values == Values::Sockets {
+                return Err(unsupported("sockets as values of maps"));
+            }
+            let size = i64::from(def.value_size);
+            let read = init || values == Values::Read;
+            let access = if read { MemAccess::Read } else { MemAccess::Write };
             region(env, state, call, reg, index, size, size, access, true)
         }
         ArgKind::Mem { .. } => {
@@ -239,7 +245,7 @@ fn argument(
         ArgKind::Timer => Err(unsupported("timers")),
         ArgKind::Kptr | ArgKind::KptrNew => Err(unsupported("kernel pointers in maps (kptr)")),
         ArgKind::PercpuBtf => Err(unsupported("per-CPU kernel variables")),
-        ArgKind::Dynptr { .. } => Err(unsupported("dynptrs")),
+        ArgKind::Dynptr { .. } | ArgKind::MapMem { .. } => Err(unsupported("dynptrs")),
     }
 }
 
