@@ -8,7 +8,7 @@ use crate::{Btf, Composite, Error, Member, Type, TypeId};
 pub(crate) const MAX_DEPTH: u32 = 64;
 /// Most members looked at for one question. A hostile set of types can nest anonymous structures
 /// into exponentially many paths; a kernel's deepest question takes a few thousand.
-pub(crate) const MAX_STEPS: u32 = 1 << 20;
+pub(crate) const MAX_STEPS: u32 = 1 << 16;
 
 /// A member's place in an outermost structure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

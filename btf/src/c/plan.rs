@@ -215,9 +215,12 @@ impl Cursor {
     /// Moves to `wanted` with unnamed bitfields, each the largest that starts aligned and fits.
     fn pad_to(&mut self, wanted: u64) -> Pad {
         let mut pad = Pad::default();
-        if wanted - self.bit > MAX_PAD_BITS && self.bit.is_multiple_of(8) {
-            pad.bytes = (wanted - self.bit) / 8;
-            self.bit += pad.bytes * 8;
+        // An array of bytes begins at the next byte by itself.
+        let next_byte = self.bit.next_multiple_of(8);
+        let rest = wanted.saturating_sub(next_byte);
+        if rest > MAX_PAD_BITS {
+            pad.bytes = rest / 8;
+            self.bit = next_byte + pad.bytes * 8;
         }
         const UNITS: [(&str, u64); 3] = [("long", 64), ("int", 32), ("short", 16)];
         while self.bit < wanted {

@@ -166,3 +166,22 @@ fn flavours_do_not_meet() {
     }
     assert!(text.contains("union s___4;"), "{text}");
 }
+
+/// Four gigabytes of padding after a bitfield are one line.
+#[test]
+fn huge_gaps_are_arrays() {
+    let mut b = BtfBuilder::new();
+    let int = b.int("int", 4, IntEncoding::SIGNED);
+    b.struct_(
+        "s",
+        u32::MAX,
+        &[MemberDef {
+            name: "a",
+            ty: int,
+            bit_offset: 0,
+            bitfield_size: 3,
+        }],
+    );
+    let text = print(&b, &[]);
+    assert!(text.contains("char __pad_after_0[4294967294];"), "{text}");
+}

@@ -62,6 +62,11 @@ impl<'a> Matcher<'a> {
         }
     }
 
+    /// Comparisons made so far.
+    pub fn spent(&self) -> u32 {
+        MAX_COMPARISONS - self.left
+    }
+
     fn spend(&mut self, id: TypeId) -> Result<(), CoreError> {
         match self.left.checked_sub(1) {
             Some(left) => self.left = left,

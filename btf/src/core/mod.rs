@@ -178,8 +178,25 @@ pub enum CoreError {
 
 /// The target's candidates for local types, kept between relocations of one object against one
 /// target. Candidates that a relocation showed to be others are dropped from later ones.
-#[derive(Clone, Debug, Default)]
-pub struct CandidateCache(HashMap<TypeId, Vec<TypeId>>);
+///
+/// It also holds what all relocations of the object together may cost: hostile types can make each
+/// one's search exponential.
+#[derive(Clone, Debug)]
+pub struct CandidateCache {
+    candidates: HashMap<TypeId, Vec<TypeId>>,
+    /// Comparisons left.
+    left: u32,
+}
+
+impl Default for CandidateCache {
+    fn default() -> Self {
+        // Some seconds' worth; real programs stay far below.
+        CandidateCache {
+            candidates: HashMap::new(),
+            left: 1 << 26,
+        }
+    }
+}
 
 impl CandidateCache {
     pub fn new() -> CandidateCache {
@@ -211,7 +228,7 @@ pub fn relocate(
     }
     let original = value::of(rel, local, Some(&spec))?;
     let candidates = cache
-        .0
+        .candidates
         .entry(rel.type_id)
         .or_insert_with(|| candidates(local, rel.type_id, target));
 
@@ -219,7 +236,12 @@ pub fn relocate(
     let mut matching = Vec::new();
     for &candidate in candidates.iter() {
         let mut matcher = Matcher::new(local, target);
-        let Some(found) = matcher.find(rel.kind, &spec, candidate)? else {
+        let found = matcher.find(rel.kind, &spec, candidate);
+        cache.left = cache
+            .left
+            .checked_sub(matcher.spent())
+            .ok_or_else(|| CoreError::TooComplex(describe(local, rel)))?;
+        let Some(found) = found? else {
             continue;
         };
         let outcome = value::of(rel, target, Some(&found))?;

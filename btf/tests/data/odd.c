@@ -22,6 +22,7 @@ struct holds_aligned { u8 a; struct line_aligned l; u8 z; };
 struct member_aligned { u8 a; u8 b __attribute__((aligned(4))); u8 c __attribute__((aligned(16))); };
 struct tail_gap { u64 a; u8 b; u8 gap[0] __attribute__((aligned(32))); };
 struct big_gap { u8 a; u8 b __attribute__((aligned(8192))); };
+struct big_gap_after_bits { u32 a : 3; u8 b __attribute__((aligned(8192))); };
 struct bits {
 	u32 a : 1, b : 31;
 	u32 c : 5;
@@ -104,7 +105,7 @@ struct qualified { const volatile u32 a; const u8 b[4]; volatile struct node *re
 HOLD(struct, packed_plain); HOLD(struct, packed_bits); HOLD(struct, packed_tail);
 HOLD(struct, holds_packed); HOLD(struct, compat); HOLD(struct, holds_compat);
 HOLD(struct, line_aligned); HOLD(struct, holds_aligned); HOLD(struct, member_aligned);
-HOLD(struct, tail_gap); HOLD(struct, big_gap); HOLD(struct, bits);
+HOLD(struct, tail_gap); HOLD(struct, big_gap); HOLD(struct, big_gap_after_bits); HOLD(struct, bits);
 HOLD(struct, bits_after_byte); HOLD(struct, bits_at_end); HOLD(struct, enums);
 HOLD(union, padded); HOLD(union, padded_packed); HOLD(union, aligned_union);
 HOLD(struct, holds_unions); HOLD(struct, anonymous); HOLD(struct, holds_empty);
