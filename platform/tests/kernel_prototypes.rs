@@ -7,11 +7,12 @@
 mod kernel;
 
 use kernel::{
-    EXIT, Load, Map, MapCreate, call, create_map, insn, load, map_address, map_value, maps, mov,
-    mov_reg,
+    EXIT, Load, Map, MapCreate, call, create_map, insn, load, load_from, map_address, map_value,
+    maps, mov, mov_reg,
 };
 use probity_platform::{
-    Arg, ArgKind, Helper, Lookup, MemAccess, Platform, ProgKind, Prototype, Ret, Values,
+    Arg, ArgKind, Context, FieldKind, Helper, Lookup, MemAccess, Platform, ProgKind, Prototype,
+    Ret, Values,
 };
 
 /// What a register is set to before the call.
@@ -26,6 +27,10 @@ enum Given {
     ReadOnlyValue,
     /// The map that the call is about.
     Map,
+    /// The socket that the context leads to, full or not.
+    Sock {
+        full: bool,
+    },
 }
 
 const GIVEN: [Given; 7] = [
@@ -37,6 +42,33 @@ const GIVEN: [Given; 7] = [
     Given::ReadOnlyValue,
     Given::Map,
 ];
+
+/// Where a context leads to a socket.
+#[derive(Clone, Copy, Debug)]
+struct Sock {
+    offset: u32,
+    nullable: bool,
+    full: bool,
+}
+
+fn sock_of(kind: &ProgKind) -> Option<Sock> {
+    let Context::Struct { fields, .. } = kind.context else {
+        return None;
+    };
+    fields.iter().find_map(|f| match f.kind {
+        FieldKind::Socket { nullable } => Some(Sock {
+            offset: f.offset,
+            nullable,
+            full: true,
+        }),
+        FieldKind::SockCommon { nullable } => Some(Sock {
+            offset: f.offset,
+            nullable,
+            full: false,
+        }),
+        _ => None,
+    })
+}
 
 /// The maps that calls are made with.
 struct Maps {
@@ -68,7 +100,7 @@ impl Maps {
 }
 
 /// A value that satisfies the argument in an otherwise good call, if one is at hand.
-fn good(arg: Arg) -> Option<Given> {
+fn good(arg: Arg, sock: Option<Sock>) -> Option<Given> {
     Some(match arg.kind {
         ArgKind::Anything | ArgKind::Scalar | ArgKind::Zero => Given::Number(0),
         ArgKind::Map => Given::Map,
@@ -79,6 +111,9 @@ fn good(arg: Arg) -> Option<Given> {
         | ArgKind::CallbackCtx => Given::Stack,
         ArgKind::Size { .. } | ArgKind::AllocSize => Given::Number(8),
         ArgKind::Ctx => Given::Ctx,
+        ArgKind::SockCommon { release: false, .. } if sock.is_some() => {
+            Given::Sock { full: sock?.full }
+        }
         _ if arg.nullable => Given::Number(0),
         _ => return None,
     })
@@ -109,6 +144,8 @@ fn allowed(arg: Arg, given: Given) -> bool {
         ArgKind::AllocSize => matches!(given, Given::Number(_)),
         ArgKind::Ctx => given == Given::Ctx || arg.nullable && given == Given::Number(0),
         ArgKind::CallbackCtx => given == Given::Stack || given == Given::Number(0),
+        ArgKind::SockCommon { release: false, .. } if matches!(given, Given::Sock { .. }) => true,
+        ArgKind::Socket { release: false } if given == (Given::Sock { full: true }) => true,
         _ => given == Given::Number(0) && arg.nullable,
     }
 }
@@ -120,9 +157,16 @@ fn program(
     given: &[Given],
     map: Option<&Map>,
     maps: &Maps,
+    sock: Option<Sock>,
     result: i32,
 ) -> Vec<[u8; 8]> {
     let mut insns = vec![mov_reg(6, 1), mov(0, 0)];
+    if let Some(sock) = sock {
+        insns.push(load_from(7, 6, sock.offset, 8));
+        if sock.nullable {
+            insns.extend([insn(0x55, 7, 0, 2, 0), mov(0, result), EXIT]);
+        }
+    }
     insns.extend((1..=8).map(|slot| insn(0x7b, 10, 0, -8 * slot, 0)));
     for (given, reg) in given.iter().zip(1u8..) {
         match given {
@@ -131,6 +175,7 @@ fn program(
             Given::Stack => insns.extend([mov_reg(reg, 10), insn(0x07, reg, 0, 0, -64)]),
             Given::Value => insns.extend(map_value(reg, &maps.value)),
             Given::ReadOnlyValue => insns.extend(map_value(reg, &maps.read_only)),
+            Given::Sock { .. } => insns.push(mov_reg(reg, 7)),
             Given::Map => insns.extend(map_address(reg, map.unwrap_or(&maps.value))),
         }
     }
@@ -228,7 +273,7 @@ fn calls(
             let Some(given) = prototype
                 .args
                 .iter()
-                .map(|a| good(*a))
+                .map(|a| good(*a, sock_of(kind)))
                 .collect::<Option<Vec<_>>>()
             else {
                 continue;
@@ -247,6 +292,7 @@ fn prototypes_are_those_of_the_kernel() {
     let mut asked = 0;
     calls(&platform, |base, maps, result, helper, prototype, good| {
         let kind = base.kind;
+        let sock = sock_of(platform.prog_kind(kind).unwrap());
         let usable = |k: u32| {
             platform
                 .map_kind(k)
@@ -258,7 +304,7 @@ fn prototypes_are_those_of_the_kernel() {
         }
         let map = map.map(|(_, m)| m);
         let mut ask = |given: &[Given], ours: bool, proprietary: bool| {
-            let insns = program(helper, prototype.ret, given, map, maps, result);
+            let insns = program(helper, prototype.ret, given, map, maps, sock, result);
             let verdict = load(
                 &Load {
                     insns,
@@ -291,7 +337,10 @@ fn prototypes_are_those_of_the_kernel() {
         }
         ask(good, !prototype.effects.gpl_only, true);
         for (at, arg) in prototype.args.iter().enumerate() {
-            for given in GIVEN {
+            for given in GIVEN
+                .into_iter()
+                .chain(sock.map(|s| Given::Sock { full: s.full }))
+            {
                 let mut changed = good.to_vec();
                 changed[at] = given;
                 if given == Given::Map && map.is_none() && arg.kind == ArgKind::Map {
@@ -350,7 +399,15 @@ fn map_kinds_take_the_helpers_that_the_kernel_says() {
                 continue;
             }
             let ours = kind.allows(helper.name, base.kind) && (!base.sleepable || kind.sleepable);
-            let insns = program(helper, prototype.ret, good, Some(map), maps, result);
+            let insns = program(
+                helper,
+                prototype.ret,
+                good,
+                Some(map),
+                maps,
+                sock_of(platform.prog_kind(base.kind).unwrap()),
+                result,
+            );
             let verdict = load(
                 &Load {
                     insns,
