@@ -45,18 +45,24 @@ pub const MAX_PACKET: usize = 1 << 20;
 pub const MAX_CONTEXT: usize = 1 << 20;
 
 /// Offset from r1 of the hidden 64-bit word that a load of such a field reads instead;
-/// `None` for fields that are what they seem, and for pointers that have no meaning in process
-/// ([`crate::Instance::new`] refuses programs that load them).
+/// `None` for fields that are what they seem ([`is_plain`]), and for pointers that have no meaning
+/// in process ([`crate::Instance::new`] refuses programs that load them).
 pub fn hidden_word(kind: FieldKind) -> Option<i32> {
     match kind {
         FieldKind::PacketData => Some(DATA),
         FieldKind::PacketEnd => Some(DATA_END),
         FieldKind::PacketMeta => Some(DATA_META),
-        FieldKind::Socket { nullable: true }
-        | FieldKind::SockCommon { nullable: true }
-        | FieldKind::Btf { nullable: true, .. } => Some(NULL),
+        FieldKind::Socket { nullable: true } | FieldKind::SockCommon { nullable: true } => {
+            Some(NULL)
+        }
         _ => None,
     }
+}
+
+/// Whether a field is loaded as it stands: a number, or the address of a kernel structure, which
+/// is wide enough in the layout and followed by checked reads only.
+pub fn is_plain(kind: FieldKind) -> bool {
+    matches!(kind, FieldKind::Scalar | FieldKind::Btf { .. })
 }
 
 /// A context, the packet it describes, and what surrounds the call.
@@ -84,6 +90,9 @@ mod skb {
     pub const PROTOCOL: usize = 16;
     pub const SIZE: usize = 192;
 }
+
+/// Words of `struct pt_regs` of x86-64.
+pub const PT_REGS: usize = 21;
 
 /// `struct xdp_md`.
 const XDP_MD: usize = 24;
@@ -126,6 +135,21 @@ impl Context {
     pub fn words(words: &[u64]) -> Result<Context, Error> {
         let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_ne_bytes()).collect();
         Context::bytes(&bytes)
+    }
+
+    /// A tracepoint's record, with its common fields.
+    pub fn tracepoint(record: &[u8]) -> Result<Context, Error> {
+        Context::bytes(record)
+    }
+
+    /// The registers of a kprobe or uprobe, in the order of `struct pt_regs` of x86-64.
+    pub fn probe(regs: &[u64; PT_REGS]) -> Result<Context, Error> {
+        Context::words(regs)
+    }
+
+    /// A `struct bpf_perf_event_data`: registers, the sample's period, the address it is about.
+    pub fn perf_event(regs: &[u64; PT_REGS], period: u64, address: u64) -> Result<Context, Error> {
+        Context::words(&[&regs[..], &[period, address]].concat())
     }
 
     /// A `struct xdp_md` over a packet.

@@ -51,6 +51,10 @@ pub trait Env: Send + Sync {
     fn task(&self) -> u64 {
         0
     }
+    /// Address of the task's user registers (`struct pt_regs`), where a host gives memory for them.
+    fn task_regs(&self) -> u64 {
+        0
+    }
     /// Fills `out` from readable memory at `address`, of the user or of the kernel; false when any byte is not readable.
     fn read(&self, _space: Space, _address: u64, _out: &mut [u8]) -> bool {
         false

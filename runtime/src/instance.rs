@@ -7,6 +7,7 @@ use probity_objfile::{self as objfile, ProgType};
 use probity_platform::{Arg, Effects, Platform, Ret};
 use probity_verifier::{Region, Verified, VerifiedProgram};
 
+use crate::context;
 use crate::maps::Map;
 use crate::{Env, Error, HelperFn, Process, Span, helpers, hidden_word};
 
@@ -310,7 +311,7 @@ fn check_program(
             _ => {}
         }
         if let Some(Region::Context(kind)) = fact.access.map(|a| a.region)
-            && kind != probity_platform::FieldKind::Scalar
+            && !context::is_plain(kind)
             && hidden_word(kind).is_none()
         {
             return Err(unsupported(pc, format!("a context field of kind {kind:?}")));

@@ -37,6 +37,9 @@ pub(super) const ENTRIES: &[Entry] = &[
     entry(96, "tcp_sock", no_socket),
     entry(98, "get_listener_sock", no_socket),
     entry(99, "skc_lookup_tcp", no_socket),
+    entry(122, "get_netns_cookie", get_netns_cookie),
+    entry(152, "redirect_neigh", redirect_neigh),
+    entry(155, "redirect_peer", redirect_peer),
     entry(188, "xdp_get_buff_len", xdp_get_buff_len),
     entry(189, "xdp_load_bytes", xdp_load_bytes),
     entry(190, "xdp_store_bytes", xdp_store_bytes),
@@ -460,6 +463,53 @@ unsafe extern "C" fn redirect(
         note(call, target as u32, flags);
     }
     TC_ACT_REDIRECT
+}
+
+/// The neighbour that a program may name is not looked at: the host delivers.
+unsafe extern "C" fn redirect_neigh(
+    call: *mut Call<'_>,
+    target: u64,
+    _: u64,
+    len: u64,
+    flags: u64,
+    _: u64,
+) -> u64 {
+    /// Of `struct bpf_redir_neigh`.
+    const PARAMS: u64 = 20;
+    if flags != 0 || (len as u32 != 0 && u64::from(len as u32) < PARAMS) {
+        return TC_ACT_SHOT;
+    }
+    // SAFETY: `call` is valid.
+    unsafe { note(call, target as u32, flags) };
+    TC_ACT_REDIRECT
+}
+
+unsafe extern "C" fn redirect_peer(
+    call: *mut Call<'_>,
+    target: u64,
+    flags: u64,
+    _: u64,
+    _: u64,
+    _: u64,
+) -> u64 {
+    if flags != 0 {
+        return TC_ACT_SHOT;
+    }
+    // SAFETY: `call` is valid.
+    unsafe { note(call, target as u32, flags) };
+    TC_ACT_REDIRECT
+}
+
+/// The first network namespace's cookie.
+unsafe extern "C" fn get_netns_cookie(
+    _: *mut Call<'_>,
+    _ctx: u64,
+    _: u64,
+    _: u64,
+    _: u64,
+    _: u64,
+) -> u64 {
+    1
 }
 
 const XDP_ABORTED: u64 = 0;

@@ -20,6 +20,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     entry(160, "ktime_get_coarse_ns", ktime_get_coarse_ns),
     entry(173, "get_func_ip", get_func_ip),
     entry(174, "get_attach_cookie", get_attach_cookie),
+    entry(175, "task_pt_regs", task_pt_regs),
     entry(208, "ktime_get_tai_ns", ktime_get_tai_ns),
 ];
 
@@ -237,4 +238,16 @@ unsafe extern "C" fn get_attach_cookie(
 ) -> u64 {
     // SAFETY: `call` is valid.
     unsafe { env(call) }.attach_cookie()
+}
+
+unsafe extern "C" fn task_pt_regs(
+    call: *mut Call<'_>,
+    _task: u64,
+    _: u64,
+    _: u64,
+    _: u64,
+    _: u64,
+) -> u64 {
+    // SAFETY: `call` is valid.
+    unsafe { env(call) }.task_regs()
 }

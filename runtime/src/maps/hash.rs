@@ -403,6 +403,16 @@ impl Store for Hash {
         }
     }
 
+    unsafe fn peek(&self, cpu: usize, key: *const u8) -> *mut u8 {
+        // SAFETY: the key is readable for its size.
+        let slot = unsafe {
+            with_words(key, self.key_size, |key| {
+                self.find(self.bucket_of(key), key)
+            })
+        };
+        slot.map_or(std::ptr::null_mut(), |slot| self.value_of(slot, cpu))
+    }
+
     unsafe fn update(&self, cpu: usize, key: *const u8, value: *const u8, how: u64) -> i64 {
         if how & !flags::LOCK > flags::EXIST {
             return err(libc::EINVAL);

@@ -109,6 +109,14 @@ pub(crate) trait Store: Send + Sync {
     unsafe fn lookup(&self, _cpu: usize, _key: *const u8) -> *mut u8 {
         std::ptr::null_mut()
     }
+    /// The host's lookup, which leaves no trace of use.
+    ///
+    /// # Safety
+    /// As for `lookup`.
+    unsafe fn peek(&self, cpu: usize, key: *const u8) -> *mut u8 {
+        // SAFETY: by the contract.
+        unsafe { self.lookup(cpu, key) }
+    }
     /// # Safety
     /// As for `lookup`; `value` is readable for the map's value size.
     unsafe fn update(&self, _cpu: usize, _key: *const u8, _value: *const u8, _flags: u64) -> i64 {
@@ -401,7 +409,7 @@ impl Map {
     fn lookup_cpu(&self, key: &[u8], cpu: usize) -> Option<Vec<u8>> {
         self.sizes(key, None).ok()?;
         // SAFETY: the key's size was checked, `cpu` is below the number of CPUs.
-        let p = unsafe { self.store.lookup(cpu, key.as_ptr()) };
+        let p = unsafe { self.store.peek(cpu, key.as_ptr()) };
         // SAFETY: a value's memory stays valid while the map lives.
         (!p.is_null()).then(|| unsafe { arena::read_vec(p, self.value_size) })
     }
@@ -444,7 +452,7 @@ impl Map {
     fn spread(&self, key: &[u8], values: &[&[u8]]) -> Result<(), Error> {
         for (cpu, value) in values.iter().enumerate().take(self.cpus) {
             // SAFETY: sizes were checked by the callers; `cpu` is below the number of CPUs.
-            let p = unsafe { self.store.lookup(cpu, key.as_ptr()) };
+            let p = unsafe { self.store.peek(cpu, key.as_ptr()) };
             if !p.is_null() {
                 // SAFETY: the value is `value_size` bytes.
                 unsafe { arena::copy(p, value.as_ptr(), self.value_size) };

@@ -103,10 +103,8 @@ fn per_cpu_elements_are_separate() {
         );
         // A program on CPU 1 changes its own element only.
         // SAFETY: key and value have the map's sizes.
-        assert_eq!(
-            unsafe { m.store().update(1, k(1).as_ptr(), v(5).as_ptr(), 0) },
-            0
-        );
+        let done = unsafe { m.store().update(1, k(1).as_ptr(), v(5).as_ptr(), 0) };
+        assert_eq!(done, 0);
         assert_eq!(
             m.lookup_percpu(&k(1)),
             Some(vec![v(10).to_vec(), v(5).to_vec()]),
@@ -122,10 +120,8 @@ fn per_cpu_elements_are_separate() {
     // A new element made on one CPU has zeros on the others.
     let m = make(5, 4, 8, 2);
     // SAFETY: key and value have the map's sizes.
-    assert_eq!(
-        unsafe { m.store().update(1, k(9).as_ptr(), v(5).as_ptr(), 0) },
-        0
-    );
+    let done = unsafe { m.store().update(1, k(9).as_ptr(), v(5).as_ptr(), 0) };
+    assert_eq!(done, 0);
     assert_eq!(
         m.lookup_percpu(&k(9)),
         Some(vec![v(0).to_vec(), v(5).to_vec()])
@@ -237,12 +233,10 @@ fn lru_maps_keep_what_is_used() {
         let m = make(kind, 4, 8, 16);
         for n in 0..1000 {
             m.update(&k(n), &v(u64::from(n)), 0).unwrap();
-            // Key 0 is used all the time and stays.
-            assert_eq!(
-                m.lookup(&k(0)),
-                Some(v(0).to_vec()),
-                "after {n} (kind {kind})"
-            );
+            // A program uses key 0 all the time, so it stays.
+            // SAFETY: the key has the map's size.
+            let p = unsafe { m.store().lookup(0, k(0).as_ptr()) };
+            assert!(!p.is_null(), "after {n} (kind {kind})");
         }
         assert_eq!(m.keys().len(), 16);
         assert!(m.lookup(&k(999)).is_some());
