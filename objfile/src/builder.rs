@@ -110,6 +110,9 @@ impl ObjectBuilder {
         bytes: &[u8],
         align: u32,
     ) -> Result<(usize, u32), Error> {
+        if !align.is_power_of_two() || align > 4096 {
+            return Err(Error::section(section, format!("an alignment of {align}")));
+        }
         let maps = &self.object.maps;
         let found = self.data.iter().position(|d| maps[d.map].name == section);
         let at = match found {
@@ -139,9 +142,6 @@ impl ObjectBuilder {
             size: size as u64,
             max: 64 << 20,
         };
-        if !align.is_power_of_two() || align > 4096 {
-            return Err(Error::section(section, format!("an alignment of {align}")));
-        }
         let place = data.bytes.len().next_multiple_of(align as usize);
         let end = place.saturating_add(bytes.len());
         if end > 64 << 20 {

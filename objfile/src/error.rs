@@ -45,6 +45,9 @@ pub enum Error {
         section: &'static str,
         error: probity_btf::Error,
     },
+    /// Assembly text, with the place.
+    #[error("{0}")]
+    Assembly(probity_isa::Error),
     #[error("{0} needs type information, and the object has none")]
     NoBtf(String),
 }

@@ -3,6 +3,7 @@
 //! **Invariant:** nothing here knows of safety or of a running kernel; an `Object`
 //! is parsed, not trusted, and is the same on every machine.
 
+mod asm;
 mod builder;
 mod data;
 mod elf;
@@ -19,11 +20,12 @@ mod relocate;
 mod struct_ops;
 mod write;
 
+pub use asm::assemble;
 pub use builder::{ObjectBuilder, ProgramDef};
 pub use error::Error;
 pub use hook::*;
 pub use kconfig::parse_kconfig;
 pub use model::*;
 pub use open::open;
-pub use relocate::{RelocTarget, relocate};
+pub use relocate::{POISON, POISON_KFUNC, RelocTarget, relocate};
 pub use write::write;

@@ -1,5 +1,6 @@
 //! The types an object file is parsed into.
 
+use std::fmt;
 use std::sync::Arc;
 
 use probity_btf::{Btf, TypeId};
@@ -8,7 +9,7 @@ use probity_isa::{Pc, RawInsn};
 use crate::{Error, Hook, ProgType};
 
 /// One extension object, as read. Nothing in it is trusted.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Object {
     /// File stem or the name given when it was built; for people.
     pub name: String,
@@ -257,6 +258,22 @@ impl Map {
             inner: None,
             initial: Vec::new(),
         }
+    }
+}
+
+impl fmt::Debug for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Object")
+            .field("name", &self.name)
+            .field("elf", &format_args!("{} bytes", self.elf.len()))
+            .field("license", &self.license)
+            .field("kernel_version", &self.kernel_version)
+            .field("programs", &self.programs)
+            .field("maps", &self.maps)
+            .field("btf", &self.btf)
+            .field("externs", &self.externs)
+            .field("struct_ops", &self.struct_ops)
+            .finish()
     }
 }
 

@@ -39,7 +39,10 @@ pub(crate) enum Ref {
     FuncAddr(usize),
     Extern(usize),
     /// Targets in slots of this function.
-    JumpTable(Vec<usize>),
+    JumpTable {
+        name: String,
+        targets: Vec<usize>,
+    },
 }
 
 /// The functions of all programs; calls in them are indices into the result. The first
@@ -214,7 +217,10 @@ fn body<'a>(object: &'a Object, program: &'a Program, index: usize) -> Result<Bo
                                 "instruction {pc} refers to a jump table of another function"
                             ))
                         })?;
-                    Ref::JumpTable(targets)
+                    Ref::JumpTable {
+                        name: m.name.clone(),
+                        targets,
+                    }
                 }
                 _ => Ref::Value { map, off },
             };

@@ -6,7 +6,7 @@
 
 mod funcs;
 pub(crate) mod image;
-mod types;
+pub(crate) mod types;
 
 use std::collections::{HashMap, HashSet};
 
@@ -262,7 +262,7 @@ impl Writer<'_> {
                                 .map_err(|_| error("is too far from what it calls"))?,
                         )
                     }
-                    Ref::JumpTable(targets) => {
+                    Ref::JumpTable { name, targets } => {
                         let symbol = match tables.get(&(f, targets.clone())) {
                             Some(&symbol) => symbol,
                             None => {
@@ -272,11 +272,9 @@ impl Writer<'_> {
                                     .flat_map(|&t| (place.offset + t as u64 * SLOT).to_le_bytes())
                                     .collect();
                                 let at = self.image.append(section, &bytes, 8);
-                                let name = format!("BPF.JT.{f}.{}", tables.len());
                                 let size = bytes.len() as u64;
                                 let symbol =
-                                    self.image
-                                        .variable(&name, section, at, size, Binding::LOCAL);
+                                    self.image.variable(name, section, at, size, Binding::LOCAL);
                                 tables.insert((f, targets.clone()), symbol);
                                 symbol
                             }
@@ -460,7 +458,7 @@ impl Writer<'_> {
 }
 
 /// The kernel takes names of C only.
-fn identifier(name: &str) -> String {
+pub(crate) fn identifier(name: &str) -> String {
     let ok = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut out: String = name.chars().map(|c| if ok(c) { c } else { '_' }).collect();
     if !out.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {

@@ -299,7 +299,7 @@ fn is_same(btf: &Btf, ty: TypeId, map: &Map, initial: bool) -> bool {
 
 /// The types that numbers are spelled with.
 #[derive(Default)]
-struct Numbers {
+pub(crate) struct Numbers {
     int: Option<TypeId>,
     byte: Option<TypeId>,
 }
@@ -325,7 +325,8 @@ impl Numbers {
     }
 }
 
-fn define(
+/// Types of a map's definition, and its size in bytes; types of keys and values are of `btf`.
+pub(crate) fn define(
     b: &mut BtfBuilder,
     btf: &Btf,
     map: &Map,
