@@ -17,8 +17,10 @@ mod list;
 mod lookup;
 mod model;
 mod parse;
+mod records;
 mod spell;
 mod subset;
+mod view;
 mod walk;
 mod write;
 
@@ -28,9 +30,10 @@ pub use ext::{BtfExt, CoreRecord, ExtSection, FuncRecord, LineRecord};
 pub use layout::Field;
 pub use lookup::essential_name;
 pub use model::{
-    Btf, Composite, Enum, EnumValue, FuncLinkage, IntEncoding, Kind, Member, Param, Records,
-    SecVar, Type, TypeId, VarLinkage,
+    Btf, Composite, Enum, EnumValue, FuncLinkage, IntEncoding, Kind, Member, Param, SecVar, Type,
+    TypeId, VarLinkage,
 };
+pub use records::Records;
 pub use subset::Subset;
 pub use walk::Leaf;
 pub use write::{BtfBuilder, MemberDef};

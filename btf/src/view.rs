@@ -1,0 +1,180 @@
+//! A [`Btf`] and an id → a view of the type.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use crate::{
+    Btf, Composite, Enum, FuncLinkage, IntEncoding, Kind, Member, Param, Records, Type, TypeId,
+    VarLinkage,
+};
+
+impl Btf {
+    /// Number of types, `void` and the base's included: ids are below it.
+    pub fn len(&self) -> u32 {
+        self.first_id + self.own_len()
+    }
+
+    /// Whether there is no type but `void`.
+    pub fn is_empty(&self) -> bool {
+        self.len() <= 1
+    }
+
+    /// The set that this one continues, for split BTF.
+    pub fn base(&self) -> Option<&Arc<Btf>> {
+        self.base.as_ref()
+    }
+
+    /// Id of the first type that is not the base's.
+    pub fn first_id(&self) -> TypeId {
+        TypeId(self.first_id)
+    }
+
+    pub(crate) fn own_len(&self) -> u32 {
+        (self.starts.len() as u32).saturating_sub(1)
+    }
+
+    /// The words of one type, header and records.
+    pub(crate) fn raw(&self, id: TypeId) -> Option<&[u32]> {
+        if id.0 < self.first_id {
+            return self.base.as_ref()?.raw(id);
+        }
+        let i = (id.0 - self.first_id) as usize;
+        let (start, end) = (*self.starts.get(i)?, *self.starts.get(i.checked_add(1)?)?);
+        self.words.get(start as usize..end as usize)
+    }
+
+    pub(crate) fn str_or_empty(&self, offset: u32) -> &str {
+        self.str_at(offset).unwrap_or("")
+    }
+
+    /// The string at this offset of the string section (the base's strings come first).
+    pub fn str_at(&self, offset: u32) -> Option<&str> {
+        if offset < self.first_str {
+            return self.base.as_ref()?.str_at(offset);
+        }
+        let tail = self.strings.get((offset - self.first_str) as usize..)?;
+        let end = tail.as_bytes().iter().position(|&b| b == 0)?;
+        tail.get(..end)
+    }
+
+    /// Name of a type; empty for anonymous ones and for ids that do not exist.
+    /// Tags' names are their values.
+    pub fn name(&self, id: TypeId) -> &str {
+        self.raw(id).map_or("", |words| self.str_or_empty(words[0]))
+    }
+
+    pub fn kind(&self, id: TypeId) -> Option<Kind> {
+        if id == TypeId::VOID {
+            return Some(Kind::Void);
+        }
+        Kind::from_number(self.raw(id)?[1] >> 24 & 0x1f)
+    }
+
+    /// A view of a type; `None` when there is no such type.
+    pub fn ty(&self, id: TypeId) -> Option<Type<'_>> {
+        if id == TypeId::VOID {
+            return Some(Type::Void);
+        }
+        let words = self.raw(id)?;
+        let (&[name, info, last], rest) = words.split_first_chunk::<3>()?;
+        let flag = info >> 31 != 0;
+        let to = TypeId(last);
+        Some(match Kind::from_number(info >> 24 & 0x1f)? {
+            Kind::Void => Type::Void,
+            Kind::Int => Type::Int {
+                size: last,
+                encoding: IntEncoding::from_bits(rest[0] >> 24 & 0xf),
+                offset: rest[0] >> 16 & 0xff,
+                bits: rest[0] & 0xff,
+            },
+            Kind::Ptr => Type::Ptr(to),
+            Kind::Array => Type::Array {
+                elem: TypeId(rest[0]),
+                index: TypeId(rest[1]),
+                len: rest[2],
+            },
+            Kind::Struct => Type::Struct(Composite {
+                size: last,
+                members: self.records(rest, 3, flag),
+            }),
+            Kind::Union => Type::Union(Composite {
+                size: last,
+                members: self.records(rest, 3, flag),
+            }),
+            Kind::Enum => Type::Enum(Enum {
+                size: last,
+                signed: flag,
+                values: self.records(rest, 2, flag),
+            }),
+            Kind::Enum64 => Type::Enum64(Enum {
+                size: last,
+                signed: flag,
+                values: self.records(rest, 3, flag),
+            }),
+            Kind::Fwd => Type::Fwd { is_union: flag },
+            Kind::Typedef => Type::Typedef(to),
+            Kind::Volatile => Type::Volatile(to),
+            Kind::Const => Type::Const(to),
+            Kind::Restrict => Type::Restrict(to),
+            Kind::Func => Type::Func {
+                proto: to,
+                linkage: FuncLinkage::from_number(info as u16),
+            },
+            Kind::FuncProto => Type::FuncProto {
+                ret: to,
+                params: self.records(rest, 2, flag),
+            },
+            Kind::Var => Type::Var {
+                ty: to,
+                linkage: VarLinkage::from_number(rest[0]),
+            },
+            Kind::DataSec => Type::DataSec {
+                size: last,
+                vars: self.records(rest, 3, flag),
+            },
+            Kind::Float => Type::Float { size: last },
+            Kind::DeclTag => Type::DeclTag {
+                target: to,
+                component: Some(rest[0]).filter(|&i| i != u32::MAX),
+                value: self.str_or_empty(name),
+                attribute: flag,
+            },
+            Kind::TypeTag => Type::TypeTag {
+                target: to,
+                value: self.str_or_empty(name),
+                attribute: flag,
+            },
+        })
+    }
+
+    fn records<'a, T>(&'a self, words: &'a [u32], stride: usize, flag: bool) -> Records<'a, T> {
+        Records {
+            btf: self,
+            words,
+            stride,
+            flag,
+            record: PhantomData,
+        }
+    }
+
+    /// All ids with their types, `void` and the base's first.
+    pub fn types(&self) -> impl Iterator<Item = (TypeId, Type<'_>)> {
+        (0..self.len()).filter_map(|id| Some((TypeId(id), self.ty(TypeId(id))?)))
+    }
+
+    /// Members of a structure or union (through modifiers); empty for anything else.
+    pub fn members(&self, id: TypeId) -> Records<'_, Member<'_>> {
+        match self.ty(self.resolve(id)) {
+            Some(Type::Struct(c) | Type::Union(c)) => c.members,
+            _ => self.records(&[], 3, false),
+        }
+    }
+
+    /// Parameters of a function, a prototype, or a pointer to one; empty for anything else.
+    pub fn params(&self, id: TypeId) -> Records<'_, Param<'_>> {
+        match self.proto(id).and_then(|proto| self.ty(proto)) {
+            Some(Type::FuncProto { params, .. }) => params,
+            _ => self.records(&[], 2, false),
+        }
+    }
+}
