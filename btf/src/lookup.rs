@@ -105,6 +105,27 @@ impl Btf {
         self.find(name, Kind::Func)
     }
 
+    /// Kernel functions that programs may call: those tagged `bpf_kfunc` (since Linux 6.9),
+    /// ascending.
+    pub fn kfuncs(&self) -> Vec<TypeId> {
+        let mut found: Vec<TypeId> = self
+            .find_all("bpf_kfunc")
+            .filter_map(|tag| match self.ty(tag)? {
+                Type::DeclTag {
+                    target,
+                    component: None,
+                    attribute: false,
+                    ..
+                } => Some(target),
+                _ => None,
+            })
+            .filter(|&id| self.kind(id) == Some(Kind::Func))
+            .collect();
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
     pub fn find_struct(&self, name: &str) -> Option<TypeId> {
         self.find(name, Kind::Struct)
     }

@@ -35,7 +35,7 @@ impl Btf {
         let names = names::Names::assign(self);
         let plans = plan::Plans::new(self);
         let kfuncs = if options.kfuncs {
-            kfuncs(self)
+            self.kfuncs()
         } else {
             Vec::new()
         };
@@ -80,26 +80,6 @@ fn is_printable(btf: &Btf, id: TypeId) -> bool {
                 | Kind::Func
         )
     )
-}
-
-/// Functions tagged `bpf_kfunc`, ascending.
-fn kfuncs(btf: &Btf) -> Vec<TypeId> {
-    let mut found: Vec<TypeId> = btf
-        .find_all("bpf_kfunc")
-        .filter_map(|tag| match btf.ty(tag)? {
-            crate::Type::DeclTag {
-                target,
-                component: None,
-                attribute: false,
-                ..
-            } => Some(target),
-            _ => None,
-        })
-        .filter(|&id| btf.kind(id) == Some(Kind::Func))
-        .collect();
-    found.sort_unstable();
-    found.dedup();
-    found
 }
 
 #[cfg(test)]

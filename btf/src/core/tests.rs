@@ -255,3 +255,37 @@ fn exponential_types_end() {
     assert!(target.member(s, "nothing").is_none());
     assert!(target.members_at(s, 0, 4).is_err());
 }
+
+/// A module's types are candidates only where the kernel's own have none.
+#[test]
+fn modules_come_second() {
+    let mut b = BtfBuilder::new();
+    let int = b.int("int", 4, IntEncoding::SIGNED);
+    b.struct_("s", 4, &[MemberDef::at("a", int, 0)]);
+    let kernel = std::sync::Arc::new(b.build().unwrap());
+    let mut b = BtfBuilder::split(kernel);
+    b.struct_("s", 8, &[MemberDef::at("a", int, 4)]);
+    let own = b.struct_("missing_here", 8, &[MemberDef::at("a", int, 4)]);
+    let module = b.build().unwrap();
+
+    let mut b = BtfBuilder::new();
+    let int = b.int("int", 4, IntEncoding::SIGNED);
+    let s = b.struct_("s", 4, &[MemberDef::at("a", int, 0)]);
+    let other = b.struct_("missing_here", 4, &[MemberDef::at("a", int, 0)]);
+    let local = b.build().unwrap();
+    let ask = |type_id, access, kind| {
+        let rel = Relocation {
+            type_id,
+            access,
+            kind,
+        };
+        match relocate(&local, &rel, &module, &mut CandidateCache::new()) {
+            Ok(Resolution::Value(patch)) => patch.value,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(ask(s, "0:0", RelocKind::FieldByteOffset), 0);
+    assert_eq!(ask(s, "0", RelocKind::TypeIdTarget), 2);
+    assert_eq!(ask(other, "0:0", RelocKind::FieldByteOffset), 4);
+    assert_eq!(ask(other, "0", RelocKind::TypeIdTarget), u64::from(own.0));
+}
