@@ -9,6 +9,8 @@ mod data;
 mod elf;
 mod error;
 mod externs;
+#[doc(hidden)]
+pub mod fuzzing;
 mod hook;
 mod hook_table;
 mod kconfig;

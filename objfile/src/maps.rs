@@ -204,7 +204,7 @@ fn values(btf: &Btf, name: &str, map: &Map, m: &Member<'_>) -> Result<Option<Box
 
 /// Linux wants a power of two of whole pages; libbpf rounds up to one.
 fn ring_size(size: u32) -> u32 {
-    if size == 0 || size % PAGE == 0 && (size / PAGE).is_power_of_two() {
+    if size == 0 || size.is_multiple_of(PAGE) && (size / PAGE).is_power_of_two() {
         return size;
     }
     match size.div_ceil(PAGE).checked_next_power_of_two() {
