@@ -273,19 +273,53 @@ impl BtfBuilder {
 
     /// Copies one type of another set; `map` says what each type it refers to is called here.
     /// `void` is copied as `void`.
-    pub fn copy(
+    pub fn copy(&mut self, from: &Btf, id: TypeId, map: impl FnMut(TypeId) -> TypeId) -> TypeId {
+        match from.raw(id) {
+            Some(words) => self.copy_words(from, id, words.to_vec(), map),
+            None => TypeId::VOID,
+        }
+    }
+
+    /// [`BtfBuilder::copy`] of a structure or union with only some of its members; its size stays.
+    pub fn copy_members(
         &mut self,
         from: &Btf,
         id: TypeId,
+        keep: impl Fn(u32) -> bool,
+        map: impl FnMut(TypeId) -> TypeId,
+    ) -> TypeId {
+        let composite = from.kind(id).is_some_and(Kind::is_composite);
+        let (Some(words), true) = (from.raw(id), composite) else {
+            return self.copy(from, id, map);
+        };
+        let (head, members) = words.split_at(words.len().min(3));
+        let mut copy = head.to_vec();
+        let mut count = 0;
+        for (member, i) in members.chunks_exact(3).zip(0..) {
+            if keep(i) {
+                copy.extend(member);
+                count += 1;
+            }
+        }
+        if let Some(info) = copy.get_mut(1) {
+            *info = *info & !0xffff | count;
+        }
+        self.copy_words(from, id, copy, map)
+    }
+
+    fn copy_words(
+        &mut self,
+        from: &Btf,
+        id: TypeId,
+        mut copy: Vec<u32>,
         mut map: impl FnMut(TypeId) -> TypeId,
     ) -> TypeId {
-        let (Some(words), Some(kind)) = (from.raw(id), from.kind(id)) else {
+        let Some(kind) = from.kind(id) else {
             return TypeId::VOID;
         };
         let new = self.next_id();
-        let mut copy = words.to_vec();
         let (mut types, mut strings) = (Vec::new(), Vec::new());
-        references(kind, words, |at| types.push(at), |at| strings.push(at));
+        references(kind, &copy, |at| types.push(at), |at| strings.push(at));
         for at in types {
             copy[at] = map(TypeId(copy[at])).0;
         }

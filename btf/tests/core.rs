@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use probity_btf::core::{CandidateCache, RelocKind, Relocation, Resolution, describe, relocate};
-use probity_btf::{Btf, BtfExt};
+use probity_btf::core::{
+    CandidateCache, Footprint, RelocKind, Relocation, Resolution, describe, relocate,
+};
+use probity_btf::{Btf, BtfExt, TypeId};
 
 const SOURCE: &str = include_str!("data/core.c");
 
@@ -77,6 +79,7 @@ fn relocates_as_libbpf_does() {
     let ext = BtfExt::parse(&std::fs::read(dir.join("ext")).unwrap(), &local).unwrap();
     assert_eq!(ext.core_relos.len(), 1);
     let mut cache = CandidateCache::new();
+    let mut footprint = Footprint::new(&kernel);
     let mut kinds = std::collections::BTreeSet::new();
     for (i, record) in ext.core_relos[0].records.iter().enumerate() {
         let rel = Relocation {
@@ -99,11 +102,39 @@ fn relocates_as_libbpf_does() {
             .get(&i)
             .unwrap_or_else(|| panic!("libbpf says nothing of {what}"));
         assert_eq!(ours.map(|p| p.value), theirs.map(|t| t.1), "{what}");
+        footprint.add(&local, &rel, &mut cache).expect(&what);
         if let (Some(original), Some((old, _))) = (ours.and_then(|p| p.original), theirs) {
             assert_eq!(original, *old, "{what}: value in the instruction");
         }
     }
     assert_eq!(kinds.len(), 13, "every kind of relocation is tried");
+
+    // What these relocations need of the kernel gives them the same answers.
+    let small = footprint.build().unwrap();
+    let mut small_cache = CandidateCache::new();
+    for record in &ext.core_relos[0].records {
+        let rel = Relocation {
+            type_id: record.type_id,
+            access: local.str_at(record.access).unwrap(),
+            kind: RelocKind::from_number(record.kind).unwrap(),
+        };
+        let what = format!("<{}> {}", rel.kind.name(), describe(&local, &rel));
+        let mut whole = relocate(&local, &rel, &kernel, &mut cache).unwrap();
+        if let (RelocKind::TypeIdTarget, Resolution::Value(patch)) = (rel.kind, &mut whole) {
+            patch.value = small.ids[&TypeId(patch.value as u32)].0.into();
+        }
+        assert_eq!(
+            relocate(&local, &rel, &small.btf, &mut small_cache),
+            Ok(whole),
+            "{what}"
+        );
+    }
+    eprintln!(
+        "{} types in {} bytes do",
+        small.btf.len(),
+        small.btf.to_bytes().len()
+    );
+    assert!(small.btf.len() < kernel.len() / 100);
     eprintln!("{} relocations agree", theirs.len());
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use probity_btf::core::{CandidateCache, RelocKind, Relocation, relocate};
+use probity_btf::core::{CandidateCache, Footprint, RelocKind, Relocation, relocate};
 use probity_btf::{
     Btf, BtfBuilder, BtfExt, CoreRecord, Error, ExtSection, FuncLinkage, FuncRecord, HeaderOptions,
     IntEncoding, Kind, LineRecord, MemberDef, SecVar, Type, TypeId, VarLinkage,
@@ -363,6 +363,7 @@ fn mutated_bytes_never_panic() {
 
 fn ask_everything(btf: &Btf, local: &Btf) {
     let mut cache = CandidateCache::new();
+    let mut footprint = Footprint::new(btf);
     for (id, ty) in btf.types() {
         let size = btf.size_of(id).unwrap_or(16);
         btf.align_of(id);
@@ -406,6 +407,23 @@ fn ask_everything(btf: &Btf, local: &Btf) {
             }
         }
     }
+    for (id, _) in local.types() {
+        for (kind, access) in [
+            (RelocKind::FieldExists, "0:0:1"),
+            (RelocKind::TypeMatches, "0"),
+        ] {
+            let _ = footprint.add(
+                local,
+                &Relocation {
+                    type_id: id,
+                    access,
+                    kind,
+                },
+                &mut cache,
+            );
+        }
+    }
+    assert!(footprint.build().is_ok());
     btf.find_enum_value("ONE");
     let _ = btf.c_header(&HeaderOptions {
         kfuncs: true,

@@ -47,14 +47,14 @@ fn same_essential_name(a: &str, b: &str) -> bool {
 }
 
 /// Compares types of two sets.
-pub(super) struct Matcher<'a> {
-    local: &'a Btf,
+pub(super) struct Matcher<'l, 'a> {
+    local: &'l Btf,
     target: &'a Btf,
     left: u32,
 }
 
-impl<'a> Matcher<'a> {
-    pub fn new(local: &'a Btf, target: &'a Btf) -> Matcher<'a> {
+impl<'l, 'a> Matcher<'l, 'a> {
+    pub fn new(local: &'l Btf, target: &'a Btf) -> Matcher<'l, 'a> {
         Matcher {
             local,
             target,
@@ -113,7 +113,7 @@ impl<'a> Matcher<'a> {
             .enumerate()
             .find(|(_, v)| same_essential_name(wanted, v.name))?;
         let mut spec = Spec::empty(root);
-        spec.raw_len = 1;
+        spec.raw.push((TypeId::VOID, index as u32));
         spec.steps.push(Step {
             ty,
             index: index as u32,
@@ -148,10 +148,10 @@ impl<'a> Matcher<'a> {
                     _ => return Ok(None),
                 }
             }
-            if spec.raw_len == MAX_STEPS {
+            if spec.raw.len() == MAX_STEPS {
                 return Err(self.too_complex(root));
             }
-            spec.raw_len += 1;
+            spec.raw.push((TypeId::VOID, step.index));
             spec.steps.push(Step {
                 ty,
                 index: step.index,
@@ -179,7 +179,7 @@ impl<'a> Matcher<'a> {
             Some(Type::Struct(c) | Type::Union(c)) => c.members,
             _ => return Ok(None),
         };
-        if spec.raw_len >= MAX_STEPS || depth == 0 {
+        if spec.raw.len() >= MAX_STEPS || depth == 0 {
             return Err(self.too_complex(ty));
         }
         for (index, m) in members.iter().enumerate() {
@@ -188,8 +188,8 @@ impl<'a> Matcher<'a> {
             if !named && !m.name.is_empty() {
                 continue;
             }
-            let (raw_len, bit_offset) = (spec.raw_len, spec.bit_offset);
-            spec.raw_len += 1;
+            let (raw_len, bit_offset) = (spec.raw.len(), spec.bit_offset);
+            spec.raw.push((ty, index as u32));
             spec.bit_offset = bit_offset.saturating_add(m.bit_offset.into());
             if named {
                 let Some(wanted) = self.local.members(local.ty).get(local.index as usize) else {
@@ -208,7 +208,8 @@ impl<'a> Matcher<'a> {
             if let Some(found) = self.find_member(local, m.ty, spec, depth - 1)? {
                 return Ok(Some(found));
             }
-            (spec.raw_len, spec.bit_offset) = (raw_len, bit_offset);
+            spec.raw.truncate(raw_len);
+            spec.bit_offset = bit_offset;
         }
         Ok(None)
     }

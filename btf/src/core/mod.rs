@@ -9,6 +9,7 @@
 //!
 //! Source: `Documentation/bpf/llvm_reloc.rst`, and libbpf's behaviour.
 
+mod footprint;
 mod matching;
 mod spec;
 #[cfg(test)]
@@ -19,6 +20,7 @@ use std::collections::HashMap;
 
 use crate::{Btf, TypeId};
 
+pub use footprint::Footprint;
 use matching::Matcher;
 pub use matching::{types_are_compatible, types_match};
 use spec::Spec;
@@ -227,55 +229,63 @@ pub fn relocate(
         });
     }
     let original = value::of(rel, local, Some(&spec))?;
-    let candidates = cache
-        .candidates
-        .entry(rel.type_id)
-        .or_insert_with(|| candidates(local, rel.type_id, target));
-
     let mut agreed: Option<(Outcome, Spec<'_>)> = None;
-    let mut matching = Vec::new();
-    for &candidate in candidates.iter() {
-        let mut matcher = Matcher::new(local, target);
-        let found = matcher.find(rel.kind, &spec, candidate);
-        cache.left = cache
-            .left
-            .checked_sub(matcher.spent())
-            .ok_or_else(|| CoreError::TooComplex(describe(local, rel)))?;
-        let Some(found) = found? else {
+    for found in matches(local, rel, &spec, target, cache)? {
+        let outcome = value::of(rel, target, Some(&found))?;
+        let Some((first, first_spec)) = &agreed else {
+            agreed = Some((outcome, found));
             continue;
         };
-        let outcome = value::of(rel, target, Some(&found))?;
-        matching.push(candidate);
-        match &agreed {
-            None => agreed = Some((outcome, found)),
-            Some((first, first_spec)) => {
-                let same = first_spec.bit_offset == found.bit_offset
-                    && first.value == outcome.value
-                    && first.poison == outcome.poison;
-                if !same {
-                    let says = |o: &Outcome, s: &Spec<'_>| match o.poison {
-                        true => "failure".to_owned(),
-                        false => format!("{} (at bit {})", o.value, s.bit_offset),
-                    };
-                    return Err(CoreError::Ambiguous {
-                        what: describe(local, rel),
-                        first: first_spec.root,
-                        first_value: says(first, first_spec),
-                        second: candidate,
-                        second_value: says(&outcome, &found),
-                    });
-                }
-            }
+        let same = first_spec.bit_offset == found.bit_offset
+            && first.value == outcome.value
+            && first.poison == outcome.poison;
+        if !same {
+            let says = |o: &Outcome, s: &Spec<'_>| match o.poison {
+                true => "failure".to_owned(),
+                false => format!("{} (at bit {})", o.value, s.bit_offset),
+            };
+            return Err(CoreError::Ambiguous {
+                what: describe(local, rel),
+                first: first_spec.root,
+                first_value: says(first, first_spec),
+                second: found.root,
+                second_value: says(&outcome, &found),
+            });
         }
-    }
-    if !matching.is_empty() {
-        *candidates = matching;
     }
     let outcome = match agreed {
         Some((outcome, _)) => outcome,
         None => value::of(rel, target, None)?,
     };
     Ok(value::patch(&original, &outcome, local, target))
+}
+
+/// The path of `spec` in every candidate that has it; the others are forgotten if any has.
+fn matches<'a>(
+    local: &Btf,
+    rel: &Relocation<'_>,
+    spec: &Spec<'_>,
+    target: &'a Btf,
+    cache: &mut CandidateCache,
+) -> Result<Vec<Spec<'a>>, CoreError> {
+    let candidates = cache
+        .candidates
+        .entry(rel.type_id)
+        .or_insert_with(|| candidates(local, rel.type_id, target));
+    let mut found = Vec::new();
+    for &candidate in candidates.iter() {
+        let mut matcher = Matcher::new(local, target);
+        let path = matcher.find(rel.kind, spec, candidate);
+        cache.left = cache
+            .left
+            .checked_sub(matcher.spent())
+            .ok_or_else(|| CoreError::TooComplex(describe(local, rel)))?;
+        found.extend(path?);
+    }
+    if !found.is_empty() {
+        *candidates = found.iter().map(|spec| spec.root).collect();
+    }
+    Ok(found)
 }
 
 /// Types of the target with the same essential name and a compatible kind. A split target's

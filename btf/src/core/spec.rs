@@ -13,8 +13,9 @@ pub(super) struct Spec<'a> {
     pub root: TypeId,
     /// The steps that mean something by name: anonymous structures are passed through silently.
     pub steps: Vec<Step<'a>>,
-    /// Steps with the anonymous ones.
-    pub raw_len: usize,
+    /// Every step, anonymous ones too: the structure and its member's index, or `void` and the
+    /// index of an element.
+    pub raw: Vec<(TypeId, u32)>,
     pub bit_offset: u64,
 }
 
@@ -33,7 +34,7 @@ impl<'a> Spec<'a> {
         Spec {
             root,
             steps: Vec::new(),
-            raw_len: 0,
+            raw: Vec::new(),
             bit_offset: 0,
         }
     }
@@ -79,7 +80,6 @@ fn parse<'a>(btf: &'a Btf, rel: &Relocation<'_>) -> Option<Spec<'a>> {
         }
         indices.push(part.parse::<u32>().ok().filter(|&i| i <= i32::MAX as u32)?);
     }
-    spec.raw_len = indices.len();
     let (&first, rest) = indices.split_first()?;
     let mut ty = btf.resolve(rel.type_id);
 
