@@ -1,0 +1,149 @@
+//! [`Instance`] → the fast engine: machine code by Cranelift, with no checks that the proof made needless.
+//!
+//! Registers are SSA values; stack slots at proved offsets are too; map addresses are constants;
+//! lookups in arrays are compiled in place; subprograms are direct calls; dead branches are gone.
+//!
+//! A call takes its stack from the calling thread: at most 34 programs of a chain of tail calls,
+//! each with 8 frames of 512 bytes and what the compiler spills, some 300 KiB.
+//!
+//! **Invariant:** what is compiled is verified: an [`Instance`] is made from a proof only.
+//!
+//! **Invariant:** maps, helpers and memory are those of `runtime`, so that the engines differ
+//! only in how instructions execute.
+//!
+//! **Invariant:** nothing here knows of ELF, and no helper or map kind by name.
+
+mod alu;
+mod call;
+mod compile;
+mod error;
+mod flow;
+mod frame;
+mod memory;
+mod translate;
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+
+use cranelift_jit::JITModule;
+use probity_runtime::{Call, Context, Engine, Fault, FaultKind, Instance, Outcome};
+
+pub use error::Error;
+
+use compile::{Runtime, Stage};
+
+/// Compiled programs of one instance.
+pub struct Jit {
+    instance: Arc<Instance>,
+    /// Addresses of the programs' main functions; compiled code reads them for tail calls.
+    entries: Box<[AtomicU64]>,
+    /// Owner of the code. `None` only while it is dropped.
+    module: Mutex<Option<JITModule>>,
+}
+
+/// A program's main function: the call's state and r1.
+type Main = unsafe extern "C" fn(*mut Call<'_>, u64) -> u64;
+/// A subprogram whose address was taken.
+type Callback = unsafe extern "C" fn(*mut Call<'_>, u64, u64, u64, u64, u64) -> u64;
+
+impl Jit {
+    /// Compiles every program of the instance.
+    ///
+    /// Time and memory grow with the size of the programs, at about a microsecond and a
+    /// kilobyte an instruction; a function too large for the code generator is an error.
+    pub fn new(instance: Arc<Instance>) -> Result<Jit, Error> {
+        let entries: Box<[AtomicU64]> = instance
+            .programs()
+            .iter()
+            .map(|_| AtomicU64::new(0))
+            .collect();
+        let runtime = Runtime::new(entries.as_ptr() as u64);
+        let compiled = compile::compile(&instance, &runtime)?;
+        for (slot, address) in entries.iter().zip(compiled.entries) {
+            slot.store(address, Relaxed);
+        }
+        Ok(Jit {
+            instance,
+            entries,
+            module: Mutex::new(Some(compiled.module)),
+        })
+    }
+
+    pub fn instance(&self) -> &Arc<Instance> {
+        &self.instance
+    }
+
+    /// A program's functions as Cranelift's IR, before optimisation.
+    pub fn clif(&self, program: usize) -> Result<String, Error> {
+        self.dump(program, Stage::Clif)
+    }
+
+    /// A program's functions as this machine's assembly.
+    pub fn assembly(&self, program: usize) -> Result<String, Error> {
+        self.dump(program, Stage::Assembly)
+    }
+
+    fn dump(&self, program: usize, stage: Stage) -> Result<String, Error> {
+        let runtime = Runtime::new(self.entries.as_ptr() as u64);
+        compile::dump(&self.instance, &runtime, program, stage)
+    }
+}
+
+impl Engine for Jit {
+    fn name(&self) -> &'static str {
+        "jit"
+    }
+
+    fn call(&self, program: usize, ctx: &mut Context, cpu: usize) -> Result<Outcome, Fault> {
+        let mut call = Call::new(&self.instance, program, ctx, cpu)?;
+        call.callback = Some(enter);
+        let entry = self.entries.get(program).map_or(0, |e| e.load(Relaxed));
+        if entry == 0 {
+            return Err(Fault::new(program, 0, FaultKind::NoProgram));
+        }
+        let r1 = call.ctx;
+        // SAFETY: the address is that of code compiled with this signature, alive as long as `self`;
+        // the program was proved safe for any context of its kind, which `Call::new` holds `ctx` to.
+        let ret = unsafe {
+            let main: Main = std::mem::transmute::<usize, Main>(entry as usize);
+            main(&mut call, r1)
+        };
+        Ok(Outcome { ret })
+    }
+}
+
+/// The [`probity_runtime::ReenterFn`] of compiled code: `func` is an address.
+unsafe extern "C" fn enter(
+    call: *mut Call<'_>,
+    func: u64,
+    r1: u64,
+    r2: u64,
+    r3: u64,
+    r4: u64,
+) -> u64 {
+    // SAFETY: by the helper's contract `func` is what a program's `Imm64::Func` gave, which is the
+    // address of a function compiled with this signature; the arguments are the callback's.
+    unsafe {
+        let f: Callback = std::mem::transmute::<usize, Callback>(func as usize);
+        f(call, r1, r2, r3, r4, 0)
+    }
+}
+
+impl Drop for Jit {
+    fn drop(&mut self) {
+        let module = self.module.get_mut().unwrap_or_else(|e| e.into_inner());
+        if let Some(module) = module.take() {
+            // SAFETY: nobody is in this code, as calls borrow `self`, and its addresses die with `self`.
+            unsafe { module.free_memory() }
+        }
+    }
+}
+
+impl fmt::Debug for Jit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Jit")
+            .field("programs", &self.entries.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,208 @@
+//! Calls of helpers and subprograms, tail calls, packet loads → IR.
+//!
+//! **Invariant:** helpers are bound at compile time; none is known by its name here: what is
+//! compiled in place is recognised by its row.
+
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{AbiParam, InstBuilder, MemFlagsData, Signature, Value, types};
+use probity_isa::{Insn, Pc, Reg, Size};
+use probity_platform::{ArgKind, Ret};
+use probity_runtime::{ArrayLayout, Bound, Call, NO_PROGRAM};
+
+use crate::error::Error;
+use crate::frame::Use;
+use crate::translate::Translator;
+
+const ARGS: [Reg; 5] = [Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5];
+
+/// A helper that gives the address of a map's element for its key.
+pub(crate) fn is_lookup(helper: &Bound) -> bool {
+    matches!(helper.args, [m, k] if matches!(m.kind, ArgKind::Map) && matches!(k.kind, ArgKind::MapKey))
+        && matches!(helper.ret, Ret::MapValueOrNull)
+}
+
+/// How a helper call uses the caller's frame.
+pub(crate) fn uses(helper: &Bound, inlined: bool) -> Use {
+    if inlined {
+        return Use::Reads(Reg::R2, Size::W);
+    }
+    let anywhere =
+        |k: &ArgKind| matches!(k, ArgKind::Func(_) | ArgKind::CallbackCtx | ArgKind::Timer);
+    if helper.args.iter().any(|a| anywhere(&a.kind)) {
+        return Use::Anywhere;
+    }
+    Use::Upwards(helper.args.len())
+}
+
+impl Translator<'_, '_> {
+    /// Calls a function of this process with 64-bit arguments.
+    pub(crate) fn call_address(&mut self, address: u64, args: &[Value]) -> Value {
+        let callee = self.constant(address);
+        self.call_value(callee, args)
+    }
+
+    fn call_value(&mut self, callee: Value, args: &[Value]) -> Value {
+        let signature = match self.signatures.get(&args.len()) {
+            Some(s) => *s,
+            None => {
+                let s = signature(self.b.func.signature.call_conv, args.len());
+                let s = self.b.import_signature(s);
+                self.signatures.insert(args.len(), s);
+                s
+            }
+        };
+        let call = self.b.ins().call_indirect(signature, callee, args);
+        self.b.inst_results(call)[0]
+    }
+
+    /// After a call r1 to r5 hold nothing.
+    fn clobber(&mut self) {
+        let zero = self.constant(0);
+        for r in ARGS {
+            self.set(r, zero);
+        }
+    }
+
+    pub(crate) fn call_subprogram(&mut self, pc: Pc, insn: &Insn) -> Result<(), Error> {
+        let to = insn.subprog_target(pc);
+        let n = self
+            .functions
+            .iter()
+            .position(|f| Some(f.range.start as i64) == to);
+        let Some((n, callee)) = n.and_then(|n| Some((n, *self.callees.get(n)?))) else {
+            return Err(self.unsupported(pc, "a call of no function"));
+        };
+        let mut args = vec![self.call];
+        for r in self.functions[n].args.iter() {
+            args.push(self.get(r));
+        }
+        let call = self.b.ins().call(callee, &args);
+        let r0 = self.b.inst_results(call)[0];
+        self.clobber();
+        self.set(Reg::R0, r0);
+        Ok(())
+    }
+
+    pub(crate) fn call_helper(&mut self, pc: Pc, id: u32) -> Result<(), Error> {
+        let Some(helper) = self.instance.helper(id, self.program().prog_type()) else {
+            return Err(self.unsupported(pc, format!("a call of helper {id}")));
+        };
+        let r0 = match self.array_of(pc, &helper) {
+            Some(array) => self.lookup(pc, array),
+            None => {
+                let mut args = vec![self.call];
+                for (r, _) in ARGS.iter().zip(helper.args) {
+                    args.push(self.get(*r));
+                }
+                // The function takes five; what its row does not name it does not read.
+                let zero = self.constant(0);
+                args.resize(6, zero);
+                self.call_address(helper.function as usize as u64, &args)
+            }
+        };
+        self.clobber();
+        self.set(Reg::R0, r0);
+        if helper.effects.may_not_return {
+            self.tail_call();
+        }
+        Ok(())
+    }
+
+    /// The array that a lookup is in, when that is known and the lookup can be compiled in place.
+    fn array_of(&self, pc: Pc, helper: &Bound) -> Option<ArrayLayout> {
+        array_of(self.instance, self.program().facts().get(pc)?.map, helper)
+    }
+
+    /// Element address by index, or 0.
+    fn lookup(&mut self, pc: Pc, array: ArrayLayout) -> Value {
+        let slot = self.frame.bases.get(&(pc, Reg::R2)).copied();
+        let key = match slot.filter(|at| self.slots.contains_key(at)) {
+            Some(at) => self.read_slot(at),
+            None => {
+                let key = self.get(Reg::R2);
+                // The key may lie in any region: no other access may be reordered with this one.
+                let flags = match slot {
+                    Some(_) if !self.aliasing.mixed => self.flags(probity_verifier::Region::Stack),
+                    _ => self.flags(probity_verifier::Region::Mixed),
+                };
+                let v = self.b.ins().load(types::I32, flags, key, 0);
+                self.b.ins().uextend(types::I64, v)
+            }
+        };
+        let entries = self.constant(array.entries as u64);
+        let inside = self.b.ins().icmp(IntCC::UnsignedLessThan, key, entries);
+        let mut base = self.constant(array.base);
+        if array.cpu_stride != 0 {
+            let cpu = self.call_word(Call::CPU);
+            let stride = self.constant(array.cpu_stride as u64);
+            let at = self.b.ins().imul(cpu, stride);
+            base = self.b.ins().iadd(base, at);
+        }
+        let stride = self.constant(array.stride as u64);
+        let at = self.b.ins().imul(key, stride);
+        let address = self.b.ins().iadd(base, at);
+        let null = self.constant(0);
+        self.b.ins().select(inside, address, null)
+    }
+
+    /// After a helper that may have asked for another program: goes on there and returns what it returns.
+    fn tail_call(&mut self) {
+        let next = self.call_word(Call::NEXT);
+        let none = self.constant(NO_PROGRAM);
+        let stay = self.b.ins().icmp(IntCC::Equal, next, none);
+        let (on, away) = (self.b.create_block(), self.b.create_block());
+        self.b.ins().brif(stay, on, &[], away, &[]);
+        self.b.switch_to_block(away);
+        let flags = MemFlagsData::new().with_notrap();
+        self.b.ins().store(flags, none, self.call, Call::NEXT);
+        let table = self.constant(self.runtime.entries);
+        let at = self.b.ins().ishl_imm_u(next, 3);
+        let at = self.b.ins().iadd(table, at);
+        let entry = self.b.ins().load(types::I64, flags, at, 0);
+        let ctx = self.call_word(Call::CTX);
+        let r0 = self.call_value(entry, &[self.call, ctx]);
+        self.b.ins().return_(&[r0]);
+        self.b.switch_to_block(on);
+    }
+
+    /// `ld_abs` and `ld_ind`: outside of the packet the function exits with 0.
+    pub(crate) fn load_packet(&mut self, size: Size, index: Option<Reg>, imm: i32) {
+        let mut offset = self.b.ins().iconst(types::I64, i64::from(imm));
+        if let Some(r) = index {
+            let index = self.get(r);
+            offset = self.b.ins().iadd(offset, index);
+        }
+        let bytes = self.constant(size.bytes() as u64);
+        let r0 = self.call_address(self.runtime.packet_load, &[self.call, offset, bytes]);
+        let failed = self.b.ins().icmp_imm_s(IntCC::Equal, r0, -1);
+        let (out, on) = (self.b.create_block(), self.b.create_block());
+        self.b.ins().brif(failed, out, &[], on, &[]);
+        self.b.switch_to_block(out);
+        let zero = self.constant(0);
+        self.b.ins().return_(&[zero]);
+        self.b.switch_to_block(on);
+        self.clobber();
+        self.set(Reg::R0, r0);
+    }
+}
+
+/// The array that a helper looks up in, when it is one.
+pub(crate) fn array_of(
+    instance: &probity_runtime::Instance,
+    map: Option<usize>,
+    helper: &Bound,
+) -> Option<ArrayLayout> {
+    if !is_lookup(helper) {
+        return None;
+    }
+    let map = instance.map(map?)?;
+    map.array().filter(|_| map.key_size() == 4)
+}
+
+/// So many 64-bit arguments and a 64-bit result.
+pub(crate) fn signature(call_conv: cranelift_codegen::isa::CallConv, args: usize) -> Signature {
+    let mut s = Signature::new(call_conv);
+    s.params = vec![AbiParam::new(types::I64); args];
+    s.returns = vec![AbiParam::new(types::I64)];
+    s
+}

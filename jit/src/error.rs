@@ -1,0 +1,26 @@
+//! Why programs cannot be compiled.
+
+/// Errors of this crate.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The host's instruction set has no back end, or an unsuitable one.
+    #[error("this machine: {0}")]
+    Host(String),
+    /// A verified instruction that this engine cannot compile.
+    #[error("program {program}, instruction {pc}: {what} cannot be compiled")]
+    Unsupported {
+        program: String,
+        pc: usize,
+        what: String,
+    },
+    /// The code generator refuses a function (most often: it is too large).
+    #[error("program {program}, function {function}: {message}")]
+    Codegen {
+        program: String,
+        function: String,
+        message: String,
+    },
+    #[error("there is no program {0}")]
+    NoProgram(usize),
+}

@@ -1,0 +1,272 @@
+//! A function's stack frame → which of its bytes become SSA values, and what is left in memory.
+//!
+//! Forward propagation of "frame pointer plus constant" through registers: bytes that are only
+//! ever accessed whole, by one offset and size, and whose address goes nowhere else, need no memory.
+//! The address that a helper is handed reaches upwards only; one that goes to a subprogram,
+//! to a callback, to memory or into other arithmetic reaches everything.
+//!
+//! **Invariant:** where two paths bring different things into a register, and one of them is
+//! an address of the frame, the whole frame stays in memory.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use probity_isa::{AluOp, CallTarget, Insn, Pc, Reg, Size, Src, Width};
+use probity_verifier::{Region, VerifiedProgram};
+
+use crate::flow::{reached, successors};
+
+/// Bytes of a frame.
+pub(crate) const FRAME: i32 = 512;
+
+/// What a frame becomes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Frame {
+    /// Slots that are SSA values: offset from the frame pointer → size.
+    pub values: BTreeMap<i32, Size>,
+    /// Bytes below the frame pointer that stay in memory.
+    pub memory: u32,
+    /// Bytes may be read that were never written: memory starts as zeros.
+    pub clear: bool,
+    /// Constant offset from the frame pointer of what a register points to, before an instruction, for bases and arguments.
+    pub bases: BTreeMap<(Pc, Reg), i32>,
+}
+
+/// How a helper call uses the frame.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Use {
+    /// Reads this many bytes through the argument and keeps no address.
+    Reads(Reg, Size),
+    /// The first so many arguments may be addresses of memory that it accesses upwards from there.
+    Upwards(usize),
+    /// A callback or what else may go anywhere.
+    Anywhere,
+}
+
+/// What a register holds: `Some` offset from the frame pointer, or something else.
+type Regs = [Option<i32>; Reg::COUNT];
+
+struct Walk<'a> {
+    program: &'a VerifiedProgram,
+    whole: bool,
+    /// Everything from here up is accessed by others.
+    from: i32,
+    accesses: BTreeMap<(i32, Size), bool>,
+    bases: BTreeMap<(Pc, Reg), i32>,
+    /// Accesses to the frame whose place is not constant.
+    unknown: bool,
+}
+
+/// `helper` says how the call at a slot uses its arguments.
+pub(crate) fn analyse(p: &VerifiedProgram, range: &Range<Pc>, helper: &dyn Fn(Pc) -> Use) -> Frame {
+    let mut entry: Vec<Option<Regs>> = vec![None; range.len() + 1];
+    let mut start: Regs = [None; Reg::COUNT];
+    start[Reg::R10.index()] = Some(0);
+    if range.is_empty() {
+        return Frame::default();
+    }
+    entry[0] = Some(start);
+    let mut walk = Walk {
+        program: p,
+        whole: false,
+        from: 0,
+        accesses: BTreeMap::new(),
+        bases: BTreeMap::new(),
+        unknown: false,
+    };
+    let mut work = vec![range.start];
+    while let Some(pc) = work.pop() {
+        let Some(regs) = entry[pc - range.start] else {
+            continue;
+        };
+        if !reached(p, pc) {
+            continue;
+        }
+        let after = walk.step(pc, regs, helper);
+        if matches!(p.insns()[pc], Insn::JumpReg { .. }) {
+            walk.whole = true;
+        }
+        for to in successors(p, pc).filter(|to| range.contains(to)) {
+            let slot = &mut entry[to - range.start];
+            match slot {
+                None => {
+                    *slot = Some(after);
+                    work.push(to);
+                }
+                Some(old) => {
+                    let mut joined = *old;
+                    for (j, a) in joined.iter_mut().zip(after) {
+                        if *j != a {
+                            walk.whole |= j.is_some() || a.is_some();
+                            *j = None;
+                        }
+                    }
+                    if joined != *old {
+                        *slot = Some(joined);
+                        work.push(to);
+                    }
+                }
+            }
+        }
+    }
+    // A join may have come after its first visit: note accesses again from what finally holds.
+    walk.accesses.clear();
+    walk.bases.clear();
+    for pc in range.clone() {
+        if let Some(regs) = entry[pc - range.start].filter(|_| reached(p, pc)) {
+            walk.step(pc, regs, helper);
+        }
+    }
+    walk.finish()
+}
+
+impl Walk<'_> {
+    fn step(&mut self, pc: Pc, mut regs: Regs, helper: &dyn Fn(Pc) -> Use) -> Regs {
+        let insn = self.program.insns()[pc];
+        for r in insn.uses().iter() {
+            if let Some(c) = regs[r.index()] {
+                self.bases.insert((pc, r), c);
+            }
+        }
+        let mut result = None;
+        match insn {
+            Insn::Mov {
+                width: Width::W64,
+                src: Src::Reg(r),
+                ..
+            } => result = regs[r.index()],
+            Insn::Alu {
+                op: op @ (AluOp::Add | AluOp::Sub),
+                width: Width::W64,
+                dst,
+                src: Src::Imm(i),
+            } => {
+                result = regs[dst.index()].and_then(|c| match op {
+                    AluOp::Add => c.checked_add(i),
+                    _ => c.checked_sub(i),
+                });
+                self.whole |= regs[dst.index()].is_some() && result.is_none();
+            }
+            Insn::Load {
+                size, base, off, ..
+            } => self.access(pc, &regs, base, off, size, true),
+            Insn::Store {
+                size,
+                base,
+                off,
+                src,
+            } => {
+                self.leak(&regs, src.reg());
+                self.access(pc, &regs, base, off, size, true);
+            }
+            Insn::LoadAcquire {
+                size, base, off, ..
+            } => self.access(pc, &regs, base, off, size, false),
+            Insn::StoreRelease {
+                size,
+                base,
+                off,
+                src,
+            }
+            | Insn::Atomic {
+                size,
+                base,
+                off,
+                src,
+                ..
+            } => {
+                self.leak(&regs, Some(src));
+                self.leak(&regs, Some(Reg::R0));
+                self.access(pc, &regs, base, off, size, false);
+            }
+            // Comparing an address makes no other way to it.
+            Insn::JumpIf { .. } | Insn::Exit | Insn::LoadImm64 { .. } | Insn::LoadPacket { .. } => {
+            }
+            Insn::Call(CallTarget::Helper(_)) => self.call(&regs, helper(pc)),
+            Insn::Call(_) => {
+                for n in 1..=5 {
+                    self.whole |= regs[n].is_some();
+                }
+            }
+            _ => {
+                for r in insn.uses().iter() {
+                    self.leak(&regs, Some(r));
+                }
+            }
+        }
+        for r in insn.defs().iter() {
+            regs[r.index()] = result;
+        }
+        regs
+    }
+
+    fn call(&mut self, regs: &Regs, how: Use) {
+        match how {
+            Use::Anywhere => self.whole |= regs[1..6].iter().any(Option::is_some),
+            Use::Upwards(n) => {
+                for c in regs[1..6].iter().take(n).flatten() {
+                    self.from = self.from.min(*c);
+                }
+            }
+            Use::Reads(reg, size) => {
+                if let Some(c) = regs[reg.index()] {
+                    self.accesses.entry((c, size)).or_insert(true);
+                }
+            }
+        }
+    }
+
+    fn leak(&mut self, regs: &Regs, r: Option<Reg>) {
+        self.whole |= r.is_some_and(|r| regs[r.index()].is_some());
+    }
+
+    fn access(&mut self, pc: Pc, regs: &Regs, base: Reg, off: i16, size: Size, plain: bool) {
+        match regs[base.index()] {
+            Some(c) => {
+                let at = c.saturating_add(i32::from(off));
+                *self.accesses.entry((at, size)).or_insert(true) &= plain;
+            }
+            None => {
+                let region = self.program.facts().get(pc).and_then(|f| f.access);
+                self.unknown |= matches!(
+                    region.map(|a| a.region),
+                    Some(Region::Stack | Region::Mixed) | None
+                );
+            }
+        }
+    }
+
+    fn finish(self) -> Frame {
+        let list: Vec<(i32, i32, Size, bool)> = self
+            .accesses
+            .iter()
+            .map(|((at, size), plain)| (*at, *at + size.bytes() as i32, *size, *plain))
+            .collect();
+        let mut frame = Frame {
+            bases: self.bases,
+            ..Frame::default()
+        };
+        // Where the frame's addresses went is not followed: all of it may be accessed.
+        let whole = self.whole || self.unknown;
+        let mut lowest = if whole { -FRAME } else { self.from };
+        // Groups of accesses that overlap; sorted by offset.
+        let mut i = 0;
+        while let Some(&(at, end, size, plain)) = list.get(i) {
+            let (mut j, mut reach, mut alone) = (i + 1, end, plain);
+            while let Some(next) = list.get(j).filter(|n| n.0 < reach) {
+                reach = reach.max(next.1);
+                alone = false;
+                j += 1;
+            }
+            if alone && !whole && end <= self.from.min(0) && at >= -FRAME {
+                frame.values.insert(at, size);
+            } else {
+                lowest = lowest.min(at);
+            }
+            i = j;
+        }
+        frame.clear = true;
+        frame.memory = lowest.clamp(-FRAME, 0).unsigned_abs();
+        frame
+    }
+}

@@ -1,0 +1,248 @@
+//! Loads, stores and atomics → IR, by the region that the proof names.
+//!
+//! **Invariant:** two accesses that may meet carry the same alias region: Cranelift takes
+//! accesses of different regions (and those of none) for disjoint.
+
+use cranelift_codegen::ir::{
+    AliasRegion, AliasRegionData, AtomicRmwOp, InstBuilder, MemFlagsData, TrapCode, Value, types,
+};
+use probity_isa::{AtomicOp, Pc, Reg, Size, Src};
+use probity_runtime::{Call, hidden_word};
+use probity_verifier::{Access, Region};
+
+use crate::alu::{narrow, of_size, widen, widen_signed};
+use crate::translate::Translator;
+
+/// Alias regions by number.
+mod region {
+    pub const STACK: u32 = 0;
+    pub const CONTEXT: u32 = 1;
+    pub const PACKET: u32 = 2;
+    pub const MEMORY: u32 = 3;
+    /// The map's index is added.
+    pub const MAPS: u32 = 16;
+}
+
+/// Maps beyond this many share a region.
+const MAX_MAPS: usize = 4096;
+
+/// Which kinds of memory must share a region in a function.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Aliasing {
+    /// Some access may go to any region.
+    pub mixed: bool,
+    /// Some access may go to a map's memory without naming the map.
+    pub unnamed: bool,
+}
+
+impl Aliasing {
+    pub fn note(&mut self, access: Option<Access>) {
+        match access.map(|a| a.region) {
+            Some(Region::Mixed) | None => self.mixed = true,
+            Some(Region::Memory | Region::OuterStack) => self.unnamed = true,
+            _ => {}
+        }
+    }
+
+    fn region(self, region: Region) -> u32 {
+        match region {
+            _ if self.mixed => region::MEMORY,
+            Region::Stack => region::STACK,
+            Region::Context(_) => region::CONTEXT,
+            Region::Packet => region::PACKET,
+            Region::MapValue(n) if !self.unnamed && n < MAX_MAPS => region::MAPS + n as u32,
+            _ => region::MEMORY,
+        }
+    }
+}
+
+/// A place in memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    pub base: Value,
+    pub off: i32,
+    pub flags: MemFlagsData,
+}
+
+impl Translator<'_, '_> {
+    fn access(&self, pc: Pc) -> Option<Access> {
+        self.program().facts().get(pc).and_then(|f| f.access)
+    }
+
+    fn alias(&mut self, region: Region) -> AliasRegion {
+        let user_id = self.aliasing.region(region);
+        self.b.func.dfg.alias_regions.insert(AliasRegionData {
+            user_id,
+            description: match user_id {
+                region::STACK => "stack".into(),
+                region::CONTEXT => "context".into(),
+                region::PACKET => "packet".into(),
+                region::MEMORY => "memory".into(),
+                n => format!("map {}", n - region::MAPS).into(),
+            },
+        })
+    }
+
+    /// Flags of an access that the proof allows: it cannot trap.
+    pub(crate) fn flags(&mut self, region: Region) -> MemFlagsData {
+        let alias = self.alias(region);
+        MemFlagsData::new()
+            .with_notrap()
+            .with_alias_region(Some(alias))
+    }
+
+    fn place(&mut self, pc: Pc, base: Reg, off: i16) -> Place {
+        let region = self.access(pc).map_or(Region::Mixed, |a| a.region);
+        let flags = self.flags(region);
+        if let Some(at) = self.frame.bases.get(&(pc, base)) {
+            let at = at.saturating_add(i32::from(off));
+            let flags = if self.aliasing.mixed {
+                flags
+            } else {
+                self.flags(Region::Stack)
+            };
+            return Place {
+                base: self.frame_address(at),
+                off: 0,
+                flags,
+            };
+        }
+        Place {
+            base: self.get(base),
+            off: i32::from(off),
+            flags,
+        }
+    }
+
+    /// The frame slot of an access that is an SSA value.
+    fn slot(&self, pc: Pc, base: Reg, off: i16) -> Option<i32> {
+        let at = self.frame.bases.get(&(pc, base))?;
+        let at = at.saturating_add(i32::from(off));
+        self.slots.contains_key(&at).then_some(at)
+    }
+
+    /// A load, as its register will hold it.
+    pub(crate) fn load(&mut self, pc: Pc, size: Size, signed: bool, base: Reg, off: i16) -> Value {
+        if let Some(at) = self.slot(pc, base, off) {
+            let v = self.read_slot(at);
+            return self.extend(v, size, signed);
+        }
+        let access = self.access(pc);
+        match access.map(|a| a.region) {
+            Some(Region::Context(kind)) if hidden_word(kind).is_some() => {
+                let word = hidden_word(kind).unwrap_or_default();
+                let ctx = self.call_word(Call::CTX);
+                let flags = self.flags(Region::Context(kind));
+                self.b.ins().load(types::I64, flags, ctx, word)
+            }
+            Some(Region::Kernel) => {
+                let base = self.get(base);
+                let address = self.b.ins().iadd_imm_s(base, i64::from(off));
+                let bytes = self.b.ins().iconst(types::I64, size.bytes() as i64);
+                let args = [self.call, address, bytes];
+                let v = self.call_address(self.runtime.kernel_read, &args);
+                self.extend(v, size, signed)
+            }
+            // No function here gives a socket: a load that only a NULL check guards.
+            Some(Region::Socket) => {
+                let zero = self.b.ins().iconst(types::I8, 0);
+                self.b.ins().trapz(zero, UNREACHABLE);
+                self.b.ins().iconst(types::I64, 0)
+            }
+            _ => {
+                let at = self.place(pc, base, off);
+                let v = self.b.ins().load(of_size(size), at.flags, at.base, at.off);
+                if signed {
+                    widen_signed(&mut self.b, v)
+                } else {
+                    widen(&mut self.b, v)
+                }
+            }
+        }
+    }
+
+    /// The low `size` of a 64-bit value, extended.
+    fn extend(&mut self, v: Value, size: Size, signed: bool) -> Value {
+        let v = narrow(&mut self.b, v, of_size(size));
+        if signed {
+            widen_signed(&mut self.b, v)
+        } else {
+            widen(&mut self.b, v)
+        }
+    }
+
+    pub(crate) fn store(&mut self, pc: Pc, size: Size, base: Reg, off: i16, src: Src) {
+        let v = self.operand(src);
+        if let Some(at) = self.slot(pc, base, off) {
+            let v = self.extend(v, size, false);
+            self.write_slot(at, v);
+            return;
+        }
+        let at = self.place(pc, base, off);
+        let v = narrow(&mut self.b, v, of_size(size));
+        self.b.ins().store(at.flags, v, at.base, at.off);
+    }
+
+    /// Base and offset as one address: atomic instructions take no offset.
+    fn address(&mut self, at: Place) -> Value {
+        if at.off == 0 {
+            at.base
+        } else {
+            self.b.ins().iadd_imm_s(at.base, i64::from(at.off))
+        }
+    }
+
+    pub(crate) fn load_acquire(&mut self, pc: Pc, size: Size, base: Reg, off: i16) -> Value {
+        let at = self.place(pc, base, off);
+        let address = self.address(at);
+        let v = self.b.ins().atomic_load(of_size(size), at.flags, address);
+        widen(&mut self.b, v)
+    }
+
+    pub(crate) fn store_release(&mut self, pc: Pc, size: Size, base: Reg, off: i16, src: Reg) {
+        let at = self.place(pc, base, off);
+        let address = self.address(at);
+        let v = self.get(src);
+        let v = narrow(&mut self.b, v, of_size(size));
+        self.b.ins().atomic_store(at.flags, v, address);
+    }
+
+    pub(crate) fn atomic(
+        &mut self,
+        pc: Pc,
+        op: AtomicOp,
+        size: Size,
+        base: Reg,
+        off: i16,
+        src: Reg,
+    ) {
+        let at = self.place(pc, base, off);
+        let address = self.address(at);
+        let ty = of_size(size);
+        let v = self.get(src);
+        let v = narrow(&mut self.b, v, ty);
+        let (rmw, fetch) = match op {
+            AtomicOp::Add { fetch } => (AtomicRmwOp::Add, fetch),
+            AtomicOp::Or { fetch } => (AtomicRmwOp::Or, fetch),
+            AtomicOp::And { fetch } => (AtomicRmwOp::And, fetch),
+            AtomicOp::Xor { fetch } => (AtomicRmwOp::Xor, fetch),
+            AtomicOp::Xchg => (AtomicRmwOp::Xchg, true),
+            AtomicOp::Cmpxchg => {
+                let expected = self.get(Reg::R0);
+                let expected = narrow(&mut self.b, expected, ty);
+                let old = self.b.ins().atomic_cas(at.flags, address, expected, v);
+                let old = widen(&mut self.b, old);
+                self.set(Reg::R0, old);
+                return;
+            }
+        };
+        let old = self.b.ins().atomic_rmw(ty, at.flags, rmw, address, v);
+        if fetch {
+            let old = widen(&mut self.b, old);
+            self.set(src, old);
+        }
+    }
+}
+
+/// Raised where no verified path leads.
+pub(crate) const UNREACHABLE: TrapCode = TrapCode::unwrap_user(1);

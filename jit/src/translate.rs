@@ -1,0 +1,443 @@
+//! One function of a verified program → IR.
+//!
+//! **Invariant:** registers are SSA variables that only uses keep alive; the proof's facts
+//! decide what is translated at all: dead instructions and decided branches are not.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cranelift_codegen::ir::{
+    Block, FuncRef, InstBuilder, MemFlagsData, SigRef, StackSlot, StackSlotData, StackSlotKind,
+    Value, types,
+};
+use cranelift_frontend::{FunctionBuilder, Switch, Variable};
+use probity_isa::{CallTarget, Imm64, Insn, Pc, Reg, Src, Width};
+use probity_runtime::Instance;
+use probity_verifier::VerifiedProgram;
+
+use crate::alu::{alu, compare, immediate, narrow, of_size, of_width, swap, widen};
+use crate::compile::Runtime;
+use crate::error::Error;
+use crate::flow::{Function, heads, reached};
+use crate::frame::Frame;
+use crate::memory::{Aliasing, UNREACHABLE};
+
+/// Turns that `may_goto` grants a function, as in Linux.
+const MAY_GOTO_TURNS: i64 = 8 * 1024 * 1024;
+
+/// A function being translated.
+pub(crate) struct Translator<'a, 'f> {
+    pub b: FunctionBuilder<'f>,
+    pub instance: &'a Instance,
+    /// Index into the instance's programs.
+    pub index: usize,
+    pub functions: &'a [Function],
+    pub this: &'a Function,
+    /// The program's functions, as this one may call them.
+    pub callees: Vec<FuncRef>,
+    pub runtime: &'a Runtime,
+    pub frame: Frame,
+    pub aliasing: Aliasing,
+    /// The pointer to the call's state.
+    pub call: Value,
+    pub regs: Vec<Variable>,
+    /// Frame slots that are values.
+    pub slots: BTreeMap<i32, Variable>,
+    pub memory: Option<StackSlot>,
+    pub turns: Option<Variable>,
+    /// Signatures of calls by address, by number of 64-bit arguments.
+    pub signatures: BTreeMap<usize, SigRef>,
+}
+
+impl<'a> Translator<'a, '_> {
+    pub fn program(&self) -> &'a VerifiedProgram {
+        self.instance.programs()[self.index].verified()
+    }
+
+    pub(crate) fn unsupported(&self, pc: Pc, what: impl Into<String>) -> Error {
+        Error::Unsupported {
+            program: self.program().name().to_string(),
+            pc,
+            what: what.into(),
+        }
+    }
+
+    pub fn get(&mut self, r: Reg) -> Value {
+        self.b.use_var(self.regs[r.index()])
+    }
+
+    pub fn set(&mut self, r: Reg, v: Value) {
+        self.b.def_var(self.regs[r.index()], v);
+    }
+
+    pub fn constant(&mut self, v: u64) -> Value {
+        self.b.ins().iconst(types::I64, v as i64)
+    }
+
+    /// The second operand in 64 bits; immediates are sign-extended.
+    pub fn operand(&mut self, src: Src) -> Value {
+        match src {
+            Src::Reg(r) => self.get(r),
+            Src::Imm(i) => self.b.ins().iconst(types::I64, i64::from(i)),
+        }
+    }
+
+    fn operand_of(&mut self, src: Src, width: Width) -> Value {
+        match (src, width) {
+            (Src::Imm(i), Width::W32) => self.b.ins().iconst(types::I32, i64::from(i as u32)),
+            _ => {
+                let v = self.operand(src);
+                narrow(&mut self.b, v, of_width(width))
+            }
+        }
+    }
+
+    pub fn read_slot(&mut self, at: i32) -> Value {
+        match self.slots.get(&at) {
+            Some(v) => self.b.use_var(*v),
+            None => self.constant(0),
+        }
+    }
+
+    pub fn write_slot(&mut self, at: i32, v: Value) {
+        if let Some(var) = self.slots.get(&at) {
+            self.b.def_var(*var, v);
+        }
+    }
+
+    /// The address of a byte of the frame, by its offset from the frame pointer.
+    pub fn frame_address(&mut self, at: i32) -> Value {
+        match self.memory {
+            Some(slot) => {
+                let top = self.frame_bytes() as i32;
+                self.b
+                    .ins()
+                    .stack_addr(types::I64, slot, top.saturating_add(at))
+            }
+            // Nothing of the frame is in memory, so nothing follows this address.
+            None => self.constant(at as i64 as u64),
+        }
+    }
+
+    fn frame_bytes(&self) -> u32 {
+        self.frame.memory.next_multiple_of(16)
+    }
+
+    /// Translates the whole function.
+    pub fn translate(&mut self) -> Result<(), Error> {
+        let program = self.program();
+        let range = self.this.range.clone();
+        let entry = self.b.create_block();
+        self.b.append_block_params_for_function_params(entry);
+        self.b.switch_to_block(entry);
+        self.enter(entry);
+        let heads: BTreeMap<Pc, Block> = heads(program, &range)
+            .into_iter()
+            .chain(self.table_targets())
+            .collect::<BTreeSet<Pc>>()
+            .into_iter()
+            .map(|pc| (pc, self.b.create_block()))
+            .collect();
+        let mut open = true;
+        let mut pc = range.start;
+        while pc < range.end {
+            let insn = program.insns()[pc];
+            if let Some(block) = heads.get(&pc) {
+                if open {
+                    self.b.ins().jump(*block, &[]);
+                }
+                self.b.switch_to_block(*block);
+                open = true;
+            }
+            if open {
+                if reached(program, pc) {
+                    open = self.insn(pc, insn, &heads)?;
+                } else {
+                    self.b.ins().trap(UNREACHABLE);
+                    open = false;
+                }
+            }
+            pc += insn.slots();
+        }
+        if open {
+            self.b.ins().trap(UNREACHABLE);
+        }
+        // Targets outside of the function, which the verifier refuses.
+        for (pc, block) in &heads {
+            if !range.contains(pc) {
+                self.b.switch_to_block(*block);
+                self.b.ins().trap(UNREACHABLE);
+            }
+        }
+        self.b.seal_all_blocks();
+        Ok(())
+    }
+
+    /// Arguments, frame pointer and frame.
+    fn enter(&mut self, entry: Block) {
+        let params = self.b.block_params(entry).to_vec();
+        self.call = params[0];
+        for (r, v) in self.this.args.iter().zip(&params[1..]) {
+            self.set(r, *v);
+        }
+        let bytes = self.frame_bytes();
+        if bytes > 0 {
+            let data = StackSlotData::new(StackSlotKind::ExplicitSlot, bytes, 4);
+            let slot = self.b.create_sized_stack_slot(data);
+            self.memory = Some(slot);
+            if self.frame.clear {
+                self.clear(bytes);
+            }
+        }
+        let top = self.frame_address(0);
+        self.set(Reg::R10, top);
+        if let Some(turns) = self.turns {
+            let all = self.b.ins().iconst(types::I64, MAY_GOTO_TURNS);
+            self.b.def_var(turns, all);
+        }
+    }
+
+    /// A program may read stack bytes that it never wrote: they are zeros, never the host's.
+    fn clear(&mut self, bytes: u32) {
+        let zero = self.b.func.dfg.constants.insert(vec![0u8; 16].into());
+        let zero = self.b.ins().vconst(types::I8X16, zero);
+        let region = if self.aliasing.mixed {
+            probity_verifier::Region::Mixed
+        } else {
+            probity_verifier::Region::Stack
+        };
+        let flags = self.flags(region);
+        let base = self.frame_address(-(bytes as i32));
+        for at in (0..bytes as i32).step_by(16) {
+            self.b.ins().store(flags, zero, base, at);
+        }
+    }
+
+    /// Where jumps through a register may go.
+    fn table_targets(&self) -> Vec<Pc> {
+        let object = &self.instance.verified().relocated().object;
+        let tables = object
+            .programs
+            .get(self.program().index())
+            .map_or(&[][..], |p| &p.jump_tables);
+        let mut targets: Vec<Pc> = tables
+            .iter()
+            .flat_map(|t| t.targets.iter().copied())
+            .filter(|t| self.this.range.contains(t))
+            .collect();
+        targets.sort_unstable();
+        targets.dedup();
+        targets
+    }
+
+    /// Translates one instruction; false when control does not go on behind it.
+    fn insn(&mut self, pc: Pc, insn: Insn, heads: &BTreeMap<Pc, Block>) -> Result<bool, Error> {
+        match insn {
+            Insn::Alu {
+                op,
+                width,
+                dst,
+                src,
+            } => {
+                let y = self.operand_of(src, width);
+                let x = self.get(dst);
+                let x = narrow(&mut self.b, x, of_width(width));
+                let v = alu(&mut self.b, op, x, y, immediate(src));
+                let v = widen(&mut self.b, v);
+                self.set(dst, v);
+            }
+            Insn::Neg { width, dst } => {
+                let v = self.get(dst);
+                let v = narrow(&mut self.b, v, of_width(width));
+                let v = self.b.ins().ineg(v);
+                let v = widen(&mut self.b, v);
+                self.set(dst, v);
+            }
+            Insn::Mov { width, dst, src } => {
+                let v = self.operand_of(src, width);
+                let v = widen(&mut self.b, v);
+                self.set(dst, v);
+            }
+            Insn::MovSx {
+                width,
+                dst,
+                src,
+                from,
+            } => {
+                let v = self.get(src);
+                let v = narrow(&mut self.b, v, of_size(from));
+                let ty = of_width(width);
+                let v = if of_size(from) == ty {
+                    v
+                } else {
+                    self.b.ins().sextend(ty, v)
+                };
+                let v = widen(&mut self.b, v);
+                self.set(dst, v);
+            }
+            Insn::Swap { op, dst, bits } => {
+                let v = self.get(dst);
+                let v = swap(&mut self.b, op, bits, v);
+                self.set(dst, v);
+            }
+            Insn::LoadImm64 { dst, imm } => {
+                let v = self.imm64(pc, imm)?;
+                self.set(dst, v);
+            }
+            Insn::Load {
+                size,
+                signed,
+                dst,
+                base,
+                off,
+            } => {
+                let v = self.load(pc, size, signed, base, off);
+                self.set(dst, v);
+            }
+            Insn::Store {
+                size,
+                base,
+                off,
+                src,
+            } => self.store(pc, size, base, off, src),
+            Insn::Atomic {
+                op,
+                size,
+                base,
+                off,
+                src,
+            } => self.atomic(pc, op, size, base, off, src),
+            Insn::LoadAcquire {
+                size,
+                dst,
+                base,
+                off,
+            } => {
+                let v = self.load_acquire(pc, size, base, off);
+                self.set(dst, v);
+            }
+            Insn::StoreRelease {
+                size,
+                base,
+                off,
+                src,
+            } => self.store_release(pc, size, base, off, src),
+            Insn::LoadPacket { size, index, imm } => self.load_packet(size, index, imm),
+            Insn::Jump { .. } => {
+                let to = self.target(pc, &insn, heads)?;
+                self.b.ins().jump(to, &[]);
+                return Ok(false);
+            }
+            Insn::JumpIf {
+                op,
+                width,
+                dst,
+                src,
+                ..
+            } => {
+                let decided = self.program().facts().get(pc).and_then(|f| f.decided);
+                match decided {
+                    Some(true) => {
+                        let to = self.target(pc, &insn, heads)?;
+                        self.b.ins().jump(to, &[]);
+                        return Ok(false);
+                    }
+                    Some(false) => return Ok(true),
+                    None => {}
+                }
+                let (to, next) = (self.target(pc, &insn, heads)?, self.next(pc, heads)?);
+                let x = self.get(dst);
+                let x = narrow(&mut self.b, x, of_width(width));
+                let y = self.operand_of(src, width);
+                let taken = compare(&mut self.b, op, x, y);
+                self.b.ins().brif(taken, to, &[], next, &[]);
+                return Ok(false);
+            }
+            Insn::MayGoto { .. } => {
+                let (to, next) = (self.target(pc, &insn, heads)?, self.next(pc, heads)?);
+                let Some(turns) = self.turns else {
+                    return Err(self.unsupported(pc, "may_goto"));
+                };
+                let left = self.b.use_var(turns);
+                let fewer = self.b.ins().iadd_imm_s(left, -1);
+                self.b.def_var(turns, fewer);
+                self.b.ins().brif(left, next, &[], to, &[]);
+                return Ok(false);
+            }
+            Insn::JumpReg { dst } => {
+                let v = self.get(dst);
+                let mut switch = Switch::new();
+                for to in self.table_targets() {
+                    if let Some(block) = heads.get(&to) {
+                        switch.set_entry(to as u128, *block);
+                    }
+                }
+                let nowhere = self.b.create_block();
+                switch.emit(&mut self.b, v, nowhere);
+                self.b.switch_to_block(nowhere);
+                self.b.ins().trap(UNREACHABLE);
+                return Ok(false);
+            }
+            Insn::Call(CallTarget::Subprog { .. }) => self.call_subprogram(pc, &insn)?,
+            Insn::Call(CallTarget::Helper(id)) => self.call_helper(pc, id)?,
+            Insn::Call(CallTarget::Kfunc { .. } | CallTarget::Reg(_)) => {
+                return Err(self.unsupported(pc, insn.to_string()));
+            }
+            Insn::AddrSpaceCast { .. } | Insn::Imm64High => {
+                return Err(self.unsupported(pc, insn.to_string()));
+            }
+            Insn::Exit => {
+                let r0 = self.get(Reg::R0);
+                self.b.ins().return_(&[r0]);
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn target(&self, pc: Pc, insn: &Insn, heads: &BTreeMap<Pc, Block>) -> Result<Block, Error> {
+        insn.jump_target(pc)
+            .and_then(|to| usize::try_from(to).ok())
+            .and_then(|to| heads.get(&to).copied())
+            .ok_or_else(|| self.unsupported(pc, "a jump out of the function"))
+    }
+
+    fn next(&self, pc: Pc, heads: &BTreeMap<Pc, Block>) -> Result<Block, Error> {
+        heads
+            .get(&(pc + 1))
+            .copied()
+            .ok_or_else(|| self.unsupported(pc, "falling out of the function"))
+    }
+
+    fn imm64(&mut self, pc: Pc, imm: Imm64) -> Result<Value, Error> {
+        let v = match imm {
+            Imm64::Value(v) => Some(v),
+            Imm64::MapIdx(n) => self.instance.map(n as usize).map(|m| m.address()),
+            Imm64::MapIdxValue { index, off } => self
+                .instance
+                .map(index as usize)
+                .and_then(|m| m.direct_value(off)),
+            Imm64::Func { rel } => {
+                let to = (pc as i64 + 1).saturating_add(i64::from(rel));
+                let n = self
+                    .functions
+                    .iter()
+                    .position(|f| f.range.start as i64 == to);
+                let callee = n.and_then(|n| self.callees.get(n).copied());
+                let Some(callee) = callee else {
+                    return Err(self.unsupported(pc, "the address of no function"));
+                };
+                return Ok(self.b.ins().func_addr(types::I64, callee));
+            }
+            Imm64::MapFd(_) | Imm64::MapFdValue { .. } | Imm64::BtfId { .. } => None,
+        };
+        let v = v.ok_or_else(|| self.unsupported(pc, "this 64-bit immediate"))?;
+        Ok(self.constant(v))
+    }
+
+    /// A word of the call's state.
+    pub fn call_word(&mut self, offset: i32) -> Value {
+        // `ctx` and `cpu` do not change during a call, `next` is read right after the helper that sets it.
+        let flags = MemFlagsData::new().with_notrap();
+        self.b.ins().load(types::I64, flags, self.call, offset)
+    }
+}
