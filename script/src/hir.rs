@@ -114,7 +114,9 @@ pub enum ExprKind {
     /// Statements without a value.
     Do(Vec<Stmt>),
     /// An aggregation's argument; only as the whole value assigned to a map.
-    Agg { agg: Agg, arg: Option<Box<Expr>>, weight: Option<Box<Expr>> },
+    Agg { agg: Agg, arg: Option<Box<Expr>> },
+    /// When the script began, on the script's clock.
+    StartTime,
 }
 
 /// An argument of a helper.
@@ -180,8 +182,8 @@ pub enum StmtKind {
     Return,
     /// A record of the printer's event.
     Emit { event: usize, args: Vec<Expr> },
-    /// `bpf_map_…` for every element: not from programs.
-    StoreStart,
+    /// Keeps the time as the script's beginning.
+    StoreStart(Expr),
     Block(Vec<Stmt>),
 }
 

@@ -3,15 +3,34 @@
 //! **Invariant:** nothing here knows an engine or a kernel: what a script needs to know of the
 //! machine comes in an [`Environment`], and what it does there is an [`probity_objfile::Object`].
 
-mod ast;
+pub mod ast;
+pub mod builtins;
+mod check;
+mod codegen;
+mod compile;
+mod config;
 mod diagnostics;
+mod emit;
+mod env;
+mod event;
+mod formats;
+mod hir;
 mod lexer;
 mod parser;
 mod preprocess;
 mod pretty;
+mod printer;
+pub mod probes;
 mod source;
+mod spec;
+mod types;
 
-pub use ast::*;
+pub use ast::Ast;
+pub use compile::{Probe, Script, compile, compile_text};
+pub use env::{Arch, Clock, Environment, FormatTable, Functions, NoFunctions, TracepointFormats};
+pub use formats::{FieldPlace, Format, FormatError, FormatField};
+pub use printer::{Action, Host, Losses, MapReader, NoHost, Output, Printer, Symbol, strftime};
+pub use probes::{Period, ProbeKind, UserTarget};
 pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use parser::parse;
 pub use source::{Position, Source, Span};

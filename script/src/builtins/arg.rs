@@ -1,0 +1,151 @@
+//! `arg0` … `arg9`, `sarg0` …, `retval`, `reg()`, `ctx`: registers and words of the context.
+
+use super::{Row, Use};
+use crate::check::{Checked, Checker};
+use crate::diagnostics::Diagnostic;
+use crate::hir::{Expr, ExprKind};
+use crate::probes::ProbeKind;
+use crate::source::Span;
+use crate::types::{Space, Ty};
+
+fn word(offset: i32, span: Span) -> Expr {
+    Expr::new(
+        ExprKind::CtxLoad {
+            offset,
+            bytes: 8,
+            signed: false,
+        },
+        Ty::U64,
+        span,
+    )
+}
+
+fn not_here(c: &Checker<'_>, name: &str, span: Span) -> Diagnostic {
+    Diagnostic::error(span, format!("`{name}` has no meaning in `{}`", c.probe()))
+}
+
+pub const ARG: Row = Row {
+    names: &["arg0", "arg1", "arg2", "arg3", "arg4", "arg5", "arg6", "arg7", "arg8", "arg9"],
+    kind: Use::Value,
+    syntax: "`arg0` to `arg9`",
+    doc: "An argument of the probed function, as a 64-bit number.",
+    example: "rawtracepoint:sched_switch { @[arg0] = count(); }",
+    lower: |c, call| {
+        let n = u32::from(call.name.as_bytes().last().copied().unwrap_or(b'0') - b'0');
+        match c.probe() {
+            ProbeKind::Kprobe { ret: false, .. } | ProbeKind::Uprobe { ret: false, .. } => {
+                let offset = c.env.arch.argument(n).ok_or_else(|| {
+                    Diagnostic::error(call.span, format!("`{}` is not passed in a register", call.name))
+                        .hint("arguments on the stack are `sarg0`, `sarg1` …")
+                })?;
+                Ok(word(offset, call.span))
+            }
+            ProbeKind::RawTracepoint { .. } => Ok(word(n as i32 * 8, call.span)),
+            _ => Err(not_here(c, call.name, call.span)),
+        }
+    },
+};
+
+pub const SARG: Row = Row {
+    names: &["sarg0", "sarg1", "sarg2", "sarg3", "sarg4", "sarg5", "sarg6", "sarg7", "sarg8", "sarg9"],
+    kind: Use::Value,
+    syntax: "`sarg0` to `sarg9`",
+    doc: "An argument of the probed function that is passed on the stack.",
+    example: "uprobe:/bin/sh:main { @[sarg0] = count(); }",
+    lower: |c, call| {
+        let n = i64::from(call.name.as_bytes().last().copied().unwrap_or(b'0') - b'0');
+        if !matches!(c.probe(), ProbeKind::Kprobe { ret: false, .. } | ProbeKind::Uprobe { ret: false, .. }) {
+            return Err(not_here(c, call.name, call.span));
+        }
+        let sp = word(c.env.arch.stack_pointer(), call.span);
+        // On x86-64 the return address is in front of them.
+        let first = i64::from(c.env.arch == crate::env::Arch::X86_64);
+        let at = Expr::int((n + first) * 8, Ty::I64, call.span);
+        let addr = Expr::bin(crate::hir::Arith::Add, sp, at, Ty::U64);
+        let space = c.space();
+        Ok(Expr::new(
+            ExprKind::Read {
+                addr: Box::new(addr),
+                bytes: 8,
+                signed: false,
+                space,
+            },
+            Ty::U64,
+            call.span,
+        ))
+    },
+};
+
+pub const RETVAL: Row = Row {
+    names: &["retval"],
+    kind: Use::Value,
+    syntax: "`retval`",
+    doc: "What the probed function returns, as a 64-bit number.",
+    example: "uretprobe:/bin/sh:main { @[retval] = count(); }",
+    lower: |c, call| match c.probe() {
+        ProbeKind::Kprobe { ret: true, .. } | ProbeKind::Uprobe { ret: true, .. } => {
+            let at = c.env.arch.return_value();
+            Ok(word(at, call.span))
+        }
+        _ => Err(not_here(c, "retval", call.span).hint("it is there in `kretprobe` and `uretprobe`")),
+    },
+};
+
+pub const REG: Row = Row {
+    names: &["reg"],
+    kind: Use::Function { min: 1, max: 1 },
+    syntax: "`reg(\"ip\")`",
+    doc: "A register of the interrupted code.",
+    example: "uprobe:/bin/sh:main { printf(\"%x\\n\", reg(\"ip\")); }",
+    lower: |c, call| {
+        let name = c.text(&call.args[0])?;
+        match c.probe() {
+            ProbeKind::Kprobe { .. }
+            | ProbeKind::Uprobe { .. }
+            | ProbeKind::Profile(_)
+            | ProbeKind::Interval(_)
+            | ProbeKind::Software { .. }
+            | ProbeKind::Hardware { .. } => {}
+            _ => return Err(not_here(c, "reg", call.span)),
+        }
+        let at = c.env.arch.register(&name);
+        let at = at.ok_or_else(|| Diagnostic::error(call.args[0].span, format!("unknown register `{name}`")))?;
+        Ok(word(at, call.span))
+    },
+};
+
+pub const CTX: Row = Row {
+    names: &["ctx"],
+    kind: Use::Value,
+    syntax: "`ctx`",
+    doc: "The address of the program's context.",
+    example: "interval:s:1 { printf(\"%p\\n\", ctx); exit(); }",
+    lower: |_, call| {
+        Ok(Expr::new(
+            ExprKind::Ctx(0),
+            Ty::ptr(Ty::Void, Space::Kernel),
+            call.span,
+        ))
+    },
+};
+
+pub const ARGS: Row = Row {
+    names: &["args"],
+    kind: Use::Value,
+    syntax: "`args.NAME`",
+    doc: "The fields of a tracepoint, the arguments of a function.",
+    example: "tracepoint:syscalls:sys_enter_openat { printf(\"%s\\n\", str(args.filename)); }",
+    lower: |c, call| bare_args(c, call.span),
+};
+
+fn bare_args(c: &mut Checker<'_>, span: Span) -> Checked<Expr> {
+    let names = match c.probe() {
+        ProbeKind::Tracepoint { category, name } => match c.env.tracepoints.format(category, name) {
+            Some(f) => f.own_fields().map(|f| f.name.clone()).collect::<Vec<_>>().join(", "),
+            None => String::new(),
+        },
+        _ => String::new(),
+    };
+    let d = Diagnostic::error(span, "`args` as a whole cannot be used as a value yet");
+    Err(if names.is_empty() { d } else { d.hint(format!("its fields are: {names}")) })
+}

@@ -1,0 +1,54 @@
+//! `func` and `probe`: the function and the probe that the event is of.
+
+use super::{Row, Use};
+use crate::diagnostics::Diagnostic;
+use crate::hir::Expr;
+use crate::probes::{ProbeKind, UserTarget};
+use crate::types::Ty;
+
+pub const FUNC: Row = Row {
+    names: &["func"],
+    kind: Use::Value,
+    syntax: "`func`",
+    doc: "The name of the probed function.",
+    example: "uprobe:/bin/sh:main { printf(\"%s\\n\", func); }",
+    lower: |c, call| {
+        // Each attach point has a program of its own, so the name is known now.
+        let name = match c.probe() {
+            ProbeKind::Kprobe { function, .. } => function.clone(),
+            ProbeKind::Uprobe {
+                target: UserTarget::Symbol(s),
+                ..
+            } => s.clone(),
+            ProbeKind::Uprobe {
+                target: UserTarget::Address(a),
+                ..
+            } => format!("{a:#x}"),
+            other => {
+                return Err(Diagnostic::error(call.span, format!("`func` has no meaning in `{other}`")));
+            }
+        };
+        Ok(crate::check::literal(name.into_bytes(), call.span))
+    },
+};
+
+pub const PROBE: Row = Row {
+    names: &["probe"],
+    kind: Use::Value,
+    syntax: "`probe`",
+    doc: "The whole name of the probe.",
+    example: "begin { printf(\"%s\\n\", probe); }",
+    lower: |c, call| {
+        let n = c.probe_index() as i64;
+        Ok(Expr::int(n, Ty::ProbeName, call.span))
+    },
+};
+
+pub const PROBETYPE: Row = Row {
+    names: &["probetype"],
+    kind: Use::Value,
+    syntax: "`probetype`",
+    doc: "The kind of the probe.",
+    example: "begin { printf(\"%s\\n\", probetype); }",
+    lower: |c, call| Ok(crate::check::literal(c.probe().type_name().as_bytes().to_vec(), call.span)),
+};

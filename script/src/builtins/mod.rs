@@ -1,0 +1,147 @@
+//! The language's values and functions: one [`Row`] each, one file a name (or a family of names).
+//!
+//! **Invariant:** a row makes typed expressions out of the general nodes of the typed form; nothing
+//! outside of its file knows its name.
+
+mod pid;
+mod uid;
+mod comm;
+mod nsecs;
+mod cpu;
+mod arg;
+mod func;
+mod task;
+mod rand;
+mod stack;
+mod printf;
+mod print;
+mod clear;
+mod delete;
+mod exit;
+mod time;
+mod str;
+mod join;
+mod sym;
+mod ntop;
+mod strings;
+mod size;
+mod words;
+mod aggregate;
+
+use crate::ast;
+use crate::check::{Checked, Checker};
+use crate::hir::Expr;
+use crate::source::Span;
+
+/// One builtin.
+pub struct Row {
+    /// The name, then older names of the same.
+    pub names: &'static [&'static str],
+    pub(crate) kind: Use,
+    pub syntax: &'static str,
+    pub doc: &'static str,
+    /// A script that uses it.
+    pub example: &'static str,
+    pub(crate) lower: for<'a> fn(&mut Checker<'a>, &Call<'a>) -> Checked<Expr>,
+}
+
+/// How a builtin is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// By its name alone; `name()` is the same.
+    Value,
+    /// By its name alone, or with up to this many arguments.
+    Both { max: usize },
+    Function { min: usize, max: usize },
+}
+
+/// A builtin as a script uses it.
+pub(crate) struct Call<'a> {
+    pub name: &'a str,
+    pub args: &'a [ast::Expr],
+    pub span: Span,
+    pub row: &'static Row,
+}
+
+/// Every builtin.
+pub const ROWS: &[&Row] = &[
+    &pid::PID,
+    &pid::TID,
+    &uid::UID,
+    &uid::GID,
+    &uid::USERNAME,
+    &comm::ROW,
+    &nsecs::NSECS,
+    &nsecs::ELAPSED,
+    &cpu::CPU,
+    &cpu::NCPUS,
+    &cpu::NUMAID,
+    &arg::ARG,
+    &arg::SARG,
+    &arg::RETVAL,
+    &arg::REG,
+    &arg::CTX,
+    &arg::ARGS,
+    &func::FUNC,
+    &func::PROBE,
+    &func::PROBETYPE,
+    &task::CURTASK,
+    &task::PPID,
+    &task::PCOMM,
+    &rand::RAND,
+    &rand::JIFFIES,
+    &rand::CGROUP,
+    &rand::CPID,
+    &rand::HAS_CPID,
+    &stack::KSTACK,
+    &stack::USTACK,
+    &printf::PRINTF,
+    &printf::ERRORF,
+    &printf::WARNF,
+    &printf::CAT,
+    &printf::SYSTEM,
+    &print::ROW,
+    &clear::CLEAR,
+    &clear::ZERO,
+    &delete::DELETE,
+    &delete::HAS_KEY,
+    &exit::ROW,
+    &time::TIME,
+    &time::STRFTIME,
+    &str::STR,
+    &str::BUF,
+    &str::KPTR,
+    &str::UPTR,
+    &join::ROW,
+    &sym::KSYM,
+    &sym::USYM,
+    &sym::KADDR,
+    &sym::UADDR,
+    &ntop::NTOP,
+    &ntop::PTON,
+    &ntop::BSWAP,
+    &strings::STRNCMP,
+    &strings::STRCONTAINS,
+    &strings::STRLEN,
+    &size::SIZEOF,
+    &size::CGROUPID,
+    &size::CGROUP_PATH,
+    &size::FAIL,
+    &size::STATIC_ASSERT,
+    &words::STRERROR,
+    &words::SIGNAL_NAME,
+    &aggregate::COUNT,
+    &aggregate::SUM,
+    &aggregate::AVG,
+    &aggregate::MIN,
+    &aggregate::MAX,
+    &aggregate::STATS,
+    &aggregate::HIST,
+    &aggregate::LHIST,
+];
+
+pub(crate) use nsecs::now;
+
+pub(crate) fn find(name: &str) -> Option<&'static Row> {
+    ROWS.iter().copied().find(|r| r.names.contains(&name))
+}

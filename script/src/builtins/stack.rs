@@ -1,0 +1,57 @@
+//! `kstack` and `ustack`: stack traces.
+
+use super::{Call, Row, Use};
+use crate::check::{Checked, Checker};
+use crate::config::stack_mode;
+use crate::diagnostics::Diagnostic;
+use crate::hir::{Expr, ExprKind};
+use crate::types::{StackTy, Ty};
+
+/// `BPF_F_USER_STACK`, `BPF_F_FAST_STACK_CMP`, `BPF_F_REUSE_STACKID`.
+const USER_STACK: u64 = 1 << 8;
+const FAST_STACK_CMP: u64 = 1 << 9;
+const REUSE_STACKID: u64 = 1 << 10;
+const MAX_FRAMES: i64 = 127;
+
+fn lower<'a>(c: &mut Checker<'a>, call: &Call<'a>, kernel: bool) -> Checked<Expr> {
+    let mut ty = StackTy {
+        kernel,
+        mode: c.config.stack_mode,
+        limit: MAX_FRAMES as u32,
+    };
+    for arg in call.args {
+        if let crate::ast::ExprKind::Ident(word) = &arg.kind {
+            ty.mode = stack_mode(word).ok_or_else(|| {
+                Diagnostic::error(arg.span, format!("unknown form of stacks `{word}`"))
+                    .suggest(word, ["bpftrace", "perf", "raw", "build_id"])
+            })?;
+        } else {
+            let n = c.constant(arg)?;
+            if !(0..=MAX_FRAMES).contains(&n) {
+                return Err(Diagnostic::error(arg.span, format!("a stack has 0 to {MAX_FRAMES} frames")));
+            }
+            ty.limit = n as u32;
+        }
+    }
+    c.stacks = true;
+    let flags = FAST_STACK_CMP | REUSE_STACKID | if kernel { 0 } else { USER_STACK };
+    Ok(Expr::new(ExprKind::Stack { kernel, flags }, Ty::Stack(ty), call.span))
+}
+
+pub const KSTACK: Row = Row {
+    names: &["kstack"],
+    kind: Use::Both { max: 2 },
+    syntax: "`kstack`, `kstack(FRAMES)`, `kstack(perf)`, `kstack(perf, FRAMES)`",
+    doc: "The kernel's stack.",
+    example: "profile:hz:99 { @[kstack] = count(); }",
+    lower: |c, call| lower(c, call, true),
+};
+
+pub const USTACK: Row = Row {
+    names: &["ustack"],
+    kind: Use::Both { max: 2 },
+    syntax: "`ustack`, `ustack(FRAMES)`, `ustack(perf)`, `ustack(perf, FRAMES)`",
+    doc: "The current thread's stack in user space.",
+    example: "profile:hz:99 { @[ustack] = count(); }",
+    lower: |c, call| lower(c, call, false),
+};

@@ -1,0 +1,651 @@
+//! Expressions → typed expressions.
+
+use super::convert::literal_type;
+use super::{Checked, Checker};
+use crate::ast::{self, BinOp, UnOp};
+use crate::builtins::{self, Call, Use};
+use crate::diagnostics::Diagnostic;
+use crate::hir::{Arith, Cmp, Expr, ExprKind, Place};
+use crate::source::Span;
+use crate::types::{Agg, Space, Ty};
+
+/// Expressions inside one another, macros' bodies included.
+const MAX_DEPTH: u32 = 320;
+
+impl<'a> Checker<'a> {
+    /// A value: arrays of characters become strings.
+    pub(crate) fn expr(&mut self, e: &'a ast::Expr) -> Checked<Expr> {
+        let v = self.place(e)?;
+        Ok(self.value_of(v))
+    }
+
+    /// The string in an array of characters; anything else as it is.
+    pub(crate) fn value_of(&self, e: Expr) -> Expr {
+        let Some(n) = e.ty.char_array() else { return e };
+        let Ty::Array(_, _, space) = e.ty else { return e };
+        let span = e.span;
+        let kind = match e.kind {
+            ExprKind::Ctx(offset) => ExprKind::CtxStr { offset, bytes: n },
+            kind => ExprKind::ReadStr {
+                addr: Box::new(Expr::new(kind, Ty::U64, span)),
+                space: self.known_space(space),
+                len: None,
+            },
+        };
+        Expr::new(kind, Ty::Str(n.max(1)), span)
+    }
+
+    /// A value, or the address of a structure or array.
+    pub(crate) fn place(&mut self, e: &'a ast::Expr) -> Checked<Expr> {
+        if self.depth >= MAX_DEPTH {
+            return Err(Diagnostic::error(e.span, "this is nested too deeply"));
+        }
+        self.depth += 1;
+        let r = self.place_inner(e);
+        self.depth -= 1;
+        r
+    }
+
+    fn place_inner(&mut self, e: &'a ast::Expr) -> Checked<Expr> {
+        let span = e.span;
+        match &e.kind {
+            ast::ExprKind::Int(i) => {
+                let ty = if i64::try_from(i.value).is_ok() { Ty::I64 } else { Ty::U64 };
+                Ok(Expr::int(i.value as i64, ty, span))
+            }
+            ast::ExprKind::Bool(b) => Ok(Expr::int(i64::from(*b), Ty::Bool, span)),
+            ast::ExprKind::Str(s) => Ok(literal(s.clone(), span)),
+            ast::ExprKind::Var(name) => self.var(name, span),
+            ast::ExprKind::Map { name, keys } => self.map_get(name, keys, span),
+            ast::ExprKind::Param(n) => Ok(self.positional(*n, span)),
+            ast::ExprKind::ParamCount => Ok(Expr::int(self.env.positional.len() as i64, Ty::I64, span)),
+            ast::ExprKind::Ident(name) => self.ident(name, span),
+            ast::ExprKind::Call { name, args } => self.call(name, args, span),
+            ast::ExprKind::Unary { op, expr } => self.unary(*op, expr, span),
+            ast::ExprKind::Binary { op, left, right } => self.binary(*op, left, right, span),
+            ast::ExprKind::Step { expr, up, prefix } => self.step(expr, *up, *prefix, span),
+            ast::ExprKind::Cond { cond, yes, no } => self.cond_expr(cond, yes.as_deref(), no, span),
+            ast::ExprKind::Field { expr, name, .. } => {
+                if matches!(&expr.kind, ast::ExprKind::Ident(w) if w == "args") && self.macro_argument("args").is_none() {
+                    return self.args_field(name, span);
+                }
+                let base = self.place(expr)?;
+                self.field(base, name, span)
+            }
+            ast::ExprKind::TupleIndex { expr, index } => {
+                let base = self.expr(expr)?;
+                match base.ty.clone() {
+                    Ty::Tuple(items) => self.tuple_item(base, &items, *index, span),
+                    Ty::Record(items) => {
+                        let items: Vec<Ty> = items.into_iter().map(|(_, t)| t).collect();
+                        self.tuple_item(base, &items, *index, span)
+                    }
+                    Ty::Unknown => Ok(base),
+                    other => Err(Diagnostic::error(span, format!("a value of type `{other}` is no tuple"))),
+                }
+            }
+            ast::ExprKind::Index { expr, index } => {
+                let base = self.place(expr)?;
+                let index = self.number(index)?;
+                self.element(base, index, span)
+            }
+            ast::ExprKind::Cast { ty, expr } => {
+                let target = self.type_named(ty)?;
+                let value = self.expr(expr)?;
+                self.cast(value, target, span)
+            }
+            ast::ExprKind::Tuple(items) => {
+                let items = items.iter().map(|i| self.storable(i)).collect::<Checked<Vec<_>>>()?;
+                let ty = Ty::Tuple(items.iter().map(|i| i.ty.clone()).collect());
+                Ok(Expr::new(ExprKind::Tuple(items), ty, span))
+            }
+            ast::ExprKind::Record(fields) => {
+                let mut items = Vec::new();
+                let mut types: Vec<(String, Ty)> = Vec::new();
+                for (name, e) in fields {
+                    let v = self.storable(e)?;
+                    if types.iter().any(|(n, _)| n == name) {
+                        return Err(Diagnostic::error(span, format!("the field `{name}` is there twice")));
+                    }
+                    types.push((name.clone(), v.ty.clone()));
+                    items.push(v);
+                }
+                Ok(Expr::new(ExprKind::Tuple(items), Ty::Record(types), span))
+            }
+            ast::ExprKind::Block(block) => self.block_value(block, span),
+            ast::ExprKind::If(chain) => self.if_value(chain, span),
+            ast::ExprKind::SizeofType(name) => {
+                let ty = self.type_named(name)?;
+                Ok(Expr::int(i64::from(self.memory_layout(&ty).0), Ty::U64, span))
+            }
+            ast::ExprKind::Offsetof { ty, field } => {
+                let ty = self.type_named(ty)?;
+                let at = self.offset_of(&ty, field, span)?;
+                Ok(Expr::int(at as i64, Ty::U64, span))
+            }
+            ast::ExprKind::Type(_) => Err(Diagnostic::error(span, "a type stands where a value is expected")),
+        }
+    }
+
+    /// A value that can be put into tuples, keys and records.
+    pub(crate) fn storable(&mut self, e: &'a ast::Expr) -> Checked<Expr> {
+        let v = self.expr(e)?;
+        match &v.ty {
+            Ty::Void => Err(Diagnostic::error(e.span, "this gives no value")),
+            Ty::Agg(a) => Err(Diagnostic::error(e.span, format!("`{}()` can only be assigned to a map", a.name()))
+                .hint(format!("write `@x = {}(…);`", a.name()))),
+            Ty::Struct(..) => Err(Diagnostic::error(e.span, "a whole structure cannot be used as a value yet")
+                .hint("name one of its fields")),
+            Ty::Array(..) => Err(Diagnostic::error(e.span, "a whole array cannot be used as a value yet")
+                .hint("name one of its elements")),
+            _ => Ok(v),
+        }
+    }
+
+    fn var(&mut self, name: &str, span: Span) -> Checked<Expr> {
+        let id = match self.find_var(name).or_else(|| self.ended.get(name).copied()) {
+            Some(id) => id,
+            None => {
+                let d = Diagnostic::error(span, format!("undefined or undeclared variable: ${name}"));
+                let known: Vec<String> = self.scopes.iter().flat_map(|s| s.vars.keys().cloned()).collect();
+                return Err(match crate::diagnostics::nearest(name, known.iter().map(String::as_str)) {
+                    Some(near) if !near.is_empty() => d.hint(format!("did you mean `${near}`?")),
+                    _ => d,
+                });
+            }
+        };
+        Ok(Expr::new(ExprKind::Var(id), self.vars[id].clone(), span))
+    }
+
+    pub(super) fn keys(&mut self, keys: &'a [ast::Expr]) -> Checked<(Vec<Expr>, Vec<Ty>)> {
+        let parts = keys.iter().map(|k| self.storable(k)).collect::<Checked<Vec<_>>>()?;
+        let types = match parts.as_slice() {
+            // One tuple is the same as its items side by side.
+            [one] => match &one.ty {
+                Ty::Tuple(items) => items.clone(),
+                other => vec![other.clone()],
+            },
+            many => many.iter().map(|p| p.ty.clone()).collect(),
+        };
+        Ok((parts, types))
+    }
+
+    pub(super) fn map_get(&mut self, name: &str, keys: &'a [ast::Expr], span: Span) -> Checked<Expr> {
+        let (key, types) = self.keys(keys)?;
+        let map = self.map_index(name, span);
+        self.refine_keys(map, &types, span)?;
+        let ty = self.maps[map].value.clone();
+        if let Ty::Agg(agg) = ty {
+            if agg.buckets().is_some() || matches!(agg, Agg::Stats { .. }) {
+                return Err(Diagnostic::error(
+                    span,
+                    format!("a map of `{}()` has no single value", agg.name()),
+                )
+                .hint("print the whole map: `print(@x)`"));
+            }
+            let ty = match agg {
+                Agg::Count => Ty::I64,
+                Agg::Sum { signed } | Agg::Min { signed } | Agg::Max { signed } | Agg::Avg { signed } => {
+                    Ty::Int { bytes: 8, signed }
+                }
+                _ => Ty::I64,
+            };
+            return Ok(Expr::new(ExprKind::AggGet { map, key, agg }, ty, span));
+        }
+        Ok(Expr::new(ExprKind::MapGet { map, key }, ty, span))
+    }
+
+    /// `$n`: a number where it is one, otherwise text.
+    fn positional(&self, n: u32, span: Span) -> Expr {
+        let Some(text) = self.env.positional.get(n as usize - 1) else {
+            return Expr::int(0, Ty::I64, span);
+        };
+        let (negative, digits) = match text.strip_prefix('-') {
+            Some(rest) => (true, rest),
+            None => (false, text.as_str()),
+        };
+        match crate::lexer::token(digits, 0) {
+            Ok(crate::lexer::Token {
+                tok: crate::lexer::Tok::Int(i),
+                span: at,
+            }) if at.end as usize == digits.len() => {
+                let v = i.value as i64;
+                Expr::int(if negative { v.wrapping_neg() } else { v }, Ty::I64, span)
+            }
+            _ => literal(text.clone().into_bytes(), span),
+        }
+    }
+
+    fn ident(&mut self, name: &'a str, span: Span) -> Checked<Expr> {
+        if let Some(arg) = self.macro_argument(name) {
+            return self.in_caller(arg, |c| c.place(arg.expr));
+        }
+        if let Some((value, ty)) = self.enumerator_declared(name) {
+            return Ok(Expr::int(value, ty, span));
+        }
+        if self.has_macro(name) {
+            return self.call_macro(name, &[], span);
+        }
+        let bare = name.strip_prefix("__builtin_").unwrap_or(name);
+        if let Some(row) = builtins::find(bare) {
+            if matches!(row.kind, Use::Function { min: 1.., .. }) {
+                return Err(Diagnostic::error(span, format!("`{name}` is a function")).hint(format!("write {}", row.syntax)));
+            }
+            return (row.lower)(
+                self,
+                &Call {
+                    name: bare,
+                    args: &[],
+                    span,
+                    row,
+                },
+            );
+        }
+        if let Some((value, ty)) = self.enumerator(name) {
+            let ty = ty.map_or(Ty::I64, Ty::Enum);
+            return Ok(Expr::int(value, ty, span));
+        }
+        Err(Diagnostic::error(span, format!("unknown identifier: `{name}`")).suggest(name, self.known_names()))
+    }
+
+    fn enumerator_declared(&self, name: &str) -> Option<(i64, Ty)> {
+        let (value, ty) = self.declared.enumerators.get(name)?;
+        Some((*value, ty.clone().map_or(Ty::I64, Ty::Enum)))
+    }
+
+    fn call(&mut self, name: &'a str, args: &'a [ast::Expr], span: Span) -> Checked<Expr> {
+        // A macro with other parameters than the builtin of its name stands beside it.
+        if self.macro_takes(name, args.len()) {
+            return self.call_macro(name, args, span);
+        }
+        let bare = name.strip_prefix("__builtin_").unwrap_or(name);
+        let Some(row) = builtins::find(bare) else {
+            if self.has_macro(name) {
+                return self.call_macro(name, args, span);
+            }
+            return Err(
+                Diagnostic::error(span, format!("unknown function: `{name}`")).suggest(name, self.known_names())
+            );
+        };
+        let (min, max) = match row.kind {
+            Use::Value => (0, 0),
+            Use::Both { max } => (0, max),
+            Use::Function { min, max } => (min, max),
+        };
+        if args.len() < min || args.len() > max {
+            let wanted = match (min, max) {
+                (a, b) if a == b => format!("{a} argument{}", if a == 1 { "" } else { "s" }),
+                (a, usize::MAX) => format!("at least {a} argument{}", if a == 1 { "" } else { "s" }),
+                (a, b) => format!("{a} to {b} arguments"),
+            };
+            return Err(Diagnostic::error(
+                span,
+                format!("`{name}()` takes {wanted}, {} given", args.len()),
+            )
+            .hint(format!("write {}", row.syntax)));
+        }
+        (row.lower)(
+            self,
+            &Call {
+                name: bare,
+                args,
+                span,
+                row,
+            },
+        )
+    }
+
+    fn unary(&mut self, op: UnOp, expr: &'a ast::Expr, span: Span) -> Checked<Expr> {
+        if op == UnOp::AddrOf {
+            return Err(Diagnostic::error(span, "the address-of operator is not supported yet"));
+        }
+        if op == UnOp::Deref {
+            let e = self.place(expr)?;
+            let v = self.deref(e, span)?;
+            return Ok(v);
+        }
+        let e = self.number(expr)?;
+        Ok(match op {
+            UnOp::Not => match e.constant() {
+                Some(v) => Expr::int(i64::from(v == 0), Ty::Bool, span),
+                None => Expr::new(ExprKind::Not(Box::new(e)), Ty::Bool, span),
+            },
+            UnOp::Neg => match e.constant() {
+                Some(v) => Expr::int(v.wrapping_neg(), Ty::I64, span),
+                None => Expr::bin(Arith::Sub, Expr::int(0, Ty::I64, span), e, Ty::I64),
+            },
+            _ => match e.constant() {
+                Some(v) => Expr::int(!v, Ty::I64, span),
+                None => {
+                    let signed = e.ty.is_signed();
+                    Expr::bin(Arith::Xor, e, Expr::int(-1, Ty::I64, span), Ty::Int { bytes: 8, signed })
+                }
+            },
+        })
+    }
+
+    fn binary(&mut self, op: BinOp, left: &'a ast::Expr, right: &'a ast::Expr, span: Span) -> Checked<Expr> {
+        match op {
+            BinOp::LogAnd | BinOp::LogOr => {
+                let l = self.condition(left)?;
+                let r = self.condition(right)?;
+                let kind = if op == BinOp::LogAnd {
+                    ExprKind::And(Box::new(l), Box::new(r))
+                } else {
+                    ExprKind::Or(Box::new(l), Box::new(r))
+                };
+                Ok(Expr::new(kind, Ty::Bool, span))
+            }
+            _ => {
+                let l = self.expr(left)?;
+                let r = self.expr(right)?;
+                self.binary_of(op, l, r, span)
+            }
+        }
+    }
+
+    pub(super) fn binary_of(&mut self, op: BinOp, l: Expr, r: Expr, span: Span) -> Checked<Expr> {
+        if op.is_comparison() {
+            return self.compare(op, l, r, span);
+        }
+        for side in [&l, &r] {
+            if !side.ty.is_number() {
+                return Err(Diagnostic::error(
+                    side.span,
+                    format!("`{}` needs numbers, this is of type `{}`", op.text(), side.ty),
+                ));
+            }
+        }
+        if let (Some(a), Some(b)) = (l.constant(), r.constant())
+            && let Some(v) = fold(op, a, b, l.ty.is_signed() && r.ty.is_signed())
+            && !matches!((&l.ty, &r.ty), (Ty::Ptr(..), _) | (_, Ty::Ptr(..)))
+        {
+            let ty = if matches!(op, BinOp::Sub) { Ty::I64 } else { literal_type(&l.ty, &r.ty, v) };
+            return Ok(Expr::int(v, ty, span));
+        }
+        // Pointer arithmetic counts elements.
+        if let (Ty::Ptr(to, _), BinOp::Add | BinOp::Sub) = (&l.ty, op) {
+            if matches!(r.ty, Ty::Ptr(..)) {
+                return Ok(at(Expr::bin(Arith::Sub, l, r, Ty::I64), span));
+            }
+            let size = i64::from(self.memory_layout(to).0.max(1));
+            let ty = l.ty.clone();
+            let by = scaled(r, size, span);
+            let arith = if op == BinOp::Add { Arith::Add } else { Arith::Sub };
+            return Ok(at(Expr::bin(arith, l, by, ty), span));
+        }
+        if let (Ty::Ptr(to, _), BinOp::Add) = (&r.ty, op) {
+            let size = i64::from(self.memory_layout(to).0.max(1));
+            let ty = r.ty.clone();
+            let by = scaled(l, size, span);
+            return Ok(at(Expr::bin(Arith::Add, by, r, ty), span));
+        }
+        let signed = common_sign(&l, &r);
+        let arith = match op {
+            BinOp::Add => Arith::Add,
+            BinOp::Sub => Arith::Sub,
+            BinOp::Mul => Arith::Mul,
+            BinOp::Div => Arith::Div { signed },
+            BinOp::Mod => Arith::Mod { signed },
+            BinOp::And => Arith::And,
+            BinOp::Or => Arith::Or,
+            BinOp::Xor => Arith::Xor,
+            BinOp::Shl => Arith::Shl,
+            _ => Arith::Shr { signed: l.ty.is_signed() },
+        };
+        let signed = match op {
+            BinOp::Sub => true,
+            BinOp::Shl | BinOp::Shr => l.ty.is_signed(),
+            _ => signed,
+        };
+        Ok(at(Expr::bin(arith, l, r, Ty::Int { bytes: 8, signed }), span))
+    }
+
+    fn compare(&mut self, op: BinOp, l: Expr, r: Expr, span: Span) -> Checked<Expr> {
+        let cmp = match op {
+            BinOp::Eq => Cmp::Eq,
+            BinOp::Ne => Cmp::Ne,
+            BinOp::Lt => Cmp::Lt,
+            BinOp::Le => Cmp::Le,
+            BinOp::Gt => Cmp::Gt,
+            _ => Cmp::Ge,
+        };
+        let equality = matches!(cmp, Cmp::Eq | Cmp::Ne);
+        let kind = match (&l.ty, &r.ty) {
+            (Ty::Str(_), Ty::Str(_)) if equality => ExprKind::StrEq {
+                left: Box::new(l),
+                right: Box::new(r),
+                limit: None,
+            },
+            (a, b) if a.is_number() && b.is_number() => {
+                let signed = common_sign(&l, &r);
+                return Ok(Expr::new(
+                    ExprKind::Cmp {
+                        op: cmp,
+                        signed,
+                        left: Box::new(l),
+                        right: Box::new(r),
+                    },
+                    Ty::Bool,
+                    span,
+                ));
+            }
+            (Ty::Unknown, _) | (_, Ty::Unknown) => return Ok(Expr::int(0, Ty::Bool, span)),
+            (a, b) if equality && !a.is_scalar() && !b.is_scalar() && a.unify(b).is_some() => ExprKind::MemEq {
+                left: Box::new(l),
+                right: Box::new(r),
+            },
+            (a, b) => {
+                return Err(Diagnostic::error(
+                    span,
+                    format!("`{}` cannot compare values of type `{a}` and `{b}`", op.text()),
+                ));
+            }
+        };
+        let e = Expr::new(kind, Ty::Bool, span);
+        Ok(if cmp == Cmp::Ne { Expr::new(ExprKind::Not(Box::new(e)), Ty::Bool, span) } else { e })
+    }
+
+    fn step(&mut self, target: &'a ast::Expr, up: bool, prefix: bool, span: Span) -> Checked<Expr> {
+        let (place, ty) = match &target.kind {
+            ast::ExprKind::Var(name) => {
+                let id = match self.find_var(name).or_else(|| self.ended.get(name).copied()) {
+                    Some(id) => id,
+                    None => return self.var(name, span),
+                };
+                (Place::Var(id), self.vars[id].clone())
+            }
+            ast::ExprKind::Map { name, keys } => {
+                let (key, types) = self.keys(keys)?;
+                let map = self.map_index(name, span);
+                self.refine_keys(map, &types, span)?;
+                if self.maps[map].value == Ty::Unknown || matches!(self.maps[map].value, Ty::Int { .. }) {
+                    self.refine_value(map, &Ty::I64, span)?;
+                }
+                (Place::Map { map, key }, self.maps[map].value.clone())
+            }
+            _ => {
+                return Err(Diagnostic::error(span, "only variables and maps can be incremented"));
+            }
+        };
+        let by = match &ty {
+            Ty::Ptr(to, _) => i64::from(self.memory_layout(to).0.max(1)),
+            Ty::Int { .. } | Ty::Unknown => 1,
+            other => {
+                return Err(Diagnostic::error(span, format!("a value of type `{other}` cannot be incremented")));
+            }
+        };
+        Ok(Expr::new(
+            ExprKind::Step {
+                place,
+                delta: if up { by } else { -by },
+                prefix,
+            },
+            ty,
+            span,
+        ))
+    }
+
+    fn cond_expr(&mut self, cond: &'a ast::Expr, yes: Option<&'a ast::Expr>, no: &'a ast::Expr, span: Span) -> Checked<Expr> {
+        let Some(yes) = yes else {
+            // `a ?: b`: a is worked out once.
+            let value = self.number(cond)?;
+            let no = self.number(no)?;
+            let ty = value.ty.unify(&no.ty).unwrap_or(Ty::I64);
+            let id = self.temp(&value.ty, span)?;
+            let held = Expr::new(ExprKind::Var(id), ty.clone(), span);
+            let pick = Expr::new(
+                ExprKind::Cond {
+                    cond: Box::new(held.clone()),
+                    yes: Box::new(held),
+                    no: Box::new(no),
+                },
+                ty.clone(),
+                span,
+            );
+            let set = crate::hir::Stmt {
+                kind: crate::hir::StmtKind::SetVar(id, value),
+                span,
+            };
+            return Ok(Expr::new(ExprKind::Block(vec![set], Box::new(pick)), ty, span));
+        };
+        let cond = self.condition(cond)?;
+        let yes = self.expr(yes)?;
+        let no = self.expr(no)?;
+        self.choose(cond, yes, no, span)
+    }
+
+    pub(super) fn choose(&self, cond: Expr, yes: Expr, no: Expr, span: Span) -> Checked<Expr> {
+        let ty = yes.ty.unify(&no.ty).ok_or_else(|| {
+            Diagnostic::error(
+                span,
+                format!("the two sides are of different types: `{}` and `{}`", yes.ty, no.ty),
+            )
+        })?;
+        Ok(Expr::new(
+            ExprKind::Cond {
+                cond: Box::new(cond),
+                yes: Box::new(yes),
+                no: Box::new(no),
+            },
+            ty,
+            span,
+        ))
+    }
+
+    fn cast(&mut self, value: Expr, target: Ty, span: Span) -> Checked<Expr> {
+        let wrong = |v: &Expr, t: &Ty| Err(Diagnostic::error(span, format!("cannot cast from `{}` to `{t}`", v.ty)));
+        if value.ty == Ty::Unknown {
+            return Ok(Expr::new(value.kind, target, span));
+        }
+        match target {
+            Ty::Int { bytes, signed } => match &value.ty {
+                t if t.is_number() || matches!(t, Ty::Struct(..) | Ty::Array(..)) => Ok(match value.constant() {
+                    Some(v) => Expr::int(truncate(v, bytes, signed), Ty::Int { bytes, signed }, span),
+                    None => at(value.cast(bytes, signed), span),
+                }),
+                _ => wrong(&value, &Ty::Int { bytes, signed }),
+            },
+            Ty::Bool => {
+                if !value.ty.is_number() {
+                    return wrong(&value, &Ty::Bool);
+                }
+                let zero = Expr::int(0, Ty::I64, span);
+                Ok(Expr::new(
+                    ExprKind::Cmp {
+                        op: Cmp::Ne,
+                        signed: true,
+                        left: Box::new(value),
+                        right: Box::new(zero),
+                    },
+                    Ty::Bool,
+                    span,
+                ))
+            }
+            Ty::Enum(e) if value.ty.is_number() => {
+                let v = value.cast(4, true);
+                Ok(Expr::new(v.kind, Ty::Enum(e), span))
+            }
+            Ty::Ptr(to, _) => {
+                let space = match &value.ty {
+                    Ty::Ptr(_, s) | Ty::Struct(_, s) | Ty::Array(_, _, s) if *s != Space::Unknown => *s,
+                    t if t.is_number() || matches!(t, Ty::Struct(..) | Ty::Array(..)) => self.space(),
+                    _ => return wrong(&value, &Ty::Ptr(to, Space::Unknown)),
+                };
+                let ty = super::named::in_space(Ty::Ptr(to, space), space);
+                Ok(Expr::new(value.kind, ty, span))
+            }
+            // C's cast to a structure is meant as one to a pointer to it in older scripts.
+            other => wrong(&value, &other),
+        }
+    }
+}
+
+pub(crate) fn literal(bytes: Vec<u8>, span: Span) -> Expr {
+    // Text ends at its first NUL.
+    let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
+    let n = end as u32 + 1;
+    let mut bytes = bytes;
+    bytes.truncate(end);
+    Expr::new(ExprKind::Str(bytes), Ty::Str(n), span)
+}
+
+fn at(e: Expr, span: Span) -> Expr {
+    Expr { span, ..e }
+}
+
+fn scaled(e: Expr, size: i64, span: Span) -> Expr {
+    match e.constant().and_then(|v| v.checked_mul(size)) {
+        Some(v) => Expr::int(v, Ty::I64, span),
+        None if size == 1 => e,
+        None => Expr::bin(Arith::Mul, e, Expr::int(size, Ty::I64, span), Ty::I64),
+    }
+}
+
+/// C's rule, but for literals, which take the other side's sign, and for narrow unsigned numbers,
+/// which fit into a signed 64-bit number.
+fn common_sign(l: &Expr, r: &Expr) -> bool {
+    let (a, b) = (l.ty.is_signed(), r.ty.is_signed());
+    if a == b {
+        return a;
+    }
+    if l.constant().is_some_and(|v| v >= 0) {
+        return b;
+    }
+    if r.constant().is_some_and(|v| v >= 0) {
+        return a;
+    }
+    let unsigned = if a { &r.ty } else { &l.ty };
+    unsigned.int_bytes() < 8
+}
+
+pub(crate) fn truncate(v: i64, bytes: u8, signed: bool) -> i64 {
+    match (bytes, signed) {
+        (1, true) => i64::from(v as i8),
+        (1, false) => i64::from(v as u8),
+        (2, true) => i64::from(v as i16),
+        (2, false) => i64::from(v as u16),
+        (4, true) => i64::from(v as i32),
+        (4, false) => i64::from(v as u32),
+        _ => v,
+    }
+}
+
+fn fold(op: BinOp, a: i64, b: i64, signed: bool) -> Option<i64> {
+    Some(match op {
+        BinOp::Add => a.wrapping_add(b),
+        BinOp::Sub => a.wrapping_sub(b),
+        BinOp::Mul => a.wrapping_mul(b),
+        BinOp::Div if b != 0 && signed => a.wrapping_div(b),
+        BinOp::Div if b != 0 => (a as u64 / b as u64) as i64,
+        BinOp::Mod if b != 0 && signed => a.wrapping_rem(b),
+        BinOp::Mod if b != 0 => (a as u64 % b as u64) as i64,
+        BinOp::And => a & b,
+        BinOp::Or => a | b,
+        BinOp::Xor => a ^ b,
+        BinOp::Shl if (0..64).contains(&b) => a.wrapping_shl(b as u32),
+        BinOp::Shr if (0..64).contains(&b) && signed => a >> b,
+        BinOp::Shr if (0..64).contains(&b) => ((a as u64) >> b) as i64,
+        _ => return None,
+    })
+}

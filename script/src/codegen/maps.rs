@@ -1,0 +1,136 @@
+//! Which maps the object has, and how a script's maps are laid out in them.
+
+use probity_objfile::Map;
+
+use crate::check::Result_ as CheckedScript;
+use crate::config::Config;
+use crate::hir::{MapDef, MapKind};
+use crate::types::{Agg, Ty};
+
+use super::globals;
+
+/// `enum bpf_map_type`.
+const HASH: u32 = 1;
+const ARRAY: u32 = 2;
+const PERCPU_HASH: u32 = 5;
+const PERCPU_ARRAY: u32 = 6;
+const STACK_TRACE: u32 = 7;
+const LRU_HASH: u32 = 9;
+const LRU_PERCPU_HASH: u32 = 10;
+const RINGBUF: u32 = 27;
+
+pub(crate) const EVENTS: &str = "__events";
+pub(crate) const GLOBALS: &str = "__globals";
+pub(crate) const STACKS: &str = "__stacks";
+const SCRATCH: &str = "__scratch";
+const STACK_FRAMES: u32 = 127;
+const STACK_ENTRIES: u32 = 16_384;
+
+/// The object's maps, and where to find them.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    pub maps: Vec<Map>,
+    pub events_index: u32,
+    pub globals_index: u32,
+    pub scratch_index: u32,
+    pub stacks_index: u32,
+    /// The program being written.
+    pub program: u32,
+    /// The script's map `n` is the object's map `script_maps[n]`.
+    pub script_maps: Vec<u32>,
+}
+
+/// A script's map in the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// One value, addressed directly.
+    Single,
+    /// One cell a processor, key 0.
+    PercpuSingle,
+    /// One cell a processor for each bucket; the key is the bucket.
+    PercpuBuckets,
+    Hash,
+    PercpuHash,
+    /// The bucket is the last word of the key.
+    PercpuHashBuckets,
+}
+
+pub(super) fn form(def: &MapDef) -> Form {
+    let agg = match def.value {
+        Ty::Agg(a) => Some(a),
+        _ => None,
+    };
+    let buckets = agg.is_some_and(|a| a.buckets().is_some());
+    match (def.keys.is_empty(), agg.is_some(), buckets) {
+        (true, false, _) => Form::Single,
+        (true, true, false) => Form::PercpuSingle,
+        (true, true, true) => Form::PercpuBuckets,
+        (false, false, _) => Form::Hash,
+        (false, true, false) => Form::PercpuHash,
+        (false, true, true) => Form::PercpuHashBuckets,
+    }
+}
+
+/// The name of a script's map in the object: names of maps cannot begin with `@`.
+pub(crate) fn map_name(name: &str) -> String {
+    format!("AT_{name}")
+}
+
+impl Layout {
+    pub fn new(checked: &CheckedScript) -> Layout {
+        let config = &checked.config;
+        let mut maps = Vec::new();
+        let mut script_maps = Vec::new();
+        for def in &checked.hir.maps {
+            script_maps.push(maps.len() as u32);
+            maps.push(script_map(def, config));
+        }
+        let ring = (config.perf_rb_pages.next_power_of_two() * 4096).max(4096);
+        let events_index = maps.len() as u32;
+        maps.push(Map::new(EVENTS, RINGBUF, 0, 0, ring));
+        let globals_index = maps.len() as u32;
+        maps.push(Map::new(GLOBALS, ARRAY, 4, globals::BYTES, 1));
+        let stacks_index = maps.len() as u32;
+        if checked.stacks {
+            maps.push(Map::new(STACKS, STACK_TRACE, 4, STACK_FRAMES * 8, STACK_ENTRIES));
+        }
+        Layout {
+            scratch_index: maps.len() as u32,
+            maps,
+            events_index,
+            globals_index,
+            stacks_index,
+            program: 0,
+            script_maps,
+        }
+    }
+
+    /// A cell for each program: two programs never share one, however they interrupt each other.
+    pub fn set_scratch(&mut self, bytes: u32, programs: u32) {
+        if bytes > 0 {
+            self.maps.push(Map::new(SCRATCH, PERCPU_ARRAY, 4, bytes, programs.max(1)));
+        }
+    }
+}
+
+fn script_map(def: &MapDef, config: &Config) -> Map {
+    let key: u32 = def.keys.iter().map(Ty::stored).sum();
+    let value = def.value.stored().max(8);
+    let name = map_name(&def.name);
+    let entries = def.declared.map_or(config.max_map_keys, |(_, n)| n);
+    let lru = matches!(def.declared, Some((MapKind::LruHash | MapKind::PercpuLruHash, _)));
+    let hash = if lru { LRU_HASH } else { HASH };
+    let percpu = if lru { LRU_PERCPU_HASH } else { PERCPU_HASH };
+    let buckets = match def.value {
+        Ty::Agg(a) => Agg::buckets(a).unwrap_or(1) as u32,
+        _ => 1,
+    };
+    match form(def) {
+        Form::Single => Map::new(&name, ARRAY, 4, value, 1),
+        Form::PercpuSingle => Map::new(&name, PERCPU_ARRAY, 4, value, 1),
+        Form::PercpuBuckets => Map::new(&name, PERCPU_ARRAY, 4, value, buckets),
+        Form::Hash => Map::new(&name, hash, key, value, entries),
+        Form::PercpuHash => Map::new(&name, percpu, key, value, entries),
+        Form::PercpuHashBuckets => Map::new(&name, percpu, key + 8, value, entries),
+    }
+}

@@ -1,0 +1,243 @@
+//! Instructions with labels → a program's slots, each with its place in the script.
+//!
+//! **Invariant:** what [`Asm::finish`] gives has every jump resolved; a jump that does not reach is an error.
+
+use probity_isa::{AluOp, AtomicOp, CallTarget, Imm64, Insn, JmpOp, RawInsn, Reg, Size, Src, Width};
+
+use crate::source::Span;
+
+/// A place to jump to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Label(usize);
+
+/// What an instruction can take as its second operand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Operand {
+    Reg(Reg),
+    Imm(i32),
+}
+
+impl From<Reg> for Operand {
+    fn from(r: Reg) -> Operand {
+        Operand::Reg(r)
+    }
+}
+
+impl From<i32> for Operand {
+    fn from(i: i32) -> Operand {
+        Operand::Imm(i)
+    }
+}
+
+impl Operand {
+    fn src(self) -> Src {
+        match self {
+            Operand::Reg(r) => Src::Reg(r),
+            Operand::Imm(i) => Src::Imm(i),
+        }
+    }
+}
+
+/// A program being written.
+#[derive(Debug, Default)]
+pub(crate) struct Asm {
+    insns: Vec<Insn>,
+    spans: Vec<Span>,
+    /// Slot of each label once it is bound.
+    labels: Vec<Option<usize>>,
+    /// Slots that jump to a label.
+    jumps: Vec<(usize, Label)>,
+    span: Span,
+}
+
+/// Slots with the places they come from.
+#[derive(Debug)]
+pub(crate) struct Code {
+    pub insns: Vec<RawInsn>,
+    /// First slot of each run of instructions from one place.
+    pub places: Vec<(usize, Span)>,
+}
+
+impl Asm {
+    pub fn new() -> Asm {
+        Asm::default()
+    }
+
+    /// What comes next is from this place.
+    pub fn at(&mut self, span: Span) -> Span {
+        std::mem::replace(&mut self.span, span)
+    }
+
+    pub fn push(&mut self, insn: Insn) {
+        self.insns.push(insn);
+        self.spans.push(self.span);
+    }
+
+    pub fn len(&self) -> usize {
+        self.insns.len()
+    }
+
+    pub fn label(&mut self) -> Label {
+        self.labels.push(None);
+        Label(self.labels.len() - 1)
+    }
+
+    pub fn bind(&mut self, label: Label) {
+        self.labels[label.0] = Some(self.insns.len());
+    }
+
+    pub fn mov(&mut self, dst: Reg, src: impl Into<Operand>) {
+        let src = src.into().src();
+        if src == Src::Reg(dst) {
+            return;
+        }
+        self.push(Insn::Mov { width: Width::W64, dst, src });
+    }
+
+    /// Any 64-bit constant.
+    pub fn constant(&mut self, dst: Reg, value: i64) {
+        match i32::try_from(value) {
+            Ok(v) => self.mov(dst, v),
+            Err(_) => {
+                self.push(Insn::LoadImm64 {
+                    dst,
+                    imm: Imm64::Value(value as u64),
+                });
+                self.push(Insn::Imm64High);
+            }
+        }
+    }
+
+    pub fn map(&mut self, dst: Reg, index: u32) {
+        self.push(Insn::LoadImm64 {
+            dst,
+            imm: Imm64::MapIdx(index),
+        });
+        self.push(Insn::Imm64High);
+    }
+
+    pub fn map_value(&mut self, dst: Reg, index: u32, off: u32) {
+        self.push(Insn::LoadImm64 {
+            dst,
+            imm: Imm64::MapIdxValue { index, off },
+        });
+        self.push(Insn::Imm64High);
+    }
+
+    pub fn alu(&mut self, op: AluOp, dst: Reg, src: impl Into<Operand>) {
+        self.push(Insn::Alu {
+            op,
+            width: Width::W64,
+            dst,
+            src: src.into().src(),
+        });
+    }
+
+    pub fn alu32(&mut self, op: AluOp, dst: Reg, src: impl Into<Operand>) {
+        self.push(Insn::Alu {
+            op,
+            width: Width::W32,
+            dst,
+            src: src.into().src(),
+        });
+    }
+
+    pub fn neg(&mut self, dst: Reg) {
+        self.push(Insn::Neg { width: Width::W64, dst });
+    }
+
+    /// `dst = base + off`.
+    pub fn lea(&mut self, dst: Reg, base: Reg, off: i32) {
+        self.mov(dst, base);
+        if off != 0 {
+            self.alu(AluOp::Add, dst, off);
+        }
+    }
+
+    pub fn load(&mut self, size: Size, dst: Reg, base: Reg, off: i16) {
+        self.push(Insn::Load {
+            size,
+            signed: false,
+            dst,
+            base,
+            off,
+        });
+    }
+
+    pub fn store(&mut self, size: Size, base: Reg, off: i16, src: impl Into<Operand>) {
+        self.push(Insn::Store {
+            size,
+            base,
+            off,
+            src: src.into().src(),
+        });
+    }
+
+    pub fn atomic_add(&mut self, base: Reg, off: i16, src: Reg, fetch: bool) {
+        self.push(Insn::Atomic {
+            op: AtomicOp::Add { fetch },
+            size: Size::DW,
+            base,
+            off,
+            src,
+        });
+    }
+
+    pub fn call(&mut self, helper: u32) {
+        self.push(Insn::Call(CallTarget::Helper(helper)));
+    }
+
+    pub fn exit(&mut self) {
+        self.push(Insn::Exit);
+    }
+
+    pub fn jump(&mut self, to: Label) {
+        self.jumps.push((self.insns.len(), to));
+        self.push(Insn::Jump { rel: 0, long: false });
+    }
+
+    pub fn jump_if(&mut self, op: JmpOp, dst: Reg, src: impl Into<Operand>, to: Label) {
+        self.jumps.push((self.insns.len(), to));
+        self.push(Insn::JumpIf {
+            op,
+            width: Width::W64,
+            dst,
+            src: src.into().src(),
+            rel: 0,
+        });
+    }
+
+    /// Leaves a loop whose budget of turns is used up.
+    pub fn may_goto(&mut self, to: Label) {
+        self.jumps.push((self.insns.len(), to));
+        self.push(Insn::MayGoto { rel: 0 });
+    }
+
+    /// # Errors
+    /// The place of a jump that does not reach, or of an instruction that cannot be encoded.
+    pub fn finish(mut self) -> Result<Code, Span> {
+        for (slot, label) in std::mem::take(&mut self.jumps) {
+            let span = self.spans[slot];
+            let target = self.labels[label.0].ok_or(span)?;
+            let distance = target as i64 - slot as i64 - 1;
+            match &mut self.insns[slot] {
+                Insn::Jump { rel, long } => {
+                    *long = i16::try_from(distance).is_err();
+                    *rel = i32::try_from(distance).map_err(|_| span)?;
+                }
+                Insn::JumpIf { rel, .. } | Insn::MayGoto { rel } => {
+                    *rel = i16::try_from(distance).map_err(|_| span)?;
+                }
+                _ => return Err(span),
+            }
+        }
+        let insns = probity_isa::encode(&self.insns).map_err(|_| self.span)?;
+        let mut places: Vec<(usize, Span)> = Vec::new();
+        for (slot, span) in self.spans.iter().enumerate() {
+            if places.last().is_none_or(|(_, s)| s != span) && self.insns[slot] != Insn::Imm64High {
+                places.push((slot, *span));
+            }
+        }
+        Ok(Code { insns, places })
+    }
+}

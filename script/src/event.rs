@@ -1,0 +1,40 @@
+//! What a program asks of the printer: each record in the ring buffer begins with an event's number.
+
+use crate::spec::Format;
+use crate::types::Ty;
+
+/// One kind of record. Its place in the list is its number; its arguments follow the number in the
+/// record, each as long as [`Ty::stored`] says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    Printf { format: Format, args: Vec<Ty> },
+    /// `errorf` and `warnf`.
+    Message { error: bool, format: Format, args: Vec<Ty>, place: String, json: (String, u32, u32), excerpt: String },
+    Cat { format: Format, args: Vec<Ty> },
+    System { format: Format, args: Vec<Ty> },
+    Print(Ty),
+    /// The last `top` of the map, values divided by `div`.
+    PrintMap { map: usize, top: Option<u64>, div: u64 },
+    Clear { map: usize },
+    Zero { map: usize },
+    Time(String),
+    /// Number of strings, each of `bytes`; joined by `separator`.
+    Join { count: u32, bytes: u32, separator: String },
+    /// One argument: the status.
+    Exit,
+}
+
+impl Event {
+    pub fn args(&self) -> Vec<Ty> {
+        match self {
+            Event::Printf { args, .. }
+            | Event::Message { args, .. }
+            | Event::Cat { args, .. }
+            | Event::System { args, .. } => args.clone(),
+            Event::Print(ty) => vec![ty.clone()],
+            Event::Join { count, bytes, .. } => vec![Ty::Str(*bytes); *count as usize],
+            Event::Exit => vec![Ty::I64],
+            _ => Vec::new(),
+        }
+    }
+}
