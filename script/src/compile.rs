@@ -68,10 +68,11 @@ pub fn compile(ast: &Ast, env: &Environment<'_>) -> Result<Script, Diagnostics> 
     if checked.elapsed {
         note_start(&mut checked, env);
     }
-    let (object, _) = codegen::generate(&checked, env, &ast.source).map_err(|errors| Diagnostics {
-        source: ast.source.clone(),
-        list: errors,
-    })?;
+    let (object, _) =
+        codegen::generate(&checked, env, &ast.source).map_err(|errors| Diagnostics {
+            source: ast.source.clone(),
+            list: errors,
+        })?;
     let probes = checked
         .hir
         .programs

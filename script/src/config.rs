@@ -154,14 +154,17 @@ impl Config {
         let name = lower.strip_prefix("bpftrace_").unwrap_or(&lower);
         if let Some((_, wanted, set)) = KEYS.iter().find(|(k, ..)| *k == name) {
             return set(self, value).ok_or_else(|| {
-                Diagnostic::error(span, format!("`{value}` is not a value of `{key}`")).hint(format!("it takes {wanted}"))
+                Diagnostic::error(span, format!("`{value}` is not a value of `{key}`"))
+                    .hint(format!("it takes {wanted}"))
             });
         }
         if IGNORED.contains(&name) {
             return Ok(());
         }
-        Err(Diagnostic::error(span, format!("unknown config variable `{key}`"))
-            .suggest(name, KEYS.iter().map(|(k, ..)| *k)))
+        Err(
+            Diagnostic::error(span, format!("unknown config variable `{key}`"))
+                .suggest(name, KEYS.iter().map(|(k, ..)| *k)),
+        )
     }
 
     pub fn set_all(&mut self, entries: &[ConfigEntry]) -> Vec<Diagnostic> {

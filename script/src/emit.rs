@@ -2,7 +2,9 @@
 //!
 //! **Invariant:** what [`Asm::finish`] gives has every jump resolved; a jump that does not reach is an error.
 
-use probity_isa::{AluOp, AtomicOp, CallTarget, Imm64, Insn, JmpOp, RawInsn, Reg, Size, Src, Width};
+use probity_isa::{
+    AluOp, AtomicOp, CallTarget, Imm64, Insn, JmpOp, RawInsn, Reg, Size, Src, Width,
+};
 
 use crate::source::Span;
 
@@ -91,7 +93,11 @@ impl Asm {
         if src == Src::Reg(dst) {
             return;
         }
-        self.push(Insn::Mov { width: Width::W64, dst, src });
+        self.push(Insn::Mov {
+            width: Width::W64,
+            dst,
+            src,
+        });
     }
 
     /// Any 64-bit constant.
@@ -143,7 +149,10 @@ impl Asm {
     }
 
     pub fn neg(&mut self, dst: Reg) {
-        self.push(Insn::Neg { width: Width::W64, dst });
+        self.push(Insn::Neg {
+            width: Width::W64,
+            dst,
+        });
     }
 
     /// `dst = base + off`.
@@ -193,7 +202,10 @@ impl Asm {
 
     pub fn jump(&mut self, to: Label) {
         self.jumps.push((self.insns.len(), to));
-        self.push(Insn::Jump { rel: 0, long: false });
+        self.push(Insn::Jump {
+            rel: 0,
+            long: false,
+        });
     }
 
     pub fn jump_if(&mut self, op: JmpOp, dst: Reg, src: impl Into<Operand>, to: Label) {

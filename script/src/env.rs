@@ -47,7 +47,11 @@ pub enum Arch {
 impl Arch {
     /// Of the machine this was built for.
     pub fn native() -> Arch {
-        if cfg!(target_arch = "aarch64") { Arch::Aarch64 } else { Arch::X86_64 }
+        if cfg!(target_arch = "aarch64") {
+            Arch::Aarch64
+        } else {
+            Arch::X86_64
+        }
     }
 
     /// Offset in `struct pt_regs` (`user_pt_regs`) of argument `n`.
@@ -82,8 +86,8 @@ impl Arch {
     /// Offset of a register by its usual name.
     pub fn register(self, name: &str) -> Option<i32> {
         const X86: [&str; 21] = [
-            "r15", "r14", "r13", "r12", "bp", "bx", "r11", "r10", "r9", "r8", "ax", "cx", "dx", "si", "di", "orig_ax",
-            "ip", "cs", "flags", "sp", "ss",
+            "r15", "r14", "r13", "r12", "bp", "bx", "r11", "r10", "r9", "r8", "ax", "cx", "dx",
+            "si", "di", "orig_ax", "ip", "cs", "flags", "sp", "ss",
         ];
         match self {
             Arch::X86_64 => X86.iter().position(|r| *r == name).map(|i| i as i32 * 8),
@@ -92,7 +96,11 @@ impl Arch {
                 "pc" => Some(256),
                 "pstate" => Some(264),
                 _ => {
-                    let n: i32 = name.strip_prefix('r').or(name.strip_prefix('x'))?.parse().ok()?;
+                    let n: i32 = name
+                        .strip_prefix('r')
+                        .or(name.strip_prefix('x'))?
+                        .parse()
+                        .ok()?;
                     (0..31).contains(&n).then_some(n * 8)
                 }
             },
@@ -178,7 +186,9 @@ impl FormatTable {
 
 impl TracepointFormats for FormatTable {
     fn format(&self, category: &str, name: &str) -> Option<Arc<Format>> {
-        self.formats.get(&(category.to_owned(), name.to_owned())).cloned()
+        self.formats
+            .get(&(category.to_owned(), name.to_owned()))
+            .cloned()
     }
 
     fn names(&self) -> Vec<(String, String)> {
@@ -188,7 +198,10 @@ impl TracepointFormats for FormatTable {
 
 impl<'a> Environment<'a> {
     /// Of a machine of which only these are known.
-    pub fn new(tracepoints: &'a dyn TracepointFormats, functions: &'a dyn Functions) -> Environment<'a> {
+    pub fn new(
+        tracepoints: &'a dyn TracepointFormats,
+        functions: &'a dyn Functions,
+    ) -> Environment<'a> {
         Environment {
             tracepoints,
             functions,

@@ -7,19 +7,47 @@ use crate::types::Ty;
 /// record, each as long as [`Ty::stored`] says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    Printf { format: Format, args: Vec<Ty> },
+    Printf {
+        format: Format,
+        args: Vec<Ty>,
+    },
     /// `errorf` and `warnf`.
-    Message { error: bool, format: Format, args: Vec<Ty>, place: String, json: (String, u32, u32), excerpt: String },
-    Cat { format: Format, args: Vec<Ty> },
-    System { format: Format, args: Vec<Ty> },
+    Message {
+        error: bool,
+        format: Format,
+        args: Vec<Ty>,
+        place: String,
+        json: (String, u32, u32),
+        excerpt: String,
+    },
+    Cat {
+        format: Format,
+        args: Vec<Ty>,
+    },
+    System {
+        format: Format,
+        args: Vec<Ty>,
+    },
     Print(Ty),
     /// The last `top` of the map, values divided by `div`.
-    PrintMap { map: usize, top: Option<u64>, div: u64 },
-    Clear { map: usize },
-    Zero { map: usize },
+    PrintMap {
+        map: usize,
+        top: Option<u64>,
+        div: u64,
+    },
+    Clear {
+        map: usize,
+    },
+    Zero {
+        map: usize,
+    },
     Time(String),
     /// Number of strings, each of `bytes`; joined by `separator`.
-    Join { count: u32, bytes: u32, separator: String },
+    Join {
+        count: u32,
+        bytes: u32,
+        separator: String,
+    },
     /// One argument: the status.
     Exit,
 }

@@ -117,7 +117,10 @@ fn field(line: &str) -> Option<FormatField> {
             if after.trim().is_empty() {
                 (before.to_owned(), Some(inside.trim().to_owned()))
             } else {
-                (format!("{before} {}", after.trim()), Some(inside.trim().to_owned()))
+                (
+                    format!("{before} {}", after.trim()),
+                    Some(inside.trim().to_owned()),
+                )
             }
         }
         None => (declaration.to_owned(), None),
@@ -180,10 +183,16 @@ mod tests {
     #[test]
     fn fields_of_a_format() {
         let f = Format::parse(SWITCH).unwrap();
-        assert_eq!((f.name.as_str(), f.id, f.size()), ("sched_switch", Some(316), 108));
+        assert_eq!(
+            (f.name.as_str(), f.id, f.size()),
+            ("sched_switch", Some(316), 108)
+        );
         assert_eq!(f.own_fields().count(), 6);
         let comm = f.field("prev_comm").unwrap();
-        assert_eq!((comm.type_text.as_str(), comm.elements, comm.offset), ("char[16]", Some(16), 8));
+        assert_eq!(
+            (comm.type_text.as_str(), comm.elements, comm.offset),
+            ("char[16]", Some(16), 8)
+        );
         assert_eq!(f.field("name").unwrap().type_text, "const char *");
         assert_eq!(f.field("args").unwrap().elements, Some(6));
         assert_eq!(f.field("filename").unwrap().place, FieldPlace::DataLoc);

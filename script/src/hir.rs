@@ -58,63 +58,151 @@ pub enum ExprKind {
     /// Without NUL.
     Str(Vec<u8>),
     Var(usize),
-    MapGet { map: usize, key: Vec<Expr> },
+    MapGet {
+        map: usize,
+        key: Vec<Expr>,
+    },
     /// 1 when the key is there.
-    MapHas { map: usize, key: Vec<Expr> },
+    MapHas {
+        map: usize,
+        key: Vec<Expr>,
+    },
     /// 1 when the key was there.
-    MapDelete { map: usize, key: Vec<Expr> },
+    MapDelete {
+        map: usize,
+        key: Vec<Expr>,
+    },
     /// The number an aggregation comes to, over all processors.
-    AggGet { map: usize, key: Vec<Expr>, agg: Agg },
+    AggGet {
+        map: usize,
+        key: Vec<Expr>,
+        agg: Agg,
+    },
     /// A helper's number.
-    Call { helper: u32, args: Vec<Arg> },
+    Call {
+        helper: u32,
+        args: Vec<Arg>,
+    },
     /// A helper that writes the value into memory it is given.
-    Fill { helper: u32, args: Vec<Arg> },
+    Fill {
+        helper: u32,
+        args: Vec<Arg>,
+    },
     /// The context's address plus an offset.
     Ctx(i32),
     /// A number in the context.
-    CtxLoad { offset: i32, bytes: u8, signed: bool },
+    CtxLoad {
+        offset: i32,
+        bytes: u8,
+        signed: bool,
+    },
     /// Characters in the context, up to the value's size.
-    CtxStr { offset: i32, bytes: u32 },
+    CtxStr {
+        offset: i32,
+        bytes: u32,
+    },
     /// A number anywhere in memory; 0 when it cannot be read.
-    Read { addr: Box<Expr>, bytes: u8, signed: bool, space: Space },
+    Read {
+        addr: Box<Expr>,
+        bytes: u8,
+        signed: bool,
+        space: Space,
+    },
     /// A string anywhere in memory; `len` bounds it at run time, NUL included.
-    ReadStr { addr: Box<Expr>, space: Space, len: Option<Box<Expr>> },
+    ReadStr {
+        addr: Box<Expr>,
+        space: Space,
+        len: Option<Box<Expr>>,
+    },
     /// Bytes anywhere in memory.
-    ReadBuf { addr: Box<Expr>, space: Space, len: Box<Expr> },
+    ReadBuf {
+        addr: Box<Expr>,
+        space: Space,
+        len: Box<Expr>,
+    },
     /// Bytes of a stored value.
-    BufOf { value: Box<Expr>, bytes: u32 },
-    Bin { op: Arith, left: Box<Expr>, right: Box<Expr> },
-    Cmp { op: Cmp, signed: bool, left: Box<Expr>, right: Box<Expr> },
+    BufOf {
+        value: Box<Expr>,
+        bytes: u32,
+    },
+    Bin {
+        op: Arith,
+        left: Box<Expr>,
+        right: Box<Expr>,
+    },
+    Cmp {
+        op: Cmp,
+        signed: bool,
+        left: Box<Expr>,
+        right: Box<Expr>,
+    },
     And(Box<Expr>, Box<Expr>),
     Or(Box<Expr>, Box<Expr>),
     Not(Box<Expr>),
     /// The low `bytes`, extended.
-    Cast { bytes: u8, signed: bool, expr: Box<Expr> },
-    Swap { bytes: u8, expr: Box<Expr> },
-    Cond { cond: Box<Expr>, yes: Box<Expr>, no: Box<Expr> },
+    Cast {
+        bytes: u8,
+        signed: bool,
+        expr: Box<Expr>,
+    },
+    Swap {
+        bytes: u8,
+        expr: Box<Expr>,
+    },
+    Cond {
+        cond: Box<Expr>,
+        yes: Box<Expr>,
+        no: Box<Expr>,
+    },
     /// 1 when the strings are equal in their first `limit` bytes (all of them when `None`).
-    StrEq { left: Box<Expr>, right: Box<Expr>, limit: Option<u32> },
+    StrEq {
+        left: Box<Expr>,
+        right: Box<Expr>,
+        limit: Option<u32>,
+    },
     /// Equality of other stored values, all bytes.
-    MemEq { left: Box<Expr>, right: Box<Expr> },
+    MemEq {
+        left: Box<Expr>,
+        right: Box<Expr>,
+    },
     /// 1 when the string contains the literal.
-    StrHas { hay: Box<Expr>, needle: Vec<u8> },
+    StrHas {
+        hay: Box<Expr>,
+        needle: Vec<u8>,
+    },
     StrLen(Box<Expr>),
     Tuple(Vec<Expr>),
     /// A part of a stored value, at this byte.
-    Part { of: Box<Expr>, offset: u32 },
+    Part {
+        of: Box<Expr>,
+        offset: u32,
+    },
     /// A character of a stored string.
-    CharAt { of: Box<Expr>, index: Box<Expr> },
+    CharAt {
+        of: Box<Expr>,
+        index: Box<Expr>,
+    },
     /// Adds to a variable or map and gives the old value, or the new one when `prefix`.
-    Step { place: Place, delta: i64, prefix: bool },
+    Step {
+        place: Place,
+        delta: i64,
+        prefix: bool,
+    },
     Block(Vec<Stmt>, Box<Expr>),
     /// Stack trace: id, then process.
-    Stack { kernel: bool, flags: u64 },
+    Stack {
+        kernel: bool,
+        flags: u64,
+    },
     /// Stored values side by side: usym, inet.
     Words(Vec<Expr>),
     /// Statements without a value.
     Do(Vec<Stmt>),
     /// An aggregation's argument; only as the whole value assigned to a map.
-    Agg { agg: Agg, arg: Option<Box<Expr>> },
+    Agg {
+        agg: Agg,
+        arg: Option<Box<Expr>>,
+    },
     /// When the script began, on the script's clock.
     StartTime,
 }
@@ -169,19 +257,39 @@ pub struct Stmt {
 pub enum StmtKind {
     Expr(Expr),
     SetVar(usize, Expr),
-    SetMap { map: usize, key: Vec<Expr>, value: Expr },
+    SetMap {
+        map: usize,
+        key: Vec<Expr>,
+        value: Expr,
+    },
     /// A map takes an aggregation's argument.
-    Collect { map: usize, key: Vec<Expr>, agg: Agg, arg: Option<Expr> },
-    If { cond: Expr, yes: Vec<Stmt>, no: Vec<Stmt> },
+    Collect {
+        map: usize,
+        key: Vec<Expr>,
+        agg: Agg,
+        arg: Option<Expr>,
+    },
+    If {
+        cond: Expr,
+        yes: Vec<Stmt>,
+        no: Vec<Stmt>,
+    },
     /// `cond` before each turn, `next` after each turn and `continue`.
-    Loop { cond: Expr, body: Vec<Stmt>, next: Vec<Stmt> },
+    Loop {
+        cond: Expr,
+        body: Vec<Stmt>,
+        next: Vec<Stmt>,
+    },
     /// Statements that `break` and `continue` stay inside of (an unrolled turn).
     Turn(Vec<Stmt>),
     Break,
     Continue,
     Return,
     /// A record of the printer's event.
-    Emit { event: usize, args: Vec<Expr> },
+    Emit {
+        event: usize,
+        args: Vec<Expr>,
+    },
     /// Keeps the time as the script's beginning.
     StoreStart(Expr),
     Block(Vec<Stmt>),
@@ -202,7 +310,14 @@ impl Expr {
 
     /// A helper without arguments.
     pub fn call0(helper: u32, ty: Ty, span: Span) -> Expr {
-        Expr::new(ExprKind::Call { helper, args: Vec::new() }, ty, span)
+        Expr::new(
+            ExprKind::Call {
+                helper,
+                args: Vec::new(),
+            },
+            ty,
+            span,
+        )
     }
 
     pub fn bin(op: Arith, left: Expr, right: Expr, ty: Ty) -> Expr {

@@ -27,10 +27,10 @@ mod types;
 
 pub use ast::Ast;
 pub use compile::{Probe, Script, compile, compile_text};
+pub use diagnostics::{Diagnostic, Diagnostics, Severity};
 pub use env::{Arch, Clock, Environment, FormatTable, Functions, NoFunctions, TracepointFormats};
 pub use formats::{FieldPlace, Format, FormatError, FormatField};
+pub use parser::parse;
 pub use printer::{Action, Host, Losses, MapReader, NoHost, Output, Printer, Symbol, strftime};
 pub use probes::{Period, ProbeKind, UserTarget};
-pub use diagnostics::{Diagnostic, Diagnostics, Severity};
-pub use parser::parse;
 pub use source::{Position, Source, Span};

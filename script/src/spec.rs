@@ -33,7 +33,9 @@ pub(crate) enum Conversion {
     #[default]
     Decimal,
     Unsigned,
-    Hex { upper: bool },
+    Hex {
+        upper: bool,
+    },
     Octal,
     Pointer,
     Char,
@@ -103,10 +105,16 @@ impl Format {
                 Conversion::Buffer | Conversion::BufferHex | Conversion::BufferDigits => {
                     matches!(ty, Ty::Buf(_) | Ty::Str(_) | Ty::Unknown)
                 }
-                _ => ty.is_number() || matches!(ty, Ty::ProbeName | Ty::Timestamp(_) | Ty::Username),
+                _ => {
+                    ty.is_number() || matches!(ty, Ty::ProbeName | Ty::Timestamp(_) | Ty::Username)
+                }
             };
             if !fits {
-                return Err(format!("argument {} is of type `{ty}`, which {} cannot print", n + 1, spec.text()));
+                return Err(format!(
+                    "argument {} is of type `{ty}`, which {} cannot print",
+                    n + 1,
+                    spec.text()
+                ));
             }
         }
         Ok(())
@@ -173,7 +181,12 @@ fn spec(text: &[u8], start: usize) -> Result<(Spec, usize), String> {
         b"hh" => 1,
         b"h" => 2,
         b"l" | b"ll" | b"j" | b"z" | b"t" | b"q" => 8,
-        other => return Err(format!("unknown length `{}` in the format", String::from_utf8_lossy(other))),
+        other => {
+            return Err(format!(
+                "unknown length `{}` in the format",
+                String::from_utf8_lossy(other)
+            ));
+        }
     };
     let Some(&c) = text.get(i) else {
         return Err("the format ends inside of a conversion".into());
@@ -199,7 +212,12 @@ fn spec(text: &[u8], start: usize) -> Result<(Spec, usize), String> {
             }
             _ => Conversion::Buffer,
         },
-        c => return Err(format!("unknown conversion `%{}` in the format", char::from(c))),
+        c => {
+            return Err(format!(
+                "unknown conversion `%{}` in the format",
+                char::from(c)
+            ));
+        }
     };
     Ok((s, i))
 }

@@ -93,23 +93,57 @@ pub enum StructRef {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Agg {
     Count,
-    Sum { signed: bool },
-    Min { signed: bool },
-    Max { signed: bool },
-    Avg { signed: bool },
-    Stats { signed: bool },
+    Sum {
+        signed: bool,
+    },
+    Min {
+        signed: bool,
+    },
+    Max {
+        signed: bool,
+    },
+    Avg {
+        signed: bool,
+    },
+    Stats {
+        signed: bool,
+    },
     /// Buckets between powers of two, divided into `1 << bits`.
-    Hist { bits: u8 },
-    Lhist { min: i64, max: i64, step: i64 },
+    Hist {
+        bits: u8,
+    },
+    Lhist {
+        min: i64,
+        max: i64,
+        step: i64,
+    },
 }
 
 impl Ty {
-    pub const I64: Ty = Ty::Int { bytes: 8, signed: true };
-    pub const U64: Ty = Ty::Int { bytes: 8, signed: false };
-    pub const U32: Ty = Ty::Int { bytes: 4, signed: false };
-    pub const I32: Ty = Ty::Int { bytes: 4, signed: true };
-    pub const U8: Ty = Ty::Int { bytes: 1, signed: false };
-    pub const CHAR: Ty = Ty::Int { bytes: 1, signed: true };
+    pub const I64: Ty = Ty::Int {
+        bytes: 8,
+        signed: true,
+    };
+    pub const U64: Ty = Ty::Int {
+        bytes: 8,
+        signed: false,
+    };
+    pub const U32: Ty = Ty::Int {
+        bytes: 4,
+        signed: false,
+    };
+    pub const I32: Ty = Ty::Int {
+        bytes: 4,
+        signed: true,
+    };
+    pub const U8: Ty = Ty::Int {
+        bytes: 1,
+        signed: false,
+    };
+    pub const CHAR: Ty = Ty::Int {
+        bytes: 1,
+        signed: true,
+    };
 
     pub fn ptr(to: Ty, space: Space) -> Ty {
         Ty::Ptr(Box::new(to), space)
@@ -139,7 +173,13 @@ impl Ty {
     pub fn is_number(&self) -> bool {
         matches!(
             self,
-            Ty::Int { .. } | Ty::Bool | Ty::Enum(_) | Ty::Ptr(..) | Ty::Unknown | Ty::Word(_) | Ty::Ksym
+            Ty::Int { .. }
+                | Ty::Bool
+                | Ty::Enum(_)
+                | Ty::Ptr(..)
+                | Ty::Unknown
+                | Ty::Word(_)
+                | Ty::Ksym
         )
     }
 
@@ -212,7 +252,16 @@ impl Ty {
             (a, b) if a == b => a.clone(),
             (Ty::Str(a), Ty::Str(b)) => Ty::Str(*a.max(b)),
             (Ty::Buf(a), Ty::Buf(b)) => Ty::Buf(*a.max(b)),
-            (Ty::Int { bytes: a, signed: s }, Ty::Int { bytes: b, signed: t }) => Ty::Int {
+            (
+                Ty::Int {
+                    bytes: a,
+                    signed: s,
+                },
+                Ty::Int {
+                    bytes: b,
+                    signed: t,
+                },
+            ) => Ty::Int {
                 bytes: *a.max(b),
                 signed: *s || *t,
             },
@@ -222,9 +271,12 @@ impl Ty {
                 bytes: a.int_bytes().max(b.int_bytes()),
                 signed: a.is_signed() || b.is_signed(),
             },
-            (Ty::Tuple(a), Ty::Tuple(b)) if a.len() == b.len() => {
-                Ty::Tuple(a.iter().zip(b).map(|(x, y)| x.unify(y)).collect::<Option<_>>()?)
-            }
+            (Ty::Tuple(a), Ty::Tuple(b)) if a.len() == b.len() => Ty::Tuple(
+                a.iter()
+                    .zip(b)
+                    .map(|(x, y)| x.unify(y))
+                    .collect::<Option<_>>()?,
+            ),
             (Ty::Record(a), Ty::Record(b)) if a.len() == b.len() => Ty::Record(
                 a.iter()
                     .map(|(name, x)| {
@@ -297,7 +349,12 @@ impl fmt::Display for Ty {
         match self {
             Ty::Unknown => write!(f, "none"),
             Ty::Void => write!(f, "void"),
-            Ty::Int { bytes, signed } => write!(f, "{}int{}", if *signed { "" } else { "u" }, u32::from(*bytes) * 8),
+            Ty::Int { bytes, signed } => write!(
+                f,
+                "{}int{}",
+                if *signed { "" } else { "u" },
+                u32::from(*bytes) * 8
+            ),
             Ty::Bool => write!(f, "bool"),
             Ty::Enum(e) => write!(f, "enum {}", e.name),
             Ty::Str(_) => write!(f, "string"),

@@ -89,7 +89,10 @@ pub const HIST: Row = Row {
             Some(a) => {
                 let n = c.constant(a)?;
                 if !(0..=5).contains(&n) {
-                    return Err(Diagnostic::error(a.span, "the bits of a histogram are 0 to 5"));
+                    return Err(Diagnostic::error(
+                        a.span,
+                        "the bits of a histogram are 0 to 5",
+                    ));
                 }
                 n as u8
             }
@@ -107,7 +110,11 @@ pub const LHIST: Row = Row {
     example: "begin { @ = lhist(5, 0, 100, 10); }",
     lower: |c, call| {
         let v = c.number(&call.args[0])?;
-        let (min, max, step) = (c.constant(&call.args[1])?, c.constant(&call.args[2])?, c.constant(&call.args[3])?);
+        let (min, max, step) = (
+            c.constant(&call.args[1])?,
+            c.constant(&call.args[2])?,
+            c.constant(&call.args[3])?,
+        );
         let wrong = |n: usize, why: &str| Err(Diagnostic::error(call.args[n].span, why));
         if step <= 0 {
             return wrong(3, "the step of a histogram must be above 0");
@@ -116,7 +123,10 @@ pub const LHIST: Row = Row {
             return wrong(1, "the least value of a histogram must not be negative");
         }
         if max <= min {
-            return wrong(2, "the greatest value of a histogram must be above the least");
+            return wrong(
+                2,
+                "the greatest value of a histogram must be above the least",
+            );
         }
         if (max - min) / step > 1000 {
             return wrong(3, "a histogram has at most 1000 rows");

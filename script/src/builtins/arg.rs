@@ -25,7 +25,9 @@ fn not_here(c: &Checker<'_>, name: &str, span: Span) -> Diagnostic {
 }
 
 pub const ARG: Row = Row {
-    names: &["arg0", "arg1", "arg2", "arg3", "arg4", "arg5", "arg6", "arg7", "arg8", "arg9"],
+    names: &[
+        "arg0", "arg1", "arg2", "arg3", "arg4", "arg5", "arg6", "arg7", "arg8", "arg9",
+    ],
     kind: Use::Value,
     syntax: "`arg0` to `arg9`",
     doc: "An argument of the probed function, as a 64-bit number.",
@@ -35,8 +37,11 @@ pub const ARG: Row = Row {
         match c.probe() {
             ProbeKind::Kprobe { ret: false, .. } | ProbeKind::Uprobe { ret: false, .. } => {
                 let offset = c.env.arch.argument(n).ok_or_else(|| {
-                    Diagnostic::error(call.span, format!("`{}` is not passed in a register", call.name))
-                        .hint("arguments on the stack are `sarg0`, `sarg1` …")
+                    Diagnostic::error(
+                        call.span,
+                        format!("`{}` is not passed in a register", call.name),
+                    )
+                    .hint("arguments on the stack are `sarg0`, `sarg1` …")
                 })?;
                 Ok(word(offset, call.span))
             }
@@ -47,14 +52,19 @@ pub const ARG: Row = Row {
 };
 
 pub const SARG: Row = Row {
-    names: &["sarg0", "sarg1", "sarg2", "sarg3", "sarg4", "sarg5", "sarg6", "sarg7", "sarg8", "sarg9"],
+    names: &[
+        "sarg0", "sarg1", "sarg2", "sarg3", "sarg4", "sarg5", "sarg6", "sarg7", "sarg8", "sarg9",
+    ],
     kind: Use::Value,
     syntax: "`sarg0` to `sarg9`",
     doc: "An argument of the probed function that is passed on the stack.",
     example: "uprobe:/bin/sh:main { @[sarg0] = count(); }",
     lower: |c, call| {
         let n = i64::from(call.name.as_bytes().last().copied().unwrap_or(b'0') - b'0');
-        if !matches!(c.probe(), ProbeKind::Kprobe { ret: false, .. } | ProbeKind::Uprobe { ret: false, .. }) {
+        if !matches!(
+            c.probe(),
+            ProbeKind::Kprobe { ret: false, .. } | ProbeKind::Uprobe { ret: false, .. }
+        ) {
             return Err(not_here(c, call.name, call.span));
         }
         let sp = word(c.env.arch.stack_pointer(), call.span);
@@ -87,7 +97,9 @@ pub const RETVAL: Row = Row {
             let at = c.env.arch.return_value();
             Ok(word(at, call.span))
         }
-        _ => Err(not_here(c, "retval", call.span).hint("it is there in `kretprobe` and `uretprobe`")),
+        _ => {
+            Err(not_here(c, "retval", call.span).hint("it is there in `kretprobe` and `uretprobe`"))
+        }
     },
 };
 
@@ -109,7 +121,9 @@ pub const REG: Row = Row {
             _ => return Err(not_here(c, "reg", call.span)),
         }
         let at = c.env.arch.register(&name);
-        let at = at.ok_or_else(|| Diagnostic::error(call.args[0].span, format!("unknown register `{name}`")))?;
+        let at = at.ok_or_else(|| {
+            Diagnostic::error(call.args[0].span, format!("unknown register `{name}`"))
+        })?;
         Ok(word(at, call.span))
     },
 };
@@ -140,12 +154,22 @@ pub const ARGS: Row = Row {
 
 fn bare_args(c: &mut Checker<'_>, span: Span) -> Checked<Expr> {
     let names = match c.probe() {
-        ProbeKind::Tracepoint { category, name } => match c.env.tracepoints.format(category, name) {
-            Some(f) => f.own_fields().map(|f| f.name.clone()).collect::<Vec<_>>().join(", "),
-            None => String::new(),
-        },
+        ProbeKind::Tracepoint { category, name } => {
+            match c.env.tracepoints.format(category, name) {
+                Some(f) => f
+                    .own_fields()
+                    .map(|f| f.name.clone())
+                    .collect::<Vec<_>>()
+                    .join(", "),
+                None => String::new(),
+            }
+        }
         _ => String::new(),
     };
     let d = Diagnostic::error(span, "`args` as a whole cannot be used as a value yet");
-    Err(if names.is_empty() { d } else { d.hint(format!("its fields are: {names}")) })
+    Err(if names.is_empty() {
+        d
+    } else {
+        d.hint(format!("its fields are: {names}"))
+    })
 }

@@ -13,7 +13,10 @@ pub const CLEAR: Row = Row {
     example: "begin { @x[1] = 5; clear(@x); }",
     lower: |c, call| match c.whole_map(&call.args[0]) {
         Some(map) => Ok(emit(c, call, Event::Clear { map }, Vec::new())),
-        None => Err(Diagnostic::error(call.args[0].span, "a map is needed here, like `@x`")),
+        None => Err(Diagnostic::error(
+            call.args[0].span,
+            "a map is needed here, like `@x`",
+        )),
     },
 };
 
@@ -25,6 +28,9 @@ pub const ZERO: Row = Row {
     example: "begin { @x[1] = 5; zero(@x); }",
     lower: |c, call| match c.whole_map(&call.args[0]) {
         Some(map) => Ok(emit(c, call, Event::Zero { map }, Vec::new())),
-        None => Err(Diagnostic::error(call.args[0].span, "a map is needed here, like `@x`")),
+        None => Err(Diagnostic::error(
+            call.args[0].span,
+            "a map is needed here, like `@x`",
+        )),
     },
 };

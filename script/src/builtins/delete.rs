@@ -13,9 +13,15 @@ fn entry<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Checked<(usize, Vec<Expr>)
     let ast::ExprKind::Map { name, keys } = &first.kind else {
         let map = c.whole_map(first);
         return match (map, call.args.get(1)) {
-            (Some(map), Some(key)) => Ok((map, c.map_key_of(map, std::slice::from_ref(key), call.span)?)),
+            (Some(map), Some(key)) => Ok((
+                map,
+                c.map_key_of(map, std::slice::from_ref(key), call.span)?,
+            )),
             (Some(map), None) => Ok((map, c.map_key_of(map, &[], call.span)?)),
-            _ => Err(Diagnostic::error(first.span, "an entry of a map is needed here, like `@x[1]`")),
+            _ => Err(Diagnostic::error(
+                first.span,
+                "an entry of a map is needed here, like `@x[1]`",
+            )),
         };
     };
     match call.args.get(1) {
@@ -33,7 +39,11 @@ pub const DELETE: Row = Row {
     example: "begin { @x[1] = 5; delete(@x, 1); }",
     lower: |c, call| {
         let (map, key) = entry(c, call)?;
-        Ok(Expr::new(ExprKind::MapDelete { map, key }, Ty::Bool, call.span))
+        Ok(Expr::new(
+            ExprKind::MapDelete { map, key },
+            Ty::Bool,
+            call.span,
+        ))
     },
 };
 
@@ -48,6 +58,10 @@ pub const HAS_KEY: Row = Row {
         if key.is_empty() {
             return Err(Diagnostic::error(call.span, "this map has no keys"));
         }
-        Ok(Expr::new(ExprKind::MapHas { map, key }, Ty::Bool, call.span))
+        Ok(Expr::new(
+            ExprKind::MapHas { map, key },
+            Ty::Bool,
+            call.span,
+        ))
     },
 };

@@ -18,7 +18,9 @@ pub const ROW: Row = Row {
             None => Expr::int(0, Ty::I64, call.span),
         };
         let e = emit(c, call, Event::Exit, vec![status]);
-        let ExprKind::Do(mut stmts) = e.kind else { return Ok(e) };
+        let ExprKind::Do(mut stmts) = e.kind else {
+            return Ok(e);
+        };
         stmts.push(Stmt {
             kind: StmtKind::Return,
             span: call.span,

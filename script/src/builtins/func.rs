@@ -25,7 +25,10 @@ pub const FUNC: Row = Row {
                 ..
             } => format!("{a:#x}"),
             other => {
-                return Err(Diagnostic::error(call.span, format!("`func` has no meaning in `{other}`")));
+                return Err(Diagnostic::error(
+                    call.span,
+                    format!("`func` has no meaning in `{other}`"),
+                ));
             }
         };
         Ok(crate::check::literal(name.into_bytes(), call.span))
@@ -50,5 +53,10 @@ pub const PROBETYPE: Row = Row {
     syntax: "`probetype`",
     doc: "The kind of the probe.",
     example: "begin { printf(\"%s\\n\", probetype); }",
-    lower: |c, call| Ok(crate::check::literal(c.probe().type_name().as_bytes().to_vec(), call.span)),
+    lower: |c, call| {
+        Ok(crate::check::literal(
+            c.probe().type_name().as_bytes().to_vec(),
+            call.span,
+        ))
+    },
 };

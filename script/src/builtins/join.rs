@@ -36,13 +36,24 @@ pub const ROW: Row = Row {
         let span = call.span;
         let id = c.temp(&Ty::U64, span)?;
         let set = crate::hir::Stmt {
-            kind: crate::hir::StmtKind::SetVar(id, Expr { ty: Ty::U64, ..array }),
+            kind: crate::hir::StmtKind::SetVar(
+                id,
+                Expr {
+                    ty: Ty::U64,
+                    ..array
+                },
+            ),
             span,
         };
         let mut args = Vec::new();
         for n in 0..MAX_COUNT {
             let base = Expr::new(ExprKind::Var(id), Ty::U64, span);
-            let at = Expr::bin(Arith::Add, base, Expr::int(i64::from(n) * 8, Ty::I64, span), Ty::U64);
+            let at = Expr::bin(
+                Arith::Add,
+                base,
+                Expr::int(i64::from(n) * 8, Ty::I64, span),
+                Ty::U64,
+            );
             let text = Expr::new(
                 ExprKind::Read {
                     addr: Box::new(at),
@@ -56,7 +67,11 @@ pub const ROW: Row = Row {
             args.push(Expr::new(
                 ExprKind::ReadStr {
                     addr: Box::new(text),
-                    space: if space == Space::Unknown { Space::User } else { space },
+                    space: if space == Space::Unknown {
+                        Space::User
+                    } else {
+                        space
+                    },
                     len: None,
                 },
                 Ty::Str(MAX_BYTES),
@@ -69,6 +84,10 @@ pub const ROW: Row = Row {
             separator,
         };
         let e = emit(c, call, event, args);
-        Ok(Expr::new(ExprKind::Block(vec![set], Box::new(e)), Ty::Void, span))
+        Ok(Expr::new(
+            ExprKind::Block(vec![set], Box::new(e)),
+            Ty::Void,
+            span,
+        ))
     },
 };

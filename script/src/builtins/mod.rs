@@ -3,30 +3,30 @@
 //! **Invariant:** a row makes typed expressions out of the general nodes of the typed form; nothing
 //! outside of its file knows its name.
 
-mod pid;
-mod uid;
-mod comm;
-mod nsecs;
-mod cpu;
+mod aggregate;
 mod arg;
-mod func;
-mod task;
-mod rand;
-mod stack;
-mod printf;
-mod print;
 mod clear;
+mod comm;
+mod cpu;
 mod delete;
 mod exit;
-mod time;
-mod str;
+mod func;
 mod join;
-mod sym;
+mod nsecs;
 mod ntop;
-mod strings;
+mod pid;
+mod print;
+mod printf;
+mod rand;
 mod size;
+mod stack;
+mod str;
+mod strings;
+mod sym;
+mod task;
+mod time;
+mod uid;
 mod words;
-mod aggregate;
 
 use crate::ast;
 use crate::check::{Checked, Checker};
@@ -51,8 +51,13 @@ pub(crate) enum Use {
     /// By its name alone; `name()` is the same.
     Value,
     /// By its name alone, or with up to this many arguments.
-    Both { max: usize },
-    Function { min: usize, max: usize },
+    Both {
+        max: usize,
+    },
+    Function {
+        min: usize,
+        max: usize,
+    },
 }
 
 /// A builtin as a script uses it.

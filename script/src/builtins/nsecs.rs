@@ -37,8 +37,10 @@ pub const NSECS: Row = Row {
             "monotonic" => KTIME_GET_NS,
             "tai" | "sw_tai" => KTIME_GET_TAI_NS,
             other => {
-                return Err(Diagnostic::error(arg.span, format!("unknown clock `{other}`"))
-                    .suggest(other, ["boot", "monotonic", "tai", "sw_tai"]));
+                return Err(
+                    Diagnostic::error(arg.span, format!("unknown clock `{other}`"))
+                        .suggest(other, ["boot", "monotonic", "tai", "sw_tai"]),
+                );
             }
         };
         Ok(Expr::call0(helper, Ty::U64, call.span))
@@ -54,6 +56,11 @@ pub const ELAPSED: Row = Row {
     lower: |c: &mut Checker<'_>, call| {
         c.elapsed = true;
         let start = Expr::new(ExprKind::StartTime, Ty::U64, call.span);
-        Ok(Expr::bin(Arith::Sub, now(c.env.clock, call.span), start, Ty::U64))
+        Ok(Expr::bin(
+            Arith::Sub,
+            now(c.env.clock, call.span),
+            start,
+            Ty::U64,
+        ))
     },
 };

@@ -56,12 +56,24 @@ pub const NTOP: Row = Row {
                         4 => (word(0, 4), Expr::int(0, Ty::I64, span)),
                         _ => (two(0), two(8)),
                     };
-                    return Ok(Expr::new(ExprKind::Words(vec![family, low, high]), Ty::Inet, span));
+                    return Ok(Expr::new(
+                        ExprKind::Words(vec![family, low, high]),
+                        Ty::Inet,
+                        span,
+                    ));
                 }
                 let space = c.known_space(space);
                 let read = |at: i64, size: u8| {
-                    let base = Expr { ty: Ty::U64, ..value.clone() };
-                    let addr = Expr::bin(crate::hir::Arith::Add, base, Expr::int(at, Ty::I64, span), Ty::U64);
+                    let base = Expr {
+                        ty: Ty::U64,
+                        ..value.clone()
+                    };
+                    let addr = Expr::bin(
+                        crate::hir::Arith::Add,
+                        base,
+                        Expr::int(at, Ty::I64, span),
+                        Ty::U64,
+                    );
                     Expr::new(
                         ExprKind::Read {
                             addr: Box::new(addr),
@@ -77,7 +89,11 @@ pub const NTOP: Row = Row {
                     4 => (read(0, 4), Expr::int(0, Ty::I64, span)),
                     _ => (read(0, 8), read(8, 8)),
                 };
-                Ok(Expr::new(ExprKind::Words(vec![family, low, high]), Ty::Inet, span))
+                Ok(Expr::new(
+                    ExprKind::Words(vec![family, low, high]),
+                    Ty::Inet,
+                    span,
+                ))
             }
             Ty::Inet => Ok(value),
             t if t.is_number() => {
@@ -89,7 +105,10 @@ pub const NTOP: Row = Row {
                     span,
                 ))
             }
-            t => Err(Diagnostic::error(span, format!("a value of type `{t}` is no Internet address"))),
+            t => Err(Diagnostic::error(
+                span,
+                format!("a value of type `{t}` is no Internet address"),
+            )),
         }
     },
 };
@@ -102,16 +121,27 @@ pub const PTON: Row = Row {
     example: "begin { printf(\"%s\\n\", ntop(pton(\"127.0.0.1\"))); }",
     lower: |c, call| {
         let text = c.text(&call.args[0])?;
-        let address: std::net::IpAddr = text
-            .parse()
-            .map_err(|_| Diagnostic::error(call.args[0].span, format!("`{text}` is no Internet address")))?;
+        let address: std::net::IpAddr = text.parse().map_err(|_| {
+            Diagnostic::error(
+                call.args[0].span,
+                format!("`{text}` is no Internet address"),
+            )
+        })?;
         let span = call.span;
         let int = |v: u64| Expr::int(v as i64, Ty::U64, span);
         let words = match address {
-            std::net::IpAddr::V4(a) => vec![int(AF_INET as u64), int(u64::from(u32::from_le_bytes(a.octets()))), int(0)],
+            std::net::IpAddr::V4(a) => vec![
+                int(AF_INET as u64),
+                int(u64::from(u32::from_le_bytes(a.octets()))),
+                int(0),
+            ],
             std::net::IpAddr::V6(a) => {
                 let bits = u128::from_le_bytes(a.octets());
-                vec![int(AF_INET6 as u64), int(bits as u64), int((bits >> 64) as u64)]
+                vec![
+                    int(AF_INET6 as u64),
+                    int(bits as u64),
+                    int((bits >> 64) as u64),
+                ]
             }
         };
         Ok(Expr::new(ExprKind::Words(words), Ty::Inet, span))
@@ -136,7 +166,10 @@ pub const BSWAP: Row = Row {
             },
             _ => v.ty.int_bytes(),
         };
-        let ty = Ty::Int { bytes, signed: false };
+        let ty = Ty::Int {
+            bytes,
+            signed: false,
+        };
         if bytes == 1 {
             return Ok(Expr { ty, ..v });
         }

@@ -17,7 +17,10 @@ pub const ROW: Row = Row {
             for a in &call.args[1..] {
                 let n = c.constant(a)?;
                 if n < 0 {
-                    return Err(Diagnostic::error(a.span, "this number must not be negative"));
+                    return Err(Diagnostic::error(
+                        a.span,
+                        "this number must not be negative",
+                    ));
                 }
                 numbers.push(n as u64);
             }
@@ -29,8 +32,10 @@ pub const ROW: Row = Row {
             return Ok(emit(c, call, event, Vec::new()));
         }
         if call.args.len() > 1 {
-            return Err(Diagnostic::error(call.span, "only maps take more arguments")
-                .hint("write `print(@MAP, TOP, DIVISOR)`"));
+            return Err(
+                Diagnostic::error(call.span, "only maps take more arguments")
+                    .hint("write `print(@MAP, TOP, DIVISOR)`"),
+            );
         }
         let value = c.storable(&call.args[0])?;
         let event = Event::Print(value.ty.clone());

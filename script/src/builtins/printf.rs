@@ -11,12 +11,20 @@ use crate::types::Ty;
 fn formatted<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Checked<(Format, Vec<Expr>)> {
     let first = c.expr(&call.args[0])?;
     let ExprKind::Str(text) = &first.kind else {
-        return Err(Diagnostic::error(call.args[0].span, "the format must be a text in quotes"));
+        return Err(Diagnostic::error(
+            call.args[0].span,
+            "the format must be a text in quotes",
+        ));
     };
     let format = Format::parse(text).map_err(|why| Diagnostic::error(call.args[0].span, why))?;
-    let args = call.args[1..].iter().map(|a| c.storable(a)).collect::<Checked<Vec<_>>>()?;
+    let args = call.args[1..]
+        .iter()
+        .map(|a| c.storable(a))
+        .collect::<Checked<Vec<_>>>()?;
     let types: Vec<Ty> = args.iter().map(|a| a.ty.clone()).collect();
-    format.check(&types).map_err(|why| Diagnostic::error(call.span, why))?;
+    format
+        .check(&types)
+        .map_err(|why| Diagnostic::error(call.span, why))?;
     Ok((format, args))
 }
 
@@ -37,36 +45,60 @@ fn types(args: &[Expr]) -> Vec<Ty> {
 fn message<'a>(c: &mut Checker<'a>, call: &Call<'a>, error: bool) -> Checked<Expr> {
     let (format, args) = formatted(c, call)?;
     let source = c.ast.source.clone();
-    let (start, end) = (source.position(call.span.start), source.position(call.span.end));
+    let (start, end) = (
+        source.position(call.span.start),
+        source.position(call.span.end),
+    );
     let line = source.line(start.line);
     let width = end.column.saturating_sub(start.column).max(1) as usize;
     let event = Event::Message {
         error,
         format,
         args: types(&args),
-        place: format!("{}:{}:{}-{}", source.name, start.line, start.column, end.column),
+        place: format!(
+            "{}:{}:{}-{}",
+            source.name, start.line, start.column, end.column
+        ),
         json: (source.name.to_string(), start.line, start.column),
-        excerpt: format!("{line}\n{}{}", " ".repeat(start.column as usize - 1), "~".repeat(width)),
+        excerpt: format!(
+            "{line}\n{}{}",
+            " ".repeat(start.column as usize - 1),
+            "~".repeat(width)
+        ),
     };
     Ok(emit(c, call, event, args))
 }
 
 pub const PRINTF: Row = Row {
     names: &["printf"],
-    kind: Use::Function { min: 1, max: usize::MAX },
+    kind: Use::Function {
+        min: 1,
+        max: usize::MAX,
+    },
     syntax: "`printf(\"FORMAT\", …)`",
     doc: "Prints formatted text.",
     example: "begin { printf(\"%s %d\\n\", comm, pid); }",
     lower: |c, call| {
         let (format, args) = formatted(c, call)?;
         let types = types(&args);
-        Ok(emit(c, call, Event::Printf { format, args: types }, args))
+        Ok(emit(
+            c,
+            call,
+            Event::Printf {
+                format,
+                args: types,
+            },
+            args,
+        ))
     },
 };
 
 pub const ERRORF: Row = Row {
     names: &["errorf"],
-    kind: Use::Function { min: 1, max: usize::MAX },
+    kind: Use::Function {
+        min: 1,
+        max: usize::MAX,
+    },
     syntax: "`errorf(\"FORMAT\", …)`",
     doc: "Prints an error message with its place in the script.",
     example: "begin { errorf(\"bad %d\", 1); }",
@@ -75,7 +107,10 @@ pub const ERRORF: Row = Row {
 
 pub const WARNF: Row = Row {
     names: &["warnf"],
-    kind: Use::Function { min: 1, max: usize::MAX },
+    kind: Use::Function {
+        min: 1,
+        max: usize::MAX,
+    },
     syntax: "`warnf(\"FORMAT\", …)`",
     doc: "Prints a warning with its place in the script.",
     example: "begin { warnf(\"odd %d\", 1); }",
@@ -84,26 +119,48 @@ pub const WARNF: Row = Row {
 
 pub const CAT: Row = Row {
     names: &["cat"],
-    kind: Use::Function { min: 1, max: usize::MAX },
+    kind: Use::Function {
+        min: 1,
+        max: usize::MAX,
+    },
     syntax: "`cat(\"FORMAT\", …)`",
     doc: "Prints a file.",
     example: "begin { cat(\"/proc/loadavg\"); }",
     lower: |c, call| {
         let (format, args) = formatted(c, call)?;
         let types = types(&args);
-        Ok(emit(c, call, Event::Cat { format, args: types }, args))
+        Ok(emit(
+            c,
+            call,
+            Event::Cat {
+                format,
+                args: types,
+            },
+            args,
+        ))
     },
 };
 
 pub const SYSTEM: Row = Row {
     names: &["system"],
-    kind: Use::Function { min: 1, max: usize::MAX },
+    kind: Use::Function {
+        min: 1,
+        max: usize::MAX,
+    },
     syntax: "`system(\"FORMAT\", …)`",
     doc: "Runs a command of the shell.",
     example: "begin { system(\"echo %d\", 1); }",
     lower: |c, call| {
         let (format, args) = formatted(c, call)?;
         let types = types(&args);
-        Ok(emit(c, call, Event::System { format, args: types }, args))
+        Ok(emit(
+            c,
+            call,
+            Event::System {
+                format,
+                args: types,
+            },
+            args,
+        ))
     },
 };

@@ -45,7 +45,8 @@ pub const CPID: Row = Row {
     example: "",
     lower: |c, call| match c.env.cpid {
         Some(pid) => Ok(Expr::int(i64::from(pid), Ty::U32, call.span)),
-        None => Err(Diagnostic::error(call.span, "there is no child process").hint("start one with `-c COMMAND`")),
+        None => Err(Diagnostic::error(call.span, "there is no child process")
+            .hint("start one with `-c COMMAND`")),
     },
 };
 
@@ -55,5 +56,11 @@ pub const HAS_CPID: Row = Row {
     syntax: "`has_cpid`",
     doc: "Whether a process was started for the script.",
     example: "begin { printf(\"%d\\n\", has_cpid); }",
-    lower: |c, call| Ok(Expr::int(i64::from(c.env.cpid.is_some()), Ty::Bool, call.span)),
+    lower: |c, call| {
+        Ok(Expr::int(
+            i64::from(c.env.cpid.is_some()),
+            Ty::Bool,
+            call.span,
+        ))
+    },
 };

@@ -32,7 +32,10 @@ pub const CGROUPID: Row = Row {
         let path = c.text(&call.args[0])?;
         match c.env.functions.cgroup_id(&path) {
             Some(id) => Ok(Expr::int(id as i64, Ty::U64, call.span)),
-            None => Err(Diagnostic::error(call.args[0].span, format!("no cgroup is at {path}"))),
+            None => Err(Diagnostic::error(
+                call.args[0].span,
+                format!("no cgroup is at {path}"),
+            )),
         }
     },
 };
@@ -54,7 +57,10 @@ pub const CGROUP_PATH: Row = Row {
 
 pub const FAIL: Row = Row {
     names: &["fail"],
-    kind: Use::Function { min: 1, max: usize::MAX },
+    kind: Use::Function {
+        min: 1,
+        max: usize::MAX,
+    },
     syntax: "`fail(\"TEXT\")`",
     doc: "Refuses the script with this text.",
     example: "",
@@ -75,6 +81,10 @@ pub const STATIC_ASSERT: Row = Row {
         if c.constant(&call.args[0])? == 0 {
             return Err(Diagnostic::error(call.span, text));
         }
-        Ok(Expr::new(crate::hir::ExprKind::Do(Vec::new()), Ty::Void, call.span))
+        Ok(Expr::new(
+            crate::hir::ExprKind::Do(Vec::new()),
+            Ty::Void,
+            call.span,
+        ))
     },
 };

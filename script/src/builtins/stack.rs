@@ -28,14 +28,21 @@ fn lower<'a>(c: &mut Checker<'a>, call: &Call<'a>, kernel: bool) -> Checked<Expr
         } else {
             let n = c.constant(arg)?;
             if !(0..=MAX_FRAMES).contains(&n) {
-                return Err(Diagnostic::error(arg.span, format!("a stack has 0 to {MAX_FRAMES} frames")));
+                return Err(Diagnostic::error(
+                    arg.span,
+                    format!("a stack has 0 to {MAX_FRAMES} frames"),
+                ));
             }
             ty.limit = n as u32;
         }
     }
     c.stacks = true;
     let flags = FAST_STACK_CMP | REUSE_STACKID | if kernel { 0 } else { USER_STACK };
-    Ok(Expr::new(ExprKind::Stack { kernel, flags }, Ty::Stack(ty), call.span))
+    Ok(Expr::new(
+        ExprKind::Stack { kernel, flags },
+        Ty::Stack(ty),
+        call.span,
+    ))
 }
 
 pub const KSTACK: Row = Row {

@@ -58,7 +58,9 @@ fn str<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Checked<Expr> {
 
 /// Text that is there already, cut when a length is given.
 fn shortened<'a>(c: &mut Checker<'a>, call: &Call<'a>, v: Expr) -> Checked<Expr> {
-    let Some(a) = call.args.get(1) else { return Ok(v) };
+    let Some(a) = call.args.get(1) else {
+        return Ok(v);
+    };
     let n = c.constant(a)?.max(1) as usize;
     match v.kind {
         ExprKind::Str(mut s) => {
@@ -104,7 +106,9 @@ pub const BUF: Row = Row {
         let (addr, space) = address(c, &call.args[0])?;
         let len = match (call.args.get(1), &addr.ty) {
             (Some(a), _) => c.number(a)?,
-            (None, Ty::Array(..)) => Expr::int(i64::from(c.memory_layout(&addr.ty).0), Ty::I64, call.span),
+            (None, Ty::Array(..)) => {
+                Expr::int(i64::from(c.memory_layout(&addr.ty).0), Ty::I64, call.span)
+            }
             (None, _) => {
                 return Err(Diagnostic::error(call.span, "`buf()` needs a length here"));
             }

@@ -36,7 +36,11 @@ pub const USYM: Row = Row {
             Expr::int(32, Ty::I64, call.span),
             Ty::U64,
         );
-        Ok(Expr::new(ExprKind::Words(vec![v, pid]), Ty::Usym, call.span))
+        Ok(Expr::new(
+            ExprKind::Words(vec![v, pid]),
+            Ty::Usym,
+            call.span,
+        ))
     },
 };
 
@@ -49,7 +53,11 @@ pub const KADDR: Row = Row {
     lower: |c, call| {
         let name = c.text(&call.args[0])?;
         match c.env.functions.kernel_address(&name) {
-            Some(a) => Ok(Expr::int(a as i64, Ty::ptr(Ty::U64, Space::Kernel), call.span)),
+            Some(a) => Ok(Expr::int(
+                a as i64,
+                Ty::ptr(Ty::U64, Space::Kernel),
+                call.span,
+            )),
             None => Err(Diagnostic::error(
                 call.args[0].span,
                 format!("failed to resolve kernel symbol: {name}"),
@@ -67,10 +75,17 @@ pub const UADDR: Row = Row {
     lower: |c, call| {
         let name = c.text(&call.args[0])?;
         let ProbeKind::Uprobe { path, .. } = c.probe().clone() else {
-            return Err(Diagnostic::error(call.span, "`uaddr` works in uprobes only"));
+            return Err(Diagnostic::error(
+                call.span,
+                "`uaddr` works in uprobes only",
+            ));
         };
         match c.env.functions.user_address(&path, &name) {
-            Some(a) => Ok(Expr::int(a as i64, Ty::ptr(Ty::U64, Space::User), call.span)),
+            Some(a) => Ok(Expr::int(
+                a as i64,
+                Ty::ptr(Ty::U64, Space::User),
+                call.span,
+            )),
             None => Err(Diagnostic::error(
                 call.args[0].span,
                 format!("could not resolve symbol: {path}:{name}"),

@@ -37,6 +37,9 @@ pub const USERNAME: Row = Row {
     example: "begin { printf(\"%s\\n\", username); }",
     lower: |_, call| {
         let uid = Expr::call0(GET_CURRENT_UID_GID, Ty::U64, call.span).cast(4, false);
-        Ok(Expr { ty: Ty::Username, ..uid })
+        Ok(Expr {
+            ty: Ty::Username,
+            ..uid
+        })
     },
 };

@@ -32,12 +32,18 @@ impl Checker<'_> {
                     }
                     offset += ty.stored();
                 }
-                Err(Diagnostic::error(span, format!("the record has no field `{name}`"))
-                    .suggest(name, fields.iter().map(|(n, _)| n.as_str())))
+                Err(
+                    Diagnostic::error(span, format!("the record has no field `{name}`"))
+                        .suggest(name, fields.iter().map(|(n, _)| n.as_str())),
+                )
             }
             Ty::Ptr(to, space) => match *to {
                 Ty::Struct(s, inner) => {
-                    let space = if inner == Space::Unknown { space } else { inner };
+                    let space = if inner == Space::Unknown {
+                        space
+                    } else {
+                        inner
+                    };
                     self.member(base, s, self.known_space(space), name, span)
                 }
                 Ty::Ptr(..) => Err(Diagnostic::error(span, "this is a pointer to a pointer")
@@ -50,7 +56,10 @@ impl Checker<'_> {
             },
             Ty::Struct(s, space) => self.member(base, s, self.known_space(space), name, span),
             other => {
-                let d = Diagnostic::error(span, format!("a value of type `{other}` has no field `{name}`"));
+                let d = Diagnostic::error(
+                    span,
+                    format!("a value of type `{other}` has no field `{name}`"),
+                );
                 Err(if other.is_number() {
                     d.hint("cast it to a pointer to the structure: `((struct name *)…)`")
                 } else {
@@ -62,7 +71,11 @@ impl Checker<'_> {
 
     /// Addresses of no known origin are taken as the probe's.
     pub(crate) fn known_space(&self, space: Space) -> Space {
-        if space == Space::Unknown { self.space() } else { space }
+        if space == Space::Unknown {
+            self.space()
+        } else {
+            space
+        }
     }
 
     pub(super) fn part(&self, of: Expr, offset: u32, ty: Ty, span: Span) -> Expr {
@@ -76,7 +89,14 @@ impl Checker<'_> {
         )
     }
 
-    fn member(&mut self, base: Expr, s: StructRef, space: Space, name: &str, span: Span) -> Checked<Expr> {
+    fn member(
+        &mut self,
+        base: Expr,
+        s: StructRef,
+        space: Space,
+        name: &str,
+        span: Span,
+    ) -> Checked<Expr> {
         let m = self.find_member(s, space, name, span)?;
         let Ok(offset) = i64::try_from(m.offset) else {
             return Err(Diagnostic::error(span, "the field is too far away"));
@@ -101,7 +121,10 @@ impl Checker<'_> {
         };
         // The whole bytes that hold the bit field, then its bits of them.
         let bytes = (start + width).div_ceil(8);
-        let bytes = [1u8, 2, 4, 8].into_iter().find(|b| u32::from(*b) >= bytes).unwrap_or(8);
+        let bytes = [1u8, 2, 4, 8]
+            .into_iter()
+            .find(|b| u32::from(*b) >= bytes)
+            .unwrap_or(8);
         let word = Expr::new(
             ExprKind::Read {
                 addr: Box::new(addr),
@@ -129,20 +152,22 @@ impl Checker<'_> {
                 }),
                 None => {
                     let known = self.declared.structs.get(n);
-                    let fields = known.map(|s| s.fields.iter().map(|f| f.name.as_str()).collect::<Vec<_>>());
+                    let fields =
+                        known.map(|s| s.fields.iter().map(|f| f.name.as_str()).collect::<Vec<_>>());
                     Err(Diagnostic::error(
                         span,
-                        format!("struct {} has no field `{name}`", known.map_or("", |s| s.name.as_str())),
+                        format!(
+                            "struct {} has no field `{name}`",
+                            known.map_or("", |s| s.name.as_str())
+                        ),
                     )
                     .suggest(name, fields.unwrap_or_default()))
                 }
             },
             StructRef::Btf(id) => {
-                let btf = self
-                    .env
-                    .types
-                    .as_ref()
-                    .ok_or_else(|| Diagnostic::error(span, "the kernel's types (BTF) are not known here"))?;
+                let btf = self.env.types.as_ref().ok_or_else(|| {
+                    Diagnostic::error(span, "the kernel's types (BTF) are not known here")
+                })?;
                 let Some((_, f)) = btf.member(id, name) else {
                     let mut names = Vec::new();
                     self.member_names(id, 0, &mut names);
@@ -156,13 +181,20 @@ impl Checker<'_> {
                 Ok(Member {
                     ty,
                     offset: f.byte_offset(),
-                    bits: f.bitfield.then_some(((f.bit_offset % 8) as u32, f.bit_size as u32)),
+                    bits: f
+                        .bitfield
+                        .then_some(((f.bit_offset % 8) as u32, f.bit_size as u32)),
                 })
             }
         }
     }
 
-    fn declared_member(&self, n: usize, name: &str, depth: u32) -> Option<(Ty, u64, Option<(u32, u32)>)> {
+    fn declared_member(
+        &self,
+        n: usize,
+        name: &str,
+        depth: u32,
+    ) -> Option<(Ty, u64, Option<(u32, u32)>)> {
         if depth > 16 {
             return None;
         }
@@ -202,7 +234,10 @@ impl Checker<'_> {
         let mut at = 0u64;
         for name in path {
             let Ty::Struct(s, space) = ty else {
-                return Err(Diagnostic::error(span, format!("`{ty}` has no field `{name}`")));
+                return Err(Diagnostic::error(
+                    span,
+                    format!("`{ty}` has no field `{name}`"),
+                ));
             };
             let m = self.find_member(s, space, name, span)?;
             at = at.saturating_add(m.offset);
@@ -250,8 +285,13 @@ impl Checker<'_> {
                 Ok(self.load(e, *elem, space, span))
             }
             // A number is taken as the address of a 64-bit word.
-            Ty::Int { .. } | Ty::Ptr(..) => Ok(self.load(e, Ty::U64, self.known_space(Space::Unknown), span)),
-            other => Err(Diagnostic::error(span, format!("a value of type `{other}` is not an address"))),
+            Ty::Int { .. } | Ty::Ptr(..) => {
+                Ok(self.load(e, Ty::U64, self.known_space(Space::Unknown), span))
+            }
+            other => Err(Diagnostic::error(
+                span,
+                format!("a value of type `{other}` is not an address"),
+            )),
         }
     }
 
@@ -260,9 +300,9 @@ impl Checker<'_> {
         let (elem, space) = match base.ty.clone() {
             Ty::Unknown => return Ok(base),
             Ty::Tuple(items) => {
-                let n = index
-                    .constant()
-                    .ok_or_else(|| Diagnostic::error(index.span, "a tuple's index must be a constant"))?;
+                let n = index.constant().ok_or_else(|| {
+                    Diagnostic::error(index.span, "a tuple's index must be a constant")
+                })?;
                 return self.tuple_item(base, &items, n as u64, span);
             }
             Ty::Str(_) => {
@@ -288,7 +328,12 @@ impl Checker<'_> {
                 (*elem, space)
             }
             Ty::Ptr(to, space) if *to != Ty::Void => (*to, space),
-            other => return Err(Diagnostic::error(span, format!("a value of type `{other}` has no elements"))),
+            other => {
+                return Err(Diagnostic::error(
+                    span,
+                    format!("a value of type `{other}` has no elements"),
+                ));
+            }
         };
         let size = i64::from(self.memory_layout(&elem).0);
         if let (ExprKind::Ctx(at), Some(i)) = (&base.kind, index.constant()) {
@@ -320,7 +365,13 @@ impl Checker<'_> {
         Ok(self.load(addr, in_space(elem, space), space, span))
     }
 
-    pub(super) fn tuple_item(&mut self, base: Expr, items: &[Ty], n: u64, span: Span) -> Checked<Expr> {
+    pub(super) fn tuple_item(
+        &mut self,
+        base: Expr,
+        items: &[Ty],
+        n: u64,
+        span: Span,
+    ) -> Checked<Expr> {
         let Some(ty) = usize::try_from(n).ok().and_then(|n| items.get(n)) else {
             return Err(Diagnostic::error(
                 span,
@@ -334,7 +385,10 @@ impl Checker<'_> {
     /// `args.name`.
     pub(super) fn args_field(&mut self, name: &str, span: Span) -> Checked<Expr> {
         match self.probe().clone() {
-            ProbeKind::Tracepoint { category, name: event } => self.tracepoint_field(&category, &event, name, span),
+            ProbeKind::Tracepoint {
+                category,
+                name: event,
+            } => self.tracepoint_field(&category, &event, name, span),
             ProbeKind::RawTracepoint { name: event } => {
                 let params = self.raw_params(&event, span)?;
                 match params.iter().position(|(n, _)| n == name) {
@@ -342,15 +396,19 @@ impl Checker<'_> {
                         let ty = params[i].1.clone();
                         Ok(ctx_word(i as i32 * 8, ty, span))
                     }
-                    None => Err(Diagnostic::error(span, format!("{event} has no argument `{name}`"))
-                        .suggest(name, params.iter().map(|(n, _)| n.as_str()))),
+                    None => Err(Diagnostic::error(
+                        span,
+                        format!("{event} has no argument `{name}`"),
+                    )
+                    .suggest(name, params.iter().map(|(n, _)| n.as_str()))),
                 }
             }
             ProbeKind::Kprobe { function, ret, .. } => {
                 let (params, result) = self.function_params(&function, span)?;
                 if ret {
                     let _ = result;
-                    return Err(Diagnostic::error(span, "a kretprobe has no `args`").hint("it has `retval`"));
+                    return Err(Diagnostic::error(span, "a kretprobe has no `args`")
+                        .hint("it has `retval`"));
                 }
                 match params.iter().position(|(n, _)| n == name) {
                     Some(i) => {
@@ -359,26 +417,33 @@ impl Checker<'_> {
                         })?;
                         Ok(ctx_word(offset, params[i].1.clone(), span))
                     }
-                    None => Err(Diagnostic::error(span, format!("{function} has no argument `{name}`"))
-                        .suggest(name, params.iter().map(|(n, _)| n.as_str()))),
+                    None => Err(Diagnostic::error(
+                        span,
+                        format!("{function} has no argument `{name}`"),
+                    )
+                    .suggest(name, params.iter().map(|(n, _)| n.as_str()))),
                 }
             }
-            other => Err(Diagnostic::error(span, format!("`args` has no meaning in `{other}`"))),
+            other => Err(Diagnostic::error(
+                span,
+                format!("`args` has no meaning in `{other}`"),
+            )),
         }
     }
 
     fn function_params(&self, function: &str, span: Span) -> Checked<(Vec<(String, Ty)>, Ty)> {
-        let btf = self
-            .env
-            .types
-            .as_ref()
-            .ok_or_else(|| Diagnostic::error(span, "the kernel's types (BTF) are not known here"))?;
+        let btf = self.env.types.as_ref().ok_or_else(|| {
+            Diagnostic::error(span, "the kernel's types (BTF) are not known here")
+        })?;
         let proto = btf
             .find_func(function)
             .and_then(|f| btf.proto(f))
             .and_then(|p| btf.ty(p));
         let Some(Type::FuncProto { ret, params }) = proto else {
-            return Err(Diagnostic::error(span, format!("the types of {function}'s arguments are not known")));
+            return Err(Diagnostic::error(
+                span,
+                format!("the types of {function}'s arguments are not known"),
+            ));
         };
         let list = params
             .iter()
@@ -389,17 +454,18 @@ impl Checker<'_> {
 
     /// The arguments of a raw tracepoint, from the type of its trace functions.
     fn raw_params(&self, event: &str, span: Span) -> Checked<Vec<(String, Ty)>> {
-        let btf = self
-            .env
-            .types
-            .as_ref()
-            .ok_or_else(|| Diagnostic::error(span, "the kernel's types (BTF) are not known here"))?;
+        let btf = self.env.types.as_ref().ok_or_else(|| {
+            Diagnostic::error(span, "the kernel's types (BTF) are not known here")
+        })?;
         let proto = btf
             .find_typedef(&format!("btf_trace_{event}"))
             .and_then(|t| btf.proto(t))
             .and_then(|p| btf.ty(p));
         let Some(Type::FuncProto { params, .. }) = proto else {
-            return Err(Diagnostic::error(span, format!("the types of {event}'s arguments are not known")));
+            return Err(Diagnostic::error(
+                span,
+                format!("the types of {event}'s arguments are not known"),
+            ));
         };
         // The names are in the function that calls them; the prototype itself has none on most kernels.
         let named = btf
@@ -408,7 +474,9 @@ impl Checker<'_> {
             .and_then(|f| btf.proto(f))
             .and_then(|p| btf.ty(p));
         let names: Vec<String> = match named {
-            Some(Type::FuncProto { params, .. }) => params.iter().skip(1).map(|p| p.name.to_owned()).collect(),
+            Some(Type::FuncProto { params, .. }) => {
+                params.iter().skip(1).map(|p| p.name.to_owned()).collect()
+            }
             _ => Vec::new(),
         };
         Ok(params
@@ -426,21 +494,36 @@ impl Checker<'_> {
             .collect())
     }
 
-    fn tracepoint_field(&mut self, category: &str, event: &str, name: &str, span: Span) -> Checked<Expr> {
+    fn tracepoint_field(
+        &mut self,
+        category: &str,
+        event: &str,
+        name: &str,
+        span: Span,
+    ) -> Checked<Expr> {
         let format = self
             .env
             .tracepoints
             .format(category, event)
-            .ok_or_else(|| Diagnostic::error(span, format!("the format of {category}:{event} is not known")))?;
+            .ok_or_else(|| {
+                Diagnostic::error(
+                    span,
+                    format!("the format of {category}:{event} is not known"),
+                )
+            })?;
         let Some(f) = format.field(name) else {
             let known: Vec<&str> = format.own_fields().map(|f| f.name.as_str()).collect();
-            let d = Diagnostic::error(span, format!("tracepoint {category}:{event} has no field `{name}`"));
+            let d = Diagnostic::error(
+                span,
+                format!("tracepoint {category}:{event} has no field `{name}`"),
+            );
             return Err(match nearest(name, known.iter().copied()) {
                 Some(near) => d.hint(format!("did you mean `args.{near}`?")),
                 None => d.hint(format!("its fields are: {}", known.join(", "))),
             });
         };
-        let offset = i32::try_from(f.offset).map_err(|_| Diagnostic::error(span, "the field is too far away"))?;
+        let offset = i32::try_from(f.offset)
+            .map_err(|_| Diagnostic::error(span, "the field is too far away"))?;
         if f.place != FieldPlace::Inline {
             return Ok(self.located(offset, f.place, f.type_text.contains("char"), span));
         }
@@ -449,12 +532,19 @@ impl Checker<'_> {
             let each = f.size.checked_div(n).unwrap_or(0);
             let elem = match (base_text, each) {
                 ("char", 1) => Ty::CHAR,
-                (text, 8) if text.contains('*') => self.c_type(text, self.space()).unwrap_or(Ty::U64),
+                (text, 8) if text.contains('*') => {
+                    self.c_type(text, self.space()).unwrap_or(Ty::U64)
+                }
                 (_, 1 | 2 | 4 | 8) => Ty::Int {
                     bytes: each as u8,
                     signed: f.signed,
                 },
-                _ => return Err(Diagnostic::error(span, format!("fields of type `{}` cannot be read", f.type_text))),
+                _ => {
+                    return Err(Diagnostic::error(
+                        span,
+                        format!("fields of type `{}` cannot be read", f.type_text),
+                    ));
+                }
             };
             return Ok(Expr::new(
                 ExprKind::Ctx(offset),
@@ -474,10 +564,17 @@ impl Checker<'_> {
                 // A structure inside the record.
                 _ => match self.c_type(base_text, Space::Kernel) {
                     Some(t @ Ty::Struct(..)) => {
-                        return Ok(Expr::new(ExprKind::Ctx(offset), in_space(t, Space::Kernel), span));
+                        return Ok(Expr::new(
+                            ExprKind::Ctx(offset),
+                            in_space(t, Space::Kernel),
+                            span,
+                        ));
                     }
                     _ => {
-                        return Err(Diagnostic::error(span, format!("fields of type `{}` cannot be read", f.type_text)));
+                        return Err(Diagnostic::error(
+                            span,
+                            format!("fields of type `{}` cannot be read", f.type_text),
+                        ));
                     }
                 },
             };
@@ -494,7 +591,15 @@ impl Checker<'_> {
             _ => 8,
         };
         let signed = ty.is_signed();
-        Ok(Expr::new(ExprKind::CtxLoad { offset, bytes, signed }, ty, span))
+        Ok(Expr::new(
+            ExprKind::CtxLoad {
+                offset,
+                bytes,
+                signed,
+            },
+            ty,
+            span,
+        ))
     }
 
     /// A field whose place is in the record: `__data_loc`.
@@ -547,7 +652,10 @@ pub(crate) fn ctx_word(offset: i32, ty: Ty, span: Span) -> Expr {
             ty,
             ..load.cast(4, true)
         },
-        Ty::Bool => Expr { ty, ..load.cast(1, false) },
+        Ty::Bool => Expr {
+            ty,
+            ..load.cast(1, false)
+        },
         Ty::Void => load,
         ty => Expr { ty, ..load },
     }

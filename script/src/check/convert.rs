@@ -10,7 +10,8 @@ use crate::types::Ty;
 
 /// The type of a number worked out from two literals.
 pub(super) fn literal_type(a: &Ty, b: &Ty, value: i64) -> Ty {
-    let signed = (a.is_signed() && b.is_signed()) || (value >= 0 && (a.is_signed() || b.is_signed()));
+    let signed =
+        (a.is_signed() && b.is_signed()) || (value >= 0 && (a.is_signed() || b.is_signed()));
     Ty::Int { bytes: 8, signed }
 }
 
@@ -43,19 +44,30 @@ impl<'a> Checker<'a> {
         if matches!(v.ty, Ty::Str(_)) {
             return Ok(v);
         }
-        let d = Diagnostic::error(e.span, format!("a string is needed here, this is of type `{}`", v.ty));
-        Err(if v.ty.is_number() { d.hint("read it with `str(…)`") } else { d })
+        let d = Diagnostic::error(
+            e.span,
+            format!("a string is needed here, this is of type `{}`", v.ty),
+        );
+        Err(if v.ty.is_number() {
+            d.hint("read it with `str(…)`")
+        } else {
+            d
+        })
     }
 
     /// Text known when the script is compiled.
     pub(crate) fn text(&mut self, e: &'a ast::Expr) -> Checked<String> {
         if let ast::ExprKind::Param(n) = &e.kind {
-            return Ok(self.env.positional.get(*n as usize - 1).cloned().unwrap_or_default());
+            return Ok(self
+                .env
+                .positional
+                .get(*n as usize - 1)
+                .cloned()
+                .unwrap_or_default());
         }
         match self.expr(e)?.kind {
-            ExprKind::Str(s) => {
-                String::from_utf8(s).map_err(|_| Diagnostic::error(e.span, "this text is not UTF-8"))
-            }
+            ExprKind::Str(s) => String::from_utf8(s)
+                .map_err(|_| Diagnostic::error(e.span, "this text is not UTF-8")),
             _ => Err(Diagnostic::error(e.span, "a text in quotes is needed here")),
         }
     }
@@ -84,25 +96,43 @@ impl<'a> Checker<'a> {
                 left,
                 right,
             } => match (&left.kind, &right.kind) {
-                (ast::ExprKind::Param(n), ast::ExprKind::Int(i)) | (ast::ExprKind::Int(i), ast::ExprKind::Param(n)) => {
+                (ast::ExprKind::Param(n), ast::ExprKind::Int(i))
+                | (ast::ExprKind::Int(i), ast::ExprKind::Param(n)) => {
                     (*n, usize::try_from(i.value).ok()?)
                 }
                 _ => return None,
             },
             _ => return None,
         };
-        let text = self.env.positional.get(n as usize - 1).map_or("", String::as_str);
-        Some(literal(text.as_bytes().get(from..).unwrap_or_default().to_vec(), e.span))
+        let text = self
+            .env
+            .positional
+            .get(n as usize - 1)
+            .map_or("", String::as_str);
+        Some(literal(
+            text.as_bytes().get(from..).unwrap_or_default().to_vec(),
+            e.span,
+        ))
     }
 
     /// The key of an entry of a map that is known already.
-    pub(crate) fn map_key_of(&mut self, map: usize, keys: &'a [ast::Expr], span: Span) -> Checked<Vec<Expr>> {
+    pub(crate) fn map_key_of(
+        &mut self,
+        map: usize,
+        keys: &'a [ast::Expr],
+        span: Span,
+    ) -> Checked<Vec<Expr>> {
         let (key, types) = self.keys(keys)?;
         self.refine_keys(map, &types, span)?;
         Ok(key)
     }
 
-    pub(crate) fn map_entry(&mut self, name: &str, keys: &'a [ast::Expr], span: Span) -> Checked<(usize, Vec<Expr>)> {
+    pub(crate) fn map_entry(
+        &mut self,
+        name: &str,
+        keys: &'a [ast::Expr],
+        span: Span,
+    ) -> Checked<(usize, Vec<Expr>)> {
         let map = self.map_index(name, span);
         Ok((map, self.map_key_of(map, keys, span)?))
     }
@@ -119,11 +149,15 @@ impl<'a> Checker<'a> {
                 },
             },
             ast::ExprKind::Index { expr, index } => {
-                if let (ast::ExprKind::Ident(name), ast::ExprKind::Int(n)) = (&expr.kind, &index.kind)
+                if let (ast::ExprKind::Ident(name), ast::ExprKind::Int(n)) =
+                    (&expr.kind, &index.kind)
                     && let Some(ty) = self.macro_type(name)?
-                    && self.macro_argument(name).is_some_and(|a| matches!(a.expr.kind, ast::ExprKind::Type(_)))
+                    && self
+                        .macro_argument(name)
+                        .is_some_and(|a| matches!(a.expr.kind, ast::ExprKind::Type(_)))
                 {
-                    let n = u32::try_from(n.value).map_err(|_| Diagnostic::error(e.span, "the array is too large"))?;
+                    let n = u32::try_from(n.value)
+                        .map_err(|_| Diagnostic::error(e.span, "the array is too large"))?;
                     return Ok(Ty::Array(Box::new(ty), n, crate::types::Space::Unknown));
                 }
                 self.place(e).map(|v| v.ty)

@@ -22,7 +22,9 @@ impl<'a> Checker<'a> {
     /// The string in an array of characters; anything else as it is.
     pub(crate) fn value_of(&self, e: Expr) -> Expr {
         let Some(n) = e.ty.char_array() else { return e };
-        let Ty::Array(_, _, space) = e.ty else { return e };
+        let Ty::Array(_, _, space) = e.ty else {
+            return e;
+        };
         let span = e.span;
         let kind = match e.kind {
             ExprKind::Ctx(offset) => ExprKind::CtxStr { offset, bytes: n },
@@ -50,7 +52,11 @@ impl<'a> Checker<'a> {
         let span = e.span;
         match &e.kind {
             ast::ExprKind::Int(i) => {
-                let ty = if i64::try_from(i.value).is_ok() { Ty::I64 } else { Ty::U64 };
+                let ty = if i64::try_from(i.value).is_ok() {
+                    Ty::I64
+                } else {
+                    Ty::U64
+                };
                 Ok(Expr::int(i.value as i64, ty, span))
             }
             ast::ExprKind::Bool(b) => Ok(Expr::int(i64::from(*b), Ty::Bool, span)),
@@ -58,7 +64,9 @@ impl<'a> Checker<'a> {
             ast::ExprKind::Var(name) => self.var(name, span),
             ast::ExprKind::Map { name, keys } => self.map_get(name, keys, span),
             ast::ExprKind::Param(n) => Ok(self.positional(*n, span)),
-            ast::ExprKind::ParamCount => Ok(Expr::int(self.env.positional.len() as i64, Ty::I64, span)),
+            ast::ExprKind::ParamCount => {
+                Ok(Expr::int(self.env.positional.len() as i64, Ty::I64, span))
+            }
             ast::ExprKind::Ident(name) => self.ident(name, span),
             ast::ExprKind::Call { name, args } => self.call(name, args, span),
             ast::ExprKind::Unary { op, expr } => self.unary(*op, expr, span),
@@ -66,7 +74,9 @@ impl<'a> Checker<'a> {
             ast::ExprKind::Step { expr, up, prefix } => self.step(expr, *up, *prefix, span),
             ast::ExprKind::Cond { cond, yes, no } => self.cond_expr(cond, yes.as_deref(), no, span),
             ast::ExprKind::Field { expr, name, .. } => {
-                if matches!(&expr.kind, ast::ExprKind::Ident(w) if w == "args") && self.macro_argument("args").is_none() {
+                if matches!(&expr.kind, ast::ExprKind::Ident(w) if w == "args")
+                    && self.macro_argument("args").is_none()
+                {
                     return self.args_field(name, span);
                 }
                 let base = self.place(expr)?;
@@ -81,7 +91,10 @@ impl<'a> Checker<'a> {
                         self.tuple_item(base, &items, *index, span)
                     }
                     Ty::Unknown => Ok(base),
-                    other => Err(Diagnostic::error(span, format!("a value of type `{other}` is no tuple"))),
+                    other => Err(Diagnostic::error(
+                        span,
+                        format!("a value of type `{other}` is no tuple"),
+                    )),
                 }
             }
             ast::ExprKind::Index { expr, index } => {
@@ -95,7 +108,10 @@ impl<'a> Checker<'a> {
                 self.cast(value, target, span)
             }
             ast::ExprKind::Tuple(items) => {
-                let items = items.iter().map(|i| self.storable(i)).collect::<Checked<Vec<_>>>()?;
+                let items = items
+                    .iter()
+                    .map(|i| self.storable(i))
+                    .collect::<Checked<Vec<_>>>()?;
                 let ty = Ty::Tuple(items.iter().map(|i| i.ty.clone()).collect());
                 Ok(Expr::new(ExprKind::Tuple(items), ty, span))
             }
@@ -105,7 +121,10 @@ impl<'a> Checker<'a> {
                 for (name, e) in fields {
                     let v = self.storable(e)?;
                     if types.iter().any(|(n, _)| n == name) {
-                        return Err(Diagnostic::error(span, format!("the field `{name}` is there twice")));
+                        return Err(Diagnostic::error(
+                            span,
+                            format!("the field `{name}` is there twice"),
+                        ));
                     }
                     types.push((name.clone(), v.ty.clone()));
                     items.push(v);
@@ -116,14 +135,21 @@ impl<'a> Checker<'a> {
             ast::ExprKind::If(chain) => self.if_value(chain, span),
             ast::ExprKind::SizeofType(name) => {
                 let ty = self.type_named(name)?;
-                Ok(Expr::int(i64::from(self.memory_layout(&ty).0), Ty::U64, span))
+                Ok(Expr::int(
+                    i64::from(self.memory_layout(&ty).0),
+                    Ty::U64,
+                    span,
+                ))
             }
             ast::ExprKind::Offsetof { ty, field } => {
                 let ty = self.type_named(ty)?;
                 let at = self.offset_of(&ty, field, span)?;
                 Ok(Expr::int(at as i64, Ty::U64, span))
             }
-            ast::ExprKind::Type(_) => Err(Diagnostic::error(span, "a type stands where a value is expected")),
+            ast::ExprKind::Type(_) => Err(Diagnostic::error(
+                span,
+                "a type stands where a value is expected",
+            )),
         }
     }
 
@@ -132,33 +158,57 @@ impl<'a> Checker<'a> {
         let v = self.expr(e)?;
         match &v.ty {
             Ty::Void => Err(Diagnostic::error(e.span, "this gives no value")),
-            Ty::Agg(a) => Err(Diagnostic::error(e.span, format!("`{}()` can only be assigned to a map", a.name()))
-                .hint(format!("write `@x = {}(…);`", a.name()))),
-            Ty::Struct(..) => Err(Diagnostic::error(e.span, "a whole structure cannot be used as a value yet")
-                .hint("name one of its fields")),
-            Ty::Array(..) => Err(Diagnostic::error(e.span, "a whole array cannot be used as a value yet")
-                .hint("name one of its elements")),
+            Ty::Agg(a) => Err(Diagnostic::error(
+                e.span,
+                format!("`{}()` can only be assigned to a map", a.name()),
+            )
+            .hint(format!("write `@x = {}(…);`", a.name()))),
+            Ty::Struct(..) => Err(Diagnostic::error(
+                e.span,
+                "a whole structure cannot be used as a value yet",
+            )
+            .hint("name one of its fields")),
+            Ty::Array(..) => Err(Diagnostic::error(
+                e.span,
+                "a whole array cannot be used as a value yet",
+            )
+            .hint("name one of its elements")),
             _ => Ok(v),
         }
     }
 
     fn var(&mut self, name: &str, span: Span) -> Checked<Expr> {
-        let id = match self.find_var(name).or_else(|| self.ended.get(name).copied()) {
+        let id = match self
+            .find_var(name)
+            .or_else(|| self.ended.get(name).copied())
+        {
             Some(id) => id,
             None => {
-                let d = Diagnostic::error(span, format!("undefined or undeclared variable: ${name}"));
-                let known: Vec<String> = self.scopes.iter().flat_map(|s| s.vars.keys().cloned()).collect();
-                return Err(match crate::diagnostics::nearest(name, known.iter().map(String::as_str)) {
-                    Some(near) if !near.is_empty() => d.hint(format!("did you mean `${near}`?")),
-                    _ => d,
-                });
+                let d =
+                    Diagnostic::error(span, format!("undefined or undeclared variable: ${name}"));
+                let known: Vec<String> = self
+                    .scopes
+                    .iter()
+                    .flat_map(|s| s.vars.keys().cloned())
+                    .collect();
+                return Err(
+                    match crate::diagnostics::nearest(name, known.iter().map(String::as_str)) {
+                        Some(near) if !near.is_empty() => {
+                            d.hint(format!("did you mean `${near}`?"))
+                        }
+                        _ => d,
+                    },
+                );
             }
         };
         Ok(Expr::new(ExprKind::Var(id), self.vars[id].clone(), span))
     }
 
     pub(super) fn keys(&mut self, keys: &'a [ast::Expr]) -> Checked<(Vec<Expr>, Vec<Ty>)> {
-        let parts = keys.iter().map(|k| self.storable(k)).collect::<Checked<Vec<_>>>()?;
+        let parts = keys
+            .iter()
+            .map(|k| self.storable(k))
+            .collect::<Checked<Vec<_>>>()?;
         let types = match parts.as_slice() {
             // One tuple is the same as its items side by side.
             [one] => match &one.ty {
@@ -170,7 +220,12 @@ impl<'a> Checker<'a> {
         Ok((parts, types))
     }
 
-    pub(super) fn map_get(&mut self, name: &str, keys: &'a [ast::Expr], span: Span) -> Checked<Expr> {
+    pub(super) fn map_get(
+        &mut self,
+        name: &str,
+        keys: &'a [ast::Expr],
+        span: Span,
+    ) -> Checked<Expr> {
         let (key, types) = self.keys(keys)?;
         let map = self.map_index(name, span);
         self.refine_keys(map, &types, span)?;
@@ -185,9 +240,10 @@ impl<'a> Checker<'a> {
             }
             let ty = match agg {
                 Agg::Count => Ty::I64,
-                Agg::Sum { signed } | Agg::Min { signed } | Agg::Max { signed } | Agg::Avg { signed } => {
-                    Ty::Int { bytes: 8, signed }
-                }
+                Agg::Sum { signed }
+                | Agg::Min { signed }
+                | Agg::Max { signed }
+                | Agg::Avg { signed } => Ty::Int { bytes: 8, signed },
                 _ => Ty::I64,
             };
             return Ok(Expr::new(ExprKind::AggGet { map, key, agg }, ty, span));
@@ -229,7 +285,8 @@ impl<'a> Checker<'a> {
         let bare = name.strip_prefix("__builtin_").unwrap_or(name);
         if let Some(row) = builtins::find(bare) {
             if matches!(row.kind, Use::Function { min: 1.., .. }) {
-                return Err(Diagnostic::error(span, format!("`{name}` is a function")).hint(format!("write {}", row.syntax)));
+                return Err(Diagnostic::error(span, format!("`{name}` is a function"))
+                    .hint(format!("write {}", row.syntax)));
             }
             return (row.lower)(
                 self,
@@ -245,7 +302,10 @@ impl<'a> Checker<'a> {
             let ty = ty.map_or(Ty::I64, Ty::Enum);
             return Ok(Expr::int(value, ty, span));
         }
-        Err(Diagnostic::error(span, format!("unknown identifier: `{name}`")).suggest(name, self.known_names()))
+        Err(
+            Diagnostic::error(span, format!("unknown identifier: `{name}`"))
+                .suggest(name, self.known_names()),
+        )
     }
 
     fn enumerator_declared(&self, name: &str) -> Option<(i64, Ty)> {
@@ -264,7 +324,8 @@ impl<'a> Checker<'a> {
                 return self.call_macro(name, args, span);
             }
             return Err(
-                Diagnostic::error(span, format!("unknown function: `{name}`")).suggest(name, self.known_names())
+                Diagnostic::error(span, format!("unknown function: `{name}`"))
+                    .suggest(name, self.known_names()),
             );
         };
         let (min, max) = match row.kind {
@@ -275,7 +336,9 @@ impl<'a> Checker<'a> {
         if args.len() < min || args.len() > max {
             let wanted = match (min, max) {
                 (a, b) if a == b => format!("{a} argument{}", if a == 1 { "" } else { "s" }),
-                (a, usize::MAX) => format!("at least {a} argument{}", if a == 1 { "" } else { "s" }),
+                (a, usize::MAX) => {
+                    format!("at least {a} argument{}", if a == 1 { "" } else { "s" })
+                }
                 (a, b) => format!("{a} to {b} arguments"),
             };
             return Err(Diagnostic::error(
@@ -297,7 +360,10 @@ impl<'a> Checker<'a> {
 
     fn unary(&mut self, op: UnOp, expr: &'a ast::Expr, span: Span) -> Checked<Expr> {
         if op == UnOp::AddrOf {
-            return Err(Diagnostic::error(span, "the address-of operator is not supported yet"));
+            return Err(Diagnostic::error(
+                span,
+                "the address-of operator is not supported yet",
+            ));
         }
         if op == UnOp::Deref {
             let e = self.place(expr)?;
@@ -318,13 +384,24 @@ impl<'a> Checker<'a> {
                 Some(v) => Expr::int(!v, Ty::I64, span),
                 None => {
                     let signed = e.ty.is_signed();
-                    Expr::bin(Arith::Xor, e, Expr::int(-1, Ty::I64, span), Ty::Int { bytes: 8, signed })
+                    Expr::bin(
+                        Arith::Xor,
+                        e,
+                        Expr::int(-1, Ty::I64, span),
+                        Ty::Int { bytes: 8, signed },
+                    )
                 }
             },
         })
     }
 
-    fn binary(&mut self, op: BinOp, left: &'a ast::Expr, right: &'a ast::Expr, span: Span) -> Checked<Expr> {
+    fn binary(
+        &mut self,
+        op: BinOp,
+        left: &'a ast::Expr,
+        right: &'a ast::Expr,
+        span: Span,
+    ) -> Checked<Expr> {
         match op {
             BinOp::LogAnd | BinOp::LogOr => {
                 let l = self.condition(left)?;
@@ -352,7 +429,11 @@ impl<'a> Checker<'a> {
             if !side.ty.is_number() {
                 return Err(Diagnostic::error(
                     side.span,
-                    format!("`{}` needs numbers, this is of type `{}`", op.text(), side.ty),
+                    format!(
+                        "`{}` needs numbers, this is of type `{}`",
+                        op.text(),
+                        side.ty
+                    ),
                 ));
             }
         }
@@ -360,7 +441,11 @@ impl<'a> Checker<'a> {
             && let Some(v) = fold(op, a, b, l.ty.is_signed() && r.ty.is_signed())
             && !matches!((&l.ty, &r.ty), (Ty::Ptr(..), _) | (_, Ty::Ptr(..)))
         {
-            let ty = if matches!(op, BinOp::Sub) { Ty::I64 } else { literal_type(&l.ty, &r.ty, v) };
+            let ty = if matches!(op, BinOp::Sub) {
+                Ty::I64
+            } else {
+                literal_type(&l.ty, &r.ty, v)
+            };
             return Ok(Expr::int(v, ty, span));
         }
         // Pointer arithmetic counts elements.
@@ -371,7 +456,11 @@ impl<'a> Checker<'a> {
             let size = i64::from(self.memory_layout(to).0.max(1));
             let ty = l.ty.clone();
             let by = scaled(r, size, span);
-            let arith = if op == BinOp::Add { Arith::Add } else { Arith::Sub };
+            let arith = if op == BinOp::Add {
+                Arith::Add
+            } else {
+                Arith::Sub
+            };
             return Ok(at(Expr::bin(arith, l, by, ty), span));
         }
         if let (Ty::Ptr(to, _), BinOp::Add) = (&r.ty, op) {
@@ -391,14 +480,19 @@ impl<'a> Checker<'a> {
             BinOp::Or => Arith::Or,
             BinOp::Xor => Arith::Xor,
             BinOp::Shl => Arith::Shl,
-            _ => Arith::Shr { signed: l.ty.is_signed() },
+            _ => Arith::Shr {
+                signed: l.ty.is_signed(),
+            },
         };
         let signed = match op {
             BinOp::Sub => true,
             BinOp::Shl | BinOp::Shr => l.ty.is_signed(),
             _ => signed,
         };
-        Ok(at(Expr::bin(arith, l, r, Ty::Int { bytes: 8, signed }), span))
+        Ok(at(
+            Expr::bin(arith, l, r, Ty::Int { bytes: 8, signed }),
+            span,
+        ))
     }
 
     fn compare(&mut self, op: BinOp, l: Expr, r: Expr, span: Span) -> Checked<Expr> {
@@ -431,25 +525,37 @@ impl<'a> Checker<'a> {
                 ));
             }
             (Ty::Unknown, _) | (_, Ty::Unknown) => return Ok(Expr::int(0, Ty::Bool, span)),
-            (a, b) if equality && !a.is_scalar() && !b.is_scalar() && a.unify(b).is_some() => ExprKind::MemEq {
-                left: Box::new(l),
-                right: Box::new(r),
-            },
+            (a, b) if equality && !a.is_scalar() && !b.is_scalar() && a.unify(b).is_some() => {
+                ExprKind::MemEq {
+                    left: Box::new(l),
+                    right: Box::new(r),
+                }
+            }
             (a, b) => {
                 return Err(Diagnostic::error(
                     span,
-                    format!("`{}` cannot compare values of type `{a}` and `{b}`", op.text()),
+                    format!(
+                        "`{}` cannot compare values of type `{a}` and `{b}`",
+                        op.text()
+                    ),
                 ));
             }
         };
         let e = Expr::new(kind, Ty::Bool, span);
-        Ok(if cmp == Cmp::Ne { Expr::new(ExprKind::Not(Box::new(e)), Ty::Bool, span) } else { e })
+        Ok(if cmp == Cmp::Ne {
+            Expr::new(ExprKind::Not(Box::new(e)), Ty::Bool, span)
+        } else {
+            e
+        })
     }
 
     fn step(&mut self, target: &'a ast::Expr, up: bool, prefix: bool, span: Span) -> Checked<Expr> {
         let (place, ty) = match &target.kind {
             ast::ExprKind::Var(name) => {
-                let id = match self.find_var(name).or_else(|| self.ended.get(name).copied()) {
+                let id = match self
+                    .find_var(name)
+                    .or_else(|| self.ended.get(name).copied())
+                {
                     Some(id) => id,
                     None => return self.var(name, span),
                 };
@@ -459,20 +565,28 @@ impl<'a> Checker<'a> {
                 let (key, types) = self.keys(keys)?;
                 let map = self.map_index(name, span);
                 self.refine_keys(map, &types, span)?;
-                if self.maps[map].value == Ty::Unknown || matches!(self.maps[map].value, Ty::Int { .. }) {
+                if self.maps[map].value == Ty::Unknown
+                    || matches!(self.maps[map].value, Ty::Int { .. })
+                {
                     self.refine_value(map, &Ty::I64, span)?;
                 }
                 (Place::Map { map, key }, self.maps[map].value.clone())
             }
             _ => {
-                return Err(Diagnostic::error(span, "only variables and maps can be incremented"));
+                return Err(Diagnostic::error(
+                    span,
+                    "only variables and maps can be incremented",
+                ));
             }
         };
         let by = match &ty {
             Ty::Ptr(to, _) => i64::from(self.memory_layout(to).0.max(1)),
             Ty::Int { .. } | Ty::Unknown => 1,
             other => {
-                return Err(Diagnostic::error(span, format!("a value of type `{other}` cannot be incremented")));
+                return Err(Diagnostic::error(
+                    span,
+                    format!("a value of type `{other}` cannot be incremented"),
+                ));
             }
         };
         Ok(Expr::new(
@@ -486,7 +600,13 @@ impl<'a> Checker<'a> {
         ))
     }
 
-    fn cond_expr(&mut self, cond: &'a ast::Expr, yes: Option<&'a ast::Expr>, no: &'a ast::Expr, span: Span) -> Checked<Expr> {
+    fn cond_expr(
+        &mut self,
+        cond: &'a ast::Expr,
+        yes: Option<&'a ast::Expr>,
+        no: &'a ast::Expr,
+        span: Span,
+    ) -> Checked<Expr> {
         let Some(yes) = yes else {
             // `a ?: b`: a is worked out once.
             let value = self.number(cond)?;
@@ -507,7 +627,11 @@ impl<'a> Checker<'a> {
                 kind: crate::hir::StmtKind::SetVar(id, value),
                 span,
             };
-            return Ok(Expr::new(ExprKind::Block(vec![set], Box::new(pick)), ty, span));
+            return Ok(Expr::new(
+                ExprKind::Block(vec![set], Box::new(pick)),
+                ty,
+                span,
+            ));
         };
         let cond = self.condition(cond)?;
         let yes = self.expr(yes)?;
@@ -519,7 +643,10 @@ impl<'a> Checker<'a> {
         let ty = yes.ty.unify(&no.ty).ok_or_else(|| {
             Diagnostic::error(
                 span,
-                format!("the two sides are of different types: `{}` and `{}`", yes.ty, no.ty),
+                format!(
+                    "the two sides are of different types: `{}` and `{}`",
+                    yes.ty, no.ty
+                ),
             )
         })?;
         Ok(Expr::new(
@@ -534,16 +661,25 @@ impl<'a> Checker<'a> {
     }
 
     fn cast(&mut self, value: Expr, target: Ty, span: Span) -> Checked<Expr> {
-        let wrong = |v: &Expr, t: &Ty| Err(Diagnostic::error(span, format!("cannot cast from `{}` to `{t}`", v.ty)));
+        let wrong = |v: &Expr, t: &Ty| {
+            Err(Diagnostic::error(
+                span,
+                format!("cannot cast from `{}` to `{t}`", v.ty),
+            ))
+        };
         if value.ty == Ty::Unknown {
             return Ok(Expr::new(value.kind, target, span));
         }
         match target {
             Ty::Int { bytes, signed } => match &value.ty {
-                t if t.is_number() || matches!(t, Ty::Struct(..) | Ty::Array(..)) => Ok(match value.constant() {
-                    Some(v) => Expr::int(truncate(v, bytes, signed), Ty::Int { bytes, signed }, span),
-                    None => at(value.cast(bytes, signed), span),
-                }),
+                t if t.is_number() || matches!(t, Ty::Struct(..) | Ty::Array(..)) => {
+                    Ok(match value.constant() {
+                        Some(v) => {
+                            Expr::int(truncate(v, bytes, signed), Ty::Int { bytes, signed }, span)
+                        }
+                        None => at(value.cast(bytes, signed), span),
+                    })
+                }
                 _ => wrong(&value, &Ty::Int { bytes, signed }),
             },
             Ty::Bool => {
@@ -568,8 +704,14 @@ impl<'a> Checker<'a> {
             }
             Ty::Ptr(to, _) => {
                 let space = match &value.ty {
-                    Ty::Ptr(_, s) | Ty::Struct(_, s) | Ty::Array(_, _, s) if *s != Space::Unknown => *s,
-                    t if t.is_number() || matches!(t, Ty::Struct(..) | Ty::Array(..)) => self.space(),
+                    Ty::Ptr(_, s) | Ty::Struct(_, s) | Ty::Array(_, _, s)
+                        if *s != Space::Unknown =>
+                    {
+                        *s
+                    }
+                    t if t.is_number() || matches!(t, Ty::Struct(..) | Ty::Array(..)) => {
+                        self.space()
+                    }
                     _ => return wrong(&value, &Ty::Ptr(to, Space::Unknown)),
                 };
                 let ty = super::named::in_space(Ty::Ptr(to, space), space);

@@ -16,7 +16,9 @@ impl<'a> Checker<'a> {
     }
 
     pub(super) fn macro_takes(&self, name: &str, args: usize) -> bool {
-        self.macros.get(name).is_some_and(|m| m.params.len() == args)
+        self.macros
+            .get(name)
+            .is_some_and(|m| m.params.len() == args)
     }
 
     /// What a parameter's name stands for in the macro being checked.
@@ -34,17 +36,23 @@ impl<'a> Checker<'a> {
 
     /// The type that a parameter's name stands for.
     pub(super) fn macro_type(&mut self, name: &str) -> Checked<Option<Ty>> {
-        let Some(arg) = self.macro_argument(name) else { return Ok(None) };
+        let Some(arg) = self.macro_argument(name) else {
+            return Ok(None);
+        };
         match &arg.expr.kind {
-            ast::ExprKind::Type(ty) => {
-                self.in_caller(arg, |c| c.type_named(ty)).map(Some)
-            }
-            _ => self.in_caller(arg, |c| c.place(arg.expr)).map(|e| Some(e.ty)),
+            ast::ExprKind::Type(ty) => self.in_caller(arg, |c| c.type_named(ty)).map(Some),
+            _ => self
+                .in_caller(arg, |c| c.place(arg.expr))
+                .map(|e| Some(e.ty)),
         }
     }
 
     /// Runs `f` with the names that the macro's caller sees.
-    pub(super) fn in_caller<T>(&mut self, arg: Argument<'a>, f: impl FnOnce(&mut Self) -> Checked<T>) -> Checked<T> {
+    pub(super) fn in_caller<T>(
+        &mut self,
+        arg: Argument<'a>,
+        f: impl FnOnce(&mut Self) -> Checked<T>,
+    ) -> Checked<T> {
         let inner = self.scopes.split_off(arg.depth.min(self.scopes.len()));
         let r = f(self);
         self.scopes.truncate(arg.depth);
@@ -52,18 +60,30 @@ impl<'a> Checker<'a> {
         r
     }
 
-    pub(super) fn call_macro(&mut self, name: &str, args: &'a [ast::Expr], span: Span) -> Checked<Expr> {
+    pub(super) fn call_macro(
+        &mut self,
+        name: &str,
+        args: &'a [ast::Expr],
+        span: Span,
+    ) -> Checked<Expr> {
         let Some(m) = self.macros.get(name).copied() else {
             return Err(Diagnostic::error(span, format!("unknown macro `{name}`")));
         };
         if m.params.len() != args.len() {
             return Err(Diagnostic::error(
                 span,
-                format!("the macro `{name}` takes {} arguments, {} given", m.params.len(), args.len()),
+                format!(
+                    "the macro `{name}` takes {} arguments, {} given",
+                    m.params.len(),
+                    args.len()
+                ),
             ));
         }
         if self.macro_depth >= MAX_MACROS {
-            return Err(Diagnostic::error(span, format!("the macro `{name}` calls itself without end")));
+            return Err(Diagnostic::error(
+                span,
+                format!("the macro `{name}` calls itself without end"),
+            ));
         }
         let depth = self.scopes.len();
         let mut scope = Scope {
@@ -74,7 +94,10 @@ impl<'a> Checker<'a> {
             match param {
                 MacroParam::Var(p) => {
                     let ast::ExprKind::Var(v) = &arg.kind else {
-                        return Err(Diagnostic::error(arg.span, format!("the macro `{name}` needs a variable here")));
+                        return Err(Diagnostic::error(
+                            arg.span,
+                            format!("the macro `{name}` needs a variable here"),
+                        ));
                     };
                     let id = match self.find_var(v).or_else(|| self.ended.get(v).copied()) {
                         Some(id) => id,
@@ -87,7 +110,10 @@ impl<'a> Checker<'a> {
                         scope.maps.insert(p, self.map_name(given));
                     }
                     _ => {
-                        return Err(Diagnostic::error(arg.span, format!("the macro `{name}` needs a map here")));
+                        return Err(Diagnostic::error(
+                            arg.span,
+                            format!("the macro `{name}` needs a map here"),
+                        ));
                     }
                 },
                 MacroParam::Expr(p) => {

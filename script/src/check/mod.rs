@@ -139,7 +139,10 @@ pub(crate) fn check<'a>(ast: &'a Ast, env: &'a Environment<'a>) -> Result<Result
         return Err(c.found);
     }
     Ok(Result_ {
-        hir: Hir { maps: c.maps, programs },
+        hir: Hir {
+            maps: c.maps,
+            programs,
+        },
         probes: points.into_iter().map(|(_, k)| k).collect(),
         events: c.events,
         config: c.config,
@@ -175,8 +178,10 @@ impl<'a> Checker<'a> {
                 Item::Import { path, span } => {
                     // The standard library is built in.
                     if !path.starts_with("stdlib") {
-                        self.found
-                            .push(Diagnostic::error(*span, "`import` of files is not supported yet"));
+                        self.found.push(Diagnostic::error(
+                            *span,
+                            "`import` of files is not supported yet",
+                        ));
                     }
                 }
                 Item::Map(m) => self.declare_map(m),
@@ -189,8 +194,10 @@ impl<'a> Checker<'a> {
             }
         }
         if !ast.items.iter().any(|i| matches!(i, Item::Probe(_))) {
-            self.found
-                .push(Diagnostic::error(Span::default(), "the script has no probe").hint("try `begin { printf(\"hi\\n\"); }`"));
+            self.found.push(
+                Diagnostic::error(Span::default(), "the script has no probe")
+                    .hint("try `begin { printf(\"hi\\n\"); }`"),
+            );
         }
     }
 
@@ -209,8 +216,10 @@ impl<'a> Checker<'a> {
             }
         };
         let Ok(entries @ 1..) = u32::try_from(m.entries) else {
-            self.found
-                .push(Diagnostic::error(m.span, "a map needs room for 1 to 4294967295 entries"));
+            self.found.push(Diagnostic::error(
+                m.span,
+                "a map needs room for 1 to 4294967295 entries",
+            ));
             return;
         };
         self.maps.push(MapDef {
@@ -248,7 +257,10 @@ impl<'a> Checker<'a> {
             self.found.push(
                 Diagnostic::error(
                     Span::default(),
-                    format!("the script attaches to {} places, more than {limit}", out.len()),
+                    format!(
+                        "the script attaches to {} places, more than {limit}",
+                        out.len()
+                    ),
                 )
                 .hint("raise the config variable `max_probes`"),
             );
@@ -262,7 +274,10 @@ impl<'a> Checker<'a> {
         let mut rest = text;
         while let Some(at) = rest.find('$') {
             out.push_str(&rest[..at]);
-            let digits = rest[at + 1..].bytes().take_while(u8::is_ascii_digit).count();
+            let digits = rest[at + 1..]
+                .bytes()
+                .take_while(u8::is_ascii_digit)
+                .count();
             let number = &rest[at + 1..at + 1 + digits];
             match number.parse::<usize>().ok().and_then(|n| n.checked_sub(1)) {
                 Some(n) => out.push_str(self.env.positional.get(n).map_or("", String::as_str)),
@@ -322,7 +337,10 @@ impl<'a> Checker<'a> {
     fn new_var(&mut self, name: &str, ty: &Ty, span: Span) -> Checked<usize> {
         let id = self.vars.len();
         if id >= 256 {
-            return Err(Diagnostic::error(span, "more than 256 variables in one probe"));
+            return Err(Diagnostic::error(
+                span,
+                "more than 256 variables in one probe",
+            ));
         }
         self.vars.push(Ty::Unknown);
         if let Some(scope) = self.scopes.last_mut() {
@@ -398,7 +416,9 @@ impl<'a> Checker<'a> {
     /// A map by name alone, as `print(@x)` and `clear(@x)` take it.
     pub fn whole_map(&mut self, e: &'a ast::Expr) -> Option<usize> {
         match &e.kind {
-            ast::ExprKind::Map { name, keys } if keys.is_empty() => Some(self.map_index(&name.clone(), e.span)),
+            ast::ExprKind::Map { name, keys } if keys.is_empty() => {
+                Some(self.map_index(&name.clone(), e.span))
+            }
             ast::ExprKind::Ident(name) => {
                 let arg = self.macro_argument(name)?;
                 self.whole_map(arg.expr)
@@ -448,7 +468,9 @@ impl<'a> Checker<'a> {
         let wrong = || {
             Diagnostic::error(
                 span,
-                format!("type mismatch: `@{name}` holds values of type `{known}`, this is of type `{ty}`"),
+                format!(
+                    "type mismatch: `@{name}` holds values of type `{known}`, this is of type `{ty}`"
+                ),
             )
         };
         if let (Ty::Agg(a), Ty::Agg(b)) = (&known, ty)
@@ -491,7 +513,10 @@ impl<'a> Checker<'a> {
 
     /// Names that calls and values can have.
     fn known_names(&self) -> Vec<&'a str> {
-        let mut names: Vec<&str> = builtins::ROWS.iter().flat_map(|r| r.names.iter().copied()).collect();
+        let mut names: Vec<&str> = builtins::ROWS
+            .iter()
+            .flat_map(|r| r.names.iter().copied())
+            .collect();
         names.extend(self.macros.keys().copied());
         names
     }

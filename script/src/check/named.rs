@@ -42,17 +42,32 @@ pub(crate) fn int_type(name: &str) -> Option<Ty> {
     match name {
         "int8" | "int8_t" | "s8" | "__s8" | "char" | "signed char" => int(1, true),
         "uint8" | "uint8_t" | "u8" | "__u8" | "unsigned char" => int(1, false),
-        "int16" | "int16_t" | "s16" | "__s16" | "short" | "short int" | "signed short" => int(2, true),
-        "uint16" | "uint16_t" | "u16" | "__u16" | "unsigned short" | "unsigned short int" | "__be16" | "__le16" => {
-            int(2, false)
+        "int16" | "int16_t" | "s16" | "__s16" | "short" | "short int" | "signed short" => {
+            int(2, true)
         }
-        "int32" | "int32_t" | "s32" | "__s32" | "int" | "signed" | "signed int" | "pid_t" => int(4, true),
-        "uint32" | "uint32_t" | "u32" | "__u32" | "unsigned" | "unsigned int" | "__be32" | "__le32" | "uid_t"
-        | "gid_t" | "dev_t" => int(4, false),
-        "int64" | "int64_t" | "s64" | "__s64" | "long" | "long int" | "long long" | "long long int" | "signed long"
-        | "ssize_t" | "intptr_t" | "loff_t" => int(8, true),
-        "uint64" | "uint64_t" | "u64" | "__u64" | "unsigned long" | "unsigned long int" | "unsigned long long"
-        | "unsigned long long int" | "long unsigned int" | "size_t" | "uintptr_t" | "__be64" | "__le64" | "sector_t" => int(8, false),
+        "uint16" | "uint16_t" | "u16" | "__u16" | "unsigned short" | "unsigned short int"
+        | "__be16" | "__le16" => int(2, false),
+        "int32" | "int32_t" | "s32" | "__s32" | "int" | "signed" | "signed int" | "pid_t" => {
+            int(4, true)
+        }
+        "uint32" | "uint32_t" | "u32" | "__u32" | "unsigned" | "unsigned int" | "__be32"
+        | "__le32" | "uid_t" | "gid_t" | "dev_t" => int(4, false),
+        "int64" | "int64_t" | "s64" | "__s64" | "long" | "long int" | "long long"
+        | "long long int" | "signed long" | "ssize_t" | "intptr_t" | "loff_t" => int(8, true),
+        "uint64"
+        | "uint64_t"
+        | "u64"
+        | "__u64"
+        | "unsigned long"
+        | "unsigned long int"
+        | "unsigned long long"
+        | "unsigned long long int"
+        | "long unsigned int"
+        | "size_t"
+        | "uintptr_t"
+        | "__be64"
+        | "__le64"
+        | "sector_t" => int(8, false),
         "bool" | "_Bool" => Some(Ty::Bool),
         _ => None,
     }
@@ -67,10 +82,14 @@ impl<'a> Checker<'a> {
                     values: values.clone(),
                 });
                 for (name, value) in values {
-                    self.declared.enumerators.insert(name.clone(), (*value, Some(ty.clone())));
+                    self.declared
+                        .enumerators
+                        .insert(name.clone(), (*value, Some(ty.clone())));
                 }
                 let ty = Ty::Enum(ty);
-                self.declared.names.insert(format!("enum {}", decl.name), ty.clone());
+                self.declared
+                    .names
+                    .insert(format!("enum {}", decl.name), ty.clone());
                 Ok(ty)
             }
             DeclKind::Struct(fields) => self.declare_fields(decl, fields, false),
@@ -78,7 +97,12 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn declare_fields(&mut self, decl: &'a TypeDecl, fields: &'a [FieldDecl], union: bool) -> Checked<Ty> {
+    fn declare_fields(
+        &mut self,
+        decl: &'a TypeDecl,
+        fields: &'a [FieldDecl],
+        union: bool,
+    ) -> Checked<Ty> {
         let id = self.declared.structs.len();
         self.declared.structs.push(DeclaredStruct {
             name: decl.name.clone(),
@@ -90,7 +114,9 @@ impl<'a> Checker<'a> {
         if !decl.name.is_empty() {
             let word = if union { "union" } else { "struct" };
             // Before the members: they may point to it.
-            self.declared.names.insert(format!("{word} {}", decl.name), ty.clone());
+            self.declared
+                .names
+                .insert(format!("{word} {}", decl.name), ty.clone());
         }
         let too_big = || Diagnostic::error(decl.span, "this type is larger than 1 MiB");
         let (mut at, mut size, mut align) = (0u64, 0u64, 1u64);
@@ -112,7 +138,10 @@ impl<'a> Checker<'a> {
             if let Some(bits) = f.bits {
                 let unit = bytes * 8;
                 if u64::from(bits) > unit {
-                    return Err(Diagnostic::error(f.span, "the bit field is wider than its type"));
+                    return Err(Diagnostic::error(
+                        f.span,
+                        "the bit field is wider than its type",
+                    ));
                 }
                 if union {
                     at = 0;
@@ -164,9 +193,11 @@ impl<'a> Checker<'a> {
                 let (size, align) = self.memory_layout(elem);
                 (size.saturating_mul(*n), align)
             }
-            Ty::Struct(StructRef::Declared(n), _) => {
-                self.declared.structs.get(*n).map_or((0, 1), |s| (s.size, s.align))
-            }
+            Ty::Struct(StructRef::Declared(n), _) => self
+                .declared
+                .structs
+                .get(*n)
+                .map_or((0, 1), |s| (s.size, s.align)),
             Ty::Struct(StructRef::Btf(id), _) => match &self.env.types {
                 Some(b) => (b.size_of(*id).unwrap_or(0), b.align_of(*id).unwrap_or(1)),
                 None => (0, 1),
@@ -202,7 +233,9 @@ impl<'a> Checker<'a> {
             },
             BaseType::Name(word) => match self.macro_type(word)? {
                 Some(t) => t,
-                None => self.lookup_type(word).ok_or_else(|| self.unknown_type(word, name))?,
+                None => self
+                    .lookup_type(word)
+                    .ok_or_else(|| self.unknown_type(word, name))?,
             },
         };
         for _ in 0..name.pointers {
@@ -240,11 +273,15 @@ impl<'a> Checker<'a> {
     pub(crate) fn c_type(&self, text: &str, space: Space) -> Option<Ty> {
         let cleaned: Vec<&str> = text
             .split(|c: char| c.is_whitespace() || c == '*')
-            .filter(|w| !w.is_empty() && !matches!(*w, "const" | "volatile" | "__user" | "restrict"))
+            .filter(|w| {
+                !w.is_empty() && !matches!(*w, "const" | "volatile" | "__user" | "restrict")
+            })
             .collect();
         let stars = text.matches('*').count();
         let base = cleaned.join(" ");
-        let mut ty = self.lookup_type(&base).or_else(|| (stars > 0).then_some(Ty::Void))?;
+        let mut ty = self
+            .lookup_type(&base)
+            .or_else(|| (stars > 0).then_some(Ty::Void))?;
         if stars > 4 {
             return None;
         }
@@ -300,7 +337,9 @@ pub(crate) fn btf_type(btf: &Btf, id: TypeId, space: Space, depth: u32) -> Ty {
             }
         }
         Some(Type::Ptr(to)) => Ty::ptr(btf_type(btf, to, space, depth + 1), space),
-        Some(Type::Array { elem, len, .. }) => Ty::Array(Box::new(btf_type(btf, elem, space, depth + 1)), len, space),
+        Some(Type::Array { elem, len, .. }) => {
+            Ty::Array(Box::new(btf_type(btf, elem, space, depth + 1)), len, space)
+        }
         Some(Type::Struct(_) | Type::Union(_)) => Ty::Struct(StructRef::Btf(id), space),
         Some(Type::Enum(e) | Type::Enum64(e)) => {
             let name = btf.name(id).to_owned();
@@ -309,7 +348,11 @@ pub(crate) fn btf_type(btf: &Btf, id: TypeId, space: Space, depth: u32) -> Ty {
             }
             Ty::Enum(Arc::new(EnumTy {
                 name,
-                values: e.values.iter().map(|v| (v.name.to_owned(), v.value)).collect(),
+                values: e
+                    .values
+                    .iter()
+                    .map(|v| (v.name.to_owned(), v.value))
+                    .collect(),
             }))
         }
         Some(Type::Float { size }) => Ty::Int {

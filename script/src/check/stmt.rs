@@ -19,7 +19,12 @@ impl<'a> Checker<'a> {
             && self.probe().filtered()
         {
             let both = Expr::call0(GET_CURRENT_PID_TGID, Ty::U64, span);
-            let own = Expr::bin(Arith::Shr { signed: false }, both, Expr::int(32, Ty::I64, span), Ty::U64);
+            let own = Expr::bin(
+                Arith::Shr { signed: false },
+                both,
+                Expr::int(32, Ty::I64, span),
+                Ty::U64,
+            );
             let cond = Expr::new(
                 ExprKind::Cmp {
                     op: Cmp::Ne,
@@ -73,7 +78,8 @@ impl<'a> Checker<'a> {
         {
             // Macros' names stay inside.
             if !self.scopes.iter().any(|s| s.barrier) {
-                self.ended.extend(scope.vars.into_iter().filter(|(n, _)| !n.is_empty()));
+                self.ended
+                    .extend(scope.vars.into_iter().filter(|(n, _)| !n.is_empty()));
             }
         }
     }
@@ -113,13 +119,17 @@ impl<'a> Checker<'a> {
         }
         let v = self.place(e)?;
         if let Ty::Agg(a) = v.ty {
-            return Err(
-                Diagnostic::error(e.span, format!("`{}()` must be assigned to a map", a.name()))
-                    .hint(format!("write `@x = {}(…);`", a.name())),
-            );
+            return Err(Diagnostic::error(
+                e.span,
+                format!("`{}()` must be assigned to a map", a.name()),
+            )
+            .hint(format!("write `@x = {}(…);`", a.name())));
         }
         // Nothing to do for plain values.
-        if matches!(v.kind, ExprKind::Int(_) | ExprKind::Str(_) | ExprKind::Var(_)) {
+        if matches!(
+            v.kind,
+            ExprKind::Int(_) | ExprKind::Str(_) | ExprKind::Var(_)
+        ) {
             return Ok(Vec::new());
         }
         Ok(vec![Stmt {
@@ -133,7 +143,9 @@ impl<'a> Checker<'a> {
         let one = |kind| Ok(vec![Stmt { kind, span }]);
         match &s.kind {
             ast::StmtKind::Expr(e) | ast::StmtKind::Discard(e) => self.effect(e),
-            ast::StmtKind::Let { name, ty, value } => self.let_stmt(name, ty.as_ref(), value.as_ref(), span),
+            ast::StmtKind::Let { name, ty, value } => {
+                self.let_stmt(name, ty.as_ref(), value.as_ref(), span)
+            }
             ast::StmtKind::Assign { target, op, value } => self.assign(target, *op, value, span),
             ast::StmtKind::If(chain) => self.if_stmt(chain, span),
             ast::StmtKind::Block(b) => one(StmtKind::Block(self.block(b))),
@@ -151,7 +163,10 @@ impl<'a> Checker<'a> {
             ast::StmtKind::Unroll { times, body } => {
                 let n = self.constant(times)?;
                 if n > MAX_UNROLL {
-                    return Err(Diagnostic::error(times.span, format!("unroll maximum value is {MAX_UNROLL}")));
+                    return Err(Diagnostic::error(
+                        times.span,
+                        format!("unroll maximum value is {MAX_UNROLL}"),
+                    ));
                 }
                 if n < 1 {
                     return Err(Diagnostic::error(times.span, "unroll minimum value is 1"));
@@ -168,9 +183,9 @@ impl<'a> Checker<'a> {
                 one(StmtKind::Turn(turns))
             }
             ast::StmtKind::For { var, over, body } => self.for_stmt(var, over, body, span),
-            ast::StmtKind::Break | ast::StmtKind::Continue if self.loops == 0 => {
-                Err(Diagnostic::error(span, "`break` and `continue` only work inside of a loop"))
-            }
+            ast::StmtKind::Break | ast::StmtKind::Continue if self.loops == 0 => Err(
+                Diagnostic::error(span, "`break` and `continue` only work inside of a loop"),
+            ),
             ast::StmtKind::Break => one(StmtKind::Break),
             ast::StmtKind::Continue => one(StmtKind::Continue),
             ast::StmtKind::Return(value) => {
@@ -194,8 +209,15 @@ impl<'a> Checker<'a> {
         value: Option<&'a ast::Expr>,
         span: Span,
     ) -> Checked<Vec<Stmt>> {
-        if self.scopes.last().is_some_and(|s| s.vars.contains_key(name)) {
-            return Err(Diagnostic::error(span, format!("variable ${name} was already declared")));
+        if self
+            .scopes
+            .last()
+            .is_some_and(|s| s.vars.contains_key(name))
+        {
+            return Err(Diagnostic::error(
+                span,
+                format!("variable ${name} was already declared"),
+            ));
         }
         let declared = match ty {
             Some(t) => Some(self.type_named(t)?),
@@ -219,9 +241,9 @@ impl<'a> Checker<'a> {
         if let Some(Ty::Int { bytes, signed }) = declared
             && matches!(value.ty, Ty::Int { .. } | Ty::Bool)
         {
-            let out_of_range = value
-                .constant()
-                .is_some_and(|v| super::expr::truncate(v, bytes, signed) != v && value.ty.is_signed());
+            let out_of_range = value.constant().is_some_and(|v| {
+                super::expr::truncate(v, bytes, signed) != v && value.ty.is_signed()
+            });
             if out_of_range {
                 return Err(Diagnostic::error(
                     span,
@@ -241,7 +263,11 @@ impl<'a> Checker<'a> {
                         format!("type mismatch: ${name} is declared as `{d}`, its value is of type `{}`", value.ty),
                     )
                 })?;
-                if matches!(d, Ty::Ptr(..)) { value.ty.clone() } else { known }
+                if matches!(d, Ty::Ptr(..)) {
+                    value.ty.clone()
+                } else {
+                    known
+                }
             }
             None => value.ty.clone(),
         };
@@ -252,7 +278,13 @@ impl<'a> Checker<'a> {
         }])
     }
 
-    fn assign(&mut self, target: &'a ast::Expr, op: Option<BinOp>, value: &'a ast::Expr, span: Span) -> Checked<Vec<Stmt>> {
+    fn assign(
+        &mut self,
+        target: &'a ast::Expr,
+        op: Option<BinOp>,
+        value: &'a ast::Expr,
+        span: Span,
+    ) -> Checked<Vec<Stmt>> {
         match &target.kind {
             ast::ExprKind::Var(name) => {
                 let value = match op {
@@ -285,7 +317,9 @@ impl<'a> Checker<'a> {
                     None => {
                         let v = self.expr(value)?;
                         match v.kind {
-                            ExprKind::Agg { agg, arg, .. } => return self.collect(name, keys, agg, arg, span),
+                            ExprKind::Agg { agg, arg, .. } => {
+                                return self.collect(name, keys, agg, arg, span);
+                            }
                             _ => self.checked_storable(v)?,
                         }
                     }
@@ -306,10 +340,16 @@ impl<'a> Checker<'a> {
     fn checked_storable(&self, v: Expr) -> Checked<Expr> {
         match &v.ty {
             Ty::Void => Err(Diagnostic::error(v.span, "this gives no value")),
-            Ty::Struct(..) => Err(Diagnostic::error(v.span, "a whole structure cannot be kept in a map yet")
-                .hint("keep a pointer to it, or one of its fields")),
-            Ty::Array(..) => Err(Diagnostic::error(v.span, "a whole array cannot be kept in a map yet")
-                .hint("name one of its elements")),
+            Ty::Struct(..) => Err(Diagnostic::error(
+                v.span,
+                "a whole structure cannot be kept in a map yet",
+            )
+            .hint("keep a pointer to it, or one of its fields")),
+            Ty::Array(..) => Err(Diagnostic::error(
+                v.span,
+                "a whole array cannot be kept in a map yet",
+            )
+            .hint("name one of its elements")),
             _ => Ok(v),
         }
     }
@@ -375,9 +415,18 @@ impl<'a> Checker<'a> {
         Ok(no)
     }
 
-    fn for_stmt(&mut self, var: &str, over: &'a ast::ForOver, body: &'a ast::Block, span: Span) -> Checked<Vec<Stmt>> {
+    fn for_stmt(
+        &mut self,
+        var: &str,
+        over: &'a ast::ForOver,
+        body: &'a ast::Block,
+        span: Span,
+    ) -> Checked<Vec<Stmt>> {
         let ast::ForOver::Range(from, to) = over else {
-            return Err(Diagnostic::error(span, "loops over a map are not supported yet"));
+            return Err(Diagnostic::error(
+                span,
+                "loops over a map are not supported yet",
+            ));
         };
         let from = self.number(from)?;
         let to = self.number(to)?;
@@ -403,7 +452,10 @@ impl<'a> Checker<'a> {
             Ty::Bool,
             span,
         );
-        let next = vec![set(i, Expr::bin(Arith::Add, get(i), Expr::int(1, Ty::I64, span), Ty::I64))];
+        let next = vec![set(
+            i,
+            Expr::bin(Arith::Add, get(i), Expr::int(1, Ty::I64, span), Ty::I64),
+        )];
         Ok(vec![
             set(i, from),
             set(end, to),
@@ -426,7 +478,10 @@ impl<'a> Checker<'a> {
         let value = value?;
         let ty = value.ty.clone();
         if let ExprKind::Agg { .. } = value.kind {
-            return Err(Diagnostic::error(span, "an aggregation cannot be a block's value"));
+            return Err(Diagnostic::error(
+                span,
+                "an aggregation cannot be a block's value",
+            ));
         }
         Ok(Expr::new(ExprKind::Block(stmts, Box::new(value)), ty, span))
     }
@@ -434,7 +489,10 @@ impl<'a> Checker<'a> {
     /// `if` as an expression: every arm has a value.
     pub(super) fn if_value(&mut self, chain: &'a ast::If, span: Span) -> Checked<Expr> {
         let Some(otherwise) = &chain.otherwise else {
-            return Err(Diagnostic::error(span, "an `if` that gives a value needs an `else`"));
+            return Err(Diagnostic::error(
+                span,
+                "an `if` that gives a value needs an `else`",
+            ));
         };
         let mut arms = Vec::new();
         for (cond, body) in &chain.arms {

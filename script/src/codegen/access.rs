@@ -17,7 +17,13 @@ const BPF_NOEXIST: i32 = 1;
 
 impl Gen<'_> {
     /// A key in memory, with room for `more` bytes behind it.
-    pub(super) fn key_with_room(&mut self, map: usize, key: &[Expr], more: u32, span: Span) -> Generated<Place> {
+    pub(super) fn key_with_room(
+        &mut self,
+        map: usize,
+        key: &[Expr],
+        more: u32,
+        span: Span,
+    ) -> Generated<Place> {
         let types = &self.hir.maps[map].keys;
         let bytes: u32 = types.iter().map(Ty::stored).sum();
         let place = self.room(bytes + more, span)?;
@@ -71,9 +77,21 @@ impl Gen<'_> {
         })
     }
 
-    pub(super) fn map_get_stored(&mut self, map: usize, key: &[Expr], ty: &Ty, to: Place, span: Span) -> Generated<()> {
+    pub(super) fn map_get_stored(
+        &mut self,
+        map: usize,
+        key: &[Expr],
+        ty: &Ty,
+        to: Place,
+        span: Span,
+    ) -> Generated<()> {
         let own = self.hir.maps[map].value.clone();
-        if own != *ty && !matches!((&own, ty), (Ty::Str(_), Ty::Str(_)) | (Ty::Buf(_), Ty::Buf(_))) {
+        if own != *ty
+            && !matches!(
+                (&own, ty),
+                (Ty::Str(_), Ty::Str(_)) | (Ty::Buf(_), Ty::Buf(_))
+            )
+        {
             // Tuples of other widths: over a copy.
             return self.scoped(|g| {
                 let place = g.room(own.stored(), span)?;
@@ -109,7 +127,10 @@ impl Gen<'_> {
             return Ok(());
         }
         if form(&self.hir.maps[map]) == Form::PercpuHashBuckets {
-            return Err(Diagnostic::error(span, "histograms cannot be asked for keys yet"));
+            return Err(Diagnostic::error(
+                span,
+                "histograms cannot be asked for keys yet",
+            ));
         }
         self.scoped(|g| {
             g.lookup(map, key, span)?;
@@ -151,9 +172,11 @@ impl Gen<'_> {
                 g.asm.mov(R0, 1);
                 Ok(())
             }),
-            Form::PercpuBuckets | Form::PercpuHashBuckets => {
-                Err(Diagnostic::error(span, "single histograms cannot be deleted yet").hint("use `clear(@x)`"))
-            }
+            Form::PercpuBuckets | Form::PercpuHashBuckets => Err(Diagnostic::error(
+                span,
+                "single histograms cannot be deleted yet",
+            )
+            .hint("use `clear(@x)`")),
             Form::Hash | Form::PercpuHash => self.scoped(|g| {
                 let place = g.key_with_room(map, key, 0, span)?;
                 g.asm.map(R1, g.layout.script_maps[map]);
@@ -172,7 +195,13 @@ impl Gen<'_> {
         }
     }
 
-    pub(super) fn set_map(&mut self, map: usize, key: &[Expr], value: &Expr, span: Span) -> Generated<()> {
+    pub(super) fn set_map(
+        &mut self,
+        map: usize,
+        key: &[Expr],
+        value: &Expr,
+        span: Span,
+    ) -> Generated<()> {
         let ty = self.hir.maps[map].value.clone();
         let index = self.layout.script_maps[map];
         if form(&self.hir.maps[map]) == Form::Single {
@@ -225,8 +254,15 @@ impl Gen<'_> {
     }
 
     /// r0 = the value before, or after when `prefix`. Steps of maps are atomic.
-    pub(super) fn step(&mut self, place: &hir::Place, delta: i64, prefix: bool, span: Span) -> Generated<()> {
-        let by = i32::try_from(delta).map_err(|_| Diagnostic::error(span, "the step is too large"))?;
+    pub(super) fn step(
+        &mut self,
+        place: &hir::Place,
+        delta: i64,
+        prefix: bool,
+        span: Span,
+    ) -> Generated<()> {
+        let by =
+            i32::try_from(delta).map_err(|_| Diagnostic::error(span, "the step is too large"))?;
         match place {
             hir::Place::Var(id) => {
                 let at = self.vars[*id];

@@ -16,7 +16,14 @@ const BPF_NOEXIST: i32 = 1;
 const MAX_CPUS: u32 = 512;
 
 impl Gen<'_> {
-    pub(super) fn collect(&mut self, map: usize, key: &[Expr], agg: Agg, arg: Option<&Expr>, span: Span) -> Generated<()> {
+    pub(super) fn collect(
+        &mut self,
+        map: usize,
+        key: &[Expr],
+        agg: Agg,
+        arg: Option<&Expr>,
+        span: Span,
+    ) -> Generated<()> {
         let signed = arg.is_some_and(|a| a.ty.is_signed());
         let Some(arg) = arg else {
             return self.scoped(|g| {
@@ -76,7 +83,12 @@ impl Gen<'_> {
     }
 
     /// r0 = the cell of this processor; jumps to the label given when there is none.
-    fn cell_pointer(&mut self, map: usize, key: &[Expr], span: Span) -> Generated<crate::emit::Label> {
+    fn cell_pointer(
+        &mut self,
+        map: usize,
+        key: &[Expr],
+        span: Span,
+    ) -> Generated<crate::emit::Label> {
         let end = self.asm.label();
         if form(&self.hir.maps[map]) == Form::PercpuSingle {
             let at = self.word(span)?;
@@ -203,7 +215,11 @@ impl Gen<'_> {
     /// r0 = the bucket of the number in r0: 0 below `min`, the last from `max` on.
     fn bucket_of_step(&mut self, min: i64, max: i64, step: i64, signed: bool) {
         let (end, below, above) = (self.asm.label(), self.asm.label(), self.asm.label());
-        let (less, more) = if signed { (JmpOp::SLt, JmpOp::SGe) } else { (JmpOp::Lt, JmpOp::Ge) };
+        let (less, more) = if signed {
+            (JmpOp::SLt, JmpOp::SGe)
+        } else {
+            (JmpOp::Lt, JmpOp::Ge)
+        };
         let last = (max - min + step - 1) / step + 1;
         self.asm.constant(R1, min);
         self.asm.jump_if(less, R0, R1, below);
@@ -223,7 +239,13 @@ impl Gen<'_> {
     }
 
     /// r0 = what an aggregation comes to over all processors.
-    pub(super) fn agg_get(&mut self, map: usize, key: &[Expr], agg: Agg, span: Span) -> Generated<()> {
+    pub(super) fn agg_get(
+        &mut self,
+        map: usize,
+        key: &[Expr],
+        agg: Agg,
+        span: Span,
+    ) -> Generated<()> {
         self.scoped(|g| {
             let index = g.layout.script_maps[map];
             let key = match form(&g.hir.maps[map]) {
@@ -280,7 +302,8 @@ impl Gen<'_> {
             g.asm.load(Size::DW, R0, R10, total);
             if let Agg::Avg { signed } = agg {
                 g.asm.load(Size::DW, R1, R10, count);
-                g.asm.alu(if signed { AluOp::SDiv } else { AluOp::Div }, R0, R1);
+                g.asm
+                    .alu(if signed { AluOp::SDiv } else { AluOp::Div }, R0, R1);
             }
             Ok(())
         })

@@ -92,7 +92,13 @@ impl Layout {
         maps.push(Map::new(GLOBALS, ARRAY, 4, globals::BYTES, 1));
         let stacks_index = maps.len() as u32;
         if checked.stacks {
-            maps.push(Map::new(STACKS, STACK_TRACE, 4, STACK_FRAMES * 8, STACK_ENTRIES));
+            maps.push(Map::new(
+                STACKS,
+                STACK_TRACE,
+                4,
+                STACK_FRAMES * 8,
+                STACK_ENTRIES,
+            ));
         }
         Layout {
             scratch_index: maps.len() as u32,
@@ -108,7 +114,8 @@ impl Layout {
     /// A cell for each program: two programs never share one, however they interrupt each other.
     pub fn set_scratch(&mut self, bytes: u32, programs: u32) {
         if bytes > 0 {
-            self.maps.push(Map::new(SCRATCH, PERCPU_ARRAY, 4, bytes, programs.max(1)));
+            self.maps
+                .push(Map::new(SCRATCH, PERCPU_ARRAY, 4, bytes, programs.max(1)));
         }
     }
 }
@@ -118,7 +125,10 @@ fn script_map(def: &MapDef, config: &Config) -> Map {
     let value = def.value.stored().max(8);
     let name = map_name(&def.name);
     let entries = def.declared.map_or(config.max_map_keys, |(_, n)| n);
-    let lru = matches!(def.declared, Some((MapKind::LruHash | MapKind::PercpuLruHash, _)));
+    let lru = matches!(
+        def.declared,
+        Some((MapKind::LruHash | MapKind::PercpuLruHash, _))
+    );
     let hash = if lru { LRU_HASH } else { HASH };
     let percpu = if lru { LRU_PERCPU_HASH } else { PERCPU_HASH };
     let buckets = match def.value {

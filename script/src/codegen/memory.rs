@@ -34,7 +34,13 @@ impl Gen<'_> {
 
     /// Works `e` out into memory as a value of type `ty`, which holds all values of `e`'s own type.
     /// Without `exact`, bytes behind a string's NUL may be anything.
-    pub(super) fn store_as(&mut self, e: &Expr, ty: &Ty, place: Place, exact: bool) -> Generated<()> {
+    pub(super) fn store_as(
+        &mut self,
+        e: &Expr,
+        ty: &Ty,
+        place: Place,
+        exact: bool,
+    ) -> Generated<()> {
         let before = self.asm.at(e.span);
         self.store_inner(e, ty, place, exact)?;
         self.asm.at(before);
@@ -90,7 +96,9 @@ impl Gen<'_> {
                 }
                 read_str(self, addr, *space, len.as_deref(), size, place, e.span)
             }
-            ExprKind::ReadBuf { addr, space, len } => self.read_buf(addr, *space, len, ty, place, e),
+            ExprKind::ReadBuf { addr, space, len } => {
+                self.read_buf(addr, *space, len, ty, place, e)
+            }
             ExprKind::BufOf { value, bytes } => self.scoped(|g| {
                 g.zero(place, 8, ty.stored());
                 g.store_imm(place, *bytes as i32);
@@ -117,7 +125,10 @@ impl Gen<'_> {
                 };
                 for (n, item) in items.iter().enumerate() {
                     let Some((at, t)) = field(ty, n, names.get(n).copied().flatten()) else {
-                        return Err(Diagnostic::error(e.span, "these tuples do not fit each other"));
+                        return Err(Diagnostic::error(
+                            e.span,
+                            "these tuples do not fit each other",
+                        ));
                     };
                     self.store_as(item, t, place.plus(at), exact)?;
                 }
@@ -237,7 +248,14 @@ impl Gen<'_> {
         }
     }
 
-    fn ctx_str(&mut self, offset: i32, bytes: u32, ty: &Ty, place: Place, span: Span) -> Generated<()> {
+    fn ctx_str(
+        &mut self,
+        offset: i32,
+        bytes: u32,
+        ty: &Ty,
+        place: Place,
+        span: Span,
+    ) -> Generated<()> {
         /// `TASK_COMM_LEN`: names of threads, which the kernel keeps zero behind the NUL.
         const COMM_LEN: u32 = 16;
         if bytes != COMM_LEN {
@@ -253,7 +271,8 @@ impl Gen<'_> {
                 .find(|s| place_at % *s as i32 == 0 && at % s == 0 && at + s <= bytes)
                 .unwrap_or(1);
             let size = super::scalar::size(step as u8);
-            let off = i16::try_from(place_at).map_err(|_| Diagnostic::error(span, "this field is too far away"))?;
+            let off = i16::try_from(place_at)
+                .map_err(|_| Diagnostic::error(span, "this field is too far away"))?;
             self.asm.load(size, R0, R6, off);
             let to = place.plus(at);
             self.asm.store(size, to.base(), to.off() as i16, R0);
@@ -263,7 +282,15 @@ impl Gen<'_> {
         Ok(())
     }
 
-    fn read_buf(&mut self, addr: &Expr, space: Space, len: &Expr, ty: &Ty, place: Place, e: &Expr) -> Generated<()> {
+    fn read_buf(
+        &mut self,
+        addr: &Expr,
+        space: Space,
+        len: &Expr,
+        ty: &Ty,
+        place: Place,
+        e: &Expr,
+    ) -> Generated<()> {
         let Ty::Buf(most) = e.ty else {
             return Err(Diagnostic::error(e.span, "this is no buffer"));
         };
@@ -298,13 +325,19 @@ impl Gen<'_> {
 /// Where item `n` (or the field of this name) of a tuple type is.
 fn field<'t>(ty: &'t Ty, n: usize, name: Option<&str>) -> Option<(u32, &'t Ty)> {
     match ty {
-        Ty::Tuple(items) => Some((items[..n.min(items.len())].iter().map(Ty::stored).sum(), items.get(n)?)),
+        Ty::Tuple(items) => Some((
+            items[..n.min(items.len())].iter().map(Ty::stored).sum(),
+            items.get(n)?,
+        )),
         Ty::Record(items) => {
             let n = match name {
                 Some(name) => items.iter().position(|(other, _)| other == name)?,
                 None => n,
             };
-            Some((items[..n].iter().map(|(_, t)| t.stored()).sum(), &items.get(n)?.1))
+            Some((
+                items[..n].iter().map(|(_, t)| t.stored()).sum(),
+                &items.get(n)?.1,
+            ))
         }
         _ => None,
     }

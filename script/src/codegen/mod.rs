@@ -314,7 +314,8 @@ impl<'a> Gen<'a> {
     /// r7 = this program's cell of scratch memory; a program without one ends.
     fn scratch_pointer(&mut self) {
         let key = -8;
-        self.asm.store(Size::DW, R10, key as i16, self.layout.program as i32);
+        self.asm
+            .store(Size::DW, R10, key as i16, self.layout.program as i32);
         self.asm.map(R1, self.layout.scratch_index);
         self.asm.lea(R2, R10, key);
         self.asm.call(MAP_LOOKUP_ELEM);
@@ -326,7 +327,11 @@ impl<'a> Gen<'a> {
     /// Memory for a value: on the stack when it is small and there is room, otherwise scratch.
     fn room(&mut self, bytes: u32, span: Span) -> Generated<Place> {
         let bytes = bytes.next_multiple_of(8).max(8);
-        let limit = if self.on_stack_limit == 0 { 0 } else { self.on_stack_limit.max(64) };
+        let limit = if self.on_stack_limit == 0 {
+            0
+        } else {
+            self.on_stack_limit.max(64)
+        };
         if bytes <= limit && self.stack - bytes as i32 >= -(STACK_BYTES - 96) {
             self.stack -= bytes as i32;
             return Ok(Place::Stack(self.stack));
@@ -345,10 +350,16 @@ impl<'a> Gen<'a> {
 
     fn scratch_room(&mut self, bytes: u32, span: Span) -> Generated<Place> {
         let at = self.scratch;
-        let end = at.checked_add(bytes).filter(|e| *e <= SCRATCH_BYTES).ok_or_else(|| {
-            Diagnostic::error(span, format!("the values in use here take more than {SCRATCH_BYTES} bytes"))
+        let end = at
+            .checked_add(bytes)
+            .filter(|e| *e <= SCRATCH_BYTES)
+            .ok_or_else(|| {
+                Diagnostic::error(
+                    span,
+                    format!("the values in use here take more than {SCRATCH_BYTES} bytes"),
+                )
                 .hint("lower the config variable `max_strlen`")
-        })?;
+            })?;
         self.scratch = end;
         self.scratch_most = self.scratch_most.max(end);
         Ok(Place::Scratch(at as i32))
@@ -364,7 +375,11 @@ impl<'a> Gen<'a> {
     }
 
     /// Keeps r0 across what `f` works out; `f` is told where it waits.
-    fn holding<T>(&mut self, span: Span, f: impl FnOnce(&mut Self, Held) -> Generated<T>) -> Generated<T> {
+    fn holding<T>(
+        &mut self,
+        span: Span,
+        f: impl FnOnce(&mut Self, Held) -> Generated<T>,
+    ) -> Generated<T> {
         if self.held < 2 {
             let reg = if self.held == 0 { R8 } else { R9 };
             self.asm.mov(reg, R0);
@@ -375,8 +390,11 @@ impl<'a> Gen<'a> {
         }
         self.scoped(|g| {
             if g.stack - 8 < -STACK_BYTES {
-                return Err(Diagnostic::error(span, "this is too complicated for 512 bytes of stack")
-                    .hint("give a part of it a name with `$x = …`"));
+                return Err(Diagnostic::error(
+                    span,
+                    "this is too complicated for 512 bytes of stack",
+                )
+                .hint("give a part of it a name with `$x = …`"));
             }
             g.stack -= 8;
             let at = g.stack;
@@ -397,14 +415,17 @@ impl<'a> Gen<'a> {
     }
 
     fn store_imm(&mut self, place: Place, value: i32) {
-        self.asm.store(Size::DW, place.base(), place.off() as i16, value);
+        self.asm
+            .store(Size::DW, place.base(), place.off() as i16, value);
     }
 
     fn store_reg(&mut self, place: Place, reg: Reg) {
-        self.asm.store(Size::DW, place.base(), place.off() as i16, reg);
+        self.asm
+            .store(Size::DW, place.base(), place.off() as i16, reg);
     }
 
     fn load_word(&mut self, dst: Reg, place: Place) {
-        self.asm.load(Size::DW, dst, place.base(), place.off() as i16);
+        self.asm
+            .load(Size::DW, dst, place.base(), place.off() as i16);
     }
 }

@@ -34,7 +34,11 @@ impl Gen<'_> {
             ExprKind::AggGet { map, key, agg } => self.agg_get(*map, key, *agg, e.span)?,
             ExprKind::Call { helper, args } => self.helper(*helper, args, None, e.span)?,
             ExprKind::Ctx(off) => self.asm.lea(R0, R6, *off),
-            ExprKind::CtxLoad { offset, bytes, signed } => {
+            ExprKind::CtxLoad {
+                offset,
+                bytes,
+                signed,
+            } => {
                 let off = i16::try_from(*offset).map_err(|_| far(e.span))?;
                 self.asm.load(size(*bytes), R0, R6, off);
                 if *signed {
@@ -48,9 +52,18 @@ impl Gen<'_> {
                 space,
             } => self.read(addr, *bytes, *signed, *space, e.span)?,
             ExprKind::Bin { op, left, right } => self.bin(*op, left, right)?,
-            ExprKind::Cmp { op, signed, left, right } => self.cmp(*op, *signed, left, right)?,
+            ExprKind::Cmp {
+                op,
+                signed,
+                left,
+                right,
+            } => self.cmp(*op, *signed, left, right)?,
             ExprKind::And(..) | ExprKind::Or(..) | ExprKind::Not(_) => self.truth(e)?,
-            ExprKind::Cast { bytes, signed, expr } => {
+            ExprKind::Cast {
+                bytes,
+                signed,
+                expr,
+            } => {
                 self.scalar(expr)?;
                 self.extend(R0, *bytes, *signed);
             }
@@ -81,7 +94,11 @@ impl Gen<'_> {
                 g.load_word(R0, place.plus(*offset));
                 Ok(())
             })?,
-            ExprKind::Step { place, delta, prefix } => self.step(place, *delta, *prefix, e.span)?,
+            ExprKind::Step {
+                place,
+                delta,
+                prefix,
+            } => self.step(place, *delta, *prefix, e.span)?,
             ExprKind::Block(stmts, value) => {
                 self.stmts(stmts)?;
                 self.scalar(value)?;
@@ -107,17 +124,29 @@ impl Gen<'_> {
                 ));
             }
             ExprKind::Agg { .. } => {
-                return Err(Diagnostic::error(e.span, "an aggregation must be assigned to a map"));
+                return Err(Diagnostic::error(
+                    e.span,
+                    "an aggregation must be assigned to a map",
+                ));
             }
         }
         Ok(())
     }
 
     /// A helper's call; `dest` is where it writes.
-    pub(super) fn helper(&mut self, id: u32, args: &[Arg], dest: Option<Place>, span: Span) -> Generated<()> {
+    pub(super) fn helper(
+        &mut self,
+        id: u32,
+        args: &[Arg],
+        dest: Option<Place>,
+        span: Span,
+    ) -> Generated<()> {
         const ARGS: [Reg; 5] = [R1, R2, R3, R4, R5];
         if args.len() > ARGS.len() {
-            return Err(Diagnostic::error(span, "a helper takes at most five arguments"));
+            return Err(Diagnostic::error(
+                span,
+                "a helper takes at most five arguments",
+            ));
         }
         self.scoped(|g| {
             // Numbers first, as working them out uses the argument registers.
@@ -152,7 +181,14 @@ impl Gen<'_> {
     }
 
     /// r0 = the number at an address; 0 when it cannot be read.
-    fn read(&mut self, addr: &Expr, bytes: u8, signed: bool, space: Space, span: Span) -> Generated<()> {
+    fn read(
+        &mut self,
+        addr: &Expr,
+        bytes: u8,
+        signed: bool,
+        space: Space,
+        span: Span,
+    ) -> Generated<()> {
         self.scalar(addr)?;
         self.scoped(|g| {
             let at = g.word(span)?;
@@ -172,8 +208,10 @@ impl Gen<'_> {
     /// A word that must be on the stack.
     pub(super) fn word(&mut self, span: Span) -> Generated<i32> {
         if self.stack - 8 < -STACK_LIMIT {
-            return Err(Diagnostic::error(span, "this is too complicated for 512 bytes of stack")
-                .hint("give a part of it a name with `$x = …`"));
+            return Err(
+                Diagnostic::error(span, "this is too complicated for 512 bytes of stack")
+                    .hint("give a part of it a name with `$x = …`"),
+            );
         }
         self.stack -= 8;
         Ok(self.stack)
@@ -303,9 +341,15 @@ impl Gen<'_> {
     /// Goes on when `e` is not zero, otherwise to `to`.
     pub(super) fn branch_unless(&mut self, e: &Expr, to: crate::emit::Label) -> Generated<()> {
         match &e.kind {
-            ExprKind::Cmp { op, signed, left, right } => {
+            ExprKind::Cmp {
+                op,
+                signed,
+                left,
+                right,
+            } => {
                 let operand = self.operands(left, right)?;
-                self.asm.jump_if(jump_op(negate(*op), *signed), R0, operand, to);
+                self.asm
+                    .jump_if(jump_op(negate(*op), *signed), R0, operand, to);
             }
             ExprKind::Not(inner) => self.branch_if(inner, to)?,
             ExprKind::And(a, b) => {
@@ -328,7 +372,12 @@ impl Gen<'_> {
 
     fn branch_if(&mut self, e: &Expr, to: crate::emit::Label) -> Generated<()> {
         match &e.kind {
-            ExprKind::Cmp { op, signed, left, right } => {
+            ExprKind::Cmp {
+                op,
+                signed,
+                left,
+                right,
+            } => {
                 let operand = self.operands(left, right)?;
                 self.asm.jump_if(jump_op(*op, *signed), R0, operand, to);
             }
@@ -357,7 +406,10 @@ impl Gen<'_> {
             if let Some(i) = index.constant() {
                 let place = g.stored(of)?;
                 if !(0..i64::from(bytes)).contains(&i) {
-                    return Err(Diagnostic::error(span, format!("the index {i} is out of bounds")));
+                    return Err(Diagnostic::error(
+                        span,
+                        format!("the index {i} is out of bounds"),
+                    ));
                 }
                 let at = place.plus(i as u32);
                 g.asm.load(Size::B, R0, at.base(), at.off() as i16);

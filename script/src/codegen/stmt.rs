@@ -42,7 +42,9 @@ impl Gen<'_> {
                 self.store_as(e, ty, place, true)
             }
             StmtKind::SetMap { map, key, value } => self.set_map(*map, key, value, s.span),
-            StmtKind::Collect { map, key, agg, arg } => self.collect(*map, key, *agg, arg.as_ref(), s.span),
+            StmtKind::Collect { map, key, agg, arg } => {
+                self.collect(*map, key, *agg, arg.as_ref(), s.span)
+            }
             StmtKind::If { cond, yes, no } => {
                 let (other, end) = (self.asm.label(), self.asm.label());
                 self.branch_unless(cond, other)?;
@@ -84,7 +86,11 @@ impl Gen<'_> {
             }
             StmtKind::Break | StmtKind::Continue => match self.loops.last() {
                 Some(l) => {
-                    let to = if matches!(s.kind, StmtKind::Break) { l.out } else { l.again };
+                    let to = if matches!(s.kind, StmtKind::Break) {
+                        l.out
+                    } else {
+                        l.again
+                    };
                     self.asm.jump(to);
                     Ok(())
                 }
@@ -98,7 +104,8 @@ impl Gen<'_> {
             StmtKind::Emit { event, args } => self.emit(*event, args, s.span),
             StmtKind::StoreStart(now) => {
                 self.scalar(now)?;
-                self.asm.map_value(R1, self.layout.globals_index, globals::START);
+                self.asm
+                    .map_value(R1, self.layout.globals_index, globals::START);
                 self.asm.store(Size::DW, R1, 0, R0);
                 Ok(())
             }
@@ -168,7 +175,9 @@ fn reads_var(e: &Expr, id: usize) -> bool {
         ExprKind::Var(v) => *v == id,
         ExprKind::Tuple(items) | ExprKind::Words(items) => items.iter().any(|i| reads_var(i, id)),
         ExprKind::Part { of, .. } => reads_var(of, id),
-        ExprKind::Cond { cond, yes, no } => reads_var(cond, id) || reads_var(yes, id) || reads_var(no, id),
+        ExprKind::Cond { cond, yes, no } => {
+            reads_var(cond, id) || reads_var(yes, id) || reads_var(no, id)
+        }
         ExprKind::Int(_) | ExprKind::Str(_) => false,
         _ => true,
     }

@@ -57,7 +57,13 @@ pub(super) fn read_str(
 
 impl Gen<'_> {
     /// r0 = 1 when the strings are equal, up to `limit` bytes.
-    pub(super) fn str_eq(&mut self, left: &Expr, right: &Expr, limit: Option<u32>, span: Span) -> Generated<()> {
+    pub(super) fn str_eq(
+        &mut self,
+        left: &Expr,
+        right: &Expr,
+        limit: Option<u32>,
+        span: Span,
+    ) -> Generated<()> {
         if let (ExprKind::Str(a), ExprKind::Str(b)) = (&left.kind, &right.kind) {
             let n = limit.map_or(usize::MAX, |l| l as usize);
             let cut = |s: &[u8]| s.iter().take(n).copied().collect::<Vec<_>>();
@@ -98,7 +104,14 @@ impl Gen<'_> {
     }
 
     /// Goes on when the stored string is this text.
-    fn literal_eq(&mut self, place: Place, room: u32, s: &[u8], limit: Option<u32>, no: crate::emit::Label) {
+    fn literal_eq(
+        &mut self,
+        place: Place,
+        room: u32,
+        s: &[u8],
+        limit: Option<u32>,
+        no: crate::emit::Label,
+    ) {
         let mut bytes = s.to_vec();
         bytes.push(0);
         if let Some(l) = limit {
@@ -111,7 +124,10 @@ impl Gen<'_> {
         let mut at = 0;
         while at < bytes.len() {
             let left = bytes.len() - at;
-            let step = [8usize, 4, 2, 1].into_iter().find(|s| *s <= left).unwrap_or(1);
+            let step = [8usize, 4, 2, 1]
+                .into_iter()
+                .find(|s| *s <= left)
+                .unwrap_or(1);
             let mut word = [0u8; 8];
             word[..step].copy_from_slice(&bytes[at..at + step]);
             let from = place.plus(at as u32);
@@ -130,7 +146,14 @@ impl Gen<'_> {
     }
 
     /// Goes on when two stored strings agree up to a NUL or in `n` bytes.
-    fn both_eq(&mut self, a: Place, b: Place, n: u32, no: crate::emit::Label, span: Span) -> Generated<()> {
+    fn both_eq(
+        &mut self,
+        a: Place,
+        b: Place,
+        n: u32,
+        no: crate::emit::Label,
+        span: Span,
+    ) -> Generated<()> {
         let same = self.asm.label();
         if n <= UNROLLED {
             for i in 0..n {

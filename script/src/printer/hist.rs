@@ -14,7 +14,11 @@ const BAR: usize = 52;
 
 /// From the first to the last bucket that is not empty.
 pub(super) fn rows(agg: Agg, buckets: &[(u64, u64)]) -> Vec<Row> {
-    let used: Vec<u64> = buckets.iter().filter(|(_, n)| *n > 0).map(|(b, _)| *b).collect();
+    let used: Vec<u64> = buckets
+        .iter()
+        .filter(|(_, n)| *n > 0)
+        .map(|(b, _)| *b)
+        .collect();
     let (Some(first), Some(last)) = (used.iter().min(), used.iter().max()) else {
         return Vec::new();
     };
@@ -22,7 +26,11 @@ pub(super) fn rows(agg: Agg, buckets: &[(u64, u64)]) -> Vec<Row> {
     (*first..=(*last).min(most))
         .map(|b| {
             let (low, high) = bounds(agg, b);
-            let count = buckets.iter().filter(|(n, _)| *n == b).map(|(_, c)| c).sum();
+            let count = buckets
+                .iter()
+                .filter(|(n, _)| *n == b)
+                .map(|(_, c)| c)
+                .sum();
             Row { low, high, count }
         })
         .collect()
@@ -62,7 +70,14 @@ fn bounds(agg: Agg, bucket: u64) -> (Option<i128>, Option<i128>) {
 /// `1K` for 1024 and so on.
 fn label(v: i128, suffixes: bool) -> String {
     if suffixes && v != 0 {
-        for (shift, suffix) in [(60, "E"), (50, "P"), (40, "T"), (30, "G"), (20, "M"), (10, "K")] {
+        for (shift, suffix) in [
+            (60, "E"),
+            (50, "P"),
+            (40, "T"),
+            (30, "G"),
+            (20, "M"),
+            (10, "K"),
+        ] {
             if v % (1i128 << shift) == 0 {
                 return format!("{}{suffix}", v >> shift);
             }
@@ -88,7 +103,10 @@ pub(super) fn text(agg: Agg, rows: &[Row], div: u64) -> String {
             (None, None) => String::new(),
         };
         let bar = (count as f32 / most as f32 * BAR as f32) as usize;
-        out.push_str(&format!("{head:<16}{count:>8} |{:<BAR$}|\n", "@".repeat(bar.min(BAR))));
+        out.push_str(&format!(
+            "{head:<16}{count:>8} |{:<BAR$}|\n",
+            "@".repeat(bar.min(BAR))
+        ));
     }
     out
 }
@@ -119,13 +137,36 @@ mod tests {
     fn powers_of_two() {
         let agg = Agg::Hist { bits: 0 };
         let r = rows(agg, &[(1, 1), (2, 2), (3, 4), (12, 1)]);
-        assert_eq!(r[0], Row { low: Some(0), high: Some(1), count: 1 });
-        assert_eq!(r[2], Row { low: Some(2), high: Some(4), count: 4 });
-        assert_eq!(r.last().map(|r| (r.low, r.high)), Some((Some(1024), Some(2048))));
+        assert_eq!(
+            r[0],
+            Row {
+                low: Some(0),
+                high: Some(1),
+                count: 1
+            }
+        );
+        assert_eq!(
+            r[2],
+            Row {
+                low: Some(2),
+                high: Some(4),
+                count: 4
+            }
+        );
+        assert_eq!(
+            r.last().map(|r| (r.low, r.high)),
+            Some((Some(1024), Some(2048)))
+        );
         let t = text(agg, &r, 1);
         let lines: Vec<&str> = t.lines().collect();
-        assert_eq!(lines[0], format!("[0]                    1 |{:<52}|", "@".repeat(13)));
-        assert_eq!(lines[2], format!("[2, 4)                 4 |{}|", "@".repeat(52)));
+        assert_eq!(
+            lines[0],
+            format!("[0]                    1 |{:<52}|", "@".repeat(13))
+        );
+        assert_eq!(
+            lines[2],
+            format!("[2, 4)                 4 |{}|", "@".repeat(52))
+        );
         assert!(lines[11].starts_with("[1K, 2K)               1 |"));
         assert_eq!(bounds(agg, 0), (None, Some(0)));
         assert_eq!(bounds(Agg::Hist { bits: 2 }, 4), (Some(3), Some(4)));
@@ -135,13 +176,20 @@ mod tests {
 
     #[test]
     fn equal_steps() {
-        let agg = Agg::Lhist { min: 0, max: 10, step: 2 };
+        let agg = Agg::Lhist {
+            min: 0,
+            max: 10,
+            step: 2,
+        };
         assert_eq!(bounds(agg, 0), (None, Some(0)));
         assert_eq!(bounds(agg, 1), (Some(0), Some(2)));
         assert_eq!(bounds(agg, 6), (Some(10), None));
         let t = text(agg, &rows(agg, &[(0, 1), (6, 3)]), 1);
         assert!(t.starts_with("(..., 0)               1 |"), "{t}");
         assert!(t.contains("\n[10, ...)              3 |"), "{t}");
-        assert_eq!(json(&rows(agg, &[(2, 1)]), 1), "[{\"min\": 2, \"max\": 3, \"count\": 1}]");
+        assert_eq!(
+            json(&rows(agg, &[(2, 1)]), 1),
+            "[{\"min\": 2, \"max\": 3, \"count\": 1}]"
+        );
     }
 }

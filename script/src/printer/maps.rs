@@ -20,14 +20,23 @@ struct Entry {
 }
 
 impl Printer {
-    pub(super) fn print_map(&self, n: usize, top: Option<u64>, div: u64, maps: &dyn MapReader, out: &mut Vec<u8>) {
+    pub(super) fn print_map(
+        &self,
+        n: usize,
+        top: Option<u64>,
+        div: u64,
+        maps: &dyn MapReader,
+        out: &mut Vec<u8>,
+    ) {
         let Some(def) = self.maps.get(n) else { return };
         let name = format!("@{}", def.name);
         let keyed = !def.keys.is_empty();
         let mut entries = self.read_map(n, div, maps);
         sort(&mut entries, &def.value);
         if let (Some(top), true) = (top, keyed) {
-            let skip = entries.len().saturating_sub(usize::try_from(top).unwrap_or(usize::MAX));
+            let skip = entries
+                .len()
+                .saturating_sub(usize::try_from(top).unwrap_or(usize::MAX));
             entries.drain(..skip);
         }
         // A histogram that took nothing has no rows to show.
@@ -125,7 +134,10 @@ impl Printer {
                 let (user, bucket) = if def.keys.is_empty() {
                     (&[][..], u64::from(word(&key, 0) as u32))
                 } else {
-                    (key.get(..key_bytes).unwrap_or_default(), word(&key, key_bytes))
+                    (
+                        key.get(..key_bytes).unwrap_or_default(),
+                        word(&key, key_bytes),
+                    )
                 };
                 let count = cells.iter().fold(0u64, |s, c| s.wrapping_add(word(c, 0)));
                 match found.iter_mut().find(|(k, _)| k == user) {
@@ -169,7 +181,11 @@ impl Printer {
                 Value::Uint(v as u64 / div.max(1))
             }
         };
-        let sum = |at: usize| cells.iter().fold(0i64, |s, c| s.wrapping_add(word(c, at) as i64));
+        let sum = |at: usize| {
+            cells
+                .iter()
+                .fold(0i64, |s, c| s.wrapping_add(word(c, at) as i64))
+        };
         let Ty::Agg(agg) = ty else {
             let bytes = cells.first().map_or(&[][..], Vec::as_slice);
             let v = self.decode(ty, bytes, maps);

@@ -24,7 +24,10 @@ pub trait MapReader {
     /// Every key with its value: one cell, or one a processor.
     fn entries(&self, map: &str) -> Vec<(Vec<u8>, Vec<Vec<u8>>)>;
     fn lookup(&self, map: &str, key: &[u8]) -> Option<Vec<Vec<u8>>> {
-        self.entries(map).into_iter().find(|(k, _)| k == key).map(|(_, v)| v)
+        self.entries(map)
+            .into_iter()
+            .find(|(k, _)| k == key)
+            .map(|(_, v)| v)
     }
     fn delete(&self, map: &str, key: &[u8]);
     fn update(&self, map: &str, key: &[u8], cells: &[Vec<u8>]);
@@ -120,7 +123,12 @@ pub struct Printer {
 
 impl std::fmt::Debug for Printer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Printer({} events, {} maps)", self.events.len(), self.maps.len())
+        write!(
+            f,
+            "Printer({} events, {} maps)",
+            self.events.len(),
+            self.maps.len()
+        )
     }
 }
 
@@ -136,7 +144,10 @@ impl Printer {
     /// Prints one record of the ring buffer.
     pub fn record(&mut self, bytes: &[u8], maps: &dyn MapReader, out: &mut Vec<u8>) -> Action {
         let number = value::word(bytes, 0);
-        let Some(event) = usize::try_from(number).ok().and_then(|n| self.events.get(n)) else {
+        let Some(event) = usize::try_from(number)
+            .ok()
+            .and_then(|n| self.events.get(n))
+        else {
             return Action::Continue;
         };
         match event {
@@ -157,7 +168,13 @@ impl Printer {
                 match self.output {
                     Output::Text => {
                         let word = if *error { "ERROR" } else { "WARNING" };
-                        out.extend(format!("{place}: {word}: {}\n{excerpt}\n", text.trim_end_matches('\n')).bytes());
+                        out.extend(
+                            format!(
+                                "{place}: {word}: {}\n{excerpt}\n",
+                                text.trim_end_matches('\n')
+                            )
+                            .bytes(),
+                        );
                     }
                     Output::Json => {
                         let kind = if *error { "errorf" } else { "warnf" };
@@ -190,7 +207,9 @@ impl Printer {
                         out.push(b'\n');
                     }
                     Output::Json => {
-                        out.extend(format!("{{\"type\": \"value\", \"data\": {}}}\n", v.json()).bytes());
+                        out.extend(
+                            format!("{{\"type\": \"value\", \"data\": {}}}\n", v.json()).bytes(),
+                        );
                     }
                 }
             }
@@ -210,7 +229,8 @@ impl Printer {
                 let each = Ty::Str(*size).stored() as usize;
                 for n in 0..*count as usize {
                     let at = 8 + n * each;
-                    let part = value::c_string(bytes.get(at..at + each).unwrap_or_default()).to_vec();
+                    let part =
+                        value::c_string(bytes.get(at..at + each).unwrap_or_default()).to_vec();
                     if part.is_empty() {
                         break;
                     }
@@ -241,7 +261,9 @@ impl Printer {
 
     /// What was lost since the script's start.
     pub fn losses(&self, maps: &dyn MapReader) -> Losses {
-        let cells = maps.lookup(GLOBALS, &0u32.to_le_bytes()).unwrap_or_default();
+        let cells = maps
+            .lookup(GLOBALS, &0u32.to_le_bytes())
+            .unwrap_or_default();
         let bytes = cells.first().map_or(&[][..], Vec::as_slice);
         Losses {
             events: value::word(bytes, globals::LOST as usize),
@@ -252,7 +274,10 @@ impl Printer {
     /// The line that says how many probes were attached; in text it goes to the error output.
     pub fn attached(&self, probes: usize, out: &mut Vec<u8>) {
         let line = match self.output {
-            Output::Text => format!("Attached {probes} probe{}\n", if probes == 1 { "" } else { "s" }),
+            Output::Text => format!(
+                "Attached {probes} probe{}\n",
+                if probes == 1 { "" } else { "s" }
+            ),
             Output::Json => format!(
                 "{{\"type\": \"attached_probes\", \"count\": {probes}, \"data\": {{\"probes\": {probes}}}}}\n"
             ),
@@ -265,7 +290,9 @@ impl Printer {
         let line = match self.output {
             Output::Text => format!("Lost {events} events\n"),
             Output::Json => {
-                format!("{{\"type\": \"lost_events\", \"count\": {events}, \"data\": {{\"events\": {events}}}}}\n")
+                format!(
+                    "{{\"type\": \"lost_events\", \"count\": {events}, \"data\": {{\"events\": {events}}}}}\n"
+                )
             }
         };
         out.extend(line.bytes());
@@ -285,7 +312,13 @@ impl Printer {
         match self.output {
             Output::Text => out.extend_from_slice(text),
             Output::Json => {
-                out.extend(format!("{{\"type\": \"{kind}\", \"data\": {}}}\n", json::quoted(text)).bytes());
+                out.extend(
+                    format!(
+                        "{{\"type\": \"{kind}\", \"data\": {}}}\n",
+                        json::quoted(text)
+                    )
+                    .bytes(),
+                );
             }
         }
     }
@@ -296,7 +329,13 @@ impl Printer {
         strftime(format, seconds, ns, self.host.utc_offset(seconds))
     }
 
-    fn formatted(&self, format: &Format, args: &[Ty], bytes: &[u8], maps: &dyn MapReader) -> Vec<u8> {
+    fn formatted(
+        &self,
+        format: &Format,
+        args: &[Ty],
+        bytes: &[u8],
+        maps: &dyn MapReader,
+    ) -> Vec<u8> {
         let mut at = 8usize;
         let values: Vec<value::Value> = args
             .iter()

@@ -1,8 +1,26 @@
 //! A time → text, by C's `strftime` and bpftrace's `%f`.
 
-const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+const DAYS: [&str; 7] = [
+    "Sunday",
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
+];
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 
@@ -89,7 +107,20 @@ fn date(days: i64) -> (i64, i64, i64) {
     }
     let leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
     let mut left = days - days_before(year);
-    let lengths = [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let lengths = [
+        31,
+        if leap { 29 } else { 28 },
+        31,
+        30,
+        31,
+        30,
+        31,
+        31,
+        30,
+        31,
+        30,
+        31,
+    ];
     for (m, n) in lengths.into_iter().enumerate() {
         if left < n {
             return (year, m as i64 + 1, left + 1);
@@ -105,10 +136,19 @@ mod tests {
 
     #[test]
     fn times() {
-        assert_eq!(strftime("%F %T.%f", 0, 1_234_567, 0), "1970-01-01 00:00:00.001234");
-        assert_eq!(strftime("%Y-%m-%d %H:%M:%S %a %j", 951_827_696, 0, 0), "2000-02-29 12:34:56 Tue 060");
+        assert_eq!(
+            strftime("%F %T.%f", 0, 1_234_567, 0),
+            "1970-01-01 00:00:00.001234"
+        );
+        assert_eq!(
+            strftime("%Y-%m-%d %H:%M:%S %a %j", 951_827_696, 0, 0),
+            "2000-02-29 12:34:56 Tue 060"
+        );
         assert_eq!(strftime("%s %z", 5, 0, 7200), "5 +0200");
         assert_eq!(strftime("%H:%M", 0, 0, 3600), "01:00");
-        assert_eq!(strftime("%D %I %p %q %", 1_785_000_000, 0, 0), "07/25/26 05 PM %q %");
+        assert_eq!(
+            strftime("%D %I %p %q %", 1_785_000_000, 0, 0),
+            "07/25/26 05 PM %q %"
+        );
     }
 }

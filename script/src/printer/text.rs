@@ -22,7 +22,11 @@ pub(super) fn format(format: &Format, values: &[Value]) -> Vec<u8> {
 fn conversion(spec: &Spec, value: &Value, out: &mut Vec<u8>) {
     let number = value.number().unwrap_or(0);
     let bits = u32::from(spec.bytes) * 8;
-    let unsigned = if bits == 64 { number as u64 } else { number as u64 & ((1 << bits) - 1) };
+    let unsigned = if bits == 64 {
+        number as u64
+    } else {
+        number as u64 & ((1 << bits) - 1)
+    };
     let digits = |s: String, prefix: &str, out: &mut Vec<u8>| {
         let mut digits = s;
         if let Some(p) = spec.precision {
@@ -38,7 +42,11 @@ fn conversion(spec: &Spec, value: &Value, out: &mut Vec<u8>) {
     };
     match spec.conversion {
         Conversion::Decimal => {
-            let v = if bits == 64 { number } else { (number << (64 - bits)) >> (64 - bits) };
+            let v = if bits == 64 {
+                number
+            } else {
+                (number << (64 - bits)) >> (64 - bits)
+            };
             let prefix = match v {
                 i64::MIN..=-1 => "-",
                 _ if spec.plus => "+",
@@ -54,10 +62,18 @@ fn conversion(spec: &Spec, value: &Value, out: &mut Vec<u8>) {
                 (true, false) => "0x",
                 (true, true) => "0X",
             };
-            let text = if upper { format!("{unsigned:X}") } else { format!("{unsigned:x}") };
+            let text = if upper {
+                format!("{unsigned:X}")
+            } else {
+                format!("{unsigned:x}")
+            };
             digits(text, prefix, out);
         }
-        Conversion::Octal => digits(format!("{unsigned:o}"), if spec.alternate { "0" } else { "" }, out),
+        Conversion::Octal => digits(
+            format!("{unsigned:o}"),
+            if spec.alternate { "0" } else { "" },
+            out,
+        ),
         Conversion::Pointer => digits(format!("{:x}", number as u64), "0x", out),
         Conversion::Char => pad(spec, vec![number as u8], out),
         Conversion::Text => {
@@ -69,7 +85,10 @@ fn conversion(spec: &Spec, value: &Value, out: &mut Vec<u8>) {
         }
         Conversion::Buffer => pad(spec, escaped(bytes_of(value)).into_bytes(), out),
         Conversion::BufferHex => {
-            let text: String = bytes_of(value).iter().map(|b| format!("\\x{b:02x}")).collect();
+            let text: String = bytes_of(value)
+                .iter()
+                .map(|b| format!("\\x{b:02x}"))
+                .collect();
             pad(spec, text.into_bytes(), out);
         }
         Conversion::BufferDigits => {

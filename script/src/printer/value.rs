@@ -85,15 +85,19 @@ impl Printer {
                 let text: Vec<String> = b[..6].iter().map(|x| format!("{x:02X}")).collect();
                 Value::Str(text.join(":").into_bytes())
             }
-            Ty::Timestamp(format) => {
-                Value::Str(self.local_time(format, self.host.clock_start() + i128::from(w)).into_bytes())
-            }
+            Ty::Timestamp(format) => Value::Str(
+                self.local_time(format, self.host.clock_start() + i128::from(w))
+                    .into_bytes(),
+            ),
             Ty::ProbeName => {
                 let name = usize::try_from(w).ok().and_then(|n| self.probes.get(n));
                 Value::Str(name.cloned().unwrap_or_default().into_bytes())
             }
             Ty::Username => {
-                let text = self.host.user_name(w as u32).unwrap_or_else(|| format!("{}", w as u32));
+                let text = self
+                    .host
+                    .user_name(w as u32)
+                    .unwrap_or_else(|| format!("{}", w as u32));
                 Value::Str(text.into_bytes())
             }
             Ty::Word(words) => {
@@ -104,14 +108,22 @@ impl Printer {
                 }
             }
             Ty::CgroupPath => {
-                let text = self.host.cgroup_path(w).unwrap_or_else(|| format!("cgroup:{w}"));
+                let text = self
+                    .host
+                    .cgroup_path(w)
+                    .unwrap_or_else(|| format!("cgroup:{w}"));
                 Value::Str(text.into_bytes())
             }
             Ty::Void | Ty::Agg(_) => Value::Uint(w),
         }
     }
 
-    fn decode_all<'t>(&self, types: impl Iterator<Item = &'t Ty>, bytes: &[u8], maps: &dyn MapReader) -> Vec<Value> {
+    fn decode_all<'t>(
+        &self,
+        types: impl Iterator<Item = &'t Ty>,
+        bytes: &[u8],
+        maps: &dyn MapReader,
+    ) -> Vec<Value> {
         let mut at = 0usize;
         types
             .map(|t| {
@@ -130,10 +142,15 @@ impl Printer {
     }
 
     fn stack(&self, ty: StackTy, id: i64, pid: u32, maps: &dyn MapReader) -> Vec<String> {
-        let Ok(id) = u32::try_from(id) else { return Vec::new() };
+        let Ok(id) = u32::try_from(id) else {
+            return Vec::new();
+        };
         let cells = maps.lookup(STACKS, &id.to_le_bytes()).unwrap_or_default();
         let bytes = cells.first().map_or(&[][..], Vec::as_slice);
-        let frames = bytes.chunks_exact(8).map(|c| word(c, 0)).take_while(|a| *a != 0);
+        let frames = bytes
+            .chunks_exact(8)
+            .map(|c| word(c, 0))
+            .take_while(|a| *a != 0);
         frames
             .take(ty.limit as usize)
             .map(|address| {
@@ -153,7 +170,10 @@ fn frame(mode: StackMode, address: u64, symbol: Option<Symbol>) -> String {
     match (mode, symbol) {
         (StackMode::Raw | StackMode::BuildId, _) => format!("{address:x}"),
         (StackMode::Perf, Some(s)) => {
-            let module = s.module.as_ref().map_or(String::new(), |m| format!(" ({m})"));
+            let module = s
+                .module
+                .as_ref()
+                .map_or(String::new(), |m| format!(" ({m})"));
             format!("{address:x} {}{module}", named(&s))
         }
         (StackMode::Perf, None) => format!("{address:x} 0x{address:x}"),

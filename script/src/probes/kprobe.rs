@@ -24,7 +24,8 @@ fn expand(p: &Point<'_>, env: &Environment<'_>, ret: bool) -> Result<Vec<ProbeKi
         _ => return Err(p.wrong("the name of a kernel function must follow")),
     };
     let target = target.trim_matches('"');
-    let (name, offset) = split_offset(target).ok_or_else(|| p.wrong("the offset is not a number"))?;
+    let (name, offset) =
+        split_offset(target).ok_or_else(|| p.wrong("the offset is not a number"))?;
     if ret && offset != 0 {
         return Err(p.wrong("a return has no offset"));
     }
@@ -39,7 +40,10 @@ fn expand(p: &Point<'_>, env: &Environment<'_>, ret: bool) -> Result<Vec<ProbeKi
         found.sort();
         found.dedup();
         if found.is_empty() {
-            return Err(Diagnostic::error(p.span, format!("no kernel function matches {name}")));
+            return Err(Diagnostic::error(
+                p.span,
+                format!("no kernel function matches {name}"),
+            ));
         }
         return Ok(found.into_iter().map(|n| kind(n)).collect());
     }

@@ -52,7 +52,8 @@ pub struct Point<'a> {
 
 impl Point<'_> {
     pub fn wrong(&self, message: impl fmt::Display) -> Diagnostic {
-        Diagnostic::error(self.span, format!("{}: {message}", self.text)).hint(format!("write {}", self.row.syntax))
+        Diagnostic::error(self.span, format!("{}: {message}", self.text))
+            .hint(format!("write {}", self.row.syntax))
     }
 }
 
@@ -67,14 +68,36 @@ pub enum ProbeKind {
     Interval(Period),
     /// On every processor.
     Profile(Period),
-    Tracepoint { category: String, name: String },
-    RawTracepoint { name: String },
-    Kprobe { function: String, offset: u64, ret: bool },
-    Uprobe { path: String, target: UserTarget, offset: u64, ret: bool },
+    Tracepoint {
+        category: String,
+        name: String,
+    },
+    RawTracepoint {
+        name: String,
+    },
+    Kprobe {
+        function: String,
+        offset: u64,
+        ret: bool,
+    },
+    Uprobe {
+        path: String,
+        target: UserTarget,
+        offset: u64,
+        ret: bool,
+    },
     /// `PERF_TYPE_SOFTWARE`, every `count` events.
-    Software { event: u64, name: String, count: u64 },
+    Software {
+        event: u64,
+        name: String,
+        count: u64,
+    },
     /// `PERF_TYPE_HARDWARE`.
-    Hardware { event: u64, name: String, count: u64 },
+    Hardware {
+        event: u64,
+        name: String,
+        count: u64,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +125,11 @@ impl ProbeKind {
             | ProbeKind::Hardware { .. } => "perf_event".into(),
             ProbeKind::Tracepoint { category, name } => format!("tracepoint/{category}/{name}"),
             ProbeKind::RawTracepoint { name } => format!("raw_tp/{name}"),
-            ProbeKind::Kprobe { function, offset, ret } => {
+            ProbeKind::Kprobe {
+                function,
+                offset,
+                ret,
+            } => {
                 let kind = if *ret { "kretprobe" } else { "kprobe" };
                 if *offset == 0 {
                     format!("{kind}/{function}")
@@ -110,7 +137,12 @@ impl ProbeKind {
                     format!("{kind}/{function}+{offset:#x}")
                 }
             }
-            ProbeKind::Uprobe { path, target, offset, ret } => {
+            ProbeKind::Uprobe {
+                path,
+                target,
+                offset,
+                ret,
+            } => {
                 let kind = if *ret { "uretprobe" } else { "uprobe" };
                 let at = match target {
                     UserTarget::Symbol(s) if *offset == 0 => s.clone(),
@@ -142,7 +174,10 @@ impl ProbeKind {
 
     /// Whether events of other processes come here, so that a process filter has a meaning.
     pub fn filtered(&self) -> bool {
-        !matches!(self, ProbeKind::Begin | ProbeKind::End | ProbeKind::Interval(_))
+        !matches!(
+            self,
+            ProbeKind::Begin | ProbeKind::End | ProbeKind::Interval(_)
+        )
     }
 
     /// The kind's long name.
@@ -168,7 +203,9 @@ impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Period::Hertz(n) => write!(f, "hz:{n}"),
-            Period::Nanoseconds(n) if n % 1_000_000_000 == 0 => write!(f, "s:{}", n / 1_000_000_000),
+            Period::Nanoseconds(n) if n % 1_000_000_000 == 0 => {
+                write!(f, "s:{}", n / 1_000_000_000)
+            }
             Period::Nanoseconds(n) if n % 1_000_000 == 0 => write!(f, "ms:{}", n / 1_000_000),
             Period::Nanoseconds(n) => write!(f, "us:{}", n / 1_000),
         }
@@ -184,15 +221,30 @@ impl fmt::Display for ProbeKind {
             ProbeKind::Interval(p) | ProbeKind::Profile(p) => write!(f, "{kind}:{p}"),
             ProbeKind::Tracepoint { category, name } => write!(f, "{kind}:{category}:{name}"),
             ProbeKind::RawTracepoint { name } => write!(f, "{kind}:{name}"),
-            ProbeKind::Kprobe { function, offset: 0, .. } => write!(f, "{kind}:{function}"),
-            ProbeKind::Kprobe { function, offset, .. } => write!(f, "{kind}:{function}+{offset}"),
-            ProbeKind::Uprobe { path, target, offset, .. } => {
+            ProbeKind::Kprobe {
+                function,
+                offset: 0,
+                ..
+            } => write!(f, "{kind}:{function}"),
+            ProbeKind::Kprobe {
+                function, offset, ..
+            } => write!(f, "{kind}:{function}+{offset}"),
+            ProbeKind::Uprobe {
+                path,
+                target,
+                offset,
+                ..
+            } => {
                 write!(f, "{kind}:{path}:")?;
                 match target {
                     UserTarget::Symbol(s) => f.write_str(s)?,
                     UserTarget::Address(a) => write!(f, "{a:#x}")?,
                 }
-                if *offset == 0 { Ok(()) } else { write!(f, "+{offset}") }
+                if *offset == 0 {
+                    Ok(())
+                } else {
+                    write!(f, "+{offset}")
+                }
             }
             ProbeKind::Software { name, count, .. } | ProbeKind::Hardware { name, count, .. } => {
                 write!(f, "{kind}:{name}:{count}")
@@ -208,15 +260,37 @@ impl fmt::Display for ProbeKind {
 pub fn expand(text: &str, span: Span, env: &Environment<'_>) -> Result<Vec<ProbeKind>, Diagnostic> {
     let parts = split(text);
     let kind = parts.first().copied().unwrap_or("");
-    let row = ROWS.iter().find(|r| r.names.contains(&kind)).ok_or_else(|| {
-        let later = ["usdt", "U", "fentry", "f", "fexit", "fr", "kfunc", "kretfunc", "watchpoint", "w", "asyncwatchpoint",
-            "iter", "it", "self", "test", "bench"];
-        if later.contains(&kind) {
-            return Diagnostic::error(span, format!("probes of the kind `{kind}` are not supported yet"));
-        }
-        Diagnostic::error(span, format!("unknown probe kind `{kind}`"))
-            .suggest(kind, ROWS.iter().flat_map(|r| r.names.iter().copied()))
-    })?;
+    let row = ROWS
+        .iter()
+        .find(|r| r.names.contains(&kind))
+        .ok_or_else(|| {
+            let later = [
+                "usdt",
+                "U",
+                "fentry",
+                "f",
+                "fexit",
+                "fr",
+                "kfunc",
+                "kretfunc",
+                "watchpoint",
+                "w",
+                "asyncwatchpoint",
+                "iter",
+                "it",
+                "self",
+                "test",
+                "bench",
+            ];
+            if later.contains(&kind) {
+                return Diagnostic::error(
+                    span,
+                    format!("probes of the kind `{kind}` are not supported yet"),
+                );
+            }
+            Diagnostic::error(span, format!("unknown probe kind `{kind}`"))
+                .suggest(kind, ROWS.iter().flat_map(|r| r.names.iter().copied()))
+        })?;
     let point = Point {
         text,
         parts: parts[1..].to_vec(),
@@ -306,11 +380,23 @@ mod tests {
     fn attach_points() {
         let mut t = FormatTable::new();
         for n in ["sys_enter_open", "sys_enter_openat", "sys_exit_open"] {
-            t.insert("syscalls", Format::parse(&format!("name: {n}\nfield:int x; offset:8; size:4; signed:1;")).unwrap());
+            t.insert(
+                "syscalls",
+                Format::parse(&format!(
+                    "name: {n}\nfield:int x; offset:8; size:4; signed:1;"
+                ))
+                .unwrap(),
+            );
         }
         let env = Environment::new(&t, &NoFunctions);
         let all = |text: &str| expand(text, Span::default(), &env);
-        let names = |text: &str| all(text).unwrap().iter().map(ToString::to_string).collect::<Vec<_>>();
+        let names = |text: &str| {
+            all(text)
+                .unwrap()
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+        };
         assert_eq!(names("BEGIN"), ["begin"]);
         assert_eq!(names("i:s:1"), ["interval:s:1"]);
         assert_eq!(names("interval:500ms"), ["interval:ms:500"]);
@@ -318,13 +404,32 @@ mod tests {
         assert_eq!(names("profile:hz:99"), ["profile:hz:99"]);
         assert_eq!(
             names("t:sys*:sys_enter_*"),
-            ["tracepoint:syscalls:sys_enter_open", "tracepoint:syscalls:sys_enter_openat"]
+            [
+                "tracepoint:syscalls:sys_enter_open",
+                "tracepoint:syscalls:sys_enter_openat"
+            ]
         );
         assert_eq!(names("kprobe:vfs_read+0x10"), ["kprobe:vfs_read+16"]);
-        assert_eq!(names("ur:/bin/bash:readline"), ["uretprobe:/bin/bash:readline"]);
-        let close = all("t:syscalls:sys_enter_opn").unwrap_err().to_string_hint();
+        assert_eq!(
+            names("ur:/bin/bash:readline"),
+            ["uretprobe:/bin/bash:readline"]
+        );
+        let close = all("t:syscalls:sys_enter_opn")
+            .unwrap_err()
+            .to_string_hint();
         assert!(close.contains("sys_enter_open"), "{close}");
-        for bad in ["", "nonsense", "i:s", "i:s:0", "i:s:x", "t:syscalls", "kprobe:", "u:/bin/bash", "t:none:none", "usdt:/x:y"] {
+        for bad in [
+            "",
+            "nonsense",
+            "i:s",
+            "i:s:0",
+            "i:s:x",
+            "t:syscalls",
+            "kprobe:",
+            "u:/bin/bash",
+            "t:none:none",
+            "usdt:/x:y",
+        ] {
             assert!(all(bad).is_err(), "{bad}");
         }
     }

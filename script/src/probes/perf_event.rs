@@ -64,7 +64,11 @@ fn find(p: &Point<'_>, events: &[Event]) -> Result<(u64, String, u64), Diagnosti
     };
     match events.iter().find(|(names, ..)| names.contains(&name)) {
         Some((_, number, default)) => Ok((*number, name.to_owned(), count.unwrap_or(*default))),
-        None => Err(Diagnostic::error(p.span, format!("unknown event `{name}`"))
-            .suggest(name, events.iter().flat_map(|(names, ..)| names.iter().copied()))),
+        None => Err(
+            Diagnostic::error(p.span, format!("unknown event `{name}`")).suggest(
+                name,
+                events.iter().flat_map(|(names, ..)| names.iter().copied()),
+            ),
+        ),
     }
 }

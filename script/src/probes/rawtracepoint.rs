@@ -22,7 +22,12 @@ fn expand(p: &Point<'_>, env: &Environment<'_>) -> Result<Vec<ProbeKind>, Diagno
         && is_pattern(name)
     {
         let _ = btf;
-        known = env.tracepoints.names().into_iter().map(|(_, n)| n).collect();
+        known = env
+            .tracepoints
+            .names()
+            .into_iter()
+            .map(|(_, n)| n)
+            .collect();
     }
     if is_pattern(name) {
         let found: Vec<ProbeKind> = known
@@ -31,7 +36,10 @@ fn expand(p: &Point<'_>, env: &Environment<'_>) -> Result<Vec<ProbeKind>, Diagno
             .map(|n| ProbeKind::RawTracepoint { name: n.clone() })
             .collect();
         if found.is_empty() {
-            return Err(Diagnostic::error(p.span, format!("no raw tracepoint matches {name}")));
+            return Err(Diagnostic::error(
+                p.span,
+                format!("no raw tracepoint matches {name}"),
+            ));
         }
         return Ok(found);
     }
@@ -42,5 +50,7 @@ fn expand(p: &Point<'_>, env: &Environment<'_>) -> Result<Vec<ProbeKind>, Diagno
             None => d,
         });
     }
-    Ok(vec![ProbeKind::RawTracepoint { name: name.to_owned() }])
+    Ok(vec![ProbeKind::RawTracepoint {
+        name: name.to_owned(),
+    }])
 }

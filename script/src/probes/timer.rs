@@ -21,7 +21,9 @@ fn period(p: &Point<'_>) -> Result<Period, Diagnostic> {
     let (unit, text) = match p.parts.as_slice() {
         [unit, n] => (*unit, *n),
         [n] => match crate::lexer::token(n, 0).map(|t| t.tok) {
-            Ok(crate::lexer::Tok::Int(i)) if i.duration && i.value > 0 => return Ok(Period::Nanoseconds(i.value)),
+            Ok(crate::lexer::Tok::Int(i)) if i.duration && i.value > 0 => {
+                return Ok(Period::Nanoseconds(i.value));
+            }
             // A bare number counts hertz.
             _ => ("hz", *n),
         },

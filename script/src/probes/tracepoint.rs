@@ -30,11 +30,13 @@ fn expand(p: &Point<'_>, env: &Environment<'_>) -> Result<Vec<ProbeKind>, Diagno
         let wanted = format!("{category}:{name}");
         let known: Vec<String> = names.iter().map(|(c, n)| format!("{c}:{n}")).collect();
         let d = Diagnostic::error(p.span, format!("tracepoint not found: {wanted}"));
-        return Err(match crate::diagnostics::nearest(&wanted, known.iter().map(String::as_str)) {
-            Some(near) => d.hint(format!("did you mean `tracepoint:{near}`?")),
-            None if known.is_empty() => d.hint("no tracepoints are known here at all"),
-            None => d,
-        });
+        return Err(
+            match crate::diagnostics::nearest(&wanted, known.iter().map(String::as_str)) {
+                Some(near) => d.hint(format!("did you mean `tracepoint:{near}`?")),
+                None if known.is_empty() => d.hint("no tracepoints are known here at all"),
+                None => d,
+            },
+        );
     }
     let mut found: Vec<ProbeKind> = env
         .tracepoints
@@ -45,7 +47,10 @@ fn expand(p: &Point<'_>, env: &Environment<'_>) -> Result<Vec<ProbeKind>, Diagno
         .collect();
     found.sort_by_key(ToString::to_string);
     if found.is_empty() {
-        return Err(Diagnostic::error(p.span, format!("no tracepoint matches {category}:{name}")));
+        return Err(Diagnostic::error(
+            p.span,
+            format!("no tracepoint matches {category}:{name}"),
+        ));
     }
     Ok(found)
 }

@@ -20,10 +20,15 @@ pub const URETPROBE: Row = Row {
 
 fn expand(p: &Point<'_>, env: &Environment<'_>, ret: bool) -> Result<Vec<ProbeKind>, Diagnostic> {
     let (file, target) = match p.parts.as_slice() {
-        [file, target] | [file, _, target] if !file.is_empty() && !target.is_empty() => (*file, *target),
+        [file, target] | [file, _, target] if !file.is_empty() && !target.is_empty() => {
+            (*file, *target)
+        }
         _ => return Err(p.wrong("a file and a function must follow")),
     };
-    let path = env.functions.resolve(file).unwrap_or_else(|| file.to_owned());
+    let path = env
+        .functions
+        .resolve(file)
+        .unwrap_or_else(|| file.to_owned());
     let target = target.trim_matches('"');
     let kind = |target: UserTarget, offset: u64| ProbeKind::Uprobe {
         path: path.clone(),
@@ -32,17 +37,22 @@ fn expand(p: &Point<'_>, env: &Environment<'_>, ret: bool) -> Result<Vec<ProbeKi
         ret,
     };
     if target.starts_with(|c: char| c.is_ascii_digit()) {
-        let address = number(target).ok_or_else(|| p.wrong(format_args!("`{target}` is not an address")))?;
+        let address =
+            number(target).ok_or_else(|| p.wrong(format_args!("`{target}` is not an address")))?;
         return Ok(vec![kind(UserTarget::Address(address), 0)]);
     }
-    let (name, offset) = split_offset(target).ok_or_else(|| p.wrong("the offset is not a number"))?;
+    let (name, offset) =
+        split_offset(target).ok_or_else(|| p.wrong("the offset is not a number"))?;
     let known = env.functions.user(&path);
     if is_pattern(name) {
         let mut found: Vec<&String> = known.iter().filter(|n| matches(name, n)).collect();
         found.sort();
         found.dedup();
         if found.is_empty() {
-            return Err(Diagnostic::error(p.span, format!("no function of {path} matches {name}")));
+            return Err(Diagnostic::error(
+                p.span,
+                format!("no function of {path} matches {name}"),
+            ));
         }
         return Ok(found
             .into_iter()
