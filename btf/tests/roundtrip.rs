@@ -423,7 +423,7 @@ fn ask_everything(btf: &Btf, local: &Btf) {
             );
         }
     }
-    assert!(footprint.build().is_ok());
+    footprint.build().unwrap();
     btf.find_enum_value("ONE");
     let _ = btf.c_header(&HeaderOptions {
         kfuncs: true,

@@ -100,7 +100,9 @@ impl<'a> Footprint<'a> {
                     | Type::TypeTag { target: to, .. },
                 ) => to,
                 Some(Type::Array { elem, index, .. }) => {
-                    self.kept.entry(index).or_default();
+                    if index != TypeId::VOID {
+                        self.kept.entry(index).or_default();
+                    }
                     elem
                 }
                 _ => return,
@@ -120,6 +122,7 @@ impl<'a> Footprint<'a> {
             match self.target.ty(id) {
                 Some(Type::Ptr(to)) => todo.push((to, true)),
                 Some(Type::Array { elem, .. }) => todo.push((elem, behind_pointer)),
+                // `keep` put it there.
                 Some(Type::Struct(c) | Type::Union(c)) if !behind_pointer => {
                     let all = self.kept.entry(id).or_default();
                     all.extend(0..c.members.len() as u32);
@@ -132,6 +135,5 @@ impl<'a> Footprint<'a> {
                 _ => {}
             }
         }
-        self.kept.remove(&TypeId::VOID);
     }
 }

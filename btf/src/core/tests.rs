@@ -289,3 +289,31 @@ fn modules_come_second() {
     assert_eq!(ask(other, "0:0", RelocKind::FieldByteOffset), 4);
     assert_eq!(ask(other, "0", RelocKind::TypeIdTarget), u64::from(own.0));
 }
+
+/// An array indexed by `void` once shifted all ids of the part that is kept.
+#[test]
+fn footprints_of_odd_arrays() {
+    let mut b = BtfBuilder::new();
+    let int = b.int("int", 4, IntEncoding::SIGNED);
+    let arr = b.array(int, TypeId::VOID, 8);
+    b.struct_(
+        "s",
+        72,
+        &[MemberDef::at("x", int, 0), MemberDef::at("arr", arr, 4)],
+    );
+    let target = b.build().unwrap();
+    let rel = Relocation {
+        type_id: S,
+        access: "0:2:1",
+        kind: RelocKind::FieldByteOffset,
+    };
+    let mut footprint = Footprint::new(&target);
+    footprint
+        .add(&local(), &rel, &mut CandidateCache::new())
+        .unwrap();
+    let small = footprint.build().unwrap().btf;
+    let s = small.find_struct("s").unwrap();
+    assert_eq!(small.members(s).len(), 1);
+    let ask = |target: &Btf| relocate(&local(), &rel, target, &mut CandidateCache::new());
+    assert_eq!(ask(&small), ask(&target));
+}
