@@ -1,11 +1,26 @@
-//! probity (scaffold)
+//! The `probity` command: one subcommand a file in `commands/`.
+//!
+//! Exit statuses: 0 done, 1 rejected or failed, 2 wrong usage.
+
+mod commands;
+mod input;
+mod kernel;
+mod output;
 mod recording;
-fn main() -> anyhow::Result<()> {
-    let r = recording::Recording::open(std::path::Path::new(&std::env::args().nth(1).unwrap()))?;
-    for e in &r.events { println!("{}:{} {}", e.category, e.name, e.id); }
-    println!("cpus {}", r.cpus);
-    let mut n = 0;
-    let t = r.replay(|s| { n += 1; if n < 8 { println!("{} {} {} {} {} {}", s.time, s.pid, s.tid, s.cpu, s.comm, s.raw.len()); } Ok(true) })?;
-    println!("{t:?}");
-    Ok(())
+mod render;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = commands::Cli::parse();
+    match cli.run() {
+        Ok(code) => code,
+        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::error(&error);
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -1,0 +1,73 @@
+//! The command line: what each subcommand is called, and where it lives.
+
+mod asm;
+mod attach;
+mod btf;
+mod completions;
+mod dis;
+mod dump;
+mod helpers;
+mod run;
+mod trace;
+mod verify;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Extensions by proof: verify, run and attach eBPF programs.
+#[derive(Parser)]
+#[command(
+    name = "probity",
+    version,
+    propagate_version = true,
+    max_term_width = 100,
+    after_help = "\
+Examples:
+  probity verify programs/*/*.o             is every program in them safe, and why not
+  probity trace programs/scripts/syscalls-by-process.bt
+                                            who makes system calls; Ctrl-C prints the table (root)
+  probity trace --replay programs/recordings/syscalls.perf.data \\
+      programs/scripts/syscalls-by-process.bt
+                                            the same from a recording, anywhere, without root
+  probity run programs/xdp-firewall/xdp-firewall.o --packets packets.pcap
+                                            run a verified program in this process
+
+Exit status: 0 done, 1 rejected or failed, 2 wrong usage."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Verify(verify::Args),
+    Run(run::Args),
+    Trace(trace::Args),
+    Attach(attach::Args),
+    Asm(asm::Args),
+    Dis(dis::Args),
+    Btf(btf::Args),
+    Dump(dump::Args),
+    Helpers(helpers::Args),
+    Completions(completions::Args),
+}
+
+impl Cli {
+    pub fn run(self) -> Result<ExitCode> {
+        match self.command {
+            Command::Verify(args) => verify::run(args),
+            Command::Run(args) => run::run(args),
+            Command::Trace(args) => trace::run(args),
+            Command::Attach(args) => attach::run(args),
+            Command::Asm(args) => asm::run(args),
+            Command::Dis(args) => dis::run(args),
+            Command::Btf(args) => btf::run(args),
+            Command::Dump(args) => dump::run(args),
+            Command::Helpers(args) => helpers::run(args),
+            Command::Completions(args) => completions::run(args),
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! `probity verify OBJECT…`: is every program safe, and if not, why not.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use probity_platform::{Platform, Policy};
+use probity_verifier::{ProgramReport, Report, Rule, Verdict};
+use serde_json::json;
+
+use crate::{input, kernel, output, render};
+
+/// Prove that every program of an object is safe, or say which rule it breaks and where
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  probity verify programs/xdp-firewall/xdp-firewall.o
+  probity verify --json programs/*/*.o
+  probity verify --policy vendor.toml extension.o
+  probity verify --prog-type xdp program.s
+
+One line a program. With --json one object a line, with the keys
+  object program section prog_type verdict(accept|reject|unsupported) insns processed
+  states peak_states stack_depth time_us, and for what is not accepted
+  error{insn source kind message}.
+\"unsupported\" names what the verifier does not model yet; it is never an acceptance.
+Exit status 0 when every program is accepted, 1 otherwise.")]
+pub struct Args {
+    /// Objects (ELF) or assembly files (.s)
+    #[arg(required = true, value_name = "OBJECT")]
+    objects: Vec<PathBuf>,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    common: Common,
+    /// Only this program
+    #[arg(short, long, value_name = "NAME")]
+    program: Option<String>,
+    /// Verdicts only, without the explanations
+    #[arg(short, long, conflicts_with = "json")]
+    quiet: bool,
+}
+
+/// What `verify`, `run` and `attach` share.
+#[derive(clap::Args)]
+pub struct Common {
+    /// Types to relocate against: raw BTF or an ELF file with a .BTF section [default: the running kernel's]
+    #[arg(long, value_name = "FILE")]
+    pub btf: Option<PathBuf>,
+    /// What is allowed of what the platform offers (TOML: helpers, map_kinds, prog_kinds, max_insns, …)
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Verify as this kind of program, whatever the section says (xdp, socket_filter, kprobe, …)
+    #[arg(long, value_name = "KIND")]
+    pub prog_type: Option<String>,
+}
+
+impl Common {
+    pub fn policy(&self) -> Result<Policy> {
+        let Some(path) = &self.policy else { return Ok(Policy::default()) };
+        let text = input::read_text(path)?;
+        Policy::from_toml(&text).with_context(|| format!("in the policy {}", path.display()))
+    }
+
+    pub fn options(&self, platform: &Platform) -> Result<probity_verifier::Options> {
+        let mut options = probity_verifier::Options::default();
+        if let Some(name) = &self.prog_type {
+            let Some(kind) = platform.prog_kinds.iter().find(|k| k.name == *name) else {
+                let known: Vec<&str> = platform.prog_kinds.iter().map(|k| k.name).collect();
+                bail!("no program kind `{name}`; there are: {}", known.join(", "));
+            };
+            options.prog_type = Some(probity_objfile::ProgType(kind.kind));
+        }
+        Ok(options)
+    }
+}
+
+pub fn run(args: Args) -> Result<ExitCode> {
+    let types = kernel::types(args.common.btf.as_deref())?;
+    let platform = kernel::platform(types);
+    let policy = args.common.policy()?;
+    let mut options = args.common.options(&platform)?;
+    options.programs = args.program.iter().cloned().collect();
+    let mut ok = true;
+    for path in &args.objects {
+        match one(path, &platform, &policy, &options) {
+            Ok(report) => {
+                if let Some(name) = &args.program
+                    && report.programs.is_empty()
+                {
+                    bail!("no program `{name}` in {}", path.display());
+                }
+                for program in &report.programs {
+                    ok &= matches!(program.verdict, Verdict::Accept(_));
+                    if args.json { print_json(path, program)? } else { print_text(path, program, args.quiet)? }
+                }
+            }
+            // One bad file does not keep the others from being looked at.
+            Err(error) => {
+                ok = false;
+                output::error(&error);
+            }
+        }
+    }
+    Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+pub fn one(
+    path: &Path,
+    platform: &Arc<Platform>,
+    policy: &Policy,
+    options: &probity_verifier::Options,
+) -> Result<Report> {
+    let object = input::object(path, platform)?;
+    if object.programs.is_empty() {
+        bail!("{} holds no programs", path.display());
+    }
+    Ok(probity_verifier::verify(&object, platform, policy, options)?)
+}
+
+pub fn verdict(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Accept(_) => "accept",
+        Verdict::Reject(r) if r.rule == Rule::Unsupported => "unsupported",
+        Verdict::Reject(_) => "reject",
+    }
+}
+
+pub fn print_text(path: &Path, p: &ProgramReport, quiet: bool) -> Result<()> {
+    let (style, word) = match &p.verdict {
+        Verdict::Accept(_) => (output::GOOD, "accept"),
+        other => (output::BAD, verdict(other)),
+    };
+    let s = &p.stats;
+    let rule = match &p.verdict {
+        Verdict::Reject(r) => format!("  {}{}", r.rule.name(), render::place(r).map(|p| format!(" at {p}")).unwrap_or_default()),
+        Verdict::Accept(_) => String::new(),
+    };
+    output::line(format_args!(
+        "{style}{word:<11}{style:#} {}  {}  {}  {} insns, {} processed, {} states, stack {}, {:.2} ms{rule}",
+        path.display(),
+        p.name,
+        if p.prog_type.is_empty() { "?" } else { &p.prog_type },
+        p.insns,
+        s.processed,
+        s.states,
+        s.stack_depth,
+        s.time_us as f64 / 1000.0,
+    ))?;
+    if let Verdict::Reject(r) = &p.verdict
+        && !quiet
+    {
+        output::line(render::rejection(&path.display().to_string(), &p.name, r))?;
+        output::line("")?;
+    }
+    Ok(())
+}
+
+pub fn print_json(path: &Path, p: &ProgramReport) -> Result<()> {
+    let s = &p.stats;
+    let mut row = json!({
+        "object": path.display().to_string(),
+        "program": p.name,
+        "section": p.section,
+        "prog_type": p.prog_type,
+        "verdict": verdict(&p.verdict),
+        "insns": p.insns,
+        "processed": s.processed,
+        "states": s.states,
+        "peak_states": s.peak_states,
+        "stack_depth": s.stack_depth,
+        "time_us": s.time_us,
+    });
+    if let Verdict::Reject(r) = &p.verdict {
+        let message = if r.known.is_empty() { r.must.clone() } else { format!("{}; {}", r.must, r.known) };
+        row["error"] = json!({
+            "insn": r.pc,
+            "source": render::place(r),
+            "kind": r.rule.name(),
+            "message": message,
+        });
+    }
+    output::json(&row)
+}

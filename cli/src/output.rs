@@ -1,0 +1,53 @@
+//! Writing for people and for programs.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+
+use anstyle::{AnsiColor, Style};
+
+pub const BOLD: Style = Style::new().bold();
+pub const GOOD: Style = AnsiColor::Green.on_default();
+pub const BAD: Style = AnsiColor::Red.on_default().bold();
+pub const DIM: Style = Style::new().dimmed();
+
+/// Standard output; colours go only to a terminal that wants them.
+pub fn stdout() -> impl Write {
+    anstream::stdout().lock()
+}
+
+/// One line of text on standard output.
+pub fn line(text: impl Display) -> io::Result<()> {
+    writeln!(stdout(), "{text}")
+}
+
+/// One JSON object on one line.
+pub fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    writeln!(stdout(), "{}", serde_json::to_string(value)?)?;
+    Ok(())
+}
+
+/// `error: what: why` on standard error, its causes one a line where they are long.
+pub fn error(error: &anyhow::Error) {
+    let text = format!("{error:#}");
+    let _ = writeln!(anstream::stderr(), "{BAD}error{BAD:#}: {text}");
+}
+
+pub fn warning(text: impl Display) {
+    let style = AnsiColor::Yellow.on_default().bold();
+    let _ = writeln!(anstream::stderr(), "{style}warning{style:#}: {text}");
+}
+
+/// Progress and other remarks for people: standard error.
+pub fn note(text: impl Display) {
+    let _ = writeln!(anstream::stderr(), "{text}");
+}
+
+/// Is the reader of our output gone? Then there is nobody to tell.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|e| e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe))
+}
+
+/// Does a person watch standard error?
+pub fn watched() -> bool {
+    io::stderr().is_terminal()
+}
