@@ -1,0 +1,26 @@
+//! [`Verified`](probity_verifier::Verified) → a live Linux attachment through aya; streams of records.
+//!
+//! **Invariant:** every program that is loaded was proved by our verifier first; when Linux
+//! then refuses it, both verdicts are in the error.
+//!
+//! **Invariant:** aya never sees foreign bytes: it is handed a normalised object of ours
+//! ([`normalise`]), in which every relocation but those of maps and subprograms is applied.
+//!
+//! **Invariant:** whatever was attached is detached when the [`Session`] is dropped.
+
+mod error;
+mod hooks;
+mod maps;
+mod normalise;
+mod records;
+mod session;
+mod signals;
+mod sys;
+
+pub use error::{Error, Refusal};
+pub use hooks::{Attach, Direction, Event, XdpMode};
+pub use maps::MapHandle;
+pub use normalise::normalise;
+pub use records::Records;
+pub use session::Session;
+pub use signals::{Stop, stop_on_signals};

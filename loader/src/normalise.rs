@@ -1,0 +1,266 @@
+//! `Verified` → an ELF object in exactly the forms that aya knows.
+//!
+//! One section a program, under the section names aya parses; subprograms in `.text`, a
+//! copy for each program so that no two share an address; maps in the `maps` section, data
+//! in `.rodata.N`, `.data.N`, `.bss.N`; no BTF: CO-RE is applied already, and aya loads
+//! programs without it.
+
+use std::collections::BTreeMap;
+
+use object::write::{Object as Elf, Relocation, SectionId, Symbol, SymbolId, SymbolSection};
+use object::{
+    Architecture, BinaryFormat, Endianness, RelocationFlags, SectionKind, SymbolFlags, SymbolKind,
+    SymbolScope,
+};
+use probity_isa::{CallTarget, Imm64, Insn, to_bytes};
+use probity_objfile::{DataKind, Map, ProgType, Subprog};
+use probity_verifier::{Verified, VerifiedProgram};
+
+use crate::Error;
+
+const R_BPF_64_64: u32 = 1;
+const R_BPF_64_32: u32 = 10;
+
+/// The object, and the names that its parts have for aya.
+pub struct Normalised {
+    pub elf: Vec<u8>,
+    /// By index into [`Verified::programs`].
+    pub programs: Vec<String>,
+    /// By index into the object's maps; `None` when no program uses it.
+    pub maps: Vec<Option<String>>,
+}
+
+/// Writes the programs of a proof as one object.
+pub fn normalise(verified: &Verified) -> Result<Normalised, Error> {
+    let object = &verified.relocated().object;
+    let mut w = Writer {
+        elf: Elf::new(BinaryFormat::Elf, Architecture::Bpf, Endianness::Little),
+        text: None,
+        maps: BTreeMap::new(),
+    };
+    let license = object.license.clone().unwrap_or_default();
+    w.section(b"license", SectionKind::Data, license.as_bytes(), &[0]);
+    if let Some(version) = object.kernel_version {
+        w.section(b"version", SectionKind::Data, &version.to_le_bytes(), &[]);
+    }
+    let mut names = Names::default();
+    let used = used_maps(verified);
+    let mut map_names = vec![None; object.maps.len()];
+    for (index, map) in object.maps.iter().enumerate().filter(|(i, _)| used.contains(i)) {
+        map_names[index] = Some(w.map(index, map, &mut names)?);
+    }
+    let mut program_names = Vec::new();
+    for program in verified.programs() {
+        let hook = &object.programs[program.index()].hook;
+        let section = section_name(program.prog_type(), &hook.section, hook.sleepable)
+            .ok_or_else(|| Error::Unsupported {
+                program: program.name().into(),
+                why: format!("aya has no name for programs of section `{}`", hook.section),
+            })?;
+        program_names.push(w.program(program, &section, &mut names)?);
+    }
+    let mut elf = w.elf.write().map_err(|e| Error::Write(e.to_string()))?;
+    // The relocation sections of BPF hold no addends: aya reads them from the instructions.
+    elf.shrink_to_fit();
+    Ok(Normalised { elf, programs: program_names, maps: map_names })
+}
+
+struct Writer<'a> {
+    elf: Elf<'a>,
+    text: Option<SectionId>,
+    /// Symbols of maps by index.
+    maps: BTreeMap<usize, SymbolId>,
+}
+
+impl Writer<'_> {
+    fn section(&mut self, name: &[u8], kind: SectionKind, data: &[u8], end: &[u8]) -> SectionId {
+        let id = self.elf.add_section(Vec::new(), name.to_vec(), kind);
+        self.elf.append_section_data(id, data, 8);
+        self.elf.append_section_data(id, end, 1);
+        id
+    }
+
+    fn symbol(&mut self, name: &str, section: SectionId, value: u64, size: u64, kind: SymbolKind) -> SymbolId {
+        self.elf.add_symbol(Symbol {
+            name: name.as_bytes().to_vec(),
+            value,
+            size,
+            kind,
+            scope: SymbolScope::Dynamic,
+            weak: false,
+            section: SymbolSection::Section(section),
+            flags: SymbolFlags::None,
+        })
+    }
+
+    /// A map's definition, or a data section that aya makes a map of; gives the name it has there.
+    fn map(&mut self, index: usize, map: &Map, names: &mut Names) -> Result<String, Error> {
+        if let Some(data) = &map.data {
+            let (prefix, kind) = match data.kind {
+                // Kconfig values are constants by now.
+                DataKind::Rodata | DataKind::Kconfig => (".rodata", SectionKind::ReadOnlyData),
+                DataKind::Data => (".data", SectionKind::Data),
+                DataKind::Bss => (".bss", SectionKind::UninitializedData),
+            };
+            let name = format!("{prefix}.{index}");
+            let id = self.elf.add_section(Vec::new(), name.clone().into_bytes(), kind);
+            if data.kind == DataKind::Bss {
+                self.elf.append_section_bss(id, map.value_size.into(), 8);
+            } else {
+                self.elf.append_section_data(id, &data.bytes, 8);
+            }
+            let symbol = self.symbol(&format!("data_{index}"), id, 0, map.value_size.into(), SymbolKind::Data);
+            self.maps.insert(index, symbol);
+            return Ok(name);
+        }
+        if map.inner.is_some() {
+            return Err(Error::Unsupported {
+                program: map.name.clone(),
+                why: "maps of maps cannot be loaded into Linux yet".into(),
+            });
+        }
+        let id = match self.elf.section_id_named(b"maps") {
+            Some(id) => id,
+            None => self.elf.add_section(Vec::new(), b"maps".to_vec(), SectionKind::Data),
+        };
+        // struct bpf_map_def with aya's two more words: id, pinning.
+        let mut def = Vec::new();
+        for word in [map.kind, map.key_size, map.value_size, map.max_entries, map.flags, 0, 0] {
+            def.extend(word.to_le_bytes());
+        }
+        let offset = self.elf.append_section_data(id, &def, 4);
+        let name = names.unique(&map.name);
+        let symbol = self.symbol(&name, id, offset, def.len() as u64, SymbolKind::Data);
+        self.maps.insert(index, symbol);
+        Ok(name)
+    }
+
+    fn program(&mut self, p: &VerifiedProgram, section: &str, names: &mut Names) -> Result<String, Error> {
+        let whole = [Subprog { name: p.name().into(), start: 0, end: p.insns().len(), func: None, global: true }];
+        let functions: &[Subprog] = if p.subprogs().is_empty() { &whole } else { p.subprogs() };
+        let bytes = to_bytes(p.raw());
+        let mut placed: Vec<(SectionId, u64, SymbolId)> = Vec::new();
+        let main = names.unique(p.name());
+        for (n, function) in functions.iter().enumerate() {
+            let code = &bytes[function.start * 8..function.end * 8];
+            let (id, name) = if n == 0 {
+                (self.elf.add_section(Vec::new(), section.as_bytes().to_vec(), SectionKind::Text), main.clone())
+            } else {
+                let elf = &mut self.elf;
+                let text = *self.text.get_or_insert_with(|| elf.add_section(Vec::new(), b".text".to_vec(), SectionKind::Text));
+                (text, names.unique(&function.name))
+            };
+            let offset = self.elf.append_section_data(id, code, 8);
+            let symbol = self.symbol(&name, id, offset, code.len() as u64, SymbolKind::Text);
+            placed.push((id, offset, symbol));
+        }
+        for (pc, insn) in p.insns().iter().enumerate() {
+            let Some(n) = functions.iter().position(|f| (f.start..f.end).contains(&pc)) else { continue };
+            let callee = |rel: i64| {
+                let target = pc as i64 + 1 + rel;
+                functions.iter().position(|f| f.start as i64 == target).map(|i| placed[i].2)
+            };
+            let (symbol, kind, addend) = match insn {
+                Insn::LoadImm64 { imm: Imm64::MapIdx(m), .. } => (self.maps.get(&(*m as usize)).copied(), R_BPF_64_64, 0),
+                Insn::LoadImm64 { imm: Imm64::MapIdxValue { index, off }, .. } => {
+                    (self.maps.get(&(*index as usize)).copied(), R_BPF_64_64, *off)
+                }
+                Insn::LoadImm64 { imm: Imm64::Func { rel }, .. } => (callee((*rel).into()), R_BPF_64_64, 0),
+                Insn::Call(CallTarget::Subprog { rel }) => (callee((*rel).into()), R_BPF_64_32, u32::MAX),
+                _ => continue,
+            };
+            let symbol = symbol.ok_or_else(|| Error::Write(format!("{}: instruction {pc} names nothing known", p.name())))?;
+            let (section, base, _) = placed[n];
+            let at = base + ((pc - functions[n].start) * 8) as u64;
+            self.patch(section, at, insn, addend);
+            self.elf
+                .add_relocation(section, Relocation { offset: at, symbol, addend: 0, flags: RelocationFlags::Elf { r_type: kind } })
+                .map_err(|e| Error::Write(e.to_string()))?;
+        }
+        Ok(main)
+    }
+
+    /// The instruction as a compiler leaves it for the linker: the addend in the immediate,
+    /// no pseudo source in a 64-bit immediate.
+    fn patch(&mut self, section: SectionId, at: u64, insn: &Insn, addend: u32) {
+        let data = self.elf.section_mut(section).data_mut();
+        let at = at as usize;
+        let wide = matches!(insn, Insn::LoadImm64 { .. });
+        if wide && let Some(registers) = data.get_mut(at + 1) {
+            *registers &= 0x0f;
+        }
+        if let Some(imm) = data.get_mut(at + 4..at + 8) {
+            imm.copy_from_slice(&addend.to_le_bytes());
+        }
+        if wide && let Some(high) = data.get_mut(at + 12..at + 16) {
+            high.fill(0);
+        }
+    }
+}
+
+/// Names that are the kernel's to accept (letters, digits, `_`, `.`) and all different.
+#[derive(Default)]
+struct Names(std::collections::HashSet<String>);
+
+impl Names {
+    fn unique(&mut self, wanted: &str) -> String {
+        let mut clean: String =
+            wanted.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).collect();
+        if clean.is_empty() {
+            clean.push('_');
+        }
+        let mut name = clean.clone();
+        let mut n = 1;
+        while !self.0.insert(name.clone()) {
+            // The number first: the kernel keeps only the first 15 characters.
+            name = format!("{n}_{clean}");
+            n += 1;
+        }
+        name
+    }
+}
+
+fn used_maps(verified: &Verified) -> std::collections::BTreeSet<usize> {
+    let mut used = std::collections::BTreeSet::new();
+    for program in verified.programs() {
+        for insn in program.insns() {
+            match insn {
+                Insn::LoadImm64 { imm: Imm64::MapIdx(m), .. } => used.insert(*m as usize),
+                Insn::LoadImm64 { imm: Imm64::MapIdxValue { index, .. }, .. } => used.insert(*index as usize),
+                _ => false,
+            };
+        }
+    }
+    used
+}
+
+/// The section name under which aya knows the kind. The kind that was proved decides; the
+/// section's own name only chooses among spellings of that kind.
+fn section_name(kind: ProgType, section: &str, sleepable: bool) -> Option<String> {
+    let section = section.trim_start_matches('?');
+    let first = section.split('/').next().unwrap_or("");
+    let user = first.starts_with('u') && first != "usdt";
+    let ret = first.starts_with("kret") || first.starts_with("uret");
+    let name = match kind {
+        ProgType::SOCKET_FILTER => "socket",
+        ProgType::KPROBE => match (user, ret, sleepable) {
+            (true, true, true) => "uretprobe.s",
+            (true, true, false) => "uretprobe",
+            (true, false, true) => "uprobe.s",
+            (true, false, false) => "uprobe",
+            (false, true, _) => "kretprobe",
+            (false, false, _) => "kprobe",
+        },
+        ProgType::SCHED_CLS => "classifier",
+        ProgType::TRACEPOINT => "tracepoint",
+        ProgType::RAW_TRACEPOINT => "raw_tp",
+        ProgType::PERF_EVENT => "perf_event",
+        ProgType::XDP if first == "xdp.frags" => "xdp.frags",
+        ProgType::XDP => "xdp",
+        ProgType::CGROUP_SKB if section.ends_with("ingress") => "cgroup_skb/ingress",
+        ProgType::CGROUP_SKB if section.ends_with("egress") => "cgroup_skb/egress",
+        ProgType::CGROUP_SKB => "cgroup/skb",
+        _ => return None,
+    };
+    Some(name.to_string())
+}

@@ -1,0 +1,107 @@
+//! The bpf system call, as far as aya does not offer it for sizes known at run time only.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+const MAP_LOOKUP_ELEM: libc::c_long = 1;
+const MAP_UPDATE_ELEM: libc::c_long = 2;
+const MAP_DELETE_ELEM: libc::c_long = 3;
+const MAP_GET_NEXT_KEY: libc::c_long = 4;
+const PROG_TEST_RUN: libc::c_long = 10;
+
+/// The part of `union bpf_attr` that map element commands read.
+#[repr(C)]
+#[derive(Default)]
+struct MapElement {
+    map_fd: u32,
+    _pad: u32,
+    key: u64,
+    value_or_next_key: u64,
+    flags: u64,
+}
+
+/// The part of `union bpf_attr` that `BPF_PROG_TEST_RUN` reads and writes.
+#[repr(C)]
+#[derive(Default)]
+struct TestRun {
+    prog_fd: u32,
+    retval: u32,
+    data_size_in: u32,
+    data_size_out: u32,
+    data_in: u64,
+    data_out: u64,
+    repeat: u32,
+    duration: u32,
+    ctx_size_in: u32,
+    ctx_size_out: u32,
+    ctx_in: u64,
+    ctx_out: u64,
+    flags: u32,
+    cpu: u32,
+    batch_size: u32,
+    _pad: u32,
+}
+
+fn element(command: libc::c_long, fd: BorrowedFd<'_>, key: Option<&[u8]>, value: *mut u8, flags: u64) -> io::Result<()> {
+    let attr = MapElement {
+        map_fd: fd.as_raw_fd() as u32,
+        key: key.map_or(0, |k| k.as_ptr() as u64),
+        value_or_next_key: value as u64,
+        flags,
+        ..MapElement::default()
+    };
+    // SAFETY: the attribute is a prefix of union bpf_attr and its size is given; key and
+    // value point to memory as large as the map's sizes, which the callers check.
+    let r = unsafe { libc::syscall(libc::SYS_bpf, command, &raw const attr, size_of::<MapElement>()) };
+    if r < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// `key` and `value` must be as long as the map says (per CPU: all of them, 8-byte aligned).
+pub fn lookup(fd: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Result<()> {
+    element(MAP_LOOKUP_ELEM, fd, Some(key), value.as_mut_ptr(), 0)
+}
+
+pub fn update(fd: BorrowedFd<'_>, key: &[u8], value: &[u8]) -> io::Result<()> {
+    element(MAP_UPDATE_ELEM, fd, Some(key), value.as_ptr().cast_mut(), 0)
+}
+
+pub fn delete(fd: BorrowedFd<'_>, key: &[u8]) -> io::Result<()> {
+    element(MAP_DELETE_ELEM, fd, Some(key), std::ptr::null_mut(), 0)
+}
+
+/// The key after `key` (the first without one); false at the end.
+pub fn next_key(fd: BorrowedFd<'_>, key: Option<&[u8]>, next: &mut [u8]) -> io::Result<bool> {
+    match element(MAP_GET_NEXT_KEY, fd, key, next.as_mut_ptr(), 0) {
+        Ok(()) => Ok(true),
+        Err(e) if e.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+/// Runs a program once on `data` (packets) or `ctx` (raw tracepoints), and gives what it returned.
+pub fn test_run(fd: BorrowedFd<'_>, data: Option<&[u8]>, ctx: Option<&[u8]>, out: Option<&mut Vec<u8>>) -> io::Result<u32> {
+    let mut attr = TestRun { prog_fd: fd.as_raw_fd() as u32, ..TestRun::default() };
+    if let Some(data) = data {
+        attr.data_in = data.as_ptr() as u64;
+        attr.data_size_in = data.len() as u32;
+    }
+    if let Some(ctx) = ctx {
+        attr.ctx_in = ctx.as_ptr() as u64;
+        attr.ctx_size_in = ctx.len() as u32;
+    }
+    let out = out.map(|out| {
+        attr.data_out = out.as_mut_ptr() as u64;
+        attr.data_size_out = out.len() as u32;
+        out
+    });
+    // SAFETY: the attribute is a prefix of union bpf_attr and its size is given; the buffers
+    // live until the call returns and their sizes are given beside them.
+    let r = unsafe { libc::syscall(libc::SYS_bpf, PROG_TEST_RUN, &raw mut attr, size_of::<TestRun>()) };
+    if r < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if let Some(out) = out {
+        out.truncate(attr.data_size_out as usize);
+    }
+    Ok(attr.retval)
+}
