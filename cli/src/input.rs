@@ -21,7 +21,9 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
         bail!("{shown} is a directory");
     }
     let mut bytes = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut bytes).with_context(|| format!("cannot read {shown}"))?;
+    file.take(LARGEST + 1)
+        .read_to_end(&mut bytes)
+        .with_context(|| format!("cannot read {shown}"))?;
     if bytes.len() as u64 > LARGEST {
         bail!("{shown} is larger than {} MiB", LARGEST >> 20);
     }
@@ -30,13 +32,20 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 
 /// Text; bytes that are not UTF-8 are an error with their place.
 pub fn read_text(path: &Path) -> Result<String> {
-    String::from_utf8(read(path)?)
-        .with_context(|| format!("{} is not text (or an object file named as text)", path.display()))
+    String::from_utf8(read(path)?).with_context(|| {
+        format!(
+            "{} is not text (or an object file named as text)",
+            path.display()
+        )
+    })
 }
 
 /// The file's name without its directory, for messages.
 pub fn name(path: &Path) -> String {
-    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+    path.file_name()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// An extension object, from ELF or from assembly (`.s`).
@@ -47,20 +56,27 @@ pub fn object(path: &Path, platform: &Platform) -> Result<Object> {
         let text = String::from_utf8(bytes).with_context(|| format!("{shown} is not text"))?;
         return assemble(path, &text, platform);
     }
-    let stem = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy();
-    probity_objfile::open(&stem, &bytes).with_context(|| format!("cannot open {shown} as an extension object"))
+    let stem = path
+        .file_stem()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy();
+    probity_objfile::open(&stem, &bytes)
+        .with_context(|| format!("cannot open {shown} as an extension object"))
 }
 
 pub fn assemble(path: &Path, text: &str, platform: &Platform) -> Result<Object> {
     let helper = |name: &str| platform.helper_by_name(name).map(|h| h.id);
-    probity_objfile::assemble(&name(path), text, &helper).map_err(|e| anyhow::anyhow!("{}:{e}", path.display()))
+    probity_objfile::assemble(&name(path), text, &helper)
+        .map_err(|e| anyhow::anyhow!("{}:{e}", path.display()))
 }
 
 /// One section's bytes.
 pub fn elf_section<'a>(bytes: &'a [u8], name: &str) -> Result<Option<&'a [u8]>> {
     let file = object::File::parse(bytes).context("not an ELF file that can be read")?;
     match file.section_by_name(name) {
-        Some(section) => Ok(Some(section.data().with_context(|| format!("section {name}"))?)),
+        Some(section) => Ok(Some(
+            section.data().with_context(|| format!("section {name}"))?,
+        )),
         None => Ok(None),
     }
 }

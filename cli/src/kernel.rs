@@ -16,7 +16,9 @@ const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 /// The running kernel's version; the newest that the tables know where it cannot be told.
 pub fn version() -> Version {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok());
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .filter_map(|n| n.parse().ok());
     match (numbers.next(), numbers.next()) {
         (Some(major), Some(minor)) => Version(major, minor),
         _ => Version(6, 18),
@@ -42,7 +44,9 @@ pub fn parse_types(bytes: &[u8]) -> Result<Btf> {
     }
     match input::elf_section(bytes, ".BTF")? {
         Some(section) => Ok(Btf::parse(section)?),
-        None => bail!("the ELF file has no .BTF section; build it with debug information and pahole, or clang -g"),
+        None => bail!(
+            "the ELF file has no .BTF section; build it with debug information and pahole, or clang -g"
+        ),
     }
 }
 
@@ -53,5 +57,8 @@ pub fn platform(types: Option<Arc<Btf>>) -> Arc<Platform> {
 
 /// The directory of tracefs, when it is there and readable.
 pub fn tracefs() -> Option<&'static Path> {
-    TRACEFS.iter().map(Path::new).find(|p| p.join("events").is_dir())
+    TRACEFS
+        .iter()
+        .map(Path::new)
+        .find(|p| p.join("events").is_dir())
 }

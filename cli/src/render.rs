@@ -9,7 +9,7 @@ use probity_verifier::Rejection;
 pub fn rejection(object: &str, program: &str, rejection: &Rejection) -> String {
     let r = rejection;
     let title = format!("{program}: {}", r.must);
-    let mut group: Group<'_> = Level::ERROR.primary_title(title).id(r.rule.name()).into();
+    let mut group = Group::with_title(Level::ERROR.primary_title(title).id(r.rule.name()));
     let path;
     if let Some(line) = r.line.as_ref().filter(|l| !l.text.trim().is_empty()) {
         path = line.file.to_string();
@@ -20,18 +20,26 @@ pub fn rejection(object: &str, program: &str, rejection: &Rejection) -> String {
             0 => start,
             column => (column - 1).clamp(start, end.saturating_sub(1).max(start)),
         };
-        let from = (0..=from).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0);
+        let from = (0..=from)
+            .rev()
+            .find(|&i| text.is_char_boundary(i))
+            .unwrap_or(0);
         group = group.element(
             Snippet::source(text)
                 .line_start(line.line as usize)
                 .path(path)
-                .annotation(AnnotationKind::Primary.span(from..end.max(from)).label(r.known.clone())),
+                .annotation(
+                    AnnotationKind::Primary
+                        .span(from..end.max(from))
+                        .label(r.known.clone()),
+                ),
         );
     } else if !r.known.is_empty() {
         group = group.element(Level::NOTE.message(format!("known: {}", r.known)));
     }
     if let (Some(pc), Some(insn)) = (r.pc, &r.insn) {
-        group = group.element(Level::NOTE.message(format!("in {object}, instruction {pc}: {insn}")));
+        group =
+            group.element(Level::NOTE.message(format!("in {object}, instruction {pc}: {insn}")));
     } else {
         group = group.element(Level::NOTE.message(format!("in {object}")));
     }

@@ -28,7 +28,10 @@ impl fmt::Display for Refusal {
             write!(f, "\n  Linux says: {}", self.telling)?;
         }
         if self.errno == Some(libc::EPERM) && self.log.is_empty() {
-            write!(f, "\n  (an empty log: not a verdict but a missing privilege or kernel feature)")?;
+            write!(
+                f,
+                "\n  (an empty log: not a verdict but a missing privilege or kernel feature)"
+            )?;
         }
         Ok(())
     }
@@ -36,7 +39,9 @@ impl fmt::Display for Refusal {
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("attaching needs root, or CAP_BPF with CAP_PERFMON (CAP_NET_ADMIN for network programs)")]
+    #[error(
+        "attaching needs root, or CAP_BPF with CAP_PERFMON (CAP_NET_ADMIN for network programs)"
+    )]
     NoPrivilege,
     #[error("{0}")]
     Refused(Box<Refusal>),
@@ -51,13 +56,24 @@ pub enum Error {
     #[error("program `{program}` does not say where to attach: {need}")]
     NoTarget { program: String, need: &'static str },
     #[error("cannot attach `{program}` to {target}: {why}")]
-    Attach { program: String, target: String, why: String },
+    Attach {
+        program: String,
+        target: String,
+        why: String,
+    },
     #[error("map `{map}`: {what}: {source}")]
-    Map { map: String, what: &'static str, source: io::Error },
+    Map {
+        map: String,
+        what: &'static str,
+        source: io::Error,
+    },
     #[error("cannot write the object for the kernel: {0}")]
     Write(String),
     #[error("{what}: {source}")]
-    Io { what: &'static str, source: io::Error },
+    Io {
+        what: &'static str,
+        source: io::Error,
+    },
 }
 
 /// The line of the kernel's log that says why: the last that is not bookkeeping.
@@ -69,9 +85,17 @@ pub(crate) fn telling_line(log: &str) -> String {
             || line.starts_with("verification time")
             || line.starts_with("stack depth")
             || line.starts_with(';')
-            || line.split(':').next().is_some_and(|pc| !pc.is_empty() && pc.bytes().all(|b| b.is_ascii_digit()))
+            || line
+                .split(':')
+                .next()
+                .is_some_and(|pc| !pc.is_empty() && pc.bytes().all(|b| b.is_ascii_digit()))
     };
-    log.lines().rev().find(|l| !bookkeeping(l)).unwrap_or("").trim().to_string()
+    log.lines()
+        .rev()
+        .find(|l| !bookkeeping(l))
+        .unwrap_or("")
+        .trim()
+        .to_string()
 }
 
 /// An error with what caused it, on one line.
@@ -97,7 +121,10 @@ mod tests {
     fn the_telling_line_is_the_verdict() {
         let log = "0: R1=ctx() R10=fp0\n; return ctx->x; @ a.c:3\n0: (61) r0 = *(u32 *)(r1 +24)\n\
                    invalid bpf_context access off=24 size=4\nprocessed 1 insns (limit 1000000)\n";
-        assert_eq!(telling_line(log), "invalid bpf_context access off=24 size=4");
+        assert_eq!(
+            telling_line(log),
+            "invalid bpf_context access off=24 size=4"
+        );
         assert_eq!(telling_line(""), "");
     }
 }

@@ -43,19 +43,29 @@ impl MapHandle {
     }
 
     fn error(&self, what: &'static str) -> impl FnOnce(io::Error) -> Error + '_ {
-        move |source| Error::Map { map: self.name.clone(), what, source }
+        move |source| Error::Map {
+            map: self.name.clone(),
+            what,
+            source,
+        }
     }
 
     fn check(&self, key: &[u8]) -> Result<(), Error> {
         if key.len() == self.key_size {
             return Ok(());
         }
-        Err(self.error("key of the wrong size")(io::ErrorKind::InvalidInput.into()))
+        Err(self.error("key of the wrong size")(
+            io::ErrorKind::InvalidInput.into(),
+        ))
     }
 
     /// Bytes from one CPU's value to the next.
     fn stride(&self) -> usize {
-        if self.values == 1 { self.value_size } else { self.value_size.next_multiple_of(8) }
+        if self.values == 1 {
+            self.value_size
+        } else {
+            self.value_size.next_multiple_of(8)
+        }
     }
 
     /// The values of a key, one for each CPU; `None` when there is no such key.
@@ -70,14 +80,21 @@ impl MapHandle {
         if self.stride() == 0 {
             return Ok(Some(vec![Vec::new()]));
         }
-        Ok(Some(bytes.chunks(self.stride()).map(|v| v[..self.value_size].to_vec()).collect()))
+        Ok(Some(
+            bytes
+                .chunks(self.stride())
+                .map(|v| v[..self.value_size].to_vec())
+                .collect(),
+        ))
     }
 
     /// Sets the value of a key, on every CPU.
     pub fn update(&self, key: &[u8], value: &[u8]) -> Result<(), Error> {
         self.check(key)?;
         if value.len() != self.value_size {
-            return Err(self.error("value of the wrong size")(io::ErrorKind::InvalidInput.into()));
+            return Err(self.error("value of the wrong size")(
+                io::ErrorKind::InvalidInput.into(),
+            ));
         }
         let mut bytes = vec![0; self.stride() * self.values];
         for copy in bytes.chunks_mut(self.stride().max(1)) {

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use object::elf::RelocationType;
 use object::write::{Object as Elf, Relocation, SectionId, Symbol, SymbolId, SymbolSection};
 use object::{
     Architecture, BinaryFormat, Endianness, RelocationFlags, SectionKind, SymbolFlags, SymbolKind,
@@ -36,6 +37,7 @@ pub fn normalise(verified: &Verified) -> Result<Normalised, Error> {
     let mut w = Writer {
         elf: Elf::new(BinaryFormat::Elf, Architecture::Bpf, Endianness::Little),
         text: None,
+        map_section: None,
         maps: BTreeMap::new(),
     };
     let license = object.license.clone().unwrap_or_default();
@@ -46,28 +48,38 @@ pub fn normalise(verified: &Verified) -> Result<Normalised, Error> {
     let mut names = Names::default();
     let used = used_maps(verified);
     let mut map_names = vec![None; object.maps.len()];
-    for (index, map) in object.maps.iter().enumerate().filter(|(i, _)| used.contains(i)) {
+    for (index, map) in object
+        .maps
+        .iter()
+        .enumerate()
+        .filter(|(i, _)| used.contains(i))
+    {
         map_names[index] = Some(w.map(index, map, &mut names)?);
     }
     let mut program_names = Vec::new();
     for program in verified.programs() {
         let hook = &object.programs[program.index()].hook;
-        let section = section_name(program.prog_type(), &hook.section, hook.sleepable)
-            .ok_or_else(|| Error::Unsupported {
-                program: program.name().into(),
-                why: format!("aya has no name for programs of section `{}`", hook.section),
+        let section =
+            section_name(program.prog_type(), &hook.section, hook.sleepable).ok_or_else(|| {
+                Error::Unsupported {
+                    program: program.name().into(),
+                    why: format!("aya has no name for programs of section `{}`", hook.section),
+                }
             })?;
         program_names.push(w.program(program, &section, &mut names)?);
     }
-    let mut elf = w.elf.write().map_err(|e| Error::Write(e.to_string()))?;
-    // The relocation sections of BPF hold no addends: aya reads them from the instructions.
-    elf.shrink_to_fit();
-    Ok(Normalised { elf, programs: program_names, maps: map_names })
+    let elf = w.elf.write().map_err(|e| Error::Write(e.to_string()))?;
+    Ok(Normalised {
+        elf,
+        programs: program_names,
+        maps: map_names,
+    })
 }
 
 struct Writer<'a> {
     elf: Elf<'a>,
     text: Option<SectionId>,
+    map_section: Option<SectionId>,
     /// Symbols of maps by index.
     maps: BTreeMap<usize, SymbolId>,
 }
@@ -80,7 +92,14 @@ impl Writer<'_> {
         id
     }
 
-    fn symbol(&mut self, name: &str, section: SectionId, value: u64, size: u64, kind: SymbolKind) -> SymbolId {
+    fn symbol(
+        &mut self,
+        name: &str,
+        section: SectionId,
+        value: u64,
+        size: u64,
+        kind: SymbolKind,
+    ) -> SymbolId {
         self.elf.add_symbol(Symbol {
             name: name.as_bytes().to_vec(),
             value,
@@ -101,15 +120,29 @@ impl Writer<'_> {
                 DataKind::Rodata | DataKind::Kconfig => (".rodata", SectionKind::ReadOnlyData),
                 DataKind::Data => (".data", SectionKind::Data),
                 DataKind::Bss => (".bss", SectionKind::UninitializedData),
+                DataKind::Arena => {
+                    return Err(Error::Unsupported {
+                        program: map.name.clone(),
+                        why: "data in an arena cannot be loaded into Linux yet".into(),
+                    });
+                }
             };
             let name = format!("{prefix}.{index}");
-            let id = self.elf.add_section(Vec::new(), name.clone().into_bytes(), kind);
+            let id = self
+                .elf
+                .add_section(Vec::new(), name.clone().into_bytes(), kind);
             if data.kind == DataKind::Bss {
                 self.elf.append_section_bss(id, map.value_size.into(), 8);
             } else {
                 self.elf.append_section_data(id, &data.bytes, 8);
             }
-            let symbol = self.symbol(&format!("data_{index}"), id, 0, map.value_size.into(), SymbolKind::Data);
+            let symbol = self.symbol(
+                &format!("data_{index}"),
+                id,
+                0,
+                map.value_size.into(),
+                SymbolKind::Data,
+            );
             self.maps.insert(index, symbol);
             return Ok(name);
         }
@@ -119,13 +152,21 @@ impl Writer<'_> {
                 why: "maps of maps cannot be loaded into Linux yet".into(),
             });
         }
-        let id = match self.elf.section_id_named(b"maps") {
-            Some(id) => id,
-            None => self.elf.add_section(Vec::new(), b"maps".to_vec(), SectionKind::Data),
-        };
+        let elf = &mut self.elf;
+        let id = *self.map_section.get_or_insert_with(|| {
+            elf.add_section(Vec::new(), b"maps".to_vec(), SectionKind::Data)
+        });
         // struct bpf_map_def with aya's two more words: id, pinning.
         let mut def = Vec::new();
-        for word in [map.kind, map.key_size, map.value_size, map.max_entries, map.flags, 0, 0] {
+        for word in [
+            map.kind,
+            map.key_size,
+            map.value_size,
+            map.max_entries,
+            map.flags,
+            0,
+            0,
+        ] {
             def.extend(word.to_le_bytes());
         }
         let offset = self.elf.append_section_data(id, &def, 4);
@@ -135,19 +176,43 @@ impl Writer<'_> {
         Ok(name)
     }
 
-    fn program(&mut self, p: &VerifiedProgram, section: &str, names: &mut Names) -> Result<String, Error> {
-        let whole = [Subprog { name: p.name().into(), start: 0, end: p.insns().len(), func: None, global: true }];
-        let functions: &[Subprog] = if p.subprogs().is_empty() { &whole } else { p.subprogs() };
+    fn program(
+        &mut self,
+        p: &VerifiedProgram,
+        section: &str,
+        names: &mut Names,
+    ) -> Result<String, Error> {
+        let whole = [Subprog {
+            name: p.name().into(),
+            start: 0,
+            end: p.insns().len(),
+            func: None,
+            global: true,
+        }];
+        let functions: &[Subprog] = if p.subprogs().is_empty() {
+            &whole
+        } else {
+            p.subprogs()
+        };
         let bytes = to_bytes(p.raw());
         let mut placed: Vec<(SectionId, u64, SymbolId)> = Vec::new();
         let main = names.unique(p.name());
         for (n, function) in functions.iter().enumerate() {
             let code = &bytes[function.start * 8..function.end * 8];
             let (id, name) = if n == 0 {
-                (self.elf.add_section(Vec::new(), section.as_bytes().to_vec(), SectionKind::Text), main.clone())
+                (
+                    self.elf.add_section(
+                        Vec::new(),
+                        section.as_bytes().to_vec(),
+                        SectionKind::Text,
+                    ),
+                    main.clone(),
+                )
             } else {
                 let elf = &mut self.elf;
-                let text = *self.text.get_or_insert_with(|| elf.add_section(Vec::new(), b".text".to_vec(), SectionKind::Text));
+                let text = *self.text.get_or_insert_with(|| {
+                    elf.add_section(Vec::new(), b".text".to_vec(), SectionKind::Text)
+                });
                 (text, names.unique(&function.name))
             };
             let offset = self.elf.append_section_data(id, code, 8);
@@ -155,26 +220,62 @@ impl Writer<'_> {
             placed.push((id, offset, symbol));
         }
         for (pc, insn) in p.insns().iter().enumerate() {
-            let Some(n) = functions.iter().position(|f| (f.start..f.end).contains(&pc)) else { continue };
+            let Some(n) = functions
+                .iter()
+                .position(|f| (f.start..f.end).contains(&pc))
+            else {
+                continue;
+            };
             let callee = |rel: i64| {
                 let target = pc as i64 + 1 + rel;
-                functions.iter().position(|f| f.start as i64 == target).map(|i| placed[i].2)
+                functions
+                    .iter()
+                    .position(|f| f.start as i64 == target)
+                    .map(|i| placed[i].2)
             };
             let (symbol, kind, addend) = match insn {
-                Insn::LoadImm64 { imm: Imm64::MapIdx(m), .. } => (self.maps.get(&(*m as usize)).copied(), R_BPF_64_64, 0),
-                Insn::LoadImm64 { imm: Imm64::MapIdxValue { index, off }, .. } => {
-                    (self.maps.get(&(*index as usize)).copied(), R_BPF_64_64, *off)
+                Insn::LoadImm64 {
+                    imm: Imm64::MapIdx(m),
+                    ..
+                } => (self.maps.get(&(*m as usize)).copied(), R_BPF_64_64, 0),
+                Insn::LoadImm64 {
+                    imm: Imm64::MapIdxValue { index, off },
+                    ..
+                } => (
+                    self.maps.get(&(*index as usize)).copied(),
+                    R_BPF_64_64,
+                    *off,
+                ),
+                Insn::LoadImm64 {
+                    imm: Imm64::Func { rel },
+                    ..
+                } => (callee((*rel).into()), R_BPF_64_64, 0),
+                Insn::Call(CallTarget::Subprog { rel }) => {
+                    (callee((*rel).into()), R_BPF_64_32, u32::MAX)
                 }
-                Insn::LoadImm64 { imm: Imm64::Func { rel }, .. } => (callee((*rel).into()), R_BPF_64_64, 0),
-                Insn::Call(CallTarget::Subprog { rel }) => (callee((*rel).into()), R_BPF_64_32, u32::MAX),
                 _ => continue,
             };
-            let symbol = symbol.ok_or_else(|| Error::Write(format!("{}: instruction {pc} names nothing known", p.name())))?;
+            let symbol = symbol.ok_or_else(|| {
+                Error::Write(format!(
+                    "{}: instruction {pc} names nothing known",
+                    p.name()
+                ))
+            })?;
             let (section, base, _) = placed[n];
             let at = base + ((pc - functions[n].start) * 8) as u64;
             self.patch(section, at, insn, addend);
             self.elf
-                .add_relocation(section, Relocation { offset: at, symbol, addend: 0, flags: RelocationFlags::Elf { r_type: kind } })
+                .add_relocation(
+                    section,
+                    Relocation {
+                        offset: at,
+                        symbol,
+                        addend: 0,
+                        flags: RelocationFlags::Elf {
+                            r_type: RelocationType(kind),
+                        },
+                    },
+                )
                 .map_err(|e| Error::Write(e.to_string()))?;
         }
         Ok(main)
@@ -204,8 +305,16 @@ struct Names(std::collections::HashSet<String>);
 
 impl Names {
     fn unique(&mut self, wanted: &str) -> String {
-        let mut clean: String =
-            wanted.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).collect();
+        let mut clean: String = wanted
+            .chars()
+            .map(|c| {
+                if c.is_ascii_alphanumeric() || c == '_' {
+                    c
+                } else {
+                    '_'
+                }
+            })
+            .collect();
         if clean.is_empty() {
             clean.push('_');
         }
@@ -225,8 +334,14 @@ fn used_maps(verified: &Verified) -> std::collections::BTreeSet<usize> {
     for program in verified.programs() {
         for insn in program.insns() {
             match insn {
-                Insn::LoadImm64 { imm: Imm64::MapIdx(m), .. } => used.insert(*m as usize),
-                Insn::LoadImm64 { imm: Imm64::MapIdxValue { index, .. }, .. } => used.insert(*index as usize),
+                Insn::LoadImm64 {
+                    imm: Imm64::MapIdx(m),
+                    ..
+                } => used.insert(*m as usize),
+                Insn::LoadImm64 {
+                    imm: Imm64::MapIdxValue { index, .. },
+                    ..
+                } => used.insert(*index as usize),
                 _ => false,
             };
         }

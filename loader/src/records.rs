@@ -27,17 +27,26 @@ enum Source {
 impl Records {
     pub(crate) fn ring(map: aya::maps::Map) -> Result<Records, Error> {
         let ring = RingBuf::try_from(map).map_err(|e| Error::Object(crate::error::chain(&e)))?;
-        Ok(Records { source: Source::Ring(ring), lost: 0 })
+        Ok(Records {
+            source: Source::Ring(ring),
+            lost: 0,
+        })
     }
 
     pub(crate) fn perf(map: aya::maps::Map, cpus: &[u32]) -> Result<Records, Error> {
-        let mut array = PerfEventArray::try_from(map).map_err(|e| Error::Object(crate::error::chain(&e)))?;
+        let mut array =
+            PerfEventArray::try_from(map).map_err(|e| Error::Object(crate::error::chain(&e)))?;
         let mut buffers = Vec::new();
         for &cpu in cpus {
-            let buffer = array.open(cpu, Some(PERF_PAGES)).map_err(|e| Error::Object(crate::error::chain(&e)))?;
+            let buffer = array
+                .open(cpu, Some(PERF_PAGES))
+                .map_err(|e| Error::Object(crate::error::chain(&e)))?;
             buffers.push(buffer);
         }
-        Ok(Records { source: Source::Perf(buffers), lost: 0 })
+        Ok(Records {
+            source: Source::Perf(buffers),
+            lost: 0,
+        })
     }
 
     /// Hands over every record that is there now; gives their number.
@@ -83,11 +92,21 @@ pub(crate) fn wait(records: &[&Records], timeout: Duration) {
     let mut polled: Vec<libc::pollfd> = records
         .iter()
         .flat_map(|r| r.descriptors())
-        .map(|fd| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 })
+        .map(|fd| libc::pollfd {
+            fd: fd.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        })
         .collect();
     let milliseconds = timeout.as_millis().min(i32::MAX as u128) as i32;
     // SAFETY: the array lives through the call and its length is given with it.
-    unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, milliseconds) };
+    unsafe {
+        libc::poll(
+            polled.as_mut_ptr(),
+            polled.len() as libc::nfds_t,
+            milliseconds,
+        )
+    };
 }
 
 impl Records {

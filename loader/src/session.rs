@@ -37,15 +37,30 @@ impl Session {
             .load(&normal.elf)
             .map_err(|e| object_error(&e))?;
         for (p, name) in verified.programs().iter().zip(&normal.programs) {
-            let program = ebpf.program_mut(name).ok_or_else(|| Error::NoProgram(p.name().into()))?;
+            let program = ebpf
+                .program_mut(name)
+                .ok_or_else(|| Error::NoProgram(p.name().into()))?;
             load(program).map_err(|e| refusal(p.name(), p.stats().processed, e))?;
         }
         let object = &verified.relocated().object;
-        let programs: Vec<(String, String)> =
-            verified.programs().iter().map(|p| p.name().to_string()).zip(normal.programs).collect();
-        let maps: Vec<_> =
-            object.maps.iter().zip(normal.maps).filter_map(|(m, name)| Some((m.clone(), name?))).collect();
-        let mut session = Session { ebpf, programs, maps, links: Vec::new() };
+        let programs: Vec<(String, String)> = verified
+            .programs()
+            .iter()
+            .map(|p| p.name().to_string())
+            .zip(normal.programs)
+            .collect();
+        let maps: Vec<_> = object
+            .maps
+            .iter()
+            .zip(normal.maps)
+            .filter_map(|(m, name)| Some((m.clone(), name?)))
+            .collect();
+        let mut session = Session {
+            ebpf,
+            programs,
+            maps,
+            links: Vec::new(),
+        };
         session.fill_program_arrays()?;
         Ok(session)
     }
@@ -90,21 +105,37 @@ impl Session {
     ) -> Result<u32, Error> {
         let program = self.program_mut(name)?;
         let fd = program.fd().map_err(|e| Error::Object(chain(&e)))?;
-        sys::test_run(fd.as_fd(), data, ctx, out)
-            .map_err(|source| Error::Io { what: "the kernel cannot run this program by itself", source })
+        sys::test_run(fd.as_fd(), data, ctx, out).map_err(|source| Error::Io {
+            what: "the kernel cannot run this program by itself",
+            source,
+        })
     }
 
     /// A map by its name in the object.
     pub fn map(&self, name: &str) -> Result<MapHandle, Error> {
-        let (map, theirs) =
-            self.maps.iter().find(|(m, _)| m.name == name).ok_or_else(|| Error::NoMap(name.into()))?;
-        let aya = self.ebpf.map(theirs).ok_or_else(|| Error::NoMap(name.into()))?;
+        let (map, theirs) = self
+            .maps
+            .iter()
+            .find(|(m, _)| m.name == name)
+            .ok_or_else(|| Error::NoMap(name.into()))?;
+        let aya = self
+            .ebpf
+            .map(theirs)
+            .ok_or_else(|| Error::NoMap(name.into()))?;
         let fd = map_data(aya)
             .fd()
             .as_fd()
             .try_clone_to_owned()
-            .map_err(|source| Error::Map { map: name.into(), what: "cannot be opened again", source })?;
-        let cpus = nr_cpus().map_err(|(what, source)| Error::Map { map: format!("{name} ({what})"), what: "cannot count CPUs", source })?;
+            .map_err(|source| Error::Map {
+                map: name.into(),
+                what: "cannot be opened again",
+                source,
+            })?;
+        let cpus = nr_cpus().map_err(|(what, source)| Error::Map {
+            map: format!("{name} ({what})"),
+            what: "cannot count CPUs",
+            source,
+        })?;
         Ok(MapHandle::new(fd, map, cpus))
     }
 
@@ -116,40 +147,67 @@ impl Session {
     /// Names of the maps that carry records.
     pub fn record_maps(&self) -> Vec<String> {
         let carries = |kind| kind == RINGBUF || kind == PERF_EVENT_ARRAY;
-        self.maps.iter().filter(|(m, _)| carries(m.kind)).map(|(m, _)| m.name.clone()).collect()
+        self.maps
+            .iter()
+            .filter(|(m, _)| carries(m.kind))
+            .map(|(m, _)| m.name.clone())
+            .collect()
     }
 
     /// Starts reading the records of a ring buffer or perf event array. The map is then
     /// the reader's: it cannot be taken twice.
     pub fn records(&mut self, name: &str) -> Result<Records, Error> {
-        let (map, theirs) =
-            self.maps.iter().find(|(m, _)| m.name == name).ok_or_else(|| Error::NoMap(name.into()))?;
-        let aya = self.ebpf.take_map(theirs).ok_or_else(|| Error::NoMap(name.into()))?;
+        let (map, theirs) = self
+            .maps
+            .iter()
+            .find(|(m, _)| m.name == name)
+            .ok_or_else(|| Error::NoMap(name.into()))?;
+        let aya = self
+            .ebpf
+            .take_map(theirs)
+            .ok_or_else(|| Error::NoMap(name.into()))?;
         if map.kind == RINGBUF {
             return Records::ring(aya);
         }
-        let cpus = online_cpus()
-            .map_err(|(what, source)| Error::Map { map: format!("{name} ({what})"), what: "cannot list CPUs", source })?;
+        let cpus = online_cpus().map_err(|(what, source)| Error::Map {
+            map: format!("{name} ({what})"),
+            what: "cannot list CPUs",
+            source,
+        })?;
         Records::perf(aya, &cpus)
     }
 
     fn program_mut(&mut self, name: &str) -> Result<&mut Program, Error> {
-        let theirs = self.programs.iter().find(|(n, _)| n == name).map(|(_, t)| t.clone());
-        theirs.and_then(|t| self.ebpf.program_mut(&t)).ok_or_else(|| Error::NoProgram(name.into()))
+        let theirs = self
+            .programs
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, t)| t.clone());
+        theirs
+            .and_then(|t| self.ebpf.program_mut(&t))
+            .ok_or_else(|| Error::NoProgram(name.into()))
     }
 
     /// Static initialisers of program arrays, which aya does not know.
     fn fill_program_arrays(&mut self) -> Result<(), Error> {
         for (map, theirs) in self.maps.clone() {
             for (slot, initial) in &map.initial {
-                let Initial::Program(name) = initial else { continue };
+                let Initial::Program(name) = initial else {
+                    continue;
+                };
                 let fd = self
                     .program_mut(name)?
                     .fd()
                     .map_err(|e| Error::Object(chain(&e)))?
                     .try_clone()
-                    .map_err(|source| Error::Io { what: "cannot duplicate a program's descriptor", source })?;
-                let aya = self.ebpf.map_mut(&theirs).ok_or_else(|| Error::NoMap(map.name.clone()))?;
+                    .map_err(|source| Error::Io {
+                        what: "cannot duplicate a program's descriptor",
+                        source,
+                    })?;
+                let aya = self
+                    .ebpf
+                    .map_mut(&theirs)
+                    .ok_or_else(|| Error::NoMap(map.name.clone()))?;
                 ProgramArray::try_from(aya)
                     .and_then(|mut array| array.set(*slot, &fd, 0))
                     .map_err(|e| Error::Object(chain(&e)))?;
@@ -199,7 +257,11 @@ fn load(program: &mut Program) -> Result<(), ProgramError> {
 }
 
 fn refusal(program: &str, processed: usize, error: ProgramError) -> Error {
-    let ProgramError::LoadError { io_error, verifier_log } = error else {
+    let ProgramError::LoadError {
+        io_error,
+        verifier_log,
+    } = error
+    else {
         return Error::Object(format!("{program}: {}", chain(&error)));
     };
     let log = verifier_log.to_string();
@@ -232,13 +294,35 @@ fn privileged() -> bool {
 
 fn map_data(map: &Map) -> &aya::maps::MapData {
     match map {
-        Map::Array(d) | Map::ArrayOfMaps(d) | Map::BloomFilter(d) | Map::CgroupArray(d)
-        | Map::CgroupStorage(d) | Map::CgrpStorage(d) | Map::CpuMap(d) | Map::DevMap(d)
-        | Map::DevMapHash(d) | Map::HashMap(d) | Map::HashOfMaps(d) | Map::InodeStorage(d)
-        | Map::LpmTrie(d) | Map::LruHashMap(d) | Map::PerCpuArray(d) | Map::PerCpuCgroupStorage(d)
-        | Map::PerCpuHashMap(d) | Map::PerCpuLruHashMap(d) | Map::PerfEventArray(d)
-        | Map::ProgramArray(d) | Map::Queue(d) | Map::ReusePortSockArray(d) | Map::RingBuf(d)
-        | Map::SockHash(d) | Map::SockMap(d) | Map::SkStorage(d) | Map::Stack(d)
-        | Map::StackTraceMap(d) | Map::Unsupported(d) | Map::XskMap(d) => d,
+        Map::Array(d)
+        | Map::ArrayOfMaps(d)
+        | Map::BloomFilter(d)
+        | Map::CgroupArray(d)
+        | Map::CgroupStorage(d)
+        | Map::CgrpStorage(d)
+        | Map::CpuMap(d)
+        | Map::DevMap(d)
+        | Map::DevMapHash(d)
+        | Map::HashMap(d)
+        | Map::HashOfMaps(d)
+        | Map::InodeStorage(d)
+        | Map::LpmTrie(d)
+        | Map::LruHashMap(d)
+        | Map::PerCpuArray(d)
+        | Map::PerCpuCgroupStorage(d)
+        | Map::PerCpuHashMap(d)
+        | Map::PerCpuLruHashMap(d)
+        | Map::PerfEventArray(d)
+        | Map::ProgramArray(d)
+        | Map::Queue(d)
+        | Map::ReusePortSockArray(d)
+        | Map::RingBuf(d)
+        | Map::SockHash(d)
+        | Map::SockMap(d)
+        | Map::SkStorage(d)
+        | Map::Stack(d)
+        | Map::StackTraceMap(d)
+        | Map::Unsupported(d)
+        | Map::XskMap(d) => d,
     }
 }

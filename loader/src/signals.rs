@@ -29,7 +29,10 @@ pub fn stop_on_signals() -> Result<Stop, Error> {
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         flag::register_conditional_shutdown(signal, 128 + signal, stop.0.clone())
             .and_then(|_| flag::register(signal, stop.0.clone()))
-            .map_err(|source| Error::Io { what: "cannot watch for signals", source })?;
+            .map_err(|source| Error::Io {
+                what: "cannot watch for signals",
+                source,
+            })?;
     }
     Ok(stop)
 }

@@ -42,7 +42,13 @@ struct TestRun {
     _pad: u32,
 }
 
-fn element(command: libc::c_long, fd: BorrowedFd<'_>, key: Option<&[u8]>, value: *mut u8, flags: u64) -> io::Result<()> {
+fn element(
+    command: libc::c_long,
+    fd: BorrowedFd<'_>,
+    key: Option<&[u8]>,
+    value: *mut u8,
+    flags: u64,
+) -> io::Result<()> {
     let attr = MapElement {
         map_fd: fd.as_raw_fd() as u32,
         key: key.map_or(0, |k| k.as_ptr() as u64),
@@ -52,8 +58,19 @@ fn element(command: libc::c_long, fd: BorrowedFd<'_>, key: Option<&[u8]>, value:
     };
     // SAFETY: the attribute is a prefix of union bpf_attr and its size is given; key and
     // value point to memory as large as the map's sizes, which the callers check.
-    let r = unsafe { libc::syscall(libc::SYS_bpf, command, &raw const attr, size_of::<MapElement>()) };
-    if r < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    let r = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            &raw const attr,
+            size_of::<MapElement>(),
+        )
+    };
+    if r < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 /// `key` and `value` must be as long as the map says (per CPU: all of them, 8-byte aligned).
@@ -79,8 +96,16 @@ pub fn next_key(fd: BorrowedFd<'_>, key: Option<&[u8]>, next: &mut [u8]) -> io::
 }
 
 /// Runs a program once on `data` (packets) or `ctx` (raw tracepoints), and gives what it returned.
-pub fn test_run(fd: BorrowedFd<'_>, data: Option<&[u8]>, ctx: Option<&[u8]>, out: Option<&mut Vec<u8>>) -> io::Result<u32> {
-    let mut attr = TestRun { prog_fd: fd.as_raw_fd() as u32, ..TestRun::default() };
+pub fn test_run(
+    fd: BorrowedFd<'_>,
+    data: Option<&[u8]>,
+    ctx: Option<&[u8]>,
+    out: Option<&mut Vec<u8>>,
+) -> io::Result<u32> {
+    let mut attr = TestRun {
+        prog_fd: fd.as_raw_fd() as u32,
+        ..TestRun::default()
+    };
     if let Some(data) = data {
         attr.data_in = data.as_ptr() as u64;
         attr.data_size_in = data.len() as u32;
@@ -96,7 +121,14 @@ pub fn test_run(fd: BorrowedFd<'_>, data: Option<&[u8]>, ctx: Option<&[u8]>, out
     });
     // SAFETY: the attribute is a prefix of union bpf_attr and its size is given; the buffers
     // live until the call returns and their sizes are given beside them.
-    let r = unsafe { libc::syscall(libc::SYS_bpf, PROG_TEST_RUN, &raw mut attr, size_of::<TestRun>()) };
+    let r = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            PROG_TEST_RUN,
+            &raw mut attr,
+            size_of::<TestRun>(),
+        )
+    };
     if r < 0 {
         return Err(io::Error::last_os_error());
     }

@@ -38,6 +38,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
     };
     std::fs::write(&to, &bytes).with_context(|| format!("cannot write {}", to.display()))?;
     let programs: Vec<&str> = object.programs.iter().map(|p| p.name.as_str()).collect();
-    output::note(format_args!("{}: {} bytes, programs: {}", to.display(), bytes.len(), programs.join(", ")));
+    output::note(format_args!(
+        "{}: {} bytes, programs: {}",
+        to.display(),
+        bytes.len(),
+        programs.join(", ")
+    ));
     Ok(ExitCode::SUCCESS)
 }

@@ -20,7 +20,12 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<ExitCode> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut super::Cli::command(), "probity", &mut script);
+    clap_complete::generate(
+        args.shell,
+        &mut super::Cli::command(),
+        "probity",
+        &mut script,
+    );
     std::io::Write::write_all(&mut crate::output::stdout(), &script)?;
     Ok(ExitCode::SUCCESS)
 }

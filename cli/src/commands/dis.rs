@@ -34,7 +34,10 @@ pub fn run(args: Args) -> Result<ExitCode> {
             output::line("")?;
         }
         let (bold, dim) = (output::BOLD, output::DIM);
-        output::line(format_args!("{bold}{}{bold:#}  {dim}{}{dim:#}", program.name, program.hook))?;
+        output::line(format_args!(
+            "{bold}{}{bold:#}  {dim}{}{dim:#}",
+            program.name, program.hook
+        ))?;
         let insns = match probity_isa::decode(&program.insns) {
             Ok(insns) => insns,
             Err(e) => bail!("{}: {e}", program.name),
@@ -44,15 +47,25 @@ pub fn run(args: Args) -> Result<ExitCode> {
             if let Some(sub) = program.subprogs.iter().find(|s| s.start == pc && pc > 0) {
                 output::line(format_args!("{bold}{}:{bold:#}", sub.name))?;
             }
-            let line = program.line_at(pc).filter(|l| l.pc == pc && !args.no_source);
+            let line = program
+                .line_at(pc)
+                .filter(|l| l.pc == pc && !args.no_source);
             if let Some(line) = line
                 && last != Some((line.file.clone(), line.line))
             {
-                output::line(format_args!("{dim}      ; {}  {}:{}{dim:#}", line.text.trim(), line.file, line.line))?;
+                output::line(format_args!(
+                    "{dim}      ; {}  {}:{}{dim:#}",
+                    line.text.trim(),
+                    line.file,
+                    line.line
+                ))?;
                 last = Some((line.file.clone(), line.line));
             }
             if !matches!(insn, probity_isa::Insn::Imm64High) {
-                output::line(format_args!("{pc:>5}: {}", annotate(insn, pc, program, &object, &platform)))?;
+                output::line(format_args!(
+                    "{pc:>5}: {}",
+                    annotate(insn, pc, program, &object, &platform)
+                ))?;
             }
         }
     }
@@ -61,12 +74,18 @@ pub fn run(args: Args) -> Result<ExitCode> {
 
 /// The program of that name, or all.
 pub fn select<'a>(object: &'a Object, name: Option<&str>) -> Result<Vec<&'a Program>> {
-    let Some(name) = name else { return Ok(object.programs.iter().collect()) };
+    let Some(name) = name else {
+        return Ok(object.programs.iter().collect());
+    };
     match object.program(name) {
         Some(program) => Ok(vec![program]),
         None => {
             let names: Vec<&str> = object.programs.iter().map(|p| p.name.as_str()).collect();
-            bail!("no program `{name}` in {}; there are: {}", object.name, names.join(", "))
+            bail!(
+                "no program `{name}` in {}; there are: {}",
+                object.name,
+                names.join(", ")
+            )
         }
     }
 }
@@ -81,25 +100,39 @@ fn annotate(
 ) -> String {
     use probity_isa::{CallTarget, Imm64, Insn};
     let meaning = match insn {
-        Insn::Call(CallTarget::Helper(id)) => platform.helper(*id).map(|h| format!("bpf_{}", h.name)),
+        Insn::Call(CallTarget::Helper(id)) => {
+            platform.helper(*id).map(|h| format!("bpf_{}", h.name))
+        }
         Insn::Call(CallTarget::Subprog { rel }) => function(program, pc as i64 + 1 + *rel as i64),
         Insn::LoadImm64 { imm, .. } => match imm {
-            Imm64::MapIdx(n) => object.maps.get(*n as usize).map(|m| format!("map {}", m.name)),
-            Imm64::MapIdxValue { index, off } => {
-                object.maps.get(*index as usize).map(|m| format!("map {} + {off}", m.name))
-            }
+            Imm64::MapIdx(n) => object
+                .maps
+                .get(*n as usize)
+                .map(|m| format!("map {}", m.name)),
+            Imm64::MapIdxValue { index, off } => object
+                .maps
+                .get(*index as usize)
+                .map(|m| format!("map {} + {off}", m.name)),
             Imm64::Func { rel } => function(program, pc as i64 + 1 + *rel as i64),
             _ => None,
         },
         _ => None,
     };
-    let external = program.extern_refs.iter().find(|r| r.pc == pc).and_then(|r| object.externs.get(r.index));
+    let external = program
+        .extern_refs
+        .iter()
+        .find(|r| r.pc == pc)
+        .and_then(|r| object.externs.get(r.index));
     let core = program.core_relocs.iter().find(|r| r.pc == pc);
     let text = insn.to_string();
     let mut notes: Vec<String> = meaning.into_iter().collect();
     notes.extend(external.map(|e| format!("extern {}", e.name)));
     notes.extend(core.map(|c| {
-        let name = object.btf.as_ref().map(|b| b.type_name(c.type_id)).unwrap_or_default();
+        let name = object
+            .btf
+            .as_ref()
+            .map(|b| b.type_name(c.type_id))
+            .unwrap_or_default();
         format!("CO-RE {name} {}", c.access)
     }));
     if notes.is_empty() {
@@ -110,5 +143,9 @@ fn annotate(
 }
 
 fn function(program: &Program, target: i64) -> Option<String> {
-    program.subprogs.iter().find(|s| s.start as i64 == target).map(|s| s.name.clone())
+    program
+        .subprogs
+        .iter()
+        .find(|s| s.start as i64 == target)
+        .map(|s| s.name.clone())
 }

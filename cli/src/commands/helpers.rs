@@ -42,7 +42,10 @@ pub fn run(args: Args) -> Result<ExitCode> {
             }
         },
     };
-    let wanted = args.pattern.as_deref().map(|p| p.strip_prefix("bpf_").unwrap_or(p));
+    let wanted = args
+        .pattern
+        .as_deref()
+        .map(|p| p.strip_prefix("bpf_").unwrap_or(p));
     let mut found = 0;
     for helper in linux.helpers.iter() {
         let matches = wanted.is_none_or(|p| helper.name.contains(p) || helper.id.to_string() == p);
@@ -52,8 +55,12 @@ pub fn run(args: Args) -> Result<ExitCode> {
             continue;
         }
         found += 1;
-        let kinds: Vec<&str> =
-            linux.prog_kinds.iter().filter(|k| k.helpers.contains(helper.name)).map(|k| k.name).collect();
+        let kinds: Vec<&str> = linux
+            .prog_kinds
+            .iter()
+            .filter(|k| k.helpers.contains(helper.name))
+            .map(|k| k.name)
+            .collect();
         if args.json {
             output::json(&json!({
                 "id": helper.id,
@@ -66,7 +73,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
             }))?;
         } else {
             let (bold, dim) = (output::BOLD, output::DIM);
-            let gpl = if helper.effects.gpl_only { ", GPL only" } else { "" };
+            let gpl = if helper.effects.gpl_only {
+                ", GPL only"
+            } else {
+                ""
+            };
             let process = if here { ", in process" } else { "" };
             output::line(format_args!("{bold}{:>3}{bold:#} {helper}", helper.id))?;
             let kinds = match kinds.len() {
@@ -74,7 +85,10 @@ pub fn run(args: Args) -> Result<ExitCode> {
                 0 => "no kind of program by itself".to_string(),
                 _ => kinds.join(" "),
             };
-            output::line(format_args!("    {dim}since {}{gpl}{process}; {kinds}{dim:#}", helper.since))?;
+            output::line(format_args!(
+                "    {dim}since {}{gpl}{process}; {kinds}{dim:#}",
+                helper.since
+            ))?;
         }
     }
     if found == 0 {

@@ -59,7 +59,9 @@ pub struct Common {
 
 impl Common {
     pub fn policy(&self) -> Result<Policy> {
-        let Some(path) = &self.policy else { return Ok(Policy::default()) };
+        let Some(path) = &self.policy else {
+            return Ok(Policy::default());
+        };
         let text = input::read_text(path)?;
         Policy::from_toml(&text).with_context(|| format!("in the policy {}", path.display()))
     }
@@ -94,7 +96,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
                 }
                 for program in &report.programs {
                     ok &= matches!(program.verdict, Verdict::Accept(_));
-                    if args.json { print_json(path, program)? } else { print_text(path, program, args.quiet)? }
+                    if args.json {
+                        print_json(path, program)?
+                    } else {
+                        print_text(path, program, args.quiet)?
+                    }
                 }
             }
             // One bad file does not keep the others from being looked at.
@@ -104,7 +110,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
             }
         }
     }
-    Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if ok {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 pub fn one(
@@ -117,7 +127,9 @@ pub fn one(
     if object.programs.is_empty() {
         bail!("{} holds no programs", path.display());
     }
-    Ok(probity_verifier::verify(&object, platform, policy, options)?)
+    Ok(probity_verifier::verify(
+        &object, platform, policy, options,
+    )?)
 }
 
 pub fn verdict(verdict: &Verdict) -> &'static str {
@@ -135,14 +147,24 @@ pub fn print_text(path: &Path, p: &ProgramReport, quiet: bool) -> Result<()> {
     };
     let s = &p.stats;
     let rule = match &p.verdict {
-        Verdict::Reject(r) => format!("  {}{}", r.rule.name(), render::place(r).map(|p| format!(" at {p}")).unwrap_or_default()),
+        Verdict::Reject(r) => format!(
+            "  {}{}",
+            r.rule.name(),
+            render::place(r)
+                .map(|p| format!(" at {p}"))
+                .unwrap_or_default()
+        ),
         Verdict::Accept(_) => String::new(),
     };
     output::line(format_args!(
         "{style}{word:<11}{style:#} {}  {}  {}  {} insns, {} processed, {} states, stack {}, {:.2} ms{rule}",
         path.display(),
         p.name,
-        if p.prog_type.is_empty() { "?" } else { &p.prog_type },
+        if p.prog_type.is_empty() {
+            "?"
+        } else {
+            &p.prog_type
+        },
         p.insns,
         s.processed,
         s.states,
@@ -174,7 +196,11 @@ pub fn print_json(path: &Path, p: &ProgramReport) -> Result<()> {
         "time_us": s.time_us,
     });
     if let Verdict::Reject(r) = &p.verdict {
-        let message = if r.known.is_empty() { r.must.clone() } else { format!("{}; {}", r.must, r.known) };
+        let message = if r.known.is_empty() {
+            r.must.clone()
+        } else {
+            format!("{}; {}", r.must, r.known)
+        };
         row["error"] = json!({
             "insn": r.pc,
             "source": render::place(r),

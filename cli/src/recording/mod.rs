@@ -54,32 +54,62 @@ pub struct Totals {
 impl Recording {
     pub fn open(path: &Path) -> Result<Recording> {
         let shown = path.display();
-        let mut file = File::open(path).with_context(|| format!("cannot open the recording {shown}"))?;
-        check_sections(&mut file).with_context(|| format!("{shown} is not a whole perf.data file"))?;
-        let reader = PerfFileReader::parse_file(BufReader::new(file))
-            .map_err(|e| anyhow::anyhow!("{shown} is not a perf.data file that can be read: {e}"))?;
+        let mut file =
+            File::open(path).with_context(|| format!("cannot open the recording {shown}"))?;
+        check_sections(&mut file)
+            .with_context(|| format!("{shown} is not a whole perf.data file"))?;
+        let reader = PerfFileReader::parse_file(BufReader::new(file)).map_err(|e| {
+            anyhow::anyhow!("{shown} is not a perf.data file that can be read: {e}")
+        })?;
         let Some(section) = reader.perf_file.feature_section_data(Feature::TRACING_DATA) else {
             bail!(
                 "{shown} holds no tracepoint events, so there is nothing to replay\n\
                  record some with: perf record -a -e 'syscalls:sys_enter_openat' -- sleep 5"
             );
         };
-        let data = tracing_data::parse(section).with_context(|| format!("in the tracing data of {shown}"))?;
-        let cpus = reader.perf_file.nr_cpus().ok().flatten().map_or(1, |n| n.nr_cpus_available).clamp(1, 4096);
-        Ok(Recording { reader, events: data.events, cpus, comms: data.comms })
+        let data = tracing_data::parse(section)
+            .with_context(|| format!("in the tracing data of {shown}"))?;
+        let cpus = reader
+            .perf_file
+            .nr_cpus()
+            .ok()
+            .flatten()
+            .map_or(1, |n| n.nr_cpus_available)
+            .clamp(1, 4096);
+        Ok(Recording {
+            reader,
+            events: data.events,
+            cpus,
+            comms: data.comms,
+        })
     }
 
     /// Hands every sample to `each`, oldest first, until it says `false`.
     pub fn replay(self, mut each: impl FnMut(&Sample<'_>) -> Result<bool>) -> Result<Totals> {
-        let Recording { mut reader, events, mut comms, .. } = self;
-        let by_id: HashMap<u16, usize> = events.iter().enumerate().map(|(i, e)| (e.id, i)).collect();
+        let Recording {
+            mut reader,
+            events,
+            mut comms,
+            ..
+        } = self;
+        let by_id: HashMap<u16, usize> =
+            events.iter().enumerate().map(|(i, e)| (e.id, i)).collect();
         let mut totals = Totals::default();
         let mut chain = Vec::new();
-        while let Some(record) = reader.record_iter.next_record(&mut reader.perf_file).context("in the recording")? {
-            let PerfFileRecord::EventRecord { record, .. } = record else { continue };
+        while let Some(record) = reader
+            .record_iter
+            .next_record(&mut reader.perf_file)
+            .context("in the recording")?
+        {
+            let PerfFileRecord::EventRecord { record, .. } = record else {
+                continue;
+            };
             match record.parse().context("in the recording")? {
                 EventRecord::Comm(c) => {
-                    comms.insert(c.tid as u32, String::from_utf8_lossy(&c.name.as_slice()).into_owned());
+                    comms.insert(
+                        c.tid as u32,
+                        String::from_utf8_lossy(&c.name.as_slice()).into_owned(),
+                    );
                 }
                 EventRecord::Fork(f) => {
                     if let Some(parent) = comms.get(&(f.ptid as u32)).cloned() {
@@ -90,7 +120,9 @@ impl Recording {
                 EventRecord::Sample(s) => {
                     let raw = s.raw.map(|r| r.as_slice());
                     let raw = raw.as_deref().unwrap_or(&[]);
-                    let event = raw.get(..2).and_then(|id| by_id.get(&u16::from_le_bytes([id[0], id[1]])));
+                    let event = raw
+                        .get(..2)
+                        .and_then(|id| by_id.get(&u16::from_le_bytes([id[0], id[1]])));
                     let Some(&event) = event else {
                         totals.without_record += 1;
                         continue;
@@ -100,7 +132,11 @@ impl Recording {
                     chain.clear();
                     if let Some(c) = s.callchain {
                         // Values from PERF_CONTEXT_MAX (-4095) on mark where kernel and user begin.
-                        chain.extend((0..c.len()).filter_map(|i| c.get(i)).filter(|&ip| ip < -4095i64 as u64));
+                        chain.extend(
+                            (0..c.len())
+                                .filter_map(|i| c.get(i))
+                                .filter(|&ip| ip < -4095i64 as u64),
+                        );
                     }
                     let idle;
                     let comm = if tid == 0 {
@@ -134,7 +170,8 @@ impl Recording {
 fn check_sections(file: &mut File) -> Result<()> {
     let length = file.metadata()?.len();
     let mut header = [0u8; 104];
-    file.read_exact(&mut header).context("the header is cut off")?;
+    file.read_exact(&mut header)
+        .context("the header is cut off")?;
     if &header[..8] != b"PERFILE2" {
         bail!("it does not begin with PERFILE2");
     }
@@ -147,7 +184,9 @@ fn check_sections(file: &mut File) -> Result<()> {
     for (what, at) in [("attributes", 24), ("data", 40)] {
         let (offset, size) = (word(at), word(at + 8));
         if !inside(offset, size) {
-            bail!("its {what} section ({size} bytes from {offset}) does not lie in the file's {length} bytes");
+            bail!(
+                "its {what} section ({size} bytes from {offset}) does not lie in the file's {length} bytes"
+            );
         }
     }
     if word(16) == 0 || word(16) > 4096 {
@@ -158,7 +197,8 @@ fn check_sections(file: &mut File) -> Result<()> {
     file.seek(SeekFrom::Start(table))?;
     for _ in 0..features {
         let mut entry = [0u8; 16];
-        file.read_exact(&mut entry).context("the table of features is cut off")?;
+        file.read_exact(&mut entry)
+            .context("the table of features is cut off")?;
         let mut halves = entry.chunks_exact(8).map(|c| {
             let mut b = [0u8; 8];
             b.copy_from_slice(c);
@@ -166,7 +206,9 @@ fn check_sections(file: &mut File) -> Result<()> {
         });
         let (offset, size) = (halves.next().unwrap_or(0), halves.next().unwrap_or(0));
         if !inside(offset, size) {
-            bail!("a feature section ({size} bytes from {offset}) does not lie in the file's {length} bytes");
+            bail!(
+                "a feature section ({size} bytes from {offset}) does not lie in the file's {length} bytes"
+            );
         }
     }
     file.seek(SeekFrom::Start(0))?;

@@ -77,12 +77,23 @@ pub fn parse(bytes: &[u8]) -> Result<TracingData> {
 }
 
 fn event(category: String, text: String) -> Result<EventFormat> {
-    let field = |key: &str| text.lines().find_map(|l| l.strip_prefix(key)).map(str::trim);
-    let name = field("name:").context("an event format without a name")?.to_string();
+    let field = |key: &str| {
+        text.lines()
+            .find_map(|l| l.strip_prefix(key))
+            .map(str::trim)
+    };
+    let name = field("name:")
+        .context("an event format without a name")?
+        .to_string();
     let id = field("ID:")
         .and_then(|id| id.parse().ok())
         .with_context(|| format!("the format of {category}:{name} has no ID"))?;
-    Ok(EventFormat { category, name, id, text })
+    Ok(EventFormat {
+        category,
+        name,
+        id,
+        text,
+    })
 }
 
 struct Reader<'a> {
@@ -92,7 +103,10 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn take(&mut self, n: usize) -> Result<&'a [u8]> {
-        let end = self.at.checked_add(n).filter(|&end| end <= self.bytes.len());
+        let end = self
+            .at
+            .checked_add(n)
+            .filter(|&end| end <= self.bytes.len());
         let Some(end) = end else {
             bail!("the tracing data ends early, at byte {}", self.bytes.len());
         };
@@ -161,7 +175,10 @@ mod tests {
     fn reads_what_perf_writes() {
         let data = parse(&sample()).unwrap();
         assert_eq!(data.events.len(), 1);
-        assert_eq!((data.events[0].name.as_str(), data.events[0].id), ("sched_switch", 313));
+        assert_eq!(
+            (data.events[0].name.as_str(), data.events[0].id),
+            ("sched_switch", 313)
+        );
         assert_eq!(data.comms[&1], "init");
     }
 

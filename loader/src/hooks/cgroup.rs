@@ -6,14 +6,24 @@ use aya::programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, Program};
 
 use super::{Direction, Link, text, typed};
 
-pub(super) fn attach(program: &mut Program, path: &str, direction: Option<Direction>) -> Result<Vec<Link>, String> {
+pub(super) fn attach(
+    program: &mut Program,
+    path: &str,
+    direction: Option<Direction>,
+) -> Result<Vec<Link>, String> {
     let p: &mut CgroupSkb = typed(program)?;
     let directory = File::open(path).map_err(|e| e.to_string())?;
     let kind = match direction {
         Some(Direction::Ingress) => CgroupSkbAttachType::Ingress,
         Some(Direction::Egress) => CgroupSkbAttachType::Egress,
-        None => return Err("its section names no direction (cgroup_skb/ingress, cgroup_skb/egress)".into()),
+        None => {
+            return Err(
+                "its section names no direction (cgroup_skb/ingress, cgroup_skb/egress)".into(),
+            );
+        }
     };
-    let id = p.attach(directory, kind, CgroupAttachMode::AllowMultiple).map_err(text)?;
+    let id = p
+        .attach(directory, kind, CgroupAttachMode::AllowMultiple)
+        .map_err(text)?;
     Ok(vec![Box::new(p.take_link(id).map_err(text)?)])
 }

@@ -4,7 +4,11 @@ use aya::programs::{KProbe, Program};
 
 use super::{Link, text, typed};
 
-pub(super) fn attach(program: &mut Program, function: &str, offset: u64) -> Result<Vec<Link>, String> {
+pub(super) fn attach(
+    program: &mut Program,
+    function: &str,
+    offset: u64,
+) -> Result<Vec<Link>, String> {
     let p: &mut KProbe = typed(program)?;
     let id = p.attach(function, offset).map_err(|e| {
         let text = text(e);

@@ -8,7 +8,11 @@ use aya::util::online_cpus;
 
 use super::{Event, Link, text, typed};
 
-pub(super) fn attach(program: &mut Program, event: Event, cpu: Option<u32>) -> Result<Vec<Link>, String> {
+pub(super) fn attach(
+    program: &mut Program,
+    event: Event,
+    cpu: Option<u32>,
+) -> Result<Vec<Link>, String> {
     let p: &mut PerfEvent = typed(program)?;
     let cpus = match cpu {
         Some(cpu) => vec![cpu],
@@ -17,16 +21,31 @@ pub(super) fn attach(program: &mut Program, event: Event, cpu: Option<u32>) -> R
     let mut links: Vec<Link> = Vec::new();
     for cpu in cpus {
         let (config, policy) = match event {
-            Event::Hertz(n) => (PerfEventConfig::Software(SoftwareEvent::CpuClock), SamplePolicy::Frequency(n)),
-            Event::Nanoseconds(n) => (PerfEventConfig::Software(SoftwareEvent::CpuClock), SamplePolicy::Period(n)),
-            Event::Software { config, period } => {
-                (PerfEventConfig::Software(software(config)?), SamplePolicy::Period(period))
-            }
-            Event::Hardware { config, period } => {
-                (PerfEventConfig::Hardware(hardware(config)?), SamplePolicy::Period(period))
-            }
+            Event::Hertz(n) => (
+                PerfEventConfig::Software(SoftwareEvent::CpuClock),
+                SamplePolicy::Frequency(n),
+            ),
+            Event::Nanoseconds(n) => (
+                PerfEventConfig::Software(SoftwareEvent::CpuClock),
+                SamplePolicy::Period(n),
+            ),
+            Event::Software { config, period } => (
+                PerfEventConfig::Software(software(config)?),
+                SamplePolicy::Period(period),
+            ),
+            Event::Hardware { config, period } => (
+                PerfEventConfig::Hardware(hardware(config)?),
+                SamplePolicy::Period(period),
+            ),
         };
-        let id = p.attach(config, PerfEventScope::AllProcessesOneCpu { cpu }, policy, false).map_err(text)?;
+        let id = p
+            .attach(
+                config,
+                PerfEventScope::AllProcessesOneCpu { cpu },
+                policy,
+                false,
+            )
+            .map_err(text)?;
         links.push(Box::new(p.take_link(id).map_err(text)?));
     }
     Ok(links)
@@ -35,8 +54,16 @@ pub(super) fn attach(program: &mut Program, event: Event, cpu: Option<u32>) -> R
 fn software(config: u64) -> Result<SoftwareEvent, String> {
     use SoftwareEvent::*;
     [
-        CpuClock, TaskClock, PageFaults, ContextSwitches, CpuMigrations, PageFaultsMin, PageFaultsMaj,
-        AlignmentFaults, EmulationFaults, Dummy,
+        CpuClock,
+        TaskClock,
+        PageFaults,
+        ContextSwitches,
+        CpuMigrations,
+        PageFaultsMin,
+        PageFaultsMaj,
+        AlignmentFaults,
+        EmulationFaults,
+        Dummy,
     ]
     .into_iter()
     .find(|&e| e as u64 == config)
@@ -46,8 +73,16 @@ fn software(config: u64) -> Result<SoftwareEvent, String> {
 fn hardware(config: u64) -> Result<HardwareEvent, String> {
     use HardwareEvent::*;
     [
-        CpuCycles, Instructions, CacheReferences, CacheMisses, BranchInstructions, BranchMisses, BusCycles,
-        StalledCyclesFrontend, StalledCyclesBackend, RefCpuCycles,
+        CpuCycles,
+        Instructions,
+        CacheReferences,
+        CacheMisses,
+        BranchInstructions,
+        BranchMisses,
+        BusCycles,
+        StalledCyclesFrontend,
+        StalledCyclesBackend,
+        RefCpuCycles,
     ]
     .into_iter()
     .find(|&e| e as u64 == config)

@@ -5,7 +5,11 @@ use aya::programs::{Program, SchedClassifier};
 
 use super::{Direction, Link, text, typed};
 
-pub(super) fn attach(program: &mut Program, interface: &str, direction: Direction) -> Result<Vec<Link>, String> {
+pub(super) fn attach(
+    program: &mut Program,
+    interface: &str,
+    direction: Direction,
+) -> Result<Vec<Link>, String> {
     let p: &mut SchedClassifier = typed(program)?;
     let kind = match direction {
         Direction::Ingress => TcAttachType::Ingress,

@@ -4,7 +4,11 @@ use aya::programs::{Program, RawTracePoint, TracePoint};
 
 use super::{Link, text, typed};
 
-pub(super) fn attach(program: &mut Program, category: &str, name: &str) -> Result<Vec<Link>, String> {
+pub(super) fn attach(
+    program: &mut Program,
+    category: &str,
+    name: &str,
+) -> Result<Vec<Link>, String> {
     let p: &mut TracePoint = typed(program)?;
     let id = p.attach(category, name).map_err(text)?;
     Ok(vec![Box::new(p.take_link(id).map_err(text)?)])

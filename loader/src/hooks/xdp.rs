@@ -4,7 +4,11 @@ use aya::programs::{Program, Xdp, xdp};
 
 use super::{Link, XdpMode, text, typed};
 
-pub(super) fn attach(program: &mut Program, interface: &str, mode: XdpMode) -> Result<Vec<Link>, String> {
+pub(super) fn attach(
+    program: &mut Program,
+    interface: &str,
+    mode: XdpMode,
+) -> Result<Vec<Link>, String> {
     let p: &mut Xdp = typed(program)?;
     if interface.contains('\0') {
         return Err("the name holds a zero byte".into());
