@@ -1,0 +1,167 @@
+//! What this machine says of its probes: formats of tracepoints, names of functions.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use object::{Object as _, ObjectSymbol};
+use probity_script::{Format, Functions, TracepointFormats};
+
+use crate::{input, kernel};
+
+/// The running kernel's tracepoints, read as they are asked for.
+pub struct Tracefs {
+    events: Option<PathBuf>,
+}
+
+impl Tracefs {
+    pub fn new() -> Tracefs {
+        Tracefs { events: kernel::tracefs().map(|p| p.join("events")) }
+    }
+
+    /// Can events be looked up at all?
+    pub fn readable(&self) -> bool {
+        self.events.as_deref().is_some_and(|e| std::fs::read_dir(e).is_ok())
+    }
+}
+
+impl TracepointFormats for Tracefs {
+    fn format(&self, category: &str, name: &str) -> Option<Arc<Format>> {
+        // A name is one directory, never a path.
+        if [category, name].iter().any(|n| n.is_empty() || n.starts_with('.') || n.contains('/')) {
+            return None;
+        }
+        let text = std::fs::read_to_string(self.events.as_ref()?.join(category).join(name).join("format")).ok()?;
+        Format::parse(&text).ok().map(Arc::new)
+    }
+
+    fn names(&self) -> Vec<(String, String)> {
+        let Some(events) = &self.events else { return Vec::new() };
+        let mut names = Vec::new();
+        for category in directories(events) {
+            // ftrace's own events cannot be attached to.
+            if category == "ftrace" {
+                continue;
+            }
+            for name in directories(&events.join(&category)) {
+                names.push((category.clone(), name));
+            }
+        }
+        names.sort();
+        names
+    }
+}
+
+/// The running kernel's functions and those of files.
+pub struct Machine;
+
+impl Functions for Machine {
+    fn kernel(&self) -> Vec<String> {
+        let listed = kernel::tracefs().and_then(|t| std::fs::read_to_string(t.join("available_filter_functions")).ok());
+        let names: BTreeSet<String> = match listed {
+            Some(text) => text.lines().filter_map(|l| l.split_whitespace().next()).map(str::to_string).collect(),
+            None => kallsyms().into_iter().filter(|(_, kind, _)| matches!(kind, 't' | 'T')).map(|(_, _, n)| n).collect(),
+        };
+        names.into_iter().collect()
+    }
+
+    fn raw_tracepoints(&self) -> Vec<String> {
+        let mut names: Vec<String> = Tracefs::new().names().into_iter().map(|(_, name)| name).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    fn user(&self, path: &str) -> Vec<String> {
+        symbols(path).unwrap_or_default().into_iter().map(|(name, _)| name).collect()
+    }
+
+    fn resolve(&self, path: &str) -> Option<String> {
+        find_file(path).map(|p| p.display().to_string())
+    }
+
+    fn kernel_address(&self, name: &str) -> Option<u64> {
+        kallsyms().into_iter().find(|(address, _, n)| n == name && *address != 0).map(|(address, ..)| address)
+    }
+
+    fn user_address(&self, path: &str, name: &str) -> Option<u64> {
+        symbols(path)?.into_iter().find(|(n, _)| n == name).map(|(_, address)| address)
+    }
+
+    fn cgroup_id(&self, path: &str) -> Option<u64> {
+        // The id of a control group is the inode of its directory.
+        std::fs::metadata(path).ok().map(|m| std::os::unix::fs::MetadataExt::ino(&m))
+    }
+}
+
+/// Address, kind and name of every kernel symbol; addresses are 0 without privilege.
+pub fn kallsyms() -> Vec<(u64, char, String)> {
+    let text = std::fs::read_to_string("/proc/kallsyms").unwrap_or_default();
+    let parse = |line: &str| {
+        let mut words = line.split_whitespace();
+        let address = u64::from_str_radix(words.next()?, 16).ok()?;
+        Some((address, words.next()?.chars().next()?, words.next()?.to_string()))
+    };
+    text.lines().filter_map(parse).collect()
+}
+
+/// Functions of an ELF file with their addresses.
+fn symbols(path: &str) -> Option<Vec<(String, u64)>> {
+    let bytes = input::read(Path::new(path)).ok()?;
+    let file = object::File::parse(&*bytes).ok()?;
+    let mut found: Vec<(String, u64)> = file
+        .symbols()
+        .chain(file.dynamic_symbols())
+        .filter(|s| s.is_definition() && s.kind() == object::SymbolKind::Text)
+        .filter_map(|s| Some((s.name().ok()?.to_string(), s.address())))
+        .collect();
+    found.sort();
+    found.dedup();
+    Some(found)
+}
+
+/// A path as it is; a program's name along PATH; a library's name (`libc`, `c`, `libssl.so.3`)
+/// in the places the dynamic linker looks.
+fn find_file(name: &str) -> Option<PathBuf> {
+    if name.contains('/') {
+        let path = Path::new(name);
+        return path.is_file().then(|| path.to_path_buf());
+    }
+    let on_path = std::env::var_os("PATH")
+        .and_then(|path| std::env::split_paths(&path).map(|dir| dir.join(name)).find(|p| p.is_file()));
+    if on_path.is_some() {
+        return on_path;
+    }
+    let architecture = format!("{}-linux-gnu", std::env::consts::ARCH);
+    let places = [
+        format!("/lib/{architecture}"),
+        format!("/usr/lib/{architecture}"),
+        "/lib64".into(),
+        "/usr/lib64".into(),
+        "/lib".into(),
+        "/usr/lib".into(),
+        "/usr/local/lib".into(),
+    ];
+    let wanted = [name.to_string(), format!("{name}.so"), format!("lib{name}.so")];
+    for place in places {
+        let mut files: Vec<PathBuf> = std::fs::read_dir(place).into_iter().flatten().flatten().map(|e| e.path()).collect();
+        files.sort();
+        let found = files.into_iter().find(|file| {
+            let Some(file_name) = file.file_name().map(|n| n.to_string_lossy()) else { return false };
+            let fits = |w: &String| *file_name == **w || (w.ends_with(".so") && file_name.starts_with(&format!("{w}.")));
+            wanted.iter().any(fits) && file.is_file()
+        });
+        if found.is_some() {
+            return found;
+        }
+    }
+    None
+}
+
+fn directories(path: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    entries
+        .filter(|e| e.file_type().is_ok_and(|t| t.is_dir()))
+        .map(|e| e.file_name().to_string_lossy().into_owned())
+        .collect()
+}
