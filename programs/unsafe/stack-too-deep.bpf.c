@@ -7,7 +7,7 @@ static noinline u64 inner(u64 n)
 {
 	volatile u8 buffer[300];
 
-	buffer[n & 255] = n;
+	buffer[n & 255] = n; /* !! stack_depth */
 	return buffer[(n + 1) & 255];
 }
 
@@ -18,7 +18,7 @@ int stack_too_deep(struct xdp_md *ctx)
 	u32 n = ctx->rx_queue_index;
 
 	buffer[n & 255] = 1;
-	return (inner(n) + buffer[(n + 1) & 255]) & 1; /* !! stack_depth */
+	return (inner(n) + buffer[(n + 1) & 255]) & 1;
 }
 
 LICENSE("Dual MIT/GPL");

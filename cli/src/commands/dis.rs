@@ -38,38 +38,35 @@ pub fn run(args: Args) -> Result<ExitCode> {
             "{bold}{}{bold:#}  {dim}{}{dim:#}",
             program.name, program.hook
         ))?;
-        let insns = match probity_isa::decode(&program.insns) {
-            Ok(insns) => insns,
-            Err(e) => bail!("{}: {e}", program.name),
-        };
-        let mut last = None;
-        for (pc, insn) in insns.iter().enumerate() {
-            if let Some(sub) = program.subprogs.iter().find(|s| s.start == pc && pc > 0) {
-                output::line(format_args!("{bold}{}:{bold:#}", sub.name))?;
-            }
-            let line = program
-                .line_at(pc)
-                .filter(|l| l.pc == pc && !args.no_source);
-            if let Some(line) = line
-                && last != Some((line.file.clone(), line.line))
-            {
-                output::line(format_args!(
-                    "{dim}      ; {}  {}:{}{dim:#}",
-                    line.text.trim(),
-                    line.file,
-                    line.line
-                ))?;
-                last = Some((line.file.clone(), line.line));
-            }
-            if !matches!(insn, probity_isa::Insn::Imm64High) {
-                output::line(format_args!(
-                    "{pc:>5}: {}",
-                    annotate(insn, pc, program, &object, &platform)
-                ))?;
-            }
-        }
+        print(program, &object, &platform, !args.no_source)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// One program, an instruction a line.
+pub fn print(program: &Program, object: &Object, platform: &probity_platform::Platform, source: bool) -> Result<()> {
+    let (bold, dim) = (output::BOLD, output::DIM);
+    let insns = match probity_isa::decode(&program.insns) {
+        Ok(insns) => insns,
+        Err(e) => bail!("{}: {e}", program.name),
+    };
+    let mut last = None;
+    for (pc, insn) in insns.iter().enumerate() {
+        if let Some(sub) = program.subprogs.iter().find(|s| s.start == pc && pc > 0) {
+            output::line(format_args!("{bold}{}:{bold:#}", sub.name))?;
+        }
+        let line = program.line_at(pc).filter(|l| l.pc == pc && source);
+        if let Some(line) = line
+            && last != Some((line.file.clone(), line.line))
+        {
+            output::line(format_args!("{dim}      ; {}  {}:{}{dim:#}", line.text.trim(), line.file, line.line))?;
+            last = Some((line.file.clone(), line.line));
+        }
+        if !matches!(insn, probity_isa::Insn::Imm64High) {
+            output::line(format_args!("{pc:>5}: {}", annotate(insn, pc, program, object, platform)))?;
+        }
+    }
+    Ok(())
 }
 
 /// The program of that name, or all.
