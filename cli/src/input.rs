@@ -64,8 +64,10 @@ pub fn object(path: &Path, platform: &Platform) -> Result<Object> {
         .with_context(|| format!("cannot open {shown} as an extension object"))
 }
 
-pub fn assemble(path: &Path, _text: &str, _platform: &Platform) -> Result<Object> {
-    bail!("{}: no assembler yet", path.display())
+pub fn assemble(path: &Path, text: &str, platform: &Platform) -> Result<Object> {
+    let helper = |name: &str| platform.helper_by_name(name).map(|h| h.id);
+    probity_objfile::assemble(&name(path), text, &helper)
+        .map_err(|e| anyhow::anyhow!("{}:{e}", path.display()))
 }
 
 /// One section's bytes.

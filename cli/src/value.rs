@@ -34,7 +34,11 @@ fn of_type(btf: &Btf, ty: TypeId, bytes: &[u8], depth: usize) -> Option<Value> {
     match btf.resolved(ty)? {
         Type::Int { size, encoding, .. } => {
             let bytes = bytes.get(..size as usize)?;
-            Some(if encoding.bool { Value::Bool(bytes.iter().any(|&b| b != 0)) } else { number(bytes, encoding.signed) })
+            Some(if encoding.bool {
+                Value::Bool(bytes.iter().any(|&b| b != 0))
+            } else {
+                number(bytes, encoding.signed)
+            })
         }
         Type::Enum(_) | Type::Enum64(_) => {
             let size = btf.size_of(ty)? as usize;
@@ -51,12 +55,20 @@ fn of_type(btf: &Btf, ty: TypeId, bytes: &[u8], depth: usize) -> Option<Value> {
             if size == 0 {
                 return Some(json!([]));
             }
-            whole.chunks_exact(size).map(|c| of_type(btf, elem, c, depth + 1)).collect::<Option<Vec<_>>>().map(Value::Array)
+            whole
+                .chunks_exact(size)
+                .map(|c| of_type(btf, elem, c, depth + 1))
+                .collect::<Option<Vec<_>>>()
+                .map(Value::Array)
         }
         Type::Struct(_) | Type::Union(_) => {
             let mut fields = JsonMap::new();
             for (n, member) in btf.members(btf.resolve(ty)).iter().enumerate() {
-                let name = if member.name.is_empty() { format!("_{n}") } else { member.name.to_string() };
+                let name = if member.name.is_empty() {
+                    format!("_{n}")
+                } else {
+                    member.name.to_string()
+                };
                 let value = member_value(btf, &member, bytes, depth)?;
                 // An anonymous member's fields belong to the whole.
                 match value {
@@ -84,7 +96,11 @@ fn member_value(btf: &Btf, member: &Member<'_>, bytes: &[u8], depth: usize) -> O
     for (to, from) in window.iter_mut().zip(bytes.get(at..)?) {
         *to = *from;
     }
-    let mask = if bits >= 64 { u64::MAX } else { (1 << bits) - 1 };
+    let mask = if bits >= 64 {
+        u64::MAX
+    } else {
+        (1 << bits) - 1
+    };
     Some(json!((u128::from_le_bytes(window) >> shift) as u64 & mask))
 }
 
@@ -107,7 +123,11 @@ fn number(bytes: &[u8], signed: bool) -> Value {
 }
 
 fn word(bytes: &[u8]) -> u64 {
-    bytes.iter().take(8).rev().fold(0, |n, &b| n << 8 | u64::from(b))
+    bytes
+        .iter()
+        .take(8)
+        .rev()
+        .fold(0, |n, &b| n << 8 | u64::from(b))
 }
 
 /// One map's contents: the key and each CPU's value.
@@ -131,7 +151,9 @@ pub fn map_json(object: &Object, map: &Map, entries: &Entries) -> Value {
     {
         let mut fields = JsonMap::new();
         for v in vars.iter() {
-            let Some(Type::Var { ty, .. }) = btf.ty(v.var) else { continue };
+            let Some(Type::Var { ty, .. }) = btf.ty(v.var) else {
+                continue;
+            };
             let end = (v.offset as usize).saturating_add(v.size as usize);
             if let Some(bytes) = bytes.get(v.offset as usize..end) {
                 fields.insert(btf.name(v.var).to_string(), decode(btf, ty, bytes));
@@ -139,8 +161,14 @@ pub fn map_json(object: &Object, map: &Map, entries: &Entries) -> Value {
         }
         return Value::Object(fields);
     }
-    let shown = entries.iter().filter(|(_, v)| !is_array(map) || v.iter().flatten().any(|&b| b != 0));
-    Value::Array(shown.map(|(k, v)| json!({ "key": typed(map.key_type, k), "value": values(v) })).collect())
+    let shown = entries
+        .iter()
+        .filter(|(_, v)| !is_array(map) || v.iter().flatten().any(|&b| b != 0));
+    Value::Array(
+        shown
+            .map(|(k, v)| json!({ "key": typed(map.key_type, k), "value": values(v) }))
+            .collect(),
+    )
 }
 
 fn is_array(map: &Map) -> bool {
@@ -148,7 +176,12 @@ fn is_array(map: &Map) -> bool {
 }
 
 /// The same as text: a heading and a line an entry.
-pub fn print_map(out: &mut impl Write, object: &Object, map: &Map, entries: &Entries) -> Result<()> {
+pub fn print_map(
+    out: &mut impl Write,
+    object: &Object,
+    map: &Map,
+    entries: &Entries,
+) -> Result<()> {
     match map_json(object, map, entries) {
         Value::Object(fields) => {
             writeln!(out, "{}:", map.name)?;
@@ -171,10 +204,16 @@ pub fn text(value: &Value) -> String {
     match value {
         Value::String(s) => s.clone(),
         Value::Object(fields) => {
-            let fields: Vec<String> = fields.iter().map(|(k, v)| format!("{k}={}", text(v))).collect();
+            let fields: Vec<String> = fields
+                .iter()
+                .map(|(k, v)| format!("{k}={}", text(v)))
+                .collect();
             format!("{{ {} }}", fields.join(", "))
         }
-        Value::Array(items) => format!("[{}]", items.iter().map(text).collect::<Vec<_>>().join(", ")),
+        Value::Array(items) => format!(
+            "[{}]",
+            items.iter().map(text).collect::<Vec<_>>().join(", ")
+        ),
         other => other.to_string(),
     }
 }
@@ -188,7 +227,11 @@ pub fn record_type(object: &Object, name: Option<&str>, size: usize) -> Option<T
     }
     let mut fitting = btf
         .types()
-        .filter(|(id, t)| matches!(t, Type::Struct(_)) && !btf.name(*id).is_empty() && btf.size_of(*id) == Some(size as u32))
+        .filter(|(id, t)| {
+            matches!(t, Type::Struct(_))
+                && !btf.name(*id).is_empty()
+                && btf.size_of(*id) == Some(size as u32)
+        })
         .map(|(id, _)| id);
     fitting.next().filter(|_| fitting.next().is_none())
 }

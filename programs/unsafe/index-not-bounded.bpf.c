@@ -9,7 +9,7 @@ int index_not_bounded(u64 *args)
 {
 	u64 number = args[1];
 
-	table[number] = 1; /* !! pointer_arithmetic */
+	table[number] = 1; /* !! out_of_bounds */
 	return 0;
 }
 

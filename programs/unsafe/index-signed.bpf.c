@@ -11,7 +11,7 @@ int index_signed(u64 *args)
 
 	if (number > 255)
 		return 0;
-	table[number] = 1; /* !! pointer_arithmetic */
+	table[number] = 1; /* !! out_of_bounds */
 	return 0;
 }
 

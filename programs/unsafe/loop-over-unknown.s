@@ -5,7 +5,7 @@ main:
 	r2 = *(u32 *)(r1 + 0)
 	r0 = 0
 again:
-	r0 += 2
+	r0 += 2			// !! unbounded
 	r0 &= 6
-	if r0 != 7 goto again	// !! unbounded
+	if r0 != 7 goto again
 	exit

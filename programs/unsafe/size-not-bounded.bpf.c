@@ -7,7 +7,7 @@ int size_not_bounded(u64 *args)
 {
 	char buffer[64];
 
-	probe_read_kernel(buffer, (u32)args[1], (void *)args[0]); /* !! bad_argument */
+	probe_read_kernel(buffer, (u32)args[1], (void *)args[0]); /* !! out_of_bounds */
 	return 0;
 }
 

@@ -17,7 +17,9 @@ const F_RDONLY_PROG: u32 = 1 << 7;
 #[derive(Debug)]
 pub enum Verdict {
     Accept,
-    Reject { log: String },
+    Reject {
+        log: String,
+    },
     /// It did not look at the program (no privilege, a map it would not make, no such kind).
     NoVerdict(String),
 }
@@ -71,8 +73,19 @@ struct ProgLoad {
 fn bpf<T>(command: libc::c_long, attr: &T) -> io::Result<RawFd> {
     // SAFETY: the attribute is a prefix of union bpf_attr, its size is given with it, and
     // what it points to outlives the call.
-    let r = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(attr), size_of::<T>()) };
-    if r < 0 { Err(io::Error::last_os_error()) } else { Ok(r as RawFd) }
+    let r = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            std::ptr::from_ref(attr),
+            size_of::<T>(),
+        )
+    };
+    if r < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(r as RawFd)
+    }
 }
 
 fn owned(fd: RawFd) -> OwnedFd {
@@ -110,13 +123,17 @@ pub fn verdict(object: &Object, program: &Program, kind: ProgType) -> Verdict {
     let mut raw = program.insns.clone();
     // A program that does not decode is given as it is: the kernel shall say so too.
     for pc in 0..raw.len() {
-        let Ok(Insn::LoadImm64 { imm, .. }) = probity_isa::decode_at(&raw, pc) else { continue };
+        let Ok(Insn::LoadImm64 { imm, .. }) = probity_isa::decode_at(&raw, pc) else {
+            continue;
+        };
         let (src, index, off) = match imm {
             Imm64::MapIdx(index) => (1, index, 0),
             Imm64::MapIdxValue { index, off } => (2, index, off),
             _ => continue,
         };
-        let Some(fd) = maps.get(index as usize) else { continue };
+        let Some(fd) = maps.get(index as usize) else {
+            continue;
+        };
         raw[pc].src = src;
         raw[pc].imm = fd.as_raw_fd();
         raw[pc + 1].imm = off as i32;
@@ -132,9 +149,16 @@ fn sleepable(hook: &Hook) -> bool {
 
 fn create(map: &Map) -> io::Result<OwnedFd> {
     let inner = map.inner.as_deref().map(create).transpose()?;
-    let read_only = map.data.as_ref().is_some_and(|d| matches!(d.kind, DataKind::Rodata | DataKind::Kconfig));
+    let read_only = map
+        .data
+        .as_ref()
+        .is_some_and(|d| matches!(d.kind, DataKind::Rodata | DataKind::Kconfig));
     // A perf event array without a size gets one entry for each CPU.
-    let max_entries = if map.kind == 4 && map.max_entries == 0 { 2 } else { map.max_entries };
+    let max_entries = if map.kind == 4 && map.max_entries == 0 {
+        2
+    } else {
+        map.max_entries
+    };
     let attr = MapCreate {
         map_type: map.kind,
         key_size: map.key_size,
@@ -158,14 +182,26 @@ fn create(map: &Map) -> io::Result<OwnedFd> {
         };
         bpf(MAP_UPDATE_ELEM, &elem)?;
         if read_only {
-            bpf(MAP_FREEZE, &MapElem { map_fd: fd.as_raw_fd() as u32, ..MapElem::default() })?;
+            bpf(
+                MAP_FREEZE,
+                &MapElem {
+                    map_fd: fd.as_raw_fd() as u32,
+                    ..MapElem::default()
+                },
+            )?;
         }
     }
     Ok(fd)
 }
 
 /// Asks the kernel about instructions whose maps are descriptors already.
-pub fn load(insns: &[RawInsn], kind: ProgType, attach: u32, license: &str, sleepable: bool) -> Verdict {
+pub fn load(
+    insns: &[RawInsn],
+    kind: ProgType,
+    attach: u32,
+    license: &str,
+    sleepable: bool,
+) -> Verdict {
     let bytes = probity_isa::to_bytes(insns);
     let license: Vec<u8> = license.bytes().chain([0]).collect();
     let mut log = vec![0u8; 1 << 20];
@@ -191,7 +227,9 @@ pub fn load(insns: &[RawInsn], kind: ProgType, attach: u32, license: &str, sleep
             let log = String::from_utf8_lossy(&log[..end]).into_owned();
             match e.raw_os_error() {
                 Some(libc::EPERM) if log.is_empty() => Verdict::NoVerdict(e.to_string()),
-                _ => Verdict::Reject { log: format!("{log}{e}") },
+                _ => Verdict::Reject {
+                    log: format!("{log}{e}"),
+                },
             }
         }
     }

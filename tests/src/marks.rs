@@ -20,13 +20,23 @@ pub fn source(object: &Path) -> PathBuf {
 
 /// The one mark of a source.
 pub fn read(source: &Path) -> Mark {
-    let text = std::fs::read_to_string(source).unwrap_or_else(|e| panic!("{}: {e}", source.display()));
+    let text =
+        std::fs::read_to_string(source).unwrap_or_else(|e| panic!("{}: {e}", source.display()));
     let mut marks = text.lines().zip(1..).filter_map(|(line, number)| {
         let rule = line.split("!! ").nth(1)?;
         let rule = rule.split_whitespace().next()?;
-        Some(Mark { line: number, rule: rule.to_string() })
+        Some(Mark {
+            line: number,
+            rule: rule.to_string(),
+        })
     });
-    let mark = marks.next().unwrap_or_else(|| panic!("{} marks no line with `!! rule`", source.display()));
-    assert!(marks.next().is_none(), "{} marks more than one line", source.display());
+    let mark = marks
+        .next()
+        .unwrap_or_else(|| panic!("{} marks no line with `!! rule`", source.display()));
+    assert!(
+        marks.next().is_none(),
+        "{} marks more than one line",
+        source.display()
+    );
     mark
 }

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 const ORDER: &[&str] = &[
-    "isa", "btf", "domains", "objfile", "platform", "verifier", "runtime", "interp", "jit", "loader", "script", "cli",
+    "isa", "btf", "domains", "objfile", "platform", "verifier", "runtime", "interp", "jit",
+    "loader", "script", "cli",
 ];
 
 #[test]
@@ -41,7 +42,10 @@ fn the_architecture_names_every_crate_in_that_order() {
 #[test]
 fn unsafe_lives_where_the_architecture_says() {
     let root = probity_tests::root();
-    for name in ORDER.iter().filter(|n| !["runtime", "jit", "loader"].contains(n)) {
+    for name in ORDER
+        .iter()
+        .filter(|n| !["runtime", "jit", "loader"].contains(n))
+    {
         let mut open = vec![root.join(name).join("src")];
         while let Some(directory) = open.pop() {
             for entry in std::fs::read_dir(&directory).unwrap().flatten() {
@@ -58,5 +62,7 @@ fn unsafe_lives_where_the_architecture_says() {
 
 fn has_unsafe(path: &Path) -> bool {
     let text = std::fs::read_to_string(path).unwrap();
-    text.lines().map(|l| l.split("//").next().unwrap_or("")).any(|l| l.contains("unsafe {") || l.contains("unsafe fn"))
+    text.lines()
+        .map(|l| l.split("//").next().unwrap_or(""))
+        .any(|l| l.contains("unsafe {") || l.contains("unsafe fn"))
 }

@@ -11,7 +11,9 @@ use probity_tests::{kernel, marks, programs, skip};
 use probity_verifier::{Options, Report, Verdict, verify};
 
 fn platform() -> Arc<Platform> {
-    let types = std::fs::read("/sys/kernel/btf/vmlinux").ok().map(|b| Arc::new(Btf::parse(&b).unwrap()));
+    let types = std::fs::read("/sys/kernel/btf/vmlinux")
+        .ok()
+        .map(|b| Arc::new(Btf::parse(&b).unwrap()));
     if types.is_none() {
         println!("no kernel types here: programs with CO-RE are left out");
     }
@@ -23,10 +25,13 @@ fn open(path: &Path, platform: &Platform) -> Object {
     if path.extension().is_some_and(|x| x == "s") {
         let text = std::fs::read_to_string(path).unwrap();
         let name = path.file_name().unwrap().to_string_lossy();
-        return probity_objfile::assemble(&name, &text, &|h| platform.helper_by_name(h).map(|h| h.id))
-            .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        return probity_objfile::assemble(&name, &text, &|h| {
+            platform.helper_by_name(h).map(|h| h.id)
+        })
+        .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     }
-    probity_objfile::open(&stem, &std::fs::read(path).unwrap()).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+    probity_objfile::open(&stem, &std::fs::read(path).unwrap())
+        .unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
 fn report(path: &Path, platform: &Arc<Platform>) -> Option<Report> {
@@ -56,8 +61,14 @@ fn programs_are_accepted() {
     let all = safe();
     assert!(all.len() >= 8, "only {} programs", all.len());
     for path in all {
-        let Some(report) = report(&path, &platform) else { continue };
-        assert!(!report.programs.is_empty(), "{} holds no programs", path.display());
+        let Some(report) = report(&path, &platform) else {
+            continue;
+        };
+        assert!(
+            !report.programs.is_empty(),
+            "{} holds no programs",
+            path.display()
+        );
         for p in &report.programs {
             if let Verdict::Reject(r) = &p.verdict {
                 panic!("{} {}: {r}", path.display(), p.name);
@@ -73,7 +84,9 @@ fn unsafe_programs_are_rejected_where_they_are_wrong() {
     assert!(all.len() >= 30, "only {} unsafe programs", all.len());
     let mut wrong = Vec::new();
     for path in all {
-        let Some(report) = report(&path, &platform) else { continue };
+        let Some(report) = report(&path, &platform) else {
+            continue;
+        };
         let mark = marks::read(&marks::source(&path));
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let rejections: Vec<_> = report
@@ -89,7 +102,10 @@ fn unsafe_programs_are_rejected_where_they_are_wrong() {
                 let line = r.line.as_ref().map(|l| l.line);
                 if r.rule.name() != mark.rule || line != Some(mark.line) {
                     let found = r.rule.name();
-                    wrong.push(format!("{name}: marked {} at {}, rejected as {found} at {line:?}", mark.rule, mark.line));
+                    wrong.push(format!(
+                        "{name}: marked {} at {}, rejected as {found} at {line:?}",
+                        mark.rule, mark.line
+                    ));
                 }
             }
             [] => wrong.push(format!("{name}: accepted")),
@@ -108,7 +124,9 @@ fn linux_agrees() {
     let mut wrong = Vec::new();
     let mut asked = 0;
     for path in safe().into_iter().chain(broken()) {
-        let Some(report) = report(&path, &platform) else { continue };
+        let Some(report) = report(&path, &platform) else {
+            continue;
+        };
         for p in &report.programs {
             let object = &report.relocated().object;
             let program = object.program(&p.name).unwrap();
@@ -118,12 +136,16 @@ fn linux_agrees() {
             asked += 1;
             match (ours, kernel::verdict(object, program, kind)) {
                 (true, kernel::Verdict::Accept) | (false, kernel::Verdict::Reject { .. }) => {}
-                (false, kernel::Verdict::Accept) => wrong.push(format!("{name}: we reject, Linux accepts")),
+                (false, kernel::Verdict::Accept) => {
+                    wrong.push(format!("{name}: we reject, Linux accepts"))
+                }
                 (true, kernel::Verdict::Reject { log }) => {
                     let tail: Vec<&str> = log.lines().rev().take(4).collect();
                     wrong.push(format!("{name}: we accept, Linux rejects: {tail:?}"));
                 }
-                (_, kernel::Verdict::NoVerdict(why)) => wrong.push(format!("{name}: no verdict from Linux: {why}")),
+                (_, kernel::Verdict::NoVerdict(why)) => {
+                    wrong.push(format!("{name}: no verdict from Linux: {why}"))
+                }
             }
         }
     }

@@ -51,7 +51,10 @@ pub struct Args {
 
 /// Seconds, fractions too.
 pub fn seconds(text: &str) -> Result<Duration, String> {
-    let number: f64 = text.trim_end_matches('s').parse().map_err(|_| "not a number of seconds".to_string())?;
+    let number: f64 = text
+        .trim_end_matches('s')
+        .parse()
+        .map_err(|_| "not a number of seconds".to_string())?;
     Duration::try_from_secs_f64(number).map_err(|_| "not a length of time".to_string())
 }
 
@@ -61,10 +64,16 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let mut options = args.common.options(&platform)?;
     options.programs = args.program.clone().map(|name| vec![name]);
     let report = verify::one(&args.object, &platform, &policy, &options)?;
-    for program in report.programs.iter().filter(|p| matches!(p.verdict, Verdict::Reject(_))) {
+    for program in report
+        .programs
+        .iter()
+        .filter(|p| matches!(p.verdict, Verdict::Reject(_)))
+    {
         verify::print_text(&args.object, program, false)?;
     }
-    let Ok(verified) = report.into_verified() else { return Ok(ExitCode::FAILURE) };
+    let Ok(verified) = report.into_verified() else {
+        return Ok(ExitCode::FAILURE);
+    };
     let stop = stop_on_signals()?;
     let mut session = Session::load(&verified)?;
     let attached = attach_all(&mut session, &verified, &args)?;
@@ -78,7 +87,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let end = args.duration.map(|d| Instant::now() + d);
     let mut failure = None;
     while !stop.requested() && failure.is_none() {
-        let left = end.map_or(Duration::MAX, |e| e.saturating_duration_since(Instant::now()));
+        let left = end.map_or(Duration::MAX, |e| {
+            e.saturating_duration_since(Instant::now())
+        });
         if left.is_zero() {
             break;
         }
@@ -86,17 +97,24 @@ pub fn run(args: Args) -> Result<ExitCode> {
         Records::wait(&sources, left.min(Duration::from_millis(100)));
         for (name, source) in &mut records {
             source.drain(&mut |bytes| {
-                failure = failure.take().or(print_record(object, name, bytes, &args).err());
+                failure = failure
+                    .take()
+                    .or(print_record(object, name, bytes, &args).err());
             });
         }
     }
     // Maps outlive the session; nothing changes them once it is gone.
     for (name, source) in &mut records {
         source.drain(&mut |bytes| {
-            failure = failure.take().or(print_record(object, name, bytes, &args).err());
+            failure = failure
+                .take()
+                .or(print_record(object, name, bytes, &args).err());
         });
         if source.lost > 0 {
-            output::warning(format_args!("{name}: {} records were lost before they were read", source.lost));
+            output::warning(format_args!(
+                "{name}: {} records were lost before they were read",
+                source.lost
+            ));
         }
     }
     drop(session);
@@ -137,7 +155,10 @@ fn attach_all(session: &mut Session, verified: &Verified, args: &Args) -> Result
         attached += 1;
     }
     if attached == 0 {
-        bail!("{} has no program to attach; name one with --program", args.object.display());
+        bail!(
+            "{} has no program to attach; name one with --program",
+            args.object.display()
+        );
     }
     Ok(attached)
 }
@@ -167,21 +188,30 @@ fn print_record(object: &Object, map: &str, bytes: &[u8], args: &Args) -> Result
         return output::json(&row);
     }
     match decoded {
-        Some((name, fields)) => output::line(format_args!("{map}: {name} {}", value::text(&fields)))?,
+        Some((name, fields)) => {
+            output::line(format_args!("{map}: {name} {}", value::text(&fields)))?
+        }
         None => output::line(format_args!("{map}: {}", value::hex(bytes)))?,
     }
     Ok(())
 }
 
-fn print_maps(object: &Object, maps: &[(probity_objfile::Map, MapHandle)], json: bool) -> Result<()> {
+fn print_maps(
+    object: &Object,
+    maps: &[(probity_objfile::Map, MapHandle)],
+    json: bool,
+) -> Result<()> {
     for (map, handle) in maps {
-        let entries = handle.entries().with_context(|| format!("reading map {}", map.name))?;
+        let entries = handle
+            .entries()
+            .with_context(|| format!("reading map {}", map.name))?;
         if json {
-            output::json(&json!({ "type": "map", "map": map.name, "data": value::map_json(object, map, &entries) }))?;
+            output::json(
+                &json!({ "type": "map", "map": map.name, "data": value::map_json(object, map, &entries) }),
+            )?;
         } else {
             value::print_map(&mut output::stdout(), object, map, &entries)?;
         }
     }
     Ok(())
 }
-

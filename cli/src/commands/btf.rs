@@ -55,9 +55,19 @@ enum Command {
 
 pub fn run(args: Args) -> Result<ExitCode> {
     match args.command {
-        Command::Header { file, types, pointees, kfuncs } => {
+        Command::Header {
+            file,
+            types,
+            pointees,
+            kfuncs,
+        } => {
             let btf = load(file.as_deref())?;
-            let header = btf.c_header(&HeaderOptions { types, pointees, kfuncs, bare: false })?;
+            let header = btf.c_header(&HeaderOptions {
+                types,
+                pointees,
+                kfuncs,
+                bare: false,
+            })?;
             std::io::Write::write_all(&mut output::stdout(), header.as_bytes())?;
         }
         Command::Dump { file } => {
@@ -81,21 +91,36 @@ fn load(file: Option<&Path>) -> Result<Btf> {
 }
 
 fn show(btf: &Btf, name: &str) -> Result<()> {
-    let Some(id) = btf.find_type(name).or_else(|| btf.find_struct(name)).or_else(|| btf.find_union(name)) else {
+    let Some(id) = btf
+        .find_type(name)
+        .or_else(|| btf.find_struct(name))
+        .or_else(|| btf.find_union(name))
+    else {
         bail!("no type `{name}`");
     };
-    let size = btf.size_of(id).map_or("unknown size".to_string(), |s| format!("{s} bytes"));
+    let size = btf
+        .size_of(id)
+        .map_or("unknown size".to_string(), |s| format!("{s} bytes"));
     output::line(format_args!("{}  {size}", btf.type_name(id)))?;
     if let Some(Type::Struct(_) | Type::Union(_)) = btf.resolved(id) {
         for member in btf.members(btf.resolve(id)).iter() {
-            let Some(field) = btf.member_field(&member) else { continue };
+            let Some(field) = btf.member_field(&member) else {
+                continue;
+            };
             let place = if field.bitfield {
                 format!("{}:{}", field.bit_offset / 8, field.bit_offset % 8)
             } else {
                 field.byte_offset().to_string()
             };
-            let size = if field.bitfield { format!("{} bits", field.bit_size) } else { field.byte_size().to_string() };
-            output::line(format_args!("{place:>8} {size:>8}  {}", btf.declare(member.ty, member.name)))?;
+            let size = if field.bitfield {
+                format!("{} bits", field.bit_size)
+            } else {
+                field.byte_size().to_string()
+            };
+            output::line(format_args!(
+                "{place:>8} {size:>8}  {}",
+                btf.declare(member.ty, member.name)
+            ))?;
         }
     }
     Ok(())

@@ -44,7 +44,12 @@ pub fn run(args: Args) -> Result<ExitCode> {
 }
 
 /// One program, an instruction a line.
-pub fn print(program: &Program, object: &Object, platform: &probity_platform::Platform, source: bool) -> Result<()> {
+pub fn print(
+    program: &Program,
+    object: &Object,
+    platform: &probity_platform::Platform,
+    source: bool,
+) -> Result<()> {
     let (bold, dim) = (output::BOLD, output::DIM);
     let insns = match probity_isa::decode(&program.insns) {
         Ok(insns) => insns,
@@ -59,11 +64,19 @@ pub fn print(program: &Program, object: &Object, platform: &probity_platform::Pl
         if let Some(line) = line
             && last != Some((line.file.clone(), line.line))
         {
-            output::line(format_args!("{dim}      ; {}  {}:{}{dim:#}", line.text.trim(), line.file, line.line))?;
+            output::line(format_args!(
+                "{dim}      ; {}  {}:{}{dim:#}",
+                line.text.trim(),
+                line.file,
+                line.line
+            ))?;
             last = Some((line.file.clone(), line.line));
         }
         if !matches!(insn, probity_isa::Insn::Imm64High) {
-            output::line(format_args!("{pc:>5}: {}", annotate(insn, pc, program, object, platform)))?;
+            output::line(format_args!(
+                "{pc:>5}: {}",
+                annotate(insn, pc, program, object, platform)
+            ))?;
         }
     }
     Ok(())

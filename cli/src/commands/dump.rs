@@ -71,10 +71,18 @@ pub fn run(args: Args) -> Result<ExitCode> {
         options.log_states = MOST_STATES;
     }
     let report = probity_verifier::verify(&object, &platform, &args.common.policy()?, &options)?;
-    let accepted = report.programs.iter().all(|p| matches!(p.verdict, Verdict::Accept(_)));
+    let accepted = report
+        .programs
+        .iter()
+        .all(|p| matches!(p.verdict, Verdict::Accept(_)));
     if args.stage == Stage::Clif {
-        let Ok(verified) = report.into_verified() else { bail!("not accepted: see probity verify") };
-        let instance = Arc::new(probity_runtime::Instance::new(Arc::new(verified), Default::default())?);
+        let Ok(verified) = report.into_verified() else {
+            bail!("not accepted: see probity verify")
+        };
+        let instance = Arc::new(probity_runtime::Instance::new(
+            Arc::new(verified),
+            Default::default(),
+        )?);
         output::line(super::run::clif(instance)?)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -94,13 +102,21 @@ pub fn run(args: Args) -> Result<ExitCode> {
             }
             (_, Verdict::Accept(proof)) => {
                 for (pc, (insn, fact)) in proof.insns().iter().zip(proof.facts()).enumerate() {
-                    output::line(format_args!("{pc:>5}: {:<36} {}", insn.to_string(), fact_text(fact)))?;
+                    output::line(format_args!(
+                        "{pc:>5}: {:<36} {}",
+                        insn.to_string(),
+                        fact_text(fact)
+                    ))?;
                 }
             }
             (_, Verdict::Reject(_)) => output::line("  not accepted: see probity verify")?,
         }
     }
-    Ok(if accepted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if accepted {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn fact_text(fact: &probity_verifier::Fact) -> String {
@@ -109,16 +125,28 @@ fn fact_text(fact: &probity_verifier::Fact) -> String {
     }
     let mut parts = Vec::new();
     if let Some(access) = &fact.access {
-        let at = access.offset.map_or("anywhere in bounds".to_string(), |o| format!("at {o}"));
+        let at = access
+            .offset
+            .map_or("anywhere in bounds".to_string(), |o| format!("at {o}"));
         parts.push(format!("{:?} {at}", access.region));
     }
     parts.extend(fact.map.map(|m| format!("map {m}")));
-    parts.extend(fact.decided.map(|taken| if taken { "always taken".into() } else { "never taken".to_string() }));
+    parts.extend(fact.decided.map(|taken| {
+        if taken {
+            "always taken".into()
+        } else {
+            "never taken".to_string()
+        }
+    }));
     parts.join(", ")
 }
 
 fn print_object(object: &probity_objfile::Object) -> Result<ExitCode> {
-    output::line(format_args!("object {}  license {}", object.name, object.license.as_deref().unwrap_or("none")))?;
+    output::line(format_args!(
+        "object {}  license {}",
+        object.name,
+        object.license.as_deref().unwrap_or("none")
+    ))?;
     for p in &object.programs {
         let functions: Vec<&str> = p.subprogs.iter().map(|s| s.name.as_str()).collect();
         output::line(format_args!(
@@ -133,14 +161,21 @@ fn print_object(object: &probity_objfile::Object) -> Result<ExitCode> {
     }
     let platform = kernel::platform(None);
     for (n, m) in object.maps.iter().enumerate() {
-        let kind = platform.map_kind(m.kind).map_or_else(|| m.kind.to_string(), |k| k.name.to_string());
+        let kind = platform
+            .map_kind(m.kind)
+            .map_or_else(|| m.kind.to_string(), |k| k.name.to_string());
         output::line(format_args!(
             "map {n} {}  {kind}  key {}  value {}  entries {}  flags {:#x}",
             m.name, m.key_size, m.value_size, m.max_entries, m.flags
         ))?;
     }
     for e in &object.externs {
-        output::line(format_args!("extern {}  {:?}{}", e.name, e.kind, if e.weak { "  weak" } else { "" }))?;
+        output::line(format_args!(
+            "extern {}  {:?}{}",
+            e.name,
+            e.kind,
+            if e.weak { "  weak" } else { "" }
+        ))?;
     }
     for s in &object.struct_ops {
         output::line(format_args!("struct_ops {}  {}", s.name, s.type_name))?;

