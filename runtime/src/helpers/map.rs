@@ -71,6 +71,9 @@ unsafe extern "C" fn map_update_elem(
 ) -> u64 {
     // SAFETY: the row promises a map, a key and a value.
     unsafe {
+        if map(m).frozen() {
+            return err(libc::EPERM);
+        }
         map(m).store().update(
             (*call).cpu as usize,
             key as *const u8,
