@@ -174,6 +174,69 @@ fn subprograms_share_their_callers_stack() {
     assert_eq!(run(&e, &mut Context::words(&[100]).unwrap()), 3 + 7 + 200);
 }
 
+#[test]
+fn helpers_call_back() {
+    let text = r#"
+        .map cells kind=array key=4 value=8 max_entries=5
+        .section raw_tracepoint
+        .globl main
+        main:
+            *(u64 *)(r10 - 8) = 0
+            r1 = 10
+            r2 = turn ll
+            r3 = r10
+            r3 += -8
+            r4 = 0
+            call bpf_loop
+            r6 = r0
+            r1 = map cells ll
+            r2 = visit ll
+            r3 = r10
+            r3 += -8
+            r4 = 0
+            call bpf_for_each_map_elem
+            r0 <<= 8
+            r0 |= r6
+            r1 = *(u64 *)(r10 - 8)
+            r1 <<= 16
+            r0 |= r1
+            exit
+        turn:
+            r3 = *(u64 *)(r2 + 0)
+            r3 += r1
+            *(u64 *)(r2 + 0) = r3
+            r0 = 0
+            if r1 != 6 goto go_on
+            r0 = 1
+        go_on:
+            exit
+        visit:
+            r1 = *(u32 *)(r2 + 0)
+            *(u64 *)(r3 + 0) = r1
+            r1 = *(u64 *)(r4 + 0)
+            r1 += 1
+            *(u64 *)(r4 + 0) = r1
+            r0 = 0
+            exit
+        "#;
+    let instance = match common::try_instance(text, Options::default()) {
+        Err(r) if r.rule == probity_verifier::Rule::Unsupported => {
+            println!("not run: {r}");
+            return;
+        }
+        instance => instance.expect("accepted"),
+    };
+    let e = Interp::new(instance);
+    let ret = run(&e, &mut Context::words(&[0]).unwrap());
+    // 0 + … + 6, then one for each of five elements; seven turns.
+    assert_eq!(ret, (21 + 5) << 16 | 5 << 8 | 7);
+    let cells = e.instance().map_by_name("cells").unwrap();
+    assert_eq!(
+        cells.lookup(&4u32.to_ne_bytes()).unwrap(),
+        4u64.to_ne_bytes()
+    );
+}
+
 const EFAULT: i64 = 14;
 
 const TAIL_CALLS: &str = r#"

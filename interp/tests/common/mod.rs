@@ -9,6 +9,14 @@ use probity_runtime::{Instance, Options, platform};
 
 /// The verified programs of an assembly file, one a section, ready to run.
 pub fn instance(text: &str, options: Options) -> Arc<Instance> {
+    try_instance(text, options).unwrap_or_else(|r| panic!("rejected: {r}"))
+}
+
+/// The same, or why the first program that is not accepted is not.
+pub fn try_instance(
+    text: &str,
+    options: Options,
+) -> Result<Arc<Instance>, Box<probity_verifier::Rejection>> {
     let platform = Arc::new(platform(None));
     let object = object(text, &platform);
     let settings = probity_verifier::Options::default();
@@ -16,11 +24,13 @@ pub fn instance(text: &str, options: Options) -> Arc<Instance> {
         .expect("verification");
     for p in &report.programs {
         if let probity_verifier::Verdict::Reject(r) = &p.verdict {
-            panic!("{} is rejected: {r}", p.name);
+            return Err(r.clone());
         }
     }
     let verified = report.into_verified().expect("all accepted");
-    Arc::new(Instance::new(Arc::new(verified), options).expect("an instance"))
+    Ok(Arc::new(
+        Instance::new(Arc::new(verified), options).expect("an instance"),
+    ))
 }
 
 fn object(text: &str, platform: &probity_platform::Platform) -> objfile::Object {
