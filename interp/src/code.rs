@@ -105,7 +105,7 @@ impl Code {
     }
 }
 
-fn value(instance: &Instance, program: usize, pc: Pc, imm: &Imm64) -> Option<u64> {
+pub(crate) fn value(instance: &Instance, program: usize, pc: Pc, imm: &Imm64) -> Option<u64> {
     match imm {
         Imm64::Value(v) => Some(*v),
         Imm64::MapIdx(n) => instance.map(*n as usize).map(|m| m.address()),

@@ -138,3 +138,176 @@ impl Engine for Interp {
         self.run_observed(program, ctx, cpu, &mut ()).result
     }
 }
+
+#[cfg(test)]
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+/// What verified programs cannot show yet, on instructions that are handed to the machine directly.
+#[cfg(test)]
+mod tests {
+    use probity_isa::{CallTarget, Insn};
+    use probity_objfile::ProgType;
+    use probity_runtime::{Options, platform};
+
+    use super::*;
+    use crate::code::{Site, function_value};
+
+    const RAW_TRACEPOINT: ProgType = ProgType(17);
+
+    /// Runs instructions with the maps of an instance, unverified.
+    fn run(text: &str) -> Result<u64, Fault> {
+        let platform = platform(None);
+        let harmless = ".map cells kind=array key=4 value=8 max_entries=5
+            .section raw_tracepoint
+            .globl main
+            main: r1 = map cells ll; r0 = 0; exit";
+        let instance = common::instance(harmless, Options::default());
+        let object = common::object(text, &platform);
+        let program = &object.programs[0];
+        let insns = probity_isa::decode(&program.insns).expect("instructions");
+        let mut helpers = Vec::new();
+        let sites = insns.iter().enumerate().map(|(pc, insn)| match insn {
+            Insn::LoadImm64 { imm, .. } => {
+                code::value(&instance, 0, pc, imm).map_or(Site::Dead, Site::Value)
+            }
+            Insn::Call(CallTarget::Helper(id)) => {
+                helpers.push(instance.helper(*id, RAW_TRACEPOINT).expect("a helper"));
+                Site::Helper(helpers.len() - 1)
+            }
+            _ => Site::Plain,
+        });
+        let sites = sites.collect();
+        let functions = program.subprogs.iter().map(|s| s.start).collect();
+        let code = [Code {
+            sites,
+            insns,
+            helpers,
+            functions,
+            targets: Vec::new(),
+        }];
+        let mut ctx = Context::words(&[0]).expect("a context");
+        let mut call = Call::new(&instance, 0, &mut ctx, 0)?;
+        let memory = Memory::new(MAX_FRAMES).expect("memory");
+        let mut machine = Machine {
+            code: &code,
+            memory,
+            observer: &mut (),
+            budget: 100_000,
+            nesting: 0,
+            fault: None,
+        };
+        let r1 = call.ctx;
+        machine.run(&mut call, 0, 0, [r1, 0, 0, 0, 0])
+    }
+
+    #[test]
+    fn helpers_call_back() {
+        let ret = run("
+            .map cells kind=array key=4 value=8 max_entries=5
+            .section raw_tracepoint
+            .globl main
+            main:
+                *(u64 *)(r10 - 8) = 0
+                r1 = 10
+                r2 = turn ll
+                r3 = r10
+                r3 += -8
+                r4 = 0
+                call bpf_loop
+                r6 = r0
+                r1 = map cells ll
+                r2 = visit ll
+                r3 = r10
+                r3 += -8
+                r4 = 0
+                call bpf_for_each_map_elem
+                r0 <<= 8
+                r0 |= r6
+                r1 = *(u64 *)(r10 - 8)
+                r1 <<= 16
+                r0 |= r1
+                exit
+            turn:
+                r3 = *(u64 *)(r2 + 0)
+                r3 += r1
+                *(u64 *)(r2 + 0) = r3
+                r0 = 0
+                if r1 != 6 goto go_on
+                r0 = 1
+            go_on:
+                exit
+            visit:
+                r1 = *(u32 *)(r2 + 0)
+                *(u64 *)(r3 + 0) = r1
+                r1 = *(u64 *)(r4 + 0)
+                r1 += 1
+                *(u64 *)(r4 + 0) = r1
+                r0 = 0
+                exit
+        ");
+        // 0 + … + 6 in seven turns, then one for each of five elements.
+        assert_eq!(ret, Ok((21 + 5) << 16 | 5 << 8 | 7));
+    }
+
+    #[test]
+    fn whatever_is_not_the_programs_is_a_fault() {
+        let fault = |body: &str| {
+            let text = format!(
+                ".map cells kind=array key=4 value=8 max_entries=5
+                .section raw_tracepoint
+                .globl main
+                main:
+                {body}
+                exit"
+            );
+            run(&text).expect_err(body).kind
+        };
+        assert_eq!(fault("r0 = *(u64 *)(r10 + 0)"), FaultKind::Load);
+        assert_eq!(fault("r0 = *(u64 *)(r10 - 520)"), FaultKind::Load);
+        assert_eq!(fault("r2 = 0; r0 = *(u8 *)(r2 + 0)"), FaultKind::Load);
+        assert_eq!(fault("*(u8 *)(r1 + 8) = 1"), FaultKind::Store);
+        assert_eq!(fault("*(u8 *)(r1 - 1) = 1"), FaultKind::Store);
+        assert_eq!(
+            fault("r0 = 1; lock *(u64 *)(r10 - 12) += r0"),
+            FaultKind::Atomic
+        );
+        assert_eq!(
+            fault("r2 = map cells ll; r0 = *(u64 *)(r2 + 0)"),
+            FaultKind::Load
+        );
+        assert_eq!(
+            fault("r1 = r10; r2 = r10; r2 += -4; call bpf_map_lookup_elem"),
+            FaultKind::Argument(1)
+        );
+        assert_eq!(
+            fault("r1 = map cells ll; r2 = r10; r2 += -2; call bpf_map_lookup_elem"),
+            FaultKind::Argument(2)
+        );
+        assert_eq!(
+            fault("r1 = r10; r1 += -8; r2 = 16; call bpf_get_current_comm"),
+            FaultKind::Argument(1)
+        );
+        assert_eq!(
+            fault("r1 = r10; r2 = 0; call bpf_ringbuf_submit"),
+            FaultKind::Argument(1)
+        );
+        assert_eq!(
+            fault("r1 = 3; r2 = 5; r3 = 0; r4 = 0; call bpf_loop"),
+            FaultKind::Jump
+        );
+        assert_eq!(fault("again: goto again"), FaultKind::Budget);
+        // Elements of arrays do not run into each other.
+        let past = "*(u32 *)(r10 - 4) = 0; r1 = map cells ll; r2 = r10; r2 += -4; call bpf_map_lookup_elem; r0 += 4";
+        assert_eq!(
+            fault(&format!("{past}; r0 = *(u64 *)(r0 + 0)")),
+            FaultKind::Load
+        );
+    }
+
+    #[test]
+    fn function_values_are_told_from_numbers() {
+        assert_eq!(code::function_of(function_value(3, 17)), Some((3, 17)));
+        assert_eq!(code::function_of(17), None);
+    }
+}

@@ -1,5 +1,7 @@
 //! Assembly text → object → verified instance, for tests.
 
+#![allow(dead_code, reason = "each test file uses a part")]
+
 use std::sync::Arc;
 
 use probity_isa::{Content, Imm64, Insn, LabelKind, RefKind};
@@ -33,7 +35,7 @@ pub fn try_instance(
     ))
 }
 
-fn object(text: &str, platform: &probity_platform::Platform) -> objfile::Object {
+pub fn object(text: &str, platform: &probity_platform::Platform) -> objfile::Object {
     let helper = |name: &str| platform.helper_by_name(name).map(|h| h.id);
     let assembly = probity_isa::assemble(text, &helper).expect("assembly");
     let mut maps: Vec<objfile::Map> = assembly
