@@ -59,6 +59,21 @@ fn main() -> Result<(), Box<dyn Error>> {
             let result = relocate(&object, &target)?;
             if dump {
                 println!("ok {name}");
+                for m in &object.maps {
+                    println!(
+                        " map {} type {} key {} value {} max {} flags {} extra {} ktype {} vtype {} numa {}",
+                        m.name,
+                        m.kind,
+                        m.key_size,
+                        m.value_size,
+                        m.max_entries,
+                        m.flags,
+                        m.map_extra,
+                        m.key_type.map_or(0, |t| t.0),
+                        m.value_type.map_or(0, |t| t.0),
+                        m.numa_node.unwrap_or(0)
+                    );
+                }
             }
             for (program, failed) in result.object.programs.iter().zip(&result.failed) {
                 programs += 1;

@@ -20,6 +20,7 @@ mod model;
 mod open;
 mod relocate;
 mod struct_ops;
+mod subset;
 mod write;
 
 pub use asm::assemble;

@@ -492,7 +492,8 @@ impl Link<'_, '_> {
             Ref::Extern(index) => self.program.extern_refs.push(ExternRef { pc, index }),
             Ref::Map(map) => self.map_ref(pc, PSEUDO_MAP_IDX, map, 0),
             Ref::Value { map, addend } => {
-                let addend = addend as i64 + i64::from(insn.imm) + reloc.map_or(0, |r| r.addend);
+                let more = i64::from(insn.imm).saturating_add(reloc.map_or(0, |r| r.addend));
+                let addend = i128::from(addend) + i128::from(more);
                 let size = self.maps[map].data.as_ref().map_or(0, |d| d.bytes.len());
                 // One past the end is C's to point to.
                 let off = u32::try_from(addend)

@@ -394,3 +394,31 @@ fn compiled_for_every_cpu() {
     }
     std::fs::remove_dir_all(&dir).unwrap();
 }
+
+#[test]
+fn a_part_of_an_object() {
+    let o = fixture("maps.o");
+    let only = |name: &'static str| o.subset(move |_, p| p.name == name);
+    assert!(only("tail").maps.is_empty());
+    // `entry` needs the program array, and with it the program in it.
+    let part = only("entry");
+    assert_eq!(part.programs.len(), 2);
+    let names: Vec<_> = part.maps.iter().map(|m| m.name.as_str()).collect();
+    assert!(
+        !names.contains(&"ring") && !names.contains(&"bloom"),
+        "{names:?}"
+    );
+    assert!(
+        names.contains(&"inner_a") && names.contains(&"inner_b"),
+        "{names:?}"
+    );
+    let (whole, entry) = (o.program("entry").unwrap(), part.program("entry").unwrap());
+    for (a, b) in whole.insns.iter().zip(&entry.insns) {
+        if a.opcode == 0x18 && a.src == 5 {
+            assert_eq!(o.maps[a.imm as usize].name, part.maps[b.imm as usize].name);
+        }
+    }
+    assert_eq!(open("part", &write(&part).unwrap()).unwrap(), part);
+    let part = fixture("data.o").subset(|_, _| false);
+    assert!(part.externs.is_empty() && part.maps.is_empty());
+}
