@@ -392,12 +392,28 @@ impl Btf {
         Ok(())
     }
 
+    /// Sets the linkage of a variable of this set (not of its base): loaders make hidden ones static.
+    pub fn set_var_linkage(&mut self, id: TypeId, linkage: VarLinkage) -> Result<(), Error> {
+        let what = "not a VAR of this set";
+        *self.word(id, Kind::Var, 3, what)? = linkage.number();
+        Ok(())
+    }
+
     fn datasec_word(&mut self, id: TypeId, at: usize) -> Result<&mut u32, Error> {
-        let missing = Error::BadType {
-            id,
-            what: "not a DATASEC of this set, or it has no such variable",
-        };
-        if self.kind(id) != Some(Kind::DataSec) || id.0 < self.first_id {
+        let what = "not a DATASEC of this set, or it has no such variable";
+        self.word(id, Kind::DataSec, at, what)
+    }
+
+    /// One word of a type, if it is of that kind and not the base's.
+    fn word(
+        &mut self,
+        id: TypeId,
+        kind: Kind,
+        at: usize,
+        what: &'static str,
+    ) -> Result<&mut u32, Error> {
+        let missing = Error::BadType { id, what };
+        if self.kind(id) != Some(kind) || id.0 < self.first_id {
             return Err(missing);
         }
         let i = (id.0 - self.first_id) as usize;

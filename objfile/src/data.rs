@@ -1,8 +1,10 @@
 //! `.rodata`, `.data`, `.bss` and arena sections → single-value array maps.
 
+use std::collections::HashMap;
+
 use probity_btf::{Btf, Type, VarLinkage};
 
-use crate::elf::{Elf, Section};
+use crate::elf::{Elf, Section, Symbol};
 use crate::{DataKind, DataSection, Error, Map};
 
 pub(crate) const ARRAY: u32 = 2;
@@ -129,11 +131,11 @@ pub(crate) fn fix_datasecs(elf: &Elf<'_>, btf: &mut Btf) -> Result<(), Error> {
     if datasecs.is_empty() {
         return Ok(());
     }
-    let globals: std::collections::HashMap<&str, u64> = elf
+    let globals: HashMap<&str, &Symbol<'_>> = elf
         .symbols
         .iter()
         .filter(|s| s.kind == object::elf::STT_OBJECT && !s.is_local())
-        .map(|s| (&*s.name, s.value))
+        .map(|s| (&*s.name, s))
         .collect();
     for id in datasecs {
         let name = btf.name(id).to_owned();
@@ -161,7 +163,7 @@ pub(crate) fn fix_datasecs(elf: &Elf<'_>, btf: &mut Btf) -> Result<(), Error> {
         let Some(Type::DataSec { vars, .. }) = btf.ty(id) else {
             continue;
         };
-        let mut places = Vec::new();
+        let (mut places, mut hidden) = (Vec::new(), Vec::new());
         for (i, v) in vars.iter().enumerate() {
             let Some(Type::Var { linkage, .. }) = btf.ty(v.var) else {
                 return Err(Error::section(
@@ -173,7 +175,11 @@ pub(crate) fn fix_datasecs(elf: &Elf<'_>, btf: &mut Btf) -> Result<(), Error> {
                 continue;
             }
             let var = btf.name(v.var);
-            let place = globals.get(var).and_then(|&at| u32::try_from(at).ok());
+            let symbol = globals.get(var);
+            let place = symbol.and_then(|s| u32::try_from(s.value).ok());
+            if symbol.is_some_and(|s| s.is_hidden()) {
+                hidden.push(v.var);
+            }
             let Some(place) = place else {
                 return Err(Error::section(
                     &name,
@@ -184,6 +190,11 @@ pub(crate) fn fix_datasecs(elf: &Elf<'_>, btf: &mut Btf) -> Result<(), Error> {
         }
         for (i, offset, size) in places {
             btf.set_sec_var(id, i, offset, size).map_err(broken)?;
+        }
+        // Nobody outside may see them, so the map need not be open to user space.
+        for var in hidden {
+            btf.set_var_linkage(var, VarLinkage::Static)
+                .map_err(broken)?;
         }
     }
     Ok(())

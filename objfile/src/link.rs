@@ -280,6 +280,11 @@ impl<'a> Linker<'a> {
             });
         }
         if let Some(&(_, map)) = self.data.iter().find(|(s, _)| *s == symbol.section) {
+            // Addresses exist only when the maps do; libbpf leaves zeros there without a word.
+            if let Some(pointer) = elf.relocs(symbol.section).first() {
+                let what = "a pointer in data that a program uses cannot have an initial value";
+                return Err(elf.reloc_error(symbol.section, pointer, what));
+            }
             return Ok(Ref::Value {
                 map,
                 addend: symbol.value,

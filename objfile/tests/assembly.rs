@@ -165,3 +165,35 @@ fn built_in_memory() {
         Some("probe")
     );
 }
+
+/// Every `.s` file below a directory.
+fn assembly_files(dir: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            assembly_files(&path, found);
+        } else if path.extension().is_some_and(|e| e == "s") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn the_repository_s_own_programs() {
+    let mut files = Vec::new();
+    let programs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../programs");
+    assembly_files(&programs, &mut files);
+    assert!(!files.is_empty());
+    // Which number a helper has does not matter here.
+    let helper = |name: &str| name.starts_with("bpf_").then_some(1);
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let name = file.file_name().unwrap().to_string_lossy();
+        let o = assemble(&name, &text, &helper).unwrap_or_else(|e| panic!("{name}:{e}"));
+        assert!(!o.programs.is_empty(), "{name}");
+        for p in &o.programs {
+            assert!(p.hook.prog_type.is_some(), "{name}: {}", p.hook);
+            assert!(!p.lines.is_empty(), "{name}");
+        }
+    }
+}

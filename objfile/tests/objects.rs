@@ -422,3 +422,22 @@ fn a_part_of_an_object() {
     let part = fixture("data.o").subset(|_, _| false);
     assert!(part.externs.is_empty() && part.maps.is_empty());
 }
+
+#[test]
+fn hidden_variables_are_static() {
+    let o = fixture("data.o");
+    // `BPF_F_MMAPABLE` is for variables that others may see.
+    assert_eq!(map(&o, ".bss.veiled").flags, 0);
+    assert_eq!(map(&o, ".bss").flags, 1 << 10);
+    assert_eq!(map(&o, ".rodata").flags, 1 << 10 | 1 << 7);
+}
+
+#[test]
+fn pointers_in_data_are_refused() {
+    let bytes = std::fs::read(data("pointers.o")).unwrap();
+    let error = open("pointers", &bytes).unwrap_err().to_string();
+    assert!(
+        error.contains("`.data`") && error.contains("pointer"),
+        "{error}"
+    );
+}

@@ -4,6 +4,7 @@
 const volatile int limit = 42;
 static const volatile u64 secret = 0x1122334455667788;
 int counter = 5;
+__hidden int veiled SEC(".bss.veiled");
 static int hidden_counter = 6;
 u64 zeroed;
 static u32 zeroed_too[100];
@@ -23,7 +24,7 @@ SEC("raw_tp/sys_enter") int program(void *ctx)
 	volatile int *h = &hidden_counter;
 	int sum = limit + counter + (int)secret + (int)zeroed + custom;
 
-	*h += 1;
+	*h += veiled;
 	zeroed_too[sum & 63]++;
 	if (CONFIG_BPF)
 		sum += LINUX_KERNEL_VERSION;
