@@ -121,7 +121,7 @@ impl Btf {
         match self.resolved(id)? {
             Type::Int { size, .. } => Some(size),
             Type::Float { size } => Some(if size.is_power_of_two() { size } else { 4 }),
-            Type::Enum(e) | Type::Enum64(e) => Some(e.size),
+            Type::Enum(e) | Type::Enum64(e) => Some(e.size.max(1)),
             Type::Ptr(_) => Some(8),
             Type::Array { elem, .. } => self.align_within(elem, depth, steps),
             Type::Struct(c) | Type::Union(c) => {

@@ -310,6 +310,8 @@ fn check_type(id: TypeId, kind: Kind, words: &[u32]) -> Result<(), Error> {
                 return bad("an integer has more bits than its bytes hold");
             }
         }
+        // clang gives one that is only declared no size.
+        Kind::Enum if words[2] == 0 && words[1] & 0xffff == 0 => {}
         Kind::Enum | Kind::Enum64 if !matches!(words[2], 1 | 2 | 4 | 8) => {
             return bad("an enumeration is of 1, 2, 4 or 8 bytes");
         }

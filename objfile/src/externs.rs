@@ -107,7 +107,7 @@ fn external(btf: &Btf, name: &str, weak: bool, kconfig: usize) -> Result<(Extern
         })
         .map(|sec| btf.name(sec))
         .next()
-        .ok_or_else(|| error("it is in no section (is it declared `__ksym` or `__kconfig`?)"))?;
+        .ok_or_else(|| error("another object defines it, or it lacks `__ksym` or `__kconfig`"))?;
     let (kind, align) = match (section, btf.ty(id)) {
         (".ksyms", Some(Type::Func { .. })) => (ExternKind::Kfunc, 1),
         (".ksyms", Some(Type::Var { ty, .. })) => {

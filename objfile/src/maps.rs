@@ -47,8 +47,10 @@ pub(crate) fn btf_maps(elf: &Elf<'_>, btf: Option<&Btf>) -> Result<Vec<(Map, Pla
         let Some(Type::Var { ty, linkage }) = btf.ty(v.var) else {
             return Err(error("its definition is not a variable"));
         };
-        if linkage != VarLinkage::Global {
-            return Err(error("it is static; maps must be global"));
+        match linkage {
+            VarLinkage::Global => {}
+            VarLinkage::Extern => return Err(error("it is defined in another object")),
+            _ => return Err(error("it is static; maps must be global")),
         }
         let Some(Type::Struct(def)) = btf.resolved(ty) else {
             return Err(error("its definition is not a structure"));
