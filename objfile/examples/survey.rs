@@ -1,6 +1,7 @@
 //! Opens object files, writes them and opens them again; with `--types FILE` relocates them for
 //! the types in that file (`/sys/kernel/btf/vmlinux`), with `--kconfig FILE` for that
-//! configuration; `--dump` prints every program's instructions, `--write DIR` keeps what was written.
+//! configuration; `--dump` prints every program's instructions, `--write DIR` keeps what was
+//! written, `--write-relocated DIR` what could be relocated of it.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -11,13 +12,14 @@ use probity_objfile::{RelocTarget, open, parse_kconfig, relocate, write};
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let mut files = Vec::new();
-    let (mut types, mut config, mut dir, mut dump) = (None, None, None, false);
+    let (mut types, mut config, mut dir, mut after, mut dump) = (None, None, None, None, false);
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or("an option has no value");
         match arg.as_str() {
             "--types" => types = Some(Btf::parse(&std::fs::read(value()?)?)?),
             "--kconfig" => config = Some(parse_kconfig(&std::fs::read_to_string(value()?)?)),
             "--write" => dir = Some(PathBuf::from(value()?)),
+            "--write-relocated" => after = Some(PathBuf::from(value()?)),
             "--dump" => dump = true,
             _ => files.push(arg),
         }
@@ -57,6 +59,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         if target.types.is_some() {
             let result = relocate(&object, &target)?;
+            if let Some(dir) = &after {
+                let part = result.object.subset(|i, _| result.failed[i].is_none());
+                match write(&part) {
+                    Ok(bytes) => std::fs::write(dir.join(&*name), bytes)?,
+                    Err(e) => println!("{name}: not written after relocation: {e}"),
+                }
+            }
             if dump {
                 println!("ok {name}");
                 for m in &object.maps {
