@@ -143,3 +143,47 @@ fn a_huge_bss_is_refused() {
     bytes[at + 32..at + 40].copy_from_slice(&(1u64 << 40).to_le_bytes());
     assert!(matches!(open("huge", &bytes), Err(Error::TooBig { size, .. }) if size >= 1 << 40));
 }
+
+/// Places of the entries of the symbol table that stand for functions.
+fn function_symbols(bytes: &[u8]) -> Vec<usize> {
+    let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) as usize;
+    let count = u16::from_le_bytes(bytes[60..62].try_into().unwrap()) as usize;
+    let header = (0..count)
+        .map(|i| word(40) + i * 64)
+        .find(|&at| bytes[at + 4..at + 8] == 2u32.to_le_bytes())
+        .unwrap();
+    let (start, size) = (word(header + 24), word(header + 32));
+    (start..start + size)
+        .step_by(24)
+        .filter(|&at| bytes[at + 4] & 0xf == 2)
+        .collect()
+}
+
+#[test]
+fn functions_that_overlap_or_reach_too_far() {
+    let good =
+        std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/calls.o")).unwrap();
+    let symbols = function_symbols(&good);
+    assert!(symbols.len() >= 6);
+    let mut refused = Vec::new();
+    for &at in &symbols {
+        for size in [0, 4, u64::MAX - 7, 1 << 30] {
+            let mut bytes = good.clone();
+            bytes[at + 16..at + 24].copy_from_slice(&u64::to_le_bytes(size));
+            refused.push(open("bad", &bytes).unwrap_err());
+        }
+        // One slot longer: over the next function, or over the end of the section.
+        let size = u64::from_le_bytes(good[at + 16..at + 24].try_into().unwrap());
+        let mut bytes = good.clone();
+        bytes[at + 16..at + 24].copy_from_slice(&u64::to_le_bytes(size + 8));
+        refused.push(open("bad", &bytes).unwrap_err());
+    }
+    assert!(
+        refused.iter().all(|e| matches!(e, Error::Symbol { .. })),
+        "{refused:?}"
+    );
+    assert!(
+        refused.iter().any(|e| e.to_string().contains("overlaps")),
+        "{refused:?}"
+    );
+}
