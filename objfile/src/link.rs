@@ -12,9 +12,9 @@ use std::sync::Arc;
 use probity_btf::{Btf, BtfExt, Kind, LineRecord, Type, TypeId};
 use probity_isa::{Pc, RawInsn};
 
-use crate::elf::{Elf, Reloc, SLOT, Symbol};
+use crate::elf::{Elf, Reloc, SLOT};
 use crate::maps::Place;
-use crate::{CoreReloc, Error, ExternRef, Hook, JumpTable, Line, Map, Program, Subprog};
+use crate::{CoreReloc, Error, ExternRef, Hook, Line, Map, Program, Subprog};
 
 /// Slots of all linked programs together: the kernel takes a million instructions a program, and
 /// real objects have a tenth of that in all.
