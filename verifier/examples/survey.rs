@@ -1,9 +1,12 @@
-//! Verdicts on object files: `survey [--btf FILE] [--why] FILE.o…`, one line a program.
+//! Verdicts on object files: `survey [--btf FILE] [--why] [--expect] [--program NAME] [--states N] FILE.o…`, one line a program.
+//!
+//! `--expect` compares them with the declaration tags of the kernel's selftests
+//! (`comment:test_expect_success`, `comment:test_expect_failure`) and tells about disagreements only.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use probity_btf::Btf;
+use probity_btf::{Btf, Type, TypeId};
 use probity_objfile::open;
 use probity_platform::{Platform, Policy, Version};
 use probity_verifier::{Options, Verdict, verify};
@@ -12,11 +15,19 @@ fn main() {
     let mut args = std::env::args().skip(1).peekable();
     let mut btf = None;
     let mut why = false;
+    let mut expect = false;
+    let mut only = None;
+    let mut states = 0;
+    let mut matrix: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    let mut missing: BTreeMap<String, usize> = BTreeMap::new();
     let mut files = Vec::new();
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--btf" => btf = args.next(),
             "--why" => why = true,
+            "--expect" => expect = true,
+            "--program" => only = args.next(),
+            "--states" => states = args.next().and_then(|n| n.parse().ok()).unwrap_or(100),
             _ => files.push(arg),
         }
     }
@@ -34,7 +45,12 @@ fn main() {
                 continue;
             }
         };
-        let report = match verify(&object, &platform, &Policy::default(), &Options::default()) {
+        let options = Options {
+            programs: only.clone().map(|p| vec![p]),
+            log_states: states,
+            ..Options::default()
+        };
+        let report = match verify(&object, &platform, &Policy::default(), &options) {
             Ok(report) => report,
             Err(e) => {
                 println!("{file}: {e}");
@@ -44,6 +60,22 @@ fn main() {
         for p in &report.programs {
             *counts.entry(p.verdict.name()).or_default() += 1;
             let s = &p.stats;
+            for (pc, state) in &p.log {
+                println!("{pc:5}:{state}");
+            }
+            if let Verdict::Reject(r) = &p.verdict
+                && p.verdict.name() == "unsupported"
+            {
+                *missing.entry(r.must.clone()).or_default() += 1;
+            }
+            if expect {
+                let expected = expectation(&object, &p.name);
+                *matrix.entry((expected, p.verdict.name())).or_default() += 1;
+                if !matches!((expected, p.verdict.name()), ("failure", "accept") | ("success", "reject")) {
+                    continue;
+                }
+                print!("expected {expected}: ");
+            }
             println!(
                 "{:11} {file} {} [{}] {} insns, {} processed, {} states, {} bytes, {} us",
                 p.verdict.name(), p.name, p.prog_type, p.insns, s.processed, s.states, s.stack_depth, s.time_us
@@ -55,5 +87,29 @@ fn main() {
             }
         }
     }
-    println!("{counts:?}");
+    println!("{counts:?}\n{matrix:?}");
+    let mut missing: Vec<_> = missing.into_iter().collect();
+    missing.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+    for (what, n) in missing.iter().take(60) {
+        println!("{n:6} {what}");
+    }
+}
+
+/// What the program's declaration tags say of its verdict.
+fn expectation(object: &probity_objfile::Object, name: &str) -> &'static str {
+    let Some(btf) = object.btf.as_deref() else { return "nothing" };
+    let Some(func) = btf.find_func(name) else { return "nothing" };
+    let mut found = "nothing";
+    for id in 1..btf.len() {
+        if let Some(Type::DeclTag { target, value, .. }) = btf.ty(TypeId(id))
+            && target == func
+        {
+            match value {
+                v if v.ends_with("test_expect_success") => found = "success",
+                v if v.ends_with("test_expect_failure") => found = "failure",
+                _ => {}
+            }
+        }
+    }
+    found
 }

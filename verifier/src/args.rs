@@ -124,7 +124,18 @@ fn argument(
             let def = env.map(map_of(call)?)?;
             let values = env.map_kind(def)?.values;
             if values == Values::Sockets {
-                return Err(unsupported("sockets as values of maps"));
+                // What is stored is a socket.
+                return match value {
+                    Value::Pointer(p)
+                        if matches!(p.to, To::Socket(_)) && p.constant_offset() == Some(0) =>
+                    {
+                        if p.null { Err(may_be_null(env, call.helper, index, &p)) } else { Ok(()) }
+                    }
+                    Value::Pointer(p) if matches!(p.to, To::Kernel { .. }) => {
+                        Err(unsupported("kernel sockets by BTF"))
+                    }
+                    _ => Err(wrong(env, "a socket")),
+                };
             }
             let size = i64::from(def.value_size);
             let read = init || values == Values::Read;

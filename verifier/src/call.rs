@@ -79,11 +79,15 @@ pub(crate) fn helper(env: &mut Env<'_>, state: &mut State, pc: Pc, id: u32) -> O
     if let (Value::Pointer(p), Some(_)) = (&value, found.acquires.then_some(())) {
         state.references.push(Reference { id: p.reference, pc });
     }
+    let callback = match found.callback {
+        Some((kind, subprog)) => Some(crate::callback::plan(state, pc, kind, subprog, &found, value)?),
+        None => None,
+    };
     finish(state, pc, value);
     let map = found.map.filter(|m| !m.inner).map(|m| m.index);
     env.call_maps.entry(pc).and_modify(|known| *known = known.filter(|k| Some(*k) == map)).or_insert(map);
-    if let Some(callback) = found.callback {
-        return crate::callback::enter(env, state, pc, callback);
+    if let Some(callback) = callback {
+        return crate::callback::enter(env, state, std::rc::Rc::new(callback));
     }
     Ok(Next::At(pc + 1))
 }
@@ -318,8 +322,16 @@ pub(crate) fn load_packet(env: &mut Env<'_>, state: &mut State, pc: Pc, size: Si
         return Err(leak(state, "when the packet is too short"));
     }
     let _ = size;
+    // Where the packet is too short, the function ends here with 0.
+    let mut short = state.clone();
+    short.set(pc, Reg::R0, Value::constant(0));
+    let ended = exit(env, &mut short, pc)?;
     finish(state, pc, Value::unknown());
-    Ok(Next::At(pc + 1))
+    match ended {
+        Next::At(later) => Ok(Next::Fork { now: pc + 1, later, state: Box::new(short) }),
+        Next::End => Ok(Next::At(pc + 1)),
+        Next::Fork { .. } => Err(unsupported("legacy packet loads in callbacks")),
+    }
 }
 
 /// Whether an argument is given as NULL where that is fine.

@@ -1,17 +1,101 @@
-//! Subprograms that helpers call.
+//! Subprograms that helpers call, any number of times: after the call, and after each return of the
+//! subprogram, execution goes on behind the call or in the subprogram once more.
+//!
+//! **Invariant:** each call of the subprogram is a lap: states of different laps may cover each other while
+//! they are open, since the helper ends the loop by itself.
 
-use probity_isa::Pc;
-use probity_platform::Callback;
+use std::rc::Rc;
 
-use crate::call::Next;
+use probity_domains::Scalar;
+use probity_isa::{Pc, Reg};
+use probity_platform::Callback as Kind;
+
+use crate::args::Found;
+use crate::call::{ARGS, Next, push_frame};
 use crate::env::Env;
-use crate::reject::{Outcome, unsupported};
+use crate::reject::{Explain, Outcome, fail, unsupported};
+use crate::report::Rule;
 use crate::state::State;
+use crate::value::{Known, Pointer, To, Value};
 
-pub(crate) fn enter(_env: &mut Env<'_>, _state: &mut State, _pc: Pc, what: (Callback, usize)) -> Outcome<Next> {
-    Err(unsupported(&format!("callbacks ({:?})", what.0)))
+/// A helper's call of a subprogram.
+#[derive(Clone, Debug)]
+pub(crate) struct Callback {
+    /// The helper's call.
+    pub call_pc: Pc,
+    pub subprog: usize,
+    pub args: [Value; 5],
+    /// What r0 may be when the subprogram returns.
+    pub returns: (i64, i64),
+    /// What the helper returns.
+    pub result: Value,
 }
 
-pub(crate) fn leave(_env: &mut Env<'_>, _state: &mut State, _pc: Pc) -> Outcome<Next> {
-    Err(unsupported("callbacks"))
+/// The plan of a call that was checked, before registers are lost.
+pub(crate) fn plan(
+    state: &State,
+    pc: Pc,
+    kind: Kind,
+    subprog: usize,
+    found: &Found,
+    result: Value,
+) -> Outcome<Callback> {
+    let mut args = [Value::Uninit; 5];
+    let returns = match kind {
+        Kind::Loop => {
+            args[0] = Value::number(Scalar::unknown().mov32());
+            args[1] = *state.reg(Reg::R3);
+            (0, 1)
+        }
+        Kind::MapElement => {
+            let Some(map) = found.map else { return Err(unsupported("callbacks without a map")) };
+            args[0] = Value::pointer(To::Map(map));
+            args[1] = Value::Pointer(Pointer::new(To::MapKey(map)));
+            args[2] = Value::pointer(To::MapValue(map));
+            args[3] = *state.reg(Reg::R3);
+            (0, 1)
+        }
+        Kind::Timer => return Err(unsupported("timers")),
+        Kind::FindVma => return Err(unsupported("callbacks with kernel structures")),
+        Kind::Dynptr => return Err(unsupported("dynptrs")),
+    };
+    Ok(Callback { call_pc: pc, subprog, args, returns, result })
+}
+
+/// Behind the call now, in the subprogram later. `state` is the one behind the call.
+pub(crate) fn enter(env: &Env<'_>, state: &State, callback: Rc<Callback>) -> Outcome<Next> {
+    let mut inside = state.clone();
+    let call_pc = callback.call_pc;
+    push_frame(env, &mut inside, callback.subprog, call_pc + 1)?;
+    inside.laps = inside.laps.saturating_add(1);
+    let frame = inside.frame_mut();
+    for (r, value) in ARGS.into_iter().zip(callback.args) {
+        frame.regs[r.index()] = value;
+        frame.set_at[r.index()] = u32::try_from(call_pc).unwrap_or(u32::MAX);
+    }
+    let start = env.cfg.subprogs[callback.subprog].start;
+    frame.callback = Some(callback);
+    Ok(Next::Fork { now: call_pc + 1, later: start, state: Box::new(inside) })
+}
+
+/// The subprogram returns to the helper.
+pub(crate) fn leave(env: &mut Env<'_>, state: &mut State, pc: Pc) -> Outcome<Next> {
+    let Some(callback) = state.frame().callback.clone() else {
+        return Err(fail(Rule::Malformed, "a callback returns to its helper", "it was not called by one"));
+    };
+    let (min, max) = callback.returns;
+    match state.reg(Reg::R0) {
+        Value::Number(n) if min <= n.set.smin() && n.set.smax() <= max => env.origins.need(n.origin),
+        v => {
+            let known = match v {
+                Value::Number(n) => format!("r0 is {}", Known(&n.set)),
+                v => format!("r0 is {v}"),
+            };
+            let must = format!("a callback returns {min} to {max}");
+            return Err(fail(Rule::ReturnValue, &must, &known).about(Reg::R0));
+        }
+    }
+    state.frames.pop();
+    state.set(pc, Reg::R0, callback.result);
+    enter(env, state, callback)
 }

@@ -206,6 +206,9 @@ impl Cfg {
 
     fn find_merges(&mut self) {
         let mut ways = vec![0u32; self.insns.len()];
+        for s in &self.subprogs {
+            ways[s.start] += 1;
+        }
         for pc in 0..self.insns.len() {
             if matches!(self.insns[pc], Insn::Imm64High) {
                 continue;

@@ -66,8 +66,15 @@ pub(crate) fn covers(
         if a.subprog != b.subprog || a.return_pc != b.return_pc {
             return false;
         }
-        if a.callback.map(|c| c.call_pc) != b.callback.map(|c| c.call_pc) {
-            return false;
+        match (&a.callback, &b.callback) {
+            (None, None) => {}
+            (Some(x), Some(y)) if x.call_pc == y.call_pc && x.subprog == y.subprog => {
+                let same = |(x, y): (&Value, &Value)| c.value(x, y);
+                if !x.args.iter().zip(&y.args).all(same) || !c.value(&x.result, &y.result) {
+                    return false;
+                }
+            }
+            _ => return false,
         }
         let regs = if i == top {
             live.at(pc)

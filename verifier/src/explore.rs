@@ -221,6 +221,7 @@ impl Explorer<'_> {
     /// Compares the current state with those stored at this point, and stores it when that is worth it.
     fn meet(&mut self, env: &mut Env<'_>, path: &mut Waiting) -> Result<Visit, Box<Failure>> {
         let pc = path.pc;
+        let lap = lap_starts(env, pc, &path.state);
         let mut list = self.at.remove(&pc).unwrap_or_default();
         let mut cut = None;
         let mut looped = false;
@@ -278,9 +279,17 @@ impl Explorer<'_> {
         list.retain(|&n| {
             let node = &self.nodes[n];
             let patience = if heads { 64 } else { 8 };
-            node.open > 0 || node.misses <= node.hits * patience + patience
+            node.misses <= node.hits * patience + patience
         });
-        let worth = path.jumps >= 2 && path.insns >= 8 || heads && path.insns >= 100;
+        if lap
+            && let Some(&n) = list.iter().rev().find(|n| {
+                let node = &self.nodes[**n];
+                node.open > 0 && node.state.laps != path.state.laps
+            })
+        {
+            self.widen(env, &mut path.state, n);
+        }
+        let worth = lap || path.jumps >= 2 && path.insns >= 8 || heads && path.insns >= 100;
         if worth {
             if self.nodes.len() >= MAX_STORED {
                 self.at.insert(pc, list);
@@ -300,6 +309,37 @@ impl Explorer<'_> {
         }
         self.at.insert(pc, list);
         Ok(Visit::Go)
+    }
+
+    /// Numbers that changed since the last lap, and that nothing needed so far, become unknown.
+    fn widen(&self, env: &Env<'_>, state: &mut State, n: usize) {
+        let old = &self.nodes[n].state;
+        if old.frames.len() != state.frames.len() {
+            return;
+        }
+        let widened = |a: &Value, b: &Value| match (a, b) {
+            (Value::Number(a), Value::Number(b)) => !a.set.includes(&b.set) && !env.origins.is_needed(a.origin),
+            _ => false,
+        };
+        for (a, b) in old.frames.iter().zip(&mut state.frames) {
+            let regs: Vec<usize> = (0..a.regs.len()).filter(|r| widened(&a.regs[*r], &b.regs[*r])).collect();
+            let slots: Vec<usize> = (0..a.stack.len().min(b.stack.len()))
+                .filter(|s| match (a.stack.slot(*s).whole(), b.stack.slot(*s).whole()) {
+                    (Some(a), Some(b)) => widened(a, b),
+                    _ => false,
+                })
+                .collect();
+            if regs.is_empty() && slots.is_empty() {
+                continue;
+            }
+            let b = std::rc::Rc::make_mut(b);
+            for r in regs {
+                b.regs[r] = Value::unknown();
+            }
+            for s in slots {
+                b.stack.slot_mut(s).value = Value::unknown();
+            }
+        }
     }
 
     /// A new node. Its numbers get origins of their own, in the copy that is walked on from too.
@@ -400,4 +440,11 @@ impl Explorer<'_> {
             }
         }
     }
+}
+
+/// Whether a lap of a loop that ends by itself starts here.
+fn lap_starts(env: &Env<'_>, pc: Pc, state: &State) -> bool {
+    let frame = state.frame();
+    matches!(env.insn(pc), Insn::MayGoto { .. })
+        || frame.callback.is_some() && env.cfg.subprogs[frame.subprog].start == pc
 }

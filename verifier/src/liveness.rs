@@ -18,38 +18,51 @@ impl Liveness {
     pub(crate) fn compute(cfg: &Cfg, platform: &Platform) -> Liveness {
         let n = cfg.insns.len();
         let mut at = vec![RegSet::EMPTY; n];
-        loop {
-            let mut changed = false;
-            for pc in (0..n).rev() {
-                let insn = &cfg.insns[pc];
-                let mut out = RegSet::EMPTY;
-                for next in cfg.successors(pc) {
-                    out |= at.get(next).copied().unwrap_or(RegSet::ALL);
+        // Whose sets depend on an instruction's; each set grows at most eleven times.
+        let mut before: Vec<Vec<Pc>> = vec![Vec::new(); n];
+        for pc in 0..n {
+            let callee = cfg.insns[pc].subprog_target(pc).and_then(|t| usize::try_from(t).ok());
+            for next in cfg.successors(pc).chain(callee) {
+                if let Some(list) = before.get_mut(next) {
+                    list.push(pc);
                 }
-                let uses = match insn {
-                    Insn::Call(CallTarget::Helper(id)) => {
-                        let n = platform.helper(*id).map_or(5, |h| h.args.len());
-                        RegSet::from_bits(RegSet::ARGUMENTS.bits() & ((2u16 << n.min(5)) - 1))
-                    }
-                    Insn::Call(CallTarget::Subprog { .. }) => match insn.subprog_target(pc) {
-                        Some(to) if to >= 0 => {
-                            let entry = at.get(to as usize).copied().unwrap_or(RegSet::ALL);
-                            entry & RegSet::ARGUMENTS
-                        }
-                        _ => RegSet::ARGUMENTS,
-                    },
-                    _ => insn.uses(),
-                };
-                let live = out.without(insn.defs()) | uses;
-                if live != at[pc] {
-                    at[pc] = live;
-                    changed = true;
-                }
-            }
-            if !changed {
-                return Liveness { at };
             }
         }
+        let mut work: Vec<Pc> = (0..n).collect();
+        let mut waits = vec![true; n];
+        while let Some(pc) = work.pop() {
+            waits[pc] = false;
+            let insn = &cfg.insns[pc];
+            let mut out = RegSet::EMPTY;
+            for next in cfg.successors(pc) {
+                out |= at.get(next).copied().unwrap_or(RegSet::ALL);
+            }
+            let uses = match insn {
+                Insn::Call(CallTarget::Helper(id)) => {
+                    let n = platform.helper(*id).map_or(5, |h| h.args.len().max(longest(h)));
+                    RegSet::from_bits(RegSet::ARGUMENTS.bits() & ((2u16 << n.min(5)) - 1))
+                }
+                Insn::Call(CallTarget::Subprog { .. }) => match insn.subprog_target(pc) {
+                    Some(to) if to >= 0 => {
+                        let entry = at.get(to as usize).copied().unwrap_or(RegSet::ALL);
+                        entry & RegSet::ARGUMENTS
+                    }
+                    _ => RegSet::ARGUMENTS,
+                },
+                _ => insn.uses(),
+            };
+            let live = out.without(insn.defs()) | uses;
+            if live != at[pc] {
+                at[pc] = live;
+                for &p in &before[pc] {
+                    if !waits[p] {
+                        waits[p] = true;
+                        work.push(p);
+                    }
+                }
+            }
+        }
+        Liveness { at }
     }
 
     /// Live before the instruction.
@@ -61,4 +74,9 @@ impl Liveness {
     pub(crate) fn across_call(&self, pc: Pc) -> RegSet {
         self.at(pc).without(RegSet::CALLER_SAVED)
     }
+}
+
+/// Arguments of the longest other prototype.
+fn longest(h: &probity_platform::Helper) -> usize {
+    h.variants.iter().map(|v| v.args.len()).max().unwrap_or(0)
 }

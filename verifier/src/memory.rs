@@ -163,6 +163,7 @@ fn region(
         }
         To::Kernel { .. } => Err(unsupported("loads through typed kernel pointers").about(reg)),
         To::SockoptStart | To::SockoptEnd => Err(unsupported("socket option buffers").about(reg)),
+        To::Map(_) if kind == Kind::Read => Err(unsupported("fields of `struct bpf_map`").about(reg)),
         To::Map(_) | To::PacketEnd | To::Function(_) => {
             let known = format!("{reg} is {}", describe(env, p));
             let must = format!("{reg} points to memory that may be accessed");

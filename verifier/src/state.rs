@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use probity_isa::{Pc, Reg};
 
+use crate::callback::Callback;
 use crate::env::Slots;
 use crate::stack::Stack;
 use crate::value::{Id, Pointer, To, Value};
@@ -33,18 +34,7 @@ pub(crate) struct Frame {
     /// Where it returns to: the instruction after the call. Unused in the outermost frame.
     pub return_pc: Pc,
     /// Called by a helper, over and over.
-    pub callback: Option<Callback>,
-}
-
-/// A frame that a helper calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Callback {
-    /// The helper's call.
-    pub call_pc: Pc,
-    /// What r0 may be when it returns.
-    pub returns: (i64, i64),
-    /// Calls of it on this path so far.
-    pub depth: u32,
+    pub callback: Option<Rc<Callback>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use crate::env::{Env, MAX_FRAMES};
 use crate::explain;
 use crate::explore::{Stopped, explore};
 use crate::liveness::Liveness;
-use crate::reject::{Failure, Outcome, fail};
+use crate::reject::{Failure, Outcome, fail, unsupported};
 use crate::report::{ProgramReport, Report, Rule, Stats, Verdict, VerifiedProgram};
 use crate::special::Special;
 use crate::state::State;
@@ -156,6 +156,9 @@ fn verdict(
         return Err(Stopped::early(fail(Rule::FailedRelocation, must, &e.to_string())));
     }
     let (kind, prog_type) = known_kind(program, prog_type, kind, policy).map_err(Stopped::early)?;
+    if program.exception_cb.is_some() {
+        return Err(Stopped::early(unsupported("exceptions")));
+    }
     let gpl = license(object, policy).map_err(Stopped::early)?;
     size(program, platform, policy).map_err(Stopped::early)?;
     let cfg = Cfg::build(&program.insns, &program.subprogs, platform.limits.frames.min(MAX_FRAMES)).map_err(Stopped::early)?;
