@@ -38,7 +38,10 @@ fn main() {
     let platform = Arc::new(Platform::linux(Version(6, 18), types));
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for file in files {
-        let object = match std::fs::read(&file).map_err(|e| e.to_string()).and_then(|b| open(&file, &b).map_err(|e| e.to_string())) {
+        let object = match std::fs::read(&file)
+            .map_err(|e| e.to_string())
+            .and_then(|b| open(&file, &b).map_err(|e| e.to_string()))
+        {
             Ok(object) => object,
             Err(e) => {
                 println!("{file}: not opened: {e}");
@@ -71,14 +74,24 @@ fn main() {
             if expect {
                 let expected = expectation(&object, &p.name);
                 *matrix.entry((expected, p.verdict.name())).or_default() += 1;
-                if !matches!((expected, p.verdict.name()), ("failure", "accept") | ("success", "reject")) {
+                if !matches!(
+                    (expected, p.verdict.name()),
+                    ("failure", "accept") | ("success", "reject")
+                ) {
                     continue;
                 }
                 print!("expected {expected}: ");
             }
             println!(
                 "{:11} {file} {} [{}] {} insns, {} processed, {} states, {} bytes, {} us",
-                p.verdict.name(), p.name, p.prog_type, p.insns, s.processed, s.states, s.stack_depth, s.time_us
+                p.verdict.name(),
+                p.name,
+                p.prog_type,
+                p.insns,
+                s.processed,
+                s.states,
+                s.stack_depth,
+                s.time_us
             );
             if let Verdict::Reject(r) = &p.verdict
                 && why
@@ -97,8 +110,12 @@ fn main() {
 
 /// What the program's declaration tags say of its verdict.
 fn expectation(object: &probity_objfile::Object, name: &str) -> &'static str {
-    let Some(btf) = object.btf.as_deref() else { return "nothing" };
-    let Some(func) = btf.find_func(name) else { return "nothing" };
+    let Some(btf) = object.btf.as_deref() else {
+        return "nothing";
+    };
+    let Some(func) = btf.find_func(name) else {
+        return "nothing";
+    };
     let mut found = "nothing";
     for id in 1..btf.len() {
         if let Some(Type::DeclTag { target, value, .. }) = btf.ty(TypeId(id))

@@ -20,7 +20,14 @@ pub(crate) fn operand(state: &State, src: Src) -> Value {
     }
 }
 
-pub(crate) fn mov(env: &mut Env<'_>, state: &mut State, pc: Pc, width: Width, dst: Reg, src: Src) -> Outcome<()> {
+pub(crate) fn mov(
+    env: &mut Env<'_>,
+    state: &mut State,
+    pc: Pc,
+    width: Width,
+    dst: Reg,
+    src: Src,
+) -> Outcome<()> {
     if let Src::Reg(r) = src
         && width == Width::W64
     {
@@ -57,7 +64,12 @@ pub(crate) fn link(env: &mut Env<'_>, state: &mut State, reg: Reg) {
 }
 
 fn unlinked(set: Scalar, from: Number) -> Value {
-    Value::Number(Number { set, link: 0, add: 0, origin: from.origin })
+    Value::Number(Number {
+        set,
+        link: 0,
+        add: 0,
+        origin: from.origin,
+    })
 }
 
 /// A part of a pointer is a number, where pointers may become numbers.
@@ -118,7 +130,14 @@ pub(crate) fn neg(env: &Env<'_>, state: &mut State, pc: Pc, width: Width, dst: R
     Ok(())
 }
 
-pub(crate) fn swap(env: &Env<'_>, state: &mut State, pc: Pc, op: SwapOp, dst: Reg, bits: u8) -> Outcome<()> {
+pub(crate) fn swap(
+    env: &Env<'_>,
+    state: &mut State,
+    pc: Pc,
+    op: SwapOp,
+    dst: Reg,
+    bits: u8,
+) -> Outcome<()> {
     let n = number(env, state, dst, "has its bytes swapped", bits.into())?;
     let bits = u32::from(bits);
     let set = match op {
@@ -135,7 +154,12 @@ fn number(env: &Env<'_>, state: &State, reg: Reg, what: &str, bits: u32) -> Outc
         Value::Number(n) => Ok(*n),
         Value::Pointer(_) if env.leaks_ok() => {
             let set = Scalar::unknown().zero_extend(bits);
-            Ok(Number { set, link: 0, add: 0, origin: Default::default() })
+            Ok(Number {
+                set,
+                link: 0,
+                add: 0,
+                origin: Default::default(),
+            })
         }
         Value::Pointer(p) => {
             let must = format!("what {what} is a number");
@@ -144,7 +168,12 @@ fn number(env: &Env<'_>, state: &State, reg: Reg, what: &str, bits: u32) -> Outc
         }
         Value::Uninit => {
             let must = format!("{reg} is initialised");
-            Err(fail(Rule::Uninitialised, &must, &format!("{reg} was never written")).about(reg))
+            Err(fail(
+                Rule::Uninitialised,
+                &must,
+                &format!("{reg} was never written"),
+            )
+            .about(reg))
         }
     }
 }
@@ -161,19 +190,30 @@ pub(crate) fn alu(
     let (a, b) = (*state.reg(dst), operand(state, src));
     let value = match (a, b) {
         (Value::Number(x), Value::Number(y)) => {
-            let set = if op == AluOp::Xor && src == Src::Reg(dst) || op == AluOp::Sub && src == Src::Reg(dst) {
+            let set = if op == AluOp::Xor && src == Src::Reg(dst)
+                || op == AluOp::Sub && src == Src::Reg(dst)
+            {
                 Scalar::constant(0)
             } else {
                 arithmetic(op, width, &x.set, &y.set)
             };
             let origin = env.origins.both(x.origin, y.origin);
-            let mut out = Number { set, link: 0, add: 0, origin };
+            let mut out = Number {
+                set,
+                link: 0,
+                add: 0,
+                origin,
+            };
             // A copy plus a constant stays linked to what it was copied from.
             if let (AluOp::Add | AluOp::Sub, Width::W64, Src::Imm(i)) = (op, width, src)
                 && x.link != 0
                 && set.as_constant().is_none()
             {
-                let by = if op == AluOp::Add { i64::from(i) } else { -i64::from(i) };
+                let by = if op == AluOp::Add {
+                    i64::from(i)
+                } else {
+                    -i64::from(i)
+                };
                 if let Some(add) = x.add.checked_add(by).filter(|a| a.abs() < 1 << 40) {
                     out.link = x.link;
                     out.add = add;
@@ -181,16 +221,30 @@ pub(crate) fn alu(
             }
             Value::Number(out)
         }
-        (Value::Pointer(p), Value::Number(n)) => pointer(env, op, width, p, n, dst, src.reg(), true)?,
-        (Value::Number(n), Value::Pointer(p)) => pointer(env, op, width, p, n, dst, src.reg(), false)?,
+        (Value::Pointer(p), Value::Number(n)) => {
+            pointer(env, op, width, p, n, dst, src.reg(), true)?
+        }
+        (Value::Number(n), Value::Pointer(p)) => {
+            pointer(env, op, width, p, n, dst, src.reg(), false)?
+        }
         (Value::Pointer(p), Value::Pointer(q)) => {
             if op == AluOp::Sub && env.leaks_ok() {
                 let any = Scalar::unknown();
-                Value::number(if width == Width::W64 { any } else { any.mov32() })
+                Value::number(if width == Width::W64 {
+                    any
+                } else {
+                    any.mov32()
+                })
             } else {
-                let known = format!("{dst} is {}, the other operand is {}", describe(env, &p), describe(env, &q));
+                let known = format!(
+                    "{dst} is {}, the other operand is {}",
+                    describe(env, &p),
+                    describe(env, &q)
+                );
                 let must = match op {
-                    AluOp::Sub => "the difference of two pointers is not told to programs without privilege",
+                    AluOp::Sub => {
+                        "the difference of two pointers is not told to programs without privilege"
+                    }
                     _ => "two pointers are only subtracted",
                 };
                 return Err(fail(Rule::PointerArithmetic, must, &known).about(dst));
@@ -245,7 +299,12 @@ fn pointer(
     pointer_first: bool,
 ) -> Outcome<Value> {
     let refuse = |env: &Env<'_>, must: &str| {
-        let known = format!("{dst} would become {} {} {}", describe(env, &p), symbol(op), Known(&n.set));
+        let known = format!(
+            "{dst} would become {} {} {}",
+            describe(env, &p),
+            symbol(op),
+            Known(&n.set)
+        );
         let e = fail(Rule::PointerArithmetic, must, &known).about(dst);
         Err(match other {
             Some(r) => e.about(r),
@@ -259,7 +318,10 @@ fn pointer(
         return refuse(env, "pointer arithmetic is 64-bit");
     }
     if p.null {
-        return refuse(env, "a pointer that may be NULL is tested before it is computed with");
+        return refuse(
+            env,
+            "a pointer that may be NULL is tested before it is computed with",
+        );
     }
     let zero = n.set.as_constant() == Some(0);
     match p.to {
@@ -272,23 +334,44 @@ fn pointer(
     }
     let negative = match op {
         AluOp::Add => false,
-        AluOp::Sub if !pointer_first => return refuse(env, "a pointer is not subtracted from a number"),
+        AluOp::Sub if !pointer_first => {
+            return refuse(env, "a pointer is not subtracted from a number");
+        }
         AluOp::Sub if matches!(p.to, To::Stack { .. }) => {
-            return refuse(env, "nothing is subtracted from a stack pointer: add a negative number");
+            return refuse(
+                env,
+                "nothing is subtracted from a stack pointer: add a negative number",
+            );
         }
         AluOp::Sub => true,
-        _ => return refuse(env, "numbers are only added to and subtracted from pointers"),
+        _ => {
+            return refuse(
+                env,
+                "numbers are only added to and subtracted from pointers",
+            );
+        }
     };
     // An offset is a use of the number's value.
     env.origins.need(n.origin);
     sane(env, &n.set, &p, dst, other)?;
     let out = match n.set.as_constant() {
         Some(k) => {
-            let k = if negative { (k as i64).wrapping_neg() } else { k as i64 };
-            Pointer { off: p.off.wrapping_add(k), ..p }
+            let k = if negative {
+                (k as i64).wrapping_neg()
+            } else {
+                k as i64
+            };
+            Pointer {
+                off: p.off.wrapping_add(k),
+                ..p
+            }
         }
         None => {
-            let var = if negative { p.var.sub64(&n.set) } else { p.var.add64(&n.set) };
+            let var = if negative {
+                p.var.sub64(&n.set)
+            } else {
+                p.var.add64(&n.set)
+            };
             let mut out = Pointer { var, ..p };
             if p.is_packet() {
                 // A new base: what was checked of the old one says nothing of it, unless it lies before.

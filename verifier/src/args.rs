@@ -42,8 +42,18 @@ struct Call<'a> {
     found: Found,
 }
 
-pub(crate) fn check(env: &mut Env<'_>, state: &State, pc: Pc, helper: &str, proto: &Prototype) -> Outcome<Found> {
-    let mut call = Call { helper, packet_access: proto.effects.packet_access, found: Found::default() };
+pub(crate) fn check(
+    env: &mut Env<'_>,
+    state: &State,
+    pc: Pc,
+    helper: &str,
+    proto: &Prototype,
+) -> Outcome<Found> {
+    let mut call = Call {
+        helper,
+        packet_access: proto.effects.packet_access,
+        found: Found::default(),
+    };
     for (i, arg) in proto.args.iter().enumerate().take(ARGS.len()) {
         let reg = ARGS[i];
         let next = proto.args.get(i + 1).map(|a| a.kind);
@@ -67,8 +77,17 @@ fn argument(
     let reg = ARGS[index];
     let value = *state.reg(reg);
     if !value.is_init() {
-        let must = format!("argument {} of bpf_{} is initialised", index + 1, call.helper);
-        return Err(fail(Rule::Uninitialised, &must, &format!("{reg} was never written on this path")).about(reg));
+        let must = format!(
+            "argument {} of bpf_{} is initialised",
+            index + 1,
+            call.helper
+        );
+        return Err(fail(
+            Rule::Uninitialised,
+            &must,
+            &format!("{reg} was never written on this path"),
+        )
+        .about(reg));
     }
     let null = is_null(arg, &value);
     if null && let Value::Number(n) = value {
@@ -84,13 +103,21 @@ fn argument(
         ArgKind::Zero => match value {
             Value::Number(n) => {
                 env.origins.need(n.origin);
-                if n.set.as_constant() == Some(0) { Ok(()) } else { Err(wrong(env, "the constant 0")) }
+                if n.set.as_constant() == Some(0) {
+                    Ok(())
+                } else {
+                    Err(wrong(env, "the constant 0"))
+                }
             }
             _ => Err(wrong(env, "the constant 0")),
         },
         ArgKind::Map => {
-            let Value::Pointer(p) = value else { return Err(wrong(env, "a map")) };
-            let To::Map(map) = p.to else { return Err(wrong(env, "a map")) };
+            let Value::Pointer(p) = value else {
+                return Err(wrong(env, "a map"));
+            };
+            let To::Map(map) = p.to else {
+                return Err(wrong(env, "a map"));
+            };
             if p.null {
                 return Err(may_be_null(env, call.helper, index, &p));
             }
@@ -103,7 +130,11 @@ fn argument(
             }
             if env.sleepable() && !kind.sleepable {
                 let known = format!("map `{}` is of kind `{}`", def.name, kind.name);
-                return Err(fail(Rule::MapKind, "the map's kind goes with sleepable programs", &known));
+                return Err(fail(
+                    Rule::MapKind,
+                    "the map's kind goes with sleepable programs",
+                    &known,
+                ));
             }
             call.found.map = Some(map);
             Ok(())
@@ -113,7 +144,17 @@ fn argument(
                 return Ok(());
             }
             let size = i64::from(env.map(map_of(call)?)?.key_size);
-            region(env, state, call, reg, index, size, size, MemAccess::Read, true)?;
+            region(
+                env,
+                state,
+                call,
+                reg,
+                index,
+                size,
+                size,
+                MemAccess::Read,
+                true,
+            )?;
             call.found.present = constant_key(env, state, reg, map_of(call)?)?;
             Ok(())
         }
@@ -129,7 +170,11 @@ fn argument(
                     Value::Pointer(p)
                         if matches!(p.to, To::Socket(_)) && p.constant_offset() == Some(0) =>
                     {
-                        if p.null { Err(may_be_null(env, call.helper, index, &p)) } else { Ok(()) }
+                        if p.null {
+                            Err(may_be_null(env, call.helper, index, &p))
+                        } else {
+                            Ok(())
+                        }
                     }
                     Value::Pointer(p) if matches!(p.to, To::Kernel { .. }) => {
                         Err(unsupported("kernel sockets by BTF"))
@@ -139,7 +184,11 @@ fn argument(
             }
             let size = i64::from(def.value_size);
             let read = init || values == Values::Read;
-            let access = if read { MemAccess::Read } else { MemAccess::Write };
+            let access = if read {
+                MemAccess::Read
+            } else {
+                MemAccess::Write
+            };
             region(env, state, call, reg, index, size, size, access, true)
         }
         ArgKind::Mem { .. } => {
@@ -148,10 +197,17 @@ fn argument(
                 (Some(ArgKind::Size { .. }), Value::Pointer(_)) => Ok(()),
                 (Some(ArgKind::Size { .. }), _) if null => Ok(()),
                 (Some(ArgKind::Size { .. }), _) => Err(wrong(env, "a pointer to memory")),
-                _ => Err(unsupported(&format!("bpf_{}: memory without a size", call.helper))),
+                _ => Err(unsupported(&format!(
+                    "bpf_{}: memory without a size",
+                    call.helper
+                ))),
             }
         }
-        ArgKind::FixedMem { access, bytes, align } => {
+        ArgKind::FixedMem {
+            access,
+            bytes,
+            align,
+        } => {
             if null {
                 return Ok(());
             }
@@ -164,13 +220,22 @@ fn argument(
             region(env, state, call, reg, index, bytes, bytes, access, true)
         }
         ArgKind::Size { zero_ok } => {
-            let Value::Number(n) = value else { return Err(wrong(env, "a size in bytes")) };
+            let Value::Number(n) = value else {
+                return Err(wrong(env, "a size in bytes"));
+            };
             size(env, state, call, index, n, zero_ok, proto)
         }
         ArgKind::AllocSize => {
-            let Value::Number(n) = value else { return Err(wrong(env, "a constant size")) };
+            let Value::Number(n) = value else {
+                return Err(wrong(env, "a constant size"));
+            };
             env.origins.need(n.origin);
-            let Some(size) = n.set.as_constant().and_then(|s| u32::try_from(s).ok()).filter(|s| *s < 1 << 30) else {
+            let Some(size) = n
+                .set
+                .as_constant()
+                .and_then(|s| u32::try_from(s).ok())
+                .filter(|s| *s < 1 << 30)
+            else {
                 return Err(wrong(env, "a size known when the program is verified"));
             };
             call.found.alloc = Some(size);
@@ -201,9 +266,8 @@ fn argument(
             }
             _ => Err(wrong(env, "a record reserved in a ring buffer")),
         },
-        ArgKind::ConstStr => const_str(env, &value).ok_or_else(|| {
-            wrong(env, "a NUL-terminated string in read-only data")
-        }),
+        ArgKind::ConstStr => const_str(env, &value)
+            .ok_or_else(|| wrong(env, "a NUL-terminated string in read-only data")),
         ArgKind::SockCommon { release, .. } | ArgKind::Socket { release } => match value {
             Value::Pointer(p) if matches!(p.to, To::Socket(_)) => {
                 let full = !matches!(arg.kind, ArgKind::Socket { .. })
@@ -220,13 +284,17 @@ fn argument(
                 if release {
                     if p.reference == 0 {
                         let must = format!("bpf_{} is given a reference to release", call.helper);
-                        return Err(fail(Rule::Reference, &must, &format!("{reg} carries none")).about(reg));
+                        return Err(
+                            fail(Rule::Reference, &must, &format!("{reg} carries none")).about(reg)
+                        );
                     }
                     call.found.release = Some(p.reference);
                 }
                 Ok(())
             }
-            Value::Pointer(p) if matches!(p.to, To::Kernel { .. }) => Err(unsupported("kernel sockets by BTF")),
+            Value::Pointer(p) if matches!(p.to, To::Kernel { .. }) => {
+                Err(unsupported("kernel sockets by BTF"))
+            }
             _ if null => Ok(()),
             _ => Err(wrong(env, "a socket")),
         },
@@ -235,7 +303,10 @@ fn argument(
             Value::Pointer(p) if matches!(p.to, To::Kernel { .. }) => {
                 kernel_argument(env, call, index, &p, name, arg.nullable)
             }
-            _ => Err(wrong(env, &format!("a pointer to a kernel `struct {name}`"))),
+            _ => Err(wrong(
+                env,
+                &format!("a pointer to a kernel `struct {name}`"),
+            )),
         },
         ArgKind::Func(callback) => match value {
             Value::Pointer(p) => match p.to {
@@ -268,7 +339,9 @@ fn kernel_argument(
     name: &str,
     nullable: bool,
 ) -> Outcome<()> {
-    let To::Kernel { type_id, trust } = p.to else { return Ok(()) };
+    let To::Kernel { type_id, trust } = p.to else {
+        return Ok(());
+    };
     let types = env.platform.types.as_deref();
     let same = types.is_some_and(|t| t.name(probity_btf::TypeId(type_id)) == name);
     if p.null && !nullable {
@@ -282,7 +355,12 @@ fn kernel_argument(
 }
 
 fn map_of(call: &Call<'_>) -> Outcome<MapRef> {
-    call.found.map.ok_or_else(|| unsupported(&format!("bpf_{}: a key or value without a map", call.helper)))
+    call.found.map.ok_or_else(|| {
+        unsupported(&format!(
+            "bpf_{}: a key or value without a map",
+            call.helper
+        ))
+    })
 }
 
 fn wrong(env: &Env<'_>, helper: &str, index: usize, value: &Value, what: &str) -> Box<Failure> {
@@ -301,7 +379,9 @@ fn may_be_null(env: &Env<'_>, helper: &str, index: usize, p: &Pointer) -> Box<Fa
     let reg = ARGS[index];
     let must = format!("argument {} of bpf_{helper} is not NULL", index + 1);
     let known = format!("{reg} is {} or NULL", describe(env, p));
-    fail(Rule::NullDereference, &must, &known).about(reg).hint("test it for NULL before the call")
+    fail(Rule::NullDereference, &must, &known)
+        .about(reg)
+        .hint("test it for NULL before the call")
 }
 
 /// A size argument, and with it the memory argument before it.
@@ -317,34 +397,85 @@ fn size(
     env.origins.need(n.origin);
     call.found.size = Some(n);
     let reg = ARGS[index];
-    let must = format!("argument {} of bpf_{} is a size with an upper bound", index + 1, call.helper);
+    let must = format!(
+        "argument {} of bpf_{} is a size with an upper bound",
+        index + 1,
+        call.helper
+    );
     if n.set.smin() < 0 {
-        let e = fail(Rule::OutOfBounds, &must, &format!("{reg} may be negative: {}", Known(&n.set))).about(reg);
-        return Err(e.hint("use an unsigned type, and mask it or compare it with the size of the memory"));
+        let e = fail(
+            Rule::OutOfBounds,
+            &must,
+            &format!("{reg} may be negative: {}", Known(&n.set)),
+        )
+        .about(reg);
+        return Err(
+            e.hint("use an unsigned type, and mask it or compare it with the size of the memory")
+        );
     }
     if n.set.umin() == 0 && !zero_ok {
-        let must = format!("argument {} of bpf_{} is a size of at least 1", index + 1, call.helper);
-        return Err(fail(Rule::BadArgument, &must, &format!("{reg} may be 0: {}", Known(&n.set))).about(reg));
+        let must = format!(
+            "argument {} of bpf_{} is a size of at least 1",
+            index + 1,
+            call.helper
+        );
+        return Err(fail(
+            Rule::BadArgument,
+            &must,
+            &format!("{reg} may be 0: {}", Known(&n.set)),
+        )
+        .about(reg));
     }
     let most = n.set.umax();
     if most >= 1 << 29 {
-        let e = fail(Rule::OutOfBounds, &must, &format!("{reg} is {}", Known(&n.set))).about(reg);
+        let e = fail(
+            Rule::OutOfBounds,
+            &must,
+            &format!("{reg} is {}", Known(&n.set)),
+        )
+        .about(reg);
         return Err(e.hint("mask it, or compare it with the size of the memory"));
     }
-    let Some(before) = index.checked_sub(1) else { return Ok(()) };
-    let Some(Arg { kind: ArgKind::Mem { access }, .. }) = proto.args.get(before) else { return Ok(()) };
+    let Some(before) = index.checked_sub(1) else {
+        return Ok(());
+    };
+    let Some(Arg {
+        kind: ArgKind::Mem { access },
+        ..
+    }) = proto.args.get(before)
+    else {
+        return Ok(());
+    };
     let memory = ARGS[before];
     if let Value::Number(m) = *state.reg(memory) {
         env.origins.need(m.origin);
         if most == 0 {
             return Ok(());
         }
-        let must = format!("argument {} of bpf_{} is memory when its size is not 0", before + 1, call.helper);
-        return Err(fail(Rule::BadArgument, &must, &format!("{memory} is NULL, {reg} is {}", Known(&n.set)))
-            .about(memory)
-            .about(reg));
+        let must = format!(
+            "argument {} of bpf_{} is memory when its size is not 0",
+            before + 1,
+            call.helper
+        );
+        return Err(fail(
+            Rule::BadArgument,
+            &must,
+            &format!("{memory} is NULL, {reg} is {}", Known(&n.set)),
+        )
+        .about(memory)
+        .about(reg));
     }
-    region(env, state, call, memory, before, n.set.umin() as i64, most as i64, *access, zero_ok)
+    region(
+        env,
+        state,
+        call,
+        memory,
+        before,
+        n.set.umin() as i64,
+        most as i64,
+        *access,
+        zero_ok,
+    )
 }
 
 /// Memory that a helper reads or writes, of `least` to `most` bytes.
@@ -360,7 +491,13 @@ fn region(
     zero_ok: bool,
 ) -> Outcome<()> {
     let Value::Pointer(p) = *state.reg(reg) else {
-        return Err(wrong(env, call.helper, index, state.reg(reg), "a pointer to memory"));
+        return Err(wrong(
+            env,
+            call.helper,
+            index,
+            state.reg(reg),
+            "a pointer to memory",
+        ));
     };
     if p.null {
         return Err(may_be_null(env, call.helper, index, &p));
@@ -374,7 +511,12 @@ fn region(
             let (low, high) = memory::stack_range(env, state, &p, reg, 0, most)?;
             let end = high + most;
             let Some(stack) = state.frames.get(frame).map(|f| &f.stack) else {
-                return Err(fail(Rule::BadPointer, "the frame still exists", "it has returned").about(reg));
+                return Err(fail(
+                    Rule::BadPointer,
+                    "the frame still exists",
+                    "it has returned",
+                )
+                .about(reg));
             };
             // What a helper may leave unwritten must be initialised like what it reads.
             let partly = low != high || least != most;
@@ -383,21 +525,42 @@ fn region(
                 && let Some(at) = stack.unwritten(low, end)
             {
                 let must = format!("the memory given to bpf_{} is initialised", call.helper);
-                return Err(fail(Rule::Uninitialised, &must, &format!("fp{at:+} was never written")).about(reg));
+                return Err(fail(
+                    Rule::Uninitialised,
+                    &must,
+                    &format!("fp{at:+} was never written"),
+                )
+                .about(reg));
             }
-            if !env.leaks_ok() && stack.spills().any(|(i, v)| {
-                let at = -(i as i64 + 1) * 8;
-                v.as_pointer().is_some() && at < end && low < at + 8
-            }) {
+            if !env.leaks_ok()
+                && stack.spills().any(|(i, v)| {
+                    let at = -(i as i64 + 1) * 8;
+                    v.as_pointer().is_some() && at < end && low < at + 8
+                })
+            {
                 let must = "pointers do not become visible to helpers as bytes";
-                return Err(fail(Rule::PointerLeak, must, "the memory holds a spilled pointer").about(reg));
+                return Err(fail(
+                    Rule::PointerLeak,
+                    must,
+                    "the memory holds a spilled pointer",
+                )
+                .about(reg));
             }
             if reads {
                 memory::touch_read(env, state, frame, low, end);
             }
             if writes && most > 0 {
-                let high = if least == most { high } else { high.max(low + 1) };
-                call.found.writes.push(StackWrite { frame, low, high, size: end - high });
+                let high = if least == most {
+                    high
+                } else {
+                    high.max(low + 1)
+                };
+                call.found.writes.push(StackWrite {
+                    frame,
+                    low,
+                    high,
+                    size: end - high,
+                });
             }
             Ok(())
         }
@@ -417,7 +580,12 @@ fn region(
         To::Packet | To::PacketMeta => {
             if !call.packet_access || writes && !env.kind.packet_write {
                 let must = format!("bpf_{} takes memory outside of the packet", call.helper);
-                return Err(fail(Rule::BadArgument, &must, &format!("{reg} is {}", describe(env, &p))).about(reg));
+                return Err(fail(
+                    Rule::BadArgument,
+                    &must,
+                    &format!("{reg} is {}", describe(env, &p)),
+                )
+                .about(reg));
             }
             memory::packet_bounds(&p, reg, 0, most)
         }
@@ -430,7 +598,11 @@ fn region(
         }
         To::Kernel { .. } => Err(unsupported("kernel structures as memory of helpers")),
         _ => {
-            let what = if writes { "memory that may be written" } else { "memory" };
+            let what = if writes {
+                "memory that may be written"
+            } else {
+                "memory"
+            };
             Err(wrong(env, call.helper, index, &Value::Pointer(p), what))
         }
     }
@@ -442,8 +614,12 @@ fn constant_key(env: &mut Env<'_>, state: &State, reg: Reg, map: MapRef) -> Outc
     if map.inner || !env.map_kind(def)?.dense || def.key_size != 4 {
         return Ok(false);
     }
-    let Value::Pointer(p) = state.reg(reg) else { return Ok(false) };
-    let (To::Stack { frame }, Some(at)) = (p.to, p.constant_offset()) else { return Ok(false) };
+    let Value::Pointer(p) = state.reg(reg) else {
+        return Ok(false);
+    };
+    let (To::Stack { frame }, Some(at)) = (p.to, p.constant_offset()) else {
+        return Ok(false);
+    };
     let stack = match state.frames.get(frame) {
         Some(f) => &f.stack,
         None => return Ok(false),

@@ -31,11 +31,20 @@ pub(crate) fn atomic(
         memory::clobber(state, env, frame, low, high, size.bytes() as i64)?;
     }
     if op.fetches() {
-        let to = if op == AtomicOp::Cmpxchg { Reg::R0 } else { src };
+        let to = if op == AtomicOp::Cmpxchg {
+            Reg::R0
+        } else {
+            src
+        };
         let value = match old {
             Value::Pointer(_) if !env.leaks_ok() => {
                 let must = "pointers do not become numbers";
-                return Err(fail(Rule::PointerLeak, must, "the operation would fetch a spilled pointer").about(base));
+                return Err(fail(
+                    Rule::PointerLeak,
+                    must,
+                    "the operation would fetch a spilled pointer",
+                )
+                .about(base));
             }
             v if size == Size::DW && v.is_init() => v,
             Value::Number(n) => Value::Number(n),
@@ -89,10 +98,18 @@ fn aligned(state: &State, base: Reg, off: i16, size: Size) -> Outcome<()> {
 fn plain(state: &State, base: Reg) -> Outcome<()> {
     match state.reg(base) {
         Value::Pointer(p)
-            if matches!(p.to, To::Context | To::Packet | To::PacketMeta | To::FlowKeys | To::Socket(_)) =>
+            if matches!(
+                p.to,
+                To::Context | To::Packet | To::PacketMeta | To::FlowKeys | To::Socket(_)
+            ) =>
         {
             let must = "atomic operations are on the stack, map values and allocated memory";
-            Err(fail(Rule::BadPointer, must, &format!("{base} points to {}", p.to.name())).about(base))
+            Err(fail(
+                Rule::BadPointer,
+                must,
+                &format!("{base} points to {}", p.to.name()),
+            )
+            .about(base))
         }
         _ => Ok(()),
     }

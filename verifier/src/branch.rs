@@ -47,21 +47,33 @@ pub(crate) fn branch(
             pointers(env, state, op, dst, p, q)
         }
         (Value::Pointer(p), Value::Number(n)) | (Value::Number(n), Value::Pointer(p)) => {
-            if width == Width::W64 && n.set.as_constant() == Some(0) && matches!(op, JmpOp::Eq | JmpOp::Ne) {
+            if width == Width::W64
+                && n.set.as_constant() == Some(0)
+                && matches!(op, JmpOp::Eq | JmpOp::Ne)
+            {
                 env.origins.need(n.origin);
                 return Ok(null_check(state, op == JmpOp::Eq, p));
             }
             if env.leaks_ok() {
                 return Ok(both(state, |_, _| {}));
             }
-            let known = format!("{dst} {} another number is compared with {}", symbol(op), describe(env, &p));
+            let known = format!(
+                "{dst} {} another number is compared with {}",
+                symbol(op),
+                describe(env, &p)
+            );
             let must = "pointers are compared with NULL and with each other only";
             Err(fail(Rule::PointerLeak, must, &known).about(dst))
         }
         _ if env.leaks_ok() => Ok(both(state, |_, _| {})),
         _ => {
             let must = "pointers are compared in 64 bits";
-            Err(fail(Rule::PointerLeak, must, "this comparison is of their low halves").about(dst))
+            Err(fail(
+                Rule::PointerLeak,
+                must,
+                "this comparison is of their low halves",
+            )
+            .about(dst))
         }
     }
 }
@@ -124,9 +136,29 @@ fn numbers(
     let mut taken = state.clone();
     for (state, sets) in [(&mut taken, yes), (state, no)] {
         let Some((a, b)) = sets else { continue };
-        narrow(env, state, dst, x, Number { set: a, origin, ..x });
+        narrow(
+            env,
+            state,
+            dst,
+            x,
+            Number {
+                set: a,
+                origin,
+                ..x
+            },
+        );
         if let Src::Reg(r) = src {
-            narrow(env, state, r, y, Number { set: b, origin, ..y });
+            narrow(
+                env,
+                state,
+                r,
+                y,
+                Number {
+                    set: b,
+                    origin,
+                    ..y
+                },
+            );
         }
     }
     Ways::Both(Box::new(taken))
@@ -144,9 +176,23 @@ fn narrow(env: &mut Env<'_>, state: &mut State, reg: Reg, old: Number, new: Numb
     };
     let set = here.set.meet(&new.set).unwrap_or(new.set);
     let origin = env.origins.both(here.origin, new.origin);
-    state.frame_mut().regs[reg.index()] = Value::Number(Number { set, origin, ..here });
+    state.frame_mut().regs[reg.index()] = Value::Number(Number {
+        set,
+        origin,
+        ..here
+    });
     if old.link != 0 {
-        sync(env, state, old.link, old.add, Number { set, origin, ..here });
+        sync(
+            env,
+            state,
+            old.link,
+            old.add,
+            Number {
+                set,
+                origin,
+                ..here
+            },
+        );
     }
 }
 
@@ -177,7 +223,9 @@ fn null_check(state: &mut State, equal: bool, p: Pointer) -> Ways {
             (false, _) => both(state, |_, _| {}),
         };
     }
-    both(state, |state, taken| set_null(state, p.id, p.reference, taken == equal))
+    both(state, |state, taken| {
+        set_null(state, p.id, p.reference, taken == equal)
+    })
 }
 
 /// Comparing such a pointer with NULL is decided. The others are no NULL either, but hosts need not promise it.
@@ -208,7 +256,14 @@ fn set_null(state: &mut State, id: Id, reference: Id, null: bool) {
     );
 }
 
-fn pointers(env: &mut Env<'_>, state: &mut State, op: JmpOp, dst: Reg, p: Pointer, q: Pointer) -> Outcome<Ways> {
+fn pointers(
+    env: &mut Env<'_>,
+    state: &mut State,
+    op: JmpOp,
+    dst: Reg,
+    p: Pointer,
+    q: Pointer,
+) -> Outcome<Ways> {
     let ends = |q: &Pointer, p: &Pointer| match (p.to, q.to) {
         (To::Packet, To::PacketEnd) => true,
         (To::PacketMeta, To::Packet) => q.off == 0 && q.id == 0 && q.var.as_constant() == Some(0),
@@ -243,7 +298,11 @@ fn pointers(env: &mut Env<'_>, state: &mut State, op: JmpOp, dst: Reg, p: Pointe
     if env.leaks_ok() {
         return Ok(both(state, |_, _| {}));
     }
-    let known = format!("{} is compared with {}", describe(env, &p), describe(env, &q));
+    let known = format!(
+        "{} is compared with {}",
+        describe(env, &p),
+        describe(env, &q)
+    );
     let must = "only pointers into the packet are compared with each other";
     Err(fail(Rule::PointerLeak, must, &known).about(dst))
 }
@@ -258,7 +317,8 @@ fn packet(state: &mut State, op: JmpOp, p: &Pointer) -> Ways {
         JmpOp::Le => (true, false),
         _ => return both(state, |_, _| {}),
     };
-    let far = p.var.umax() > MAX_PACKET_OFFSET || p.var.umax().saturating_add(p.off.max(0) as u64) > MAX_PACKET_OFFSET;
+    let far = p.var.umax() > MAX_PACKET_OFFSET
+        || p.var.umax().saturating_add(p.off.max(0) as u64) > MAX_PACKET_OFFSET;
     if p.off < 0 || p.off == 0 && open || far {
         return both(state, |_, _| {});
     }

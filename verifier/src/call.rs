@@ -25,7 +25,11 @@ pub(crate) enum Next {
     /// On, at this instruction.
     At(Pc),
     /// On here, and later elsewhere in another state.
-    Fork { now: Pc, later: Pc, state: Box<State> },
+    Fork {
+        now: Pc,
+        later: Pc,
+        state: Box<State>,
+    },
     /// The program has ended.
     End,
 }
@@ -38,15 +42,25 @@ pub(crate) fn helper(env: &mut Env<'_>, state: &mut State, pc: Pc, id: u32) -> O
     }
     let Some(row) = env.platform.helper(id) else {
         let known = format!("helper {id} does not exist on {}", env.platform.name);
-        return Err(fail(Rule::CallNotAllowed, "the helper is one of the platform's", &known));
+        return Err(fail(
+            Rule::CallNotAllowed,
+            "the helper is one of the platform's",
+            &known,
+        ));
     };
     let attach = env.attach_type().or(env.kind.default_attach);
     if !env.kind.helpers.allows(row.name, attach) {
         let known = format!("`{}` programs may not call bpf_{}", env.kind.name, row.name);
-        return Err(fail(Rule::CallNotAllowed, "the program kind may call the helper", &known));
+        return Err(fail(
+            Rule::CallNotAllowed,
+            "the program kind may call the helper",
+            &known,
+        ));
     }
     if let Some(allowed) = &env.policy.helpers
-        && !allowed.iter().any(|h| h.strip_prefix("bpf_").unwrap_or(h) == row.name)
+        && !allowed
+            .iter()
+            .any(|h| h.strip_prefix("bpf_").unwrap_or(h) == row.name)
     {
         let known = format!("bpf_{} is not on its list", row.name);
         return Err(fail(Rule::Policy, "the policy allows the helper", &known));
@@ -54,13 +68,20 @@ pub(crate) fn helper(env: &mut Env<'_>, state: &mut State, pc: Pc, id: u32) -> O
     let proto = row.prototype(env.kind.kind);
     if proto.effects.gpl_only && !env.gpl {
         let license = env.object.license.as_deref().unwrap_or("none");
-        let known = format!("bpf_{} is for GPL-compatible programs; the licence is `{license}`", row.name);
+        let known = format!(
+            "bpf_{} is for GPL-compatible programs; the licence is `{license}`",
+            row.name
+        );
         return Err(fail(Rule::License, "the licence allows the helper", &known)
             .hint("declare `char LICENSE[] SEC(\"license\") = \"GPL\";`"));
     }
     if proto.effects.sleeps && !env.sleepable() {
         let known = format!("bpf_{} may sleep", row.name);
-        return Err(fail(Rule::CallNotAllowed, "only sleepable programs call helpers that sleep", &known));
+        return Err(fail(
+            Rule::CallNotAllowed,
+            "only sleepable programs call helpers that sleep",
+            &known,
+        ));
     }
     if proto.effects.may_not_return && !state.references.is_empty() {
         return Err(leak(state, "before the call"));
@@ -77,15 +98,23 @@ pub(crate) fn helper(env: &mut Env<'_>, state: &mut State, pc: Pc, id: u32) -> O
         forget_packet(env, state);
     }
     if let (Value::Pointer(p), Some(_)) = (&value, found.acquires.then_some(())) {
-        state.references.push(Reference { id: p.reference, pc });
+        state.references.push(Reference {
+            id: p.reference,
+            pc,
+        });
     }
     let callback = match found.callback {
-        Some((kind, subprog)) => Some(crate::callback::plan(state, pc, kind, subprog, &found, value)?),
+        Some((kind, subprog)) => Some(crate::callback::plan(
+            env, state, pc, kind, subprog, &found, value,
+        )?),
         None => None,
     };
     finish(state, pc, value);
     let map = found.map.filter(|m| !m.inner).map(|m| m.index);
-    env.call_maps.entry(pc).and_modify(|known| *known = known.filter(|k| Some(*k) == map)).or_insert(map);
+    env.call_maps
+        .entry(pc)
+        .and_modify(|known| *known = known.filter(|k| Some(*k) == map))
+        .or_insert(map);
     if let Some(callback) = callback {
         return crate::callback::enter(env, state, std::rc::Rc::new(callback));
     }
@@ -107,24 +136,45 @@ fn release(env: &Env<'_>, state: &mut State, id: Id) -> Outcome<()> {
         return Err(fail(Rule::Reference, "a reference is released once", known));
     }
     state.references.retain(|r| r.id != id);
-    let gone = if env.leaks_ok() { Value::unknown() } else { Value::Uninit };
+    let gone = if env.leaks_ok() {
+        Value::unknown()
+    } else {
+        Value::Uninit
+    };
     state.for_each_pointer(|p| p.reference == id, |v| *v = gone);
     Ok(())
 }
 
 fn forget_packet(env: &Env<'_>, state: &mut State) {
-    let gone = if env.leaks_ok() { Value::unknown() } else { Value::Uninit };
+    let gone = if env.leaks_ok() {
+        Value::unknown()
+    } else {
+        Value::Uninit
+    };
     state.for_each_pointer(|p| p.is_packet() || p.to == To::PacketEnd, |v| *v = gone);
 }
 
 fn leak(state: &State, when: &str) -> Box<crate::reject::Failure> {
     let pcs: Vec<String> = state.references.iter().map(|r| r.pc.to_string()).collect();
-    let known = format!("references acquired at instruction {} are still held {when}", pcs.join(", "));
-    fail(Rule::Reference, "every acquired reference is released on every path", &known)
+    let known = format!(
+        "references acquired at instruction {} are still held {when}",
+        pcs.join(", ")
+    );
+    fail(
+        Rule::Reference,
+        "every acquired reference is released on every path",
+        &known,
+    )
 }
 
 /// What r0 is after the call.
-fn result(env: &mut Env<'_>, state: &State, name: &str, proto: &Prototype, found: &Found) -> Outcome<Value> {
+fn result(
+    env: &mut Env<'_>,
+    state: &State,
+    name: &str,
+    proto: &Prototype,
+    found: &Found,
+) -> Outcome<Value> {
     let acquire = |p: Pointer, found: &Found, id: Id| Pointer {
         reference: if found.acquires { id } else { p.reference },
         ..p
@@ -137,10 +187,17 @@ fn result(env: &mut Env<'_>, state: &State, name: &str, proto: &Prototype, found
             None => Value::unknown(),
         },
         Ret::SizeOrError => {
-            let most = found.size.map_or(i64::MAX, |n| n.set.umax().min(i64::MAX as u64) as i64);
+            let most = found
+                .size
+                .map_or(i64::MAX, |n| n.set.umax().min(i64::MAX as u64) as i64);
             let origin = found.size.map_or_else(Default::default, |n| n.origin);
             match Scalar::from_signed(-4095, most.max(0)) {
-                Some(set) => Value::Number(Number { set, link: 0, add: 0, origin }),
+                Some(set) => Value::Number(Number {
+                    set,
+                    link: 0,
+                    add: 0,
+                    origin,
+                }),
                 None => Value::unknown(),
             }
         }
@@ -153,8 +210,13 @@ fn result(env: &mut Env<'_>, state: &State, name: &str, proto: &Prototype, found
                 Lookup::Value => To::MapValue(map),
                 Lookup::Map => {
                     if map.inner || env.map(MapRef { inner: true, ..map }).is_err() {
-                        let known = format!("map `{}` has no inner map definition", env.map_name(map));
-                        return Err(fail(Rule::MapKind, "a map of maps says what its maps are like", &known));
+                        let known =
+                            format!("map `{}` has no inner map definition", env.map_name(map));
+                        return Err(fail(
+                            Rule::MapKind,
+                            "a map of maps says what its maps are like",
+                            &known,
+                        ));
                     }
                     To::Map(MapRef { inner: true, ..map })
                 }
@@ -173,7 +235,13 @@ fn result(env: &mut Env<'_>, state: &State, name: &str, proto: &Prototype, found
                 return Err(unsupported(&format!("bpf_{name} without a size")));
             };
             let id = env.fresh_id();
-            Value::Pointer(Pointer { reference: id, ..pointer(To::Record { size }) }.or_null(id))
+            Value::Pointer(
+                Pointer {
+                    reference: id,
+                    ..pointer(To::Record { size })
+                }
+                .or_null(id),
+            )
         }
         Ret::SocketOrNull { .. } | Ret::TcpSockOrNull { .. } | Ret::SockCommonOrNull { .. } => {
             let socket = match proto.ret {
@@ -190,15 +258,42 @@ fn result(env: &mut Env<'_>, state: &State, name: &str, proto: &Prototype, found
             }
             Value::Pointer(p)
         }
-        Ret::Btf { name, nullable, trusted, acquire: false } => {
-            let Some(id) = env.platform.types.as_ref().and_then(|t| t.find_struct(name)) else {
-                return Err(unsupported(&format!("kernel structures without the kernel's types (`{name}`)")));
+        Ret::Btf {
+            name,
+            nullable,
+            trusted,
+            acquire: false,
+        } => {
+            let Some(id) = env
+                .platform
+                .types
+                .as_ref()
+                .and_then(|t| t.find_struct(name))
+            else {
+                return Err(unsupported(&format!(
+                    "kernel structures without the kernel's types (`{name}`)"
+                )));
             };
-            let trust = if trusted { Trust::Trusted } else { Trust::Untrusted };
-            let p = pointer(To::Kernel { type_id: id.0, trust });
-            Value::Pointer(if nullable { p.or_null(env.fresh_id()) } else { p })
+            let trust = if trusted {
+                Trust::Trusted
+            } else {
+                Trust::Untrusted
+            };
+            let p = pointer(To::Kernel {
+                type_id: id.0,
+                trust,
+            });
+            Value::Pointer(if nullable {
+                p.or_null(env.fresh_id())
+            } else {
+                p
+            })
         }
-        other => return Err(unsupported(&format!("the result of bpf_{name} ({other:?})"))),
+        other => {
+            return Err(unsupported(&format!(
+                "the result of bpf_{name} ({other:?})"
+            )));
+        }
     })
 }
 
@@ -206,15 +301,24 @@ fn result(env: &mut Env<'_>, state: &State, name: &str, proto: &Prototype, found
 pub(crate) fn acquires(env: &Env<'_>, proto: &Prototype, map: Option<MapRef>) -> bool {
     match proto.ret {
         Ret::RingbufMemOrNull => true,
-        Ret::SocketOrNull { acquire } | Ret::TcpSockOrNull { acquire } | Ret::SockCommonOrNull { acquire } => acquire,
+        Ret::SocketOrNull { acquire }
+        | Ret::TcpSockOrNull { acquire }
+        | Ret::SockCommonOrNull { acquire } => acquire,
         Ret::MapValueOrNull => map.is_some_and(|m| {
-            env.map(m).and_then(|m| env.map_kind(m)).is_ok_and(|k| k.lookup == Lookup::Socket)
+            env.map(m)
+                .and_then(|m| env.map_kind(m))
+                .is_ok_and(|k| k.lookup == Lookup::Socket)
         }),
         _ => false,
     }
 }
 
-pub(crate) fn subprogram(env: &mut Env<'_>, state: &mut State, pc: Pc, entry: usize) -> Outcome<Next> {
+pub(crate) fn subprogram(
+    env: &mut Env<'_>,
+    state: &mut State,
+    pc: Pc,
+    entry: usize,
+) -> Outcome<Next> {
     let start = env.cfg.subprogs[entry].start;
     push_frame(env, state, entry, pc + 1)?;
     let caller = state.frames.len() - 2;
@@ -233,15 +337,26 @@ pub(crate) fn subprogram(env: &mut Env<'_>, state: &mut State, pc: Pc, entry: us
     Ok(Next::At(start))
 }
 
-pub(crate) fn push_frame(env: &Env<'_>, state: &mut State, subprog: usize, return_pc: Pc) -> Outcome<()> {
+pub(crate) fn push_frame(
+    env: &Env<'_>,
+    state: &mut State,
+    subprog: usize,
+    return_pc: Pc,
+) -> Outcome<()> {
     let most = env.platform.limits.frames.min(MAX_FRAMES);
     if state.frames.len() >= most {
         let must = format!("calls nest at most {most} deep");
-        let known = format!("`{}` would be called at depth {}", env.cfg.subprogs[subprog].name, state.frames.len() + 1);
+        let known = format!(
+            "`{}` would be called at depth {}",
+            env.cfg.subprogs[subprog].name,
+            state.frames.len() + 1
+        );
         return Err(fail(Rule::CallDepth, &must, &known));
     }
     let index = state.frames.len();
-    state.frames.push(std::rc::Rc::new(Frame::new(subprog, index, return_pc)));
+    state
+        .frames
+        .push(std::rc::Rc::new(Frame::new(subprog, index, return_pc)));
     if let Some(w) = state.written.get_mut(index) {
         // A new frame's stack comes from no earlier state.
         *w = SlotSet::ALL;
@@ -261,8 +376,12 @@ pub(crate) fn exit(env: &mut Env<'_>, state: &mut State, pc: Pc) -> Outcome<Next
         && matches!(p.to, To::Stack { frame } if frame == state.depth())
     {
         let known = format!("r0 is {}", describe(env, &p));
-        return Err(fail(Rule::PointerLeak, "a subprogram does not return a pointer to its stack", &known)
-            .about(Reg::R0));
+        return Err(fail(
+            Rule::PointerLeak,
+            "a subprogram does not return a pointer to its stack",
+            &known,
+        )
+        .about(Reg::R0));
     }
     let return_pc = state.frame().return_pc;
     state.frames.pop();
@@ -281,9 +400,12 @@ fn end(env: &mut Env<'_>, state: &State) -> Outcome<Next> {
         None => "r0 holds the return value".to_string(),
     };
     match (state.reg(Reg::R0), range) {
-        (Value::Uninit, _) => {
-            Err(fail(Rule::Uninitialised, "r0 holds the return value at exit", "r0 was never written").about(Reg::R0))
-        }
+        (Value::Uninit, _) => Err(fail(
+            Rule::Uninitialised,
+            "r0 holds the return value at exit",
+            "r0 was never written",
+        )
+        .about(Reg::R0)),
         (Value::Number(n), Some((min, max))) => {
             env.origins.need(n.origin);
             if min <= n.set.smin() && n.set.smax() <= max {
@@ -298,24 +420,41 @@ fn end(env: &mut Env<'_>, state: &State) -> Outcome<Next> {
                 return Ok(Next::End);
             }
             let known = format!("r0 is {}", describe(env, p));
-            let rule = if range.is_some() { Rule::ReturnValue } else { Rule::PointerLeak };
+            let rule = if range.is_some() {
+                Rule::ReturnValue
+            } else {
+                Rule::PointerLeak
+            };
             Err(fail(rule, &must, &known).about(Reg::R0))
         }
     }
 }
 
 /// `ld_abs` and `ld_ind`: like a call with r6 as the context; the program ends when the packet is too short.
-pub(crate) fn load_packet(env: &mut Env<'_>, state: &mut State, pc: Pc, size: Size) -> Outcome<Next> {
+pub(crate) fn load_packet(
+    env: &mut Env<'_>,
+    state: &mut State,
+    pc: Pc,
+    size: Size,
+) -> Outcome<Next> {
     if !env.kind.packet_loads {
         let known = format!("`{}` programs may not", env.kind.name);
-        return Err(fail(Rule::CallNotAllowed, "the program kind may use legacy packet loads", &known));
+        return Err(fail(
+            Rule::CallNotAllowed,
+            "the program kind may use legacy packet loads",
+            &known,
+        ));
     }
     match state.reg(Reg::R6) {
         Value::Pointer(p) if p.to == To::Context && p.constant_offset() == Some(0) && !p.null => {}
         v => {
             let known = format!("r6 is {v}");
-            return Err(fail(Rule::BadArgument, "r6 holds the context for a legacy packet load", &known)
-                .about(Reg::R6));
+            return Err(fail(
+                Rule::BadArgument,
+                "r6 holds the context for a legacy packet load",
+                &known,
+            )
+            .about(Reg::R6));
         }
     }
     if !state.references.is_empty() {
@@ -328,7 +467,11 @@ pub(crate) fn load_packet(env: &mut Env<'_>, state: &mut State, pc: Pc, size: Si
     let ended = exit(env, &mut short, pc)?;
     finish(state, pc, Value::unknown());
     match ended {
-        Next::At(later) => Ok(Next::Fork { now: pc + 1, later, state: Box::new(short) }),
+        Next::At(later) => Ok(Next::Fork {
+            now: pc + 1,
+            later,
+            state: Box::new(short),
+        }),
         Next::End => Ok(Next::At(pc + 1)),
         Next::Fork { .. } => Err(unsupported("legacy packet loads in callbacks")),
     }

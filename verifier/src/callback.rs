@@ -29,10 +29,16 @@ pub(crate) struct Callback {
     pub returns: (i64, i64),
     /// What the helper returns.
     pub result: Value,
+    /// Calls that are still to come, when their number is a small constant.
+    pub left: Option<u64>,
 }
+
+/// Constant numbers of calls up to this are walked one by one.
+const MOST_COUNTED: u64 = 16;
 
 /// The plan of a call that was checked, before registers are lost.
 pub(crate) fn plan(
+    env: &mut Env<'_>,
     state: &State,
     pc: Pc,
     kind: Kind,
@@ -41,14 +47,23 @@ pub(crate) fn plan(
     result: Value,
 ) -> Outcome<Callback> {
     let mut args = [Value::Uninit; 5];
+    let mut left = None;
     let returns = match kind {
         Kind::Loop => {
             args[0] = Value::number(Scalar::unknown().mov32());
             args[1] = *state.reg(Reg::R3);
+            if let Value::Number(n) = state.reg(Reg::R1)
+                && let Some(k) = n.set.as_constant().filter(|k| *k <= MOST_COUNTED)
+            {
+                env.origins.need(n.origin);
+                left = Some(k);
+            }
             (0, 1)
         }
         Kind::MapElement => {
-            let Some(map) = found.map else { return Err(unsupported("callbacks without a map")) };
+            let Some(map) = found.map else {
+                return Err(unsupported("callbacks without a map"));
+            };
             args[0] = Value::pointer(To::Map(map));
             args[1] = Value::Pointer(Pointer::new(To::MapKey(map)));
             args[2] = Value::pointer(To::MapValue(map));
@@ -59,13 +74,28 @@ pub(crate) fn plan(
         Kind::FindVma => return Err(unsupported("callbacks with kernel structures")),
         Kind::Dynptr => return Err(unsupported("dynptrs")),
     };
-    Ok(Callback { call_pc: pc, subprog, args, returns, result })
+    Ok(Callback {
+        call_pc: pc,
+        subprog,
+        args,
+        returns,
+        result,
+        left,
+    })
 }
 
 /// Behind the call now, in the subprogram later. `state` is the one behind the call.
 pub(crate) fn enter(env: &Env<'_>, state: &State, callback: Rc<Callback>) -> Outcome<Next> {
-    let mut inside = state.clone();
     let call_pc = callback.call_pc;
+    if callback.left == Some(0) {
+        return Ok(Next::At(call_pc + 1));
+    }
+    let mut inside = state.clone();
+    let left = callback.left.map(|n| n - 1);
+    let callback = Rc::new(Callback {
+        left,
+        ..(*callback).clone()
+    });
     push_frame(env, &mut inside, callback.subprog, call_pc + 1)?;
     inside.laps = inside.laps.saturating_add(1);
     let frame = inside.frame_mut();
@@ -75,17 +105,27 @@ pub(crate) fn enter(env: &Env<'_>, state: &State, callback: Rc<Callback>) -> Out
     }
     let start = env.cfg.subprogs[callback.subprog].start;
     frame.callback = Some(callback);
-    Ok(Next::Fork { now: call_pc + 1, later: start, state: Box::new(inside) })
+    Ok(Next::Fork {
+        now: call_pc + 1,
+        later: start,
+        state: Box::new(inside),
+    })
 }
 
 /// The subprogram returns to the helper.
 pub(crate) fn leave(env: &mut Env<'_>, state: &mut State, pc: Pc) -> Outcome<Next> {
     let Some(callback) = state.frame().callback.clone() else {
-        return Err(fail(Rule::Malformed, "a callback returns to its helper", "it was not called by one"));
+        return Err(fail(
+            Rule::Malformed,
+            "a callback returns to its helper",
+            "it was not called by one",
+        ));
     };
     let (min, max) = callback.returns;
     match state.reg(Reg::R0) {
-        Value::Number(n) if min <= n.set.smin() && n.set.smax() <= max => env.origins.need(n.origin),
+        Value::Number(n) if min <= n.set.smin() && n.set.smax() <= max => {
+            env.origins.need(n.origin)
+        }
         v => {
             let known = match v {
                 Value::Number(n) => format!("r0 is {}", Known(&n.set)),

@@ -24,11 +24,22 @@ pub(crate) struct Cfg {
 impl Cfg {
     pub(crate) fn build(raw: &[RawInsn], subprogs: &[Subprog], frames: usize) -> Outcome<Cfg> {
         if raw.is_empty() {
-            return Err(fail(Rule::Malformed, "a program has at least one instruction", "it has none"));
+            return Err(fail(
+                Rule::Malformed,
+                "a program has at least one instruction",
+                "it has none",
+            ));
         }
         let insns = probity_isa::decode(raw).map_err(|e| {
             let pc = decode_error_pc(&e);
-            Failure { pc, ..*fail(Rule::Malformed, "every instruction is one of the instruction set", &e.to_string()) }
+            Failure {
+                pc,
+                ..*fail(
+                    Rule::Malformed,
+                    "every instruction is one of the instruction set",
+                    &e.to_string(),
+                )
+            }
         })?;
         let n = insns.len();
         let mut cfg = Cfg {
@@ -81,17 +92,32 @@ impl Cfg {
                     self.check_target(s, pc, target)?;
                 }
                 if matches!(insn, Insn::JumpReg { .. }) {
-                    return Err(at(pc, Rule::Unsupported, "indirect jumps", "a jump through a register"));
+                    return Err(at(
+                        pc,
+                        Rule::Unsupported,
+                        "indirect jumps",
+                        "a jump through a register",
+                    ));
                 }
                 if insn.falls_through() && self.next(pc) >= s.end {
                     let must = "the last instruction of a subprogram is an exit or a jump";
-                    return Err(at(pc, Rule::Malformed, must, "execution would run off its end"));
+                    return Err(at(
+                        pc,
+                        Rule::Malformed,
+                        must,
+                        "execution would run off its end",
+                    ));
                 }
                 if let Some(target) = insn.subprog_target(pc)
                     && self.subprog_entry(target).is_none()
                 {
                     let known = format!("slot {target} is none");
-                    return Err(at(pc, Rule::Malformed, "a call leads to the start of a subprogram", &known));
+                    return Err(at(
+                        pc,
+                        Rule::Malformed,
+                        "a call leads to the start of a subprogram",
+                        &known,
+                    ));
                 }
             }
         }
@@ -102,7 +128,11 @@ impl Cfg {
         let inside = usize::try_from(target).is_ok_and(|t| (s.start..s.end).contains(&t));
         if !inside {
             let must = "a jump stays within its subprogram";
-            let known = format!("slot {target} is outside of slots {} to {}", s.start, s.end - 1);
+            let known = format!(
+                "slot {target} is outside of slots {} to {}",
+                s.start,
+                s.end - 1
+            );
             return Err(at(pc, Rule::Malformed, must, &known));
         }
         if matches!(self.insns[target as usize], Insn::Imm64High) {
@@ -129,11 +159,15 @@ impl Cfg {
                 }
             }
         }
-        let dead = (0..seen.len()).find(|pc| !seen[*pc] && !matches!(self.insns[*pc], Insn::Imm64High));
+        let dead =
+            (0..seen.len()).find(|pc| !seen[*pc] && !matches!(self.insns[*pc], Insn::Imm64High));
         match dead {
-            Some(pc) => {
-                Err(at(pc, Rule::Malformed, "every instruction can be reached", "no way leads to this one"))
-            }
+            Some(pc) => Err(at(
+                pc,
+                Rule::Malformed,
+                "every instruction can be reached",
+                "no way leads to this one",
+            )),
             None => Ok(()),
         }
     }
@@ -148,7 +182,10 @@ impl Cfg {
         while let Some(from) = work.pop() {
             let s = &self.subprogs[from];
             for pc in s.start..s.end {
-                let Some(to) = self.insns[pc].subprog_target(pc).and_then(|t| self.subprog_entry(t)) else {
+                let Some(to) = self.insns[pc]
+                    .subprog_target(pc)
+                    .and_then(|t| self.subprog_entry(t))
+                else {
                     continue;
                 };
                 if depth[from] >= depth[to] {
@@ -169,7 +206,8 @@ impl Cfg {
     fn check_recursion(&self) -> Outcome<()> {
         let mut calls = vec![BTreeSet::new(); self.subprogs.len()];
         for pc in 0..self.insns.len() {
-            if let (Some(from), Some(target)) = (self.subprog_at(pc), self.insns[pc].subprog_target(pc))
+            if let (Some(from), Some(target)) =
+                (self.subprog_at(pc), self.insns[pc].subprog_target(pc))
                 && let Some(to) = self.subprog_entry(target)
             {
                 calls[from].insert((to, pc));
@@ -191,7 +229,12 @@ impl Cfg {
                     }
                     Some((to, pc)) if mark[to] == 1 => {
                         let known = format!("`{}` is called while it runs", self.subprogs[to].name);
-                        return Err(at(pc, Rule::Recursion, "no subprogram calls itself, directly or not", &known));
+                        return Err(at(
+                            pc,
+                            Rule::Recursion,
+                            "no subprogram calls itself, directly or not",
+                            &known,
+                        ));
                     }
                     Some((to, _)) if mark[to] == 0 => {
                         mark[to] = 1;
@@ -231,13 +274,17 @@ impl Cfg {
             }
         }
         for (pc, ways) in ways.into_iter().enumerate() {
-            self.merges[pc] = ways > 1;
+            // Laps of a `may_goto` are compared where it stands.
+            self.merges[pc] = ways > 1 || matches!(self.insns[pc], Insn::MayGoto { .. });
         }
     }
 }
 
 fn at(pc: Pc, rule: Rule, must: &str, known: &str) -> Box<Failure> {
-    Box::new(Failure { pc: Some(pc), ..*fail(rule, must, known) })
+    Box::new(Failure {
+        pc: Some(pc),
+        ..*fail(rule, must, known)
+    })
 }
 
 fn decode_error_pc(e: &probity_isa::Error) -> Option<Pc> {
@@ -266,7 +313,12 @@ fn ranges(insns: &[Insn], given: &[Subprog]) -> Outcome<Vec<Subprog>> {
                 Ok(t) if t < n => starts.insert(t),
                 _ => {
                     let known = format!("slot {t} is outside of the program");
-                    return Err(at(pc, Rule::Malformed, "a call leads to the start of a subprogram", &known));
+                    return Err(at(
+                        pc,
+                        Rule::Malformed,
+                        "a call leads to the start of a subprogram",
+                        &known,
+                    ));
                 }
             };
         }
@@ -276,12 +328,22 @@ fn ranges(insns: &[Insn], given: &[Subprog]) -> Outcome<Vec<Subprog>> {
     for (i, &start) in starts.iter().enumerate() {
         if start >= n || matches!(insns[start], Insn::Imm64High) {
             let must = "a subprogram starts at an instruction";
-            return Err(fail(Rule::Malformed, must, &format!("slot {start} is none")));
+            return Err(fail(
+                Rule::Malformed,
+                must,
+                &format!("slot {start} is none"),
+            ));
         }
         let end = starts.get(i + 1).copied().unwrap_or(n);
         all.push(match given.iter().find(|s| s.start == start) {
             Some(s) => Subprog { end, ..s.clone() },
-            None => Subprog { name: format!("sub_{start}"), start, end, func: None, global: false },
+            None => Subprog {
+                name: format!("sub_{start}"),
+                start,
+                end,
+                func: None,
+                global: false,
+            },
         });
     }
     Ok(all)

@@ -54,7 +54,13 @@ pub(crate) fn covers(
     if old.frames.len() != new.frames.len() || old.references.len() != new.references.len() {
         return false;
     }
-    let mut c = Comparison { mode, origins, uninit_ok, ids: Vec::new(), links: Vec::new() };
+    let mut c = Comparison {
+        mode,
+        origins,
+        uninit_ok,
+        ids: Vec::new(),
+        links: Vec::new(),
+    };
     for (a, b) in old.references.iter().zip(&new.references) {
         if !c.same_id(a.id, b.id) {
             return false;
@@ -69,6 +75,9 @@ pub(crate) fn covers(
         match (&a.callback, &b.callback) {
             (None, None) => {}
             (Some(x), Some(y)) if x.call_pc == y.call_pc && x.subprog == y.subprog => {
+                if x.left.is_some_and(|n| y.left.is_none_or(|m| m > n)) {
+                    return false;
+                }
                 let same = |(x, y): (&Value, &Value)| c.value(x, y);
                 if !x.args.iter().zip(&y.args).all(same) || !c.value(&x.result, &y.result) {
                     return false;
@@ -93,7 +102,13 @@ pub(crate) fn covers(
 }
 
 impl Comparison<'_> {
-    fn frame(&mut self, a: &Rc<Frame>, b: &Rc<Frame>, regs: probity_isa::RegSet, slots: SlotSet) -> bool {
+    fn frame(
+        &mut self,
+        a: &Rc<Frame>,
+        b: &Rc<Frame>,
+        regs: probity_isa::RegSet,
+        slots: SlotSet,
+    ) -> bool {
         for r in regs.iter() {
             if r != Reg::R10 && !self.value(&a.regs[r.index()], &b.regs[r.index()]) {
                 return false;

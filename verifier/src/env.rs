@@ -115,12 +115,22 @@ impl<'a> Env<'a> {
             false => outer,
             true => outer.and_then(|m| m.inner.as_deref()),
         };
-        found.ok_or_else(|| fail(Rule::MapKind, "a map reference names a map of the object", "there is none"))
+        found.ok_or_else(|| {
+            fail(
+                Rule::MapKind,
+                "a map reference names a map of the object",
+                "there is none",
+            )
+        })
     }
 
     pub(crate) fn map_kind(&self, map: &Map) -> Outcome<&'a MapKind> {
         self.platform.map_kind(map.kind).ok_or_else(|| {
-            fail(Rule::MapKind, "the map's kind is one of the platform's", &format!("kind {} is not", map.kind))
+            fail(
+                Rule::MapKind,
+                "the map's kind is one of the platform's",
+                &format!("kind {} is not", map.kind),
+            )
         })
     }
 
@@ -155,7 +165,9 @@ impl<'a> Env<'a> {
                     let known = format!("{} on one, {} on another", known.region, access.region);
                     return Err(fail(Rule::BadPointer, must, &known));
                 };
-                let offset = known.offset.filter(|_| region != Region::Mixed && known.offset == access.offset);
+                let offset = known
+                    .offset
+                    .filter(|_| region != Region::Mixed && known.offset == access.offset);
                 Access { region, offset }
             }
         };

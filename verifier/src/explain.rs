@@ -15,7 +15,11 @@ pub(crate) fn rejection(program: &Program, object: &Object, stopped: &Stopped) -
     let f = &stopped.failure;
     let pc = Some(stopped.pc).filter(|pc| *pc < program.insns.len());
     let text = |pc: Pc| insns.get(pc).map(Insn::to_string);
-    let step = |pc: Pc, what: String| Step { pc, line: program.line_at(pc).cloned(), what };
+    let step = |pc: Pc, what: String| Step {
+        pc,
+        line: program.line_at(pc).cloned(),
+        what,
+    };
     let mut trail = Vec::new();
     for reg in &f.regs {
         if let Some(at) = stopped.state.set_at(*reg)
@@ -27,7 +31,8 @@ pub(crate) fn rejection(program: &Program, object: &Object, stopped: &Stopped) -
     let skip = stopped.turns.len().saturating_sub(TURNS);
     for turn in stopped.turns.iter().skip(skip) {
         if let Some(insn) = text(turn.pc) {
-            let jumped = insns.get(turn.pc).and_then(|i| i.jump_target(turn.pc)) == i64::try_from(turn.to).ok();
+            let jumped = insns.get(turn.pc).and_then(|i| i.jump_target(turn.pc))
+                == i64::try_from(turn.to).ok();
             let what = if jumped { "taken" } else { "not taken" };
             trail.push(step(turn.pc, format!("{what}: {insn}")));
         }

@@ -86,7 +86,11 @@ pub(crate) fn explore(
         nodes: Vec::new(),
         at: HashMap::new(),
         waiting: Vec::new(),
-        turns: vec![Turn { before: 0, pc: 0, to: 0 }],
+        turns: vec![Turn {
+            before: 0,
+            pc: 0,
+            to: 0,
+        }],
         stats,
         budget,
     }
@@ -118,7 +122,14 @@ impl Explorer<'_> {
         let root = self.store(env, None, entry);
         let state = self.nodes[root].state.clone();
         self.nodes[root].open = 1;
-        let mut path = Waiting { pc: 0, state, parent: root, history: 0, jumps: 0, insns: 0 };
+        let mut path = Waiting {
+            pc: 0,
+            state,
+            parent: root,
+            history: 0,
+            jumps: 0,
+            insns: 0,
+        };
         loop {
             match self.walk(env, &mut path, trace) {
                 Ok(()) => {}
@@ -202,7 +213,11 @@ impl Explorer<'_> {
 
     fn turn(&mut self, path: &mut Waiting, pc: Pc, to: Pc) {
         if let Ok(at) = u32::try_from(self.turns.len()) {
-            self.turns.push(Turn { before: path.history, pc, to });
+            self.turns.push(Turn {
+                before: path.history,
+                pc,
+                to,
+            });
             path.history = at;
         }
     }
@@ -210,7 +225,9 @@ impl Explorer<'_> {
     fn turns_to(&self, mut at: u32) -> Vec<Turn> {
         let mut all = Vec::new();
         while at != 0 && all.len() < 64 {
-            let Some(turn) = self.turns.get(at as usize) else { break };
+            let Some(turn) = self.turns.get(at as usize) else {
+                break;
+            };
             all.push(*turn);
             at = turn.before;
         }
@@ -264,11 +281,18 @@ impl Explorer<'_> {
             self.at.insert(pc, list);
             let must = "every loop makes progress towards its end";
             let known = "the loop comes back to this instruction in the same state";
-            return Err(Box::new(Failure { pc: Some(pc), ..*fail(Rule::Unbounded, must, known) }));
+            return Err(Box::new(Failure {
+                pc: Some(pc),
+                ..*fail(Rule::Unbounded, must, known)
+            }));
         }
         if let Some((n, mode)) = cut {
             self.nodes[n].hits += 1;
-            let tied = if mode == Mode::Within { Some(n) } else { self.tie(n) };
+            let tied = if mode == Mode::Within {
+                Some(n)
+            } else {
+                self.tie(n)
+            };
             self.bind(path.parent, tied);
             self.need(env, path, n, mode);
             self.at.insert(pc, list);
@@ -318,16 +342,22 @@ impl Explorer<'_> {
             return;
         }
         let widened = |a: &Value, b: &Value| match (a, b) {
-            (Value::Number(a), Value::Number(b)) => !a.set.includes(&b.set) && !env.origins.is_needed(a.origin),
+            (Value::Number(a), Value::Number(b)) => {
+                !a.set.includes(&b.set) && !env.origins.is_needed(a.origin)
+            }
             _ => false,
         };
         for (a, b) in old.frames.iter().zip(&mut state.frames) {
-            let regs: Vec<usize> = (0..a.regs.len()).filter(|r| widened(&a.regs[*r], &b.regs[*r])).collect();
+            let regs: Vec<usize> = (0..a.regs.len())
+                .filter(|r| widened(&a.regs[*r], &b.regs[*r]))
+                .collect();
             let slots: Vec<usize> = (0..a.stack.len().min(b.stack.len()))
-                .filter(|s| match (a.stack.slot(*s).whole(), b.stack.slot(*s).whole()) {
-                    (Some(a), Some(b)) => widened(a, b),
-                    _ => false,
-                })
+                .filter(
+                    |s| match (a.stack.slot(*s).whole(), b.stack.slot(*s).whole()) {
+                        (Some(a), Some(b)) => widened(a, b),
+                        _ => false,
+                    },
+                )
                 .collect();
             if regs.is_empty() && slots.is_empty() {
                 continue;
@@ -355,7 +385,16 @@ impl Explorer<'_> {
             },
         );
         self.stats.states += 1;
-        self.nodes.push(Node { state, parent, open: 0, reads: Slots::default(), tied: None, way, hits: 0, misses: 0 });
+        self.nodes.push(Node {
+            state,
+            parent,
+            open: 0,
+            reads: Slots::default(),
+            tied: None,
+            way,
+            hits: 0,
+            misses: 0,
+        });
         self.nodes.len() - 1
     }
 
@@ -374,7 +413,9 @@ impl Explorer<'_> {
             if self.nodes[node].open > 0 {
                 return;
             }
-            let Some(parent) = self.nodes[node].parent else { return };
+            let Some(parent) = self.nodes[node].parent else {
+                return;
+            };
             // What it needs and was not written on the way to it, its parent needs.
             let reads = self.nodes[node].reads;
             let way = self.nodes[node].way;
@@ -411,23 +452,37 @@ impl Explorer<'_> {
     fn need(&mut self, env: &mut Env<'_>, path: &Waiting, n: usize, mode: Mode) {
         let node = &self.nodes[n];
         let frames = path.state.frames.len().min(MAX_FRAMES);
-        for (i, (old, new)) in node.state.frames.iter().zip(&path.state.frames).enumerate().take(frames) {
+        for (i, (old, new)) in node
+            .state
+            .frames
+            .iter()
+            .zip(&path.state.frames)
+            .enumerate()
+            .take(frames)
+        {
             let live = match path.state.frames.get(i + 1) {
                 Some(callee) => env.live.across_call(callee.return_pc),
                 None => env.live.at(path.pc),
             };
             for r in live.iter() {
-                if let (Value::Number(a), Value::Number(b)) = (&old.regs[r.index()], &new.regs[r.index()])
+                if let (Value::Number(a), Value::Number(b)) =
+                    (&old.regs[r.index()], &new.regs[r.index()])
                     && (mode != Mode::Needed || env.origins.is_needed(a.origin))
                 {
                     env.origins.need(b.origin);
                 }
             }
-            let slots = if mode == Mode::Needed { node.reads[i] } else { SlotSet::ALL };
+            let slots = if mode == Mode::Needed {
+                node.reads[i]
+            } else {
+                SlotSet::ALL
+            };
             env.reads[i].0 |= slots.0 & !path.state.written[i].0;
             for index in (0..new.stack.len().min(SLOTS)).filter(|s| slots.contains(*s)) {
                 let (a, b) = (old.stack.slot(index), new.stack.slot(index));
-                let Value::Number(number) = b.value else { continue };
+                let Value::Number(number) = b.value else {
+                    continue;
+                };
                 if b.spilled() == 0 {
                     continue;
                 }

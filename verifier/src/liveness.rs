@@ -21,7 +21,9 @@ impl Liveness {
         // Whose sets depend on an instruction's; each set grows at most eleven times.
         let mut before: Vec<Vec<Pc>> = vec![Vec::new(); n];
         for pc in 0..n {
-            let callee = cfg.insns[pc].subprog_target(pc).and_then(|t| usize::try_from(t).ok());
+            let callee = cfg.insns[pc]
+                .subprog_target(pc)
+                .and_then(|t| usize::try_from(t).ok());
             for next in cfg.successors(pc).chain(callee) {
                 if let Some(list) = before.get_mut(next) {
                     list.push(pc);
@@ -39,7 +41,9 @@ impl Liveness {
             }
             let uses = match insn {
                 Insn::Call(CallTarget::Helper(id)) => {
-                    let n = platform.helper(*id).map_or(5, |h| h.args.len().max(longest(h)));
+                    let n = platform
+                        .helper(*id)
+                        .map_or(5, |h| h.args.len().max(longest(h)));
                     RegSet::from_bits(RegSet::ARGUMENTS.bits() & ((2u16 << n.min(5)) - 1))
                 }
                 Insn::Call(CallTarget::Subprog { .. }) => match insn.subprog_target(pc) {

@@ -31,7 +31,11 @@ pub(crate) enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Place {
     /// Lowest and highest first byte, relative to the frame pointer.
-    Stack { frame: usize, low: i64, high: i64 },
+    Stack {
+        frame: usize,
+        low: i64,
+        high: i64,
+    },
     Field(FieldKind),
     /// Memory whose content is a known number.
     Constant(u64),
@@ -63,18 +67,29 @@ pub(crate) fn resolve(
         Value::Pointer(p) => *p,
         Value::Uninit => {
             let known = format!("{reg} was never written on some path");
-            return Err(fail(Rule::Uninitialised, &format!("{reg} is initialised"), &known).about(reg));
+            return Err(fail(
+                Rule::Uninitialised,
+                &format!("{reg} is initialised"),
+                &known,
+            )
+            .about(reg));
         }
         Value::Number(n) => {
             let known = format!("{reg} is a number: {}", Known(&n.set));
-            let e = fail(Rule::BadPointer, &format!("{reg} is a pointer that may be accessed"), &known);
+            let e = fail(
+                Rule::BadPointer,
+                &format!("{reg} is a pointer that may be accessed"),
+                &known,
+            );
             return Err(e.about(reg));
         }
     };
     if pointer.null {
         let known = format!("{reg} is {} or NULL", describe(env, &pointer));
         let e = fail(Rule::NullDereference, &format!("{reg} is not NULL"), &known).about(reg);
-        return Err(e.hint(&format!("test it first: `if (!p) return …;` ({reg} comes from a call that may fail)")));
+        return Err(e.hint(&format!(
+            "test it first: `if (!p) return …;` ({reg} comes from a call that may fail)"
+        )));
     }
     let (place, region, offset) = region(env, state, &pointer, reg, off, size, kind)?;
     env.record(pc, Access { region, offset })?;
@@ -96,7 +111,11 @@ fn region(
         To::Stack { frame } => {
             aligned(p, reg, off, size, true)?;
             let (low, high) = stack_range(env, state, p, reg, off, size as i64)?;
-            let region = if frame == state.depth() { Region::Stack } else { Region::OuterStack };
+            let region = if frame == state.depth() {
+                Region::Stack
+            } else {
+                Region::OuterStack
+            };
             Ok((Place::Stack { frame, low, high }, region, at))
         }
         To::Context => {
@@ -110,9 +129,15 @@ fn region(
             map_direction(env, map, reg, kind)?;
             bounds(env, p, reg, off, size as i64, i64::from(def.value_size))?;
             special_fields(env, p, reg, off, size as i64)?;
-            let region = if map.inner { Region::Memory } else { Region::MapValue(map.index) };
+            let region = if map.inner {
+                Region::Memory
+            } else {
+                Region::MapValue(map.index)
+            };
             let place = match (env.frozen(map), at) {
-                (Some(bytes), Some(at)) if !map.inner && kind == Kind::Read || kind == Kind::ReadSigned => {
+                (Some(bytes), Some(at))
+                    if !map.inner && kind == Kind::Read || kind == Kind::ReadSigned =>
+                {
                     frozen_load(bytes, at, size).map_or(Place::Plain, Place::Constant)
                 }
                 _ => Place::Plain,
@@ -134,9 +159,16 @@ fn region(
                 return Err(fail(Rule::ReadOnly, "the packet may be written", &known).about(reg));
             }
             packet_bounds(p, reg, off, size as i64)?;
-            Ok((Place::Plain, Region::Packet, at.filter(|_| p.to == To::Packet && p.id == 0)))
+            Ok((
+                Place::Plain,
+                Region::Packet,
+                at.filter(|_| p.to == To::Packet && p.id == 0),
+            ))
         }
-        To::Memory { size: bytes, writable } => {
+        To::Memory {
+            size: bytes,
+            writable,
+        } => {
             if kind.writes() && !writable {
                 return Err(read_only(reg, "read-only memory"));
             }
@@ -152,7 +184,14 @@ fn region(
                 let must = "flow keys are accessed at constant offsets";
                 return Err(fail(Rule::OutOfBounds, must, &describe(env, p)).about(reg));
             }
-            bounds(env, p, reg, off, size as i64, struct_size(env, "bpf_flow_keys"))?;
+            bounds(
+                env,
+                p,
+                reg,
+                off,
+                size as i64,
+                struct_size(env, "bpf_flow_keys"),
+            )?;
             Ok((Place::Plain, Region::Memory, at))
         }
         To::Socket(socket) => {
@@ -163,7 +202,9 @@ fn region(
         }
         To::Kernel { .. } => Err(unsupported("loads through typed kernel pointers").about(reg)),
         To::SockoptStart | To::SockoptEnd => Err(unsupported("socket option buffers").about(reg)),
-        To::Map(_) if kind == Kind::Read => Err(unsupported("fields of `struct bpf_map`").about(reg)),
+        To::Map(_) if kind == Kind::Read => {
+            Err(unsupported("fields of `struct bpf_map`").about(reg))
+        }
         To::Map(_) | To::PacketEnd | To::Function(_) => {
             let known = format!("{reg} is {}", describe(env, p));
             let must = format!("{reg} points to memory that may be accessed");
@@ -173,7 +214,9 @@ fn region(
 }
 
 fn struct_size(env: &Env<'_>, name: &str) -> i64 {
-    env.platform.structure(name).map_or(0, |s| i64::from(s.size))
+    env.platform
+        .structure(name)
+        .map_or(0, |s| i64::from(s.size))
 }
 
 impl Socket {
@@ -196,14 +239,22 @@ fn socket_field(
     size: usize,
     kind: Kind,
 ) -> Outcome<(Place, Region, Option<i64>)> {
-    let must = format!("fields of `struct {}` are read whole, at constant offsets", socket.name());
+    let must = format!(
+        "fields of `struct {}` are read whole, at constant offsets",
+        socket.name()
+    );
     let Some(at) = p.constant_offset().map(|o| o.saturating_add(off)) else {
         return Err(fail(Rule::OutOfBounds, &must, &describe(env, p)).about(reg));
     };
-    let found = env.platform.structure(socket.name()).and_then(|s| match s.layout {
-        Layout::Fields(fields) => field_access(fields, u32::try_from(at).ok()?, size as u32, false, None),
-        Layout::Bytes => None,
-    });
+    let found = env
+        .platform
+        .structure(socket.name())
+        .and_then(|s| match s.layout {
+            Layout::Fields(fields) => {
+                field_access(fields, u32::try_from(at).ok()?, size as u32, false, None)
+            }
+            Layout::Bytes => None,
+        });
     match found {
         Some(f) if kind == Kind::Read || f.kind == FieldKind::Scalar => {
             Ok((Place::Field(f.kind), Region::Socket, Some(at)))
@@ -216,7 +267,12 @@ fn socket_field(
 }
 
 fn read_only(reg: Reg, what: &str) -> Box<crate::reject::Failure> {
-    fail(Rule::ReadOnly, "the memory may be written", &format!("{reg} points to {what}")).about(reg)
+    fail(
+        Rule::ReadOnly,
+        "the memory may be written",
+        &format!("{reg} points to {what}"),
+    )
+    .about(reg)
 }
 
 /// In words, with sizes, for messages.
@@ -247,14 +303,20 @@ pub(crate) fn aligned(p: &Pointer, reg: Reg, off: i64, size: usize, strict: bool
     if !strict || size == 1 {
         return Ok(());
     }
-    let total = p.var.tnum().add(probity_domains::Tnum::constant(p.off.wrapping_add(off) as u64));
+    let total = p.var.tnum().add(probity_domains::Tnum::constant(
+        p.off.wrapping_add(off) as u64
+    ));
     if total.is_aligned(size as u64) {
         return Ok(());
     }
     let must = format!("an access of {size} bytes here is aligned to {size}");
     let known = match p.constant_offset() {
         Some(o) => format!("it is at offset {}", o.wrapping_add(off)),
-        None => format!("its offset is {} + {}", p.off.wrapping_add(off), Known(&p.var)),
+        None => format!(
+            "its offset is {} + {}",
+            p.off.wrapping_add(off),
+            Known(&p.var)
+        ),
     };
     Err(fail(Rule::Misaligned, &must, &known).about(reg))
 }
@@ -271,7 +333,8 @@ pub(crate) fn stack_range(
     let (low, high) = p.offset_range();
     let (low, high) = (low + i128::from(off), high + i128::from(off));
     if low < -i128::from(STACK_BYTES) || high + i128::from(size) > 0 {
-        let must = format!("an access of {size} bytes stays within the {STACK_BYTES} bytes of the stack");
+        let must =
+            format!("an access of {size} bytes stays within the {STACK_BYTES} bytes of the stack");
         let known = match low == high {
             true => format!("{reg} points to fp{low:+}"),
             false => format!("{reg} points to fp{low:+} to fp{high:+}"),
@@ -289,19 +352,40 @@ pub(crate) fn stack_range(
 }
 
 /// All bytes from the lowest offset to the highest lie in `[0, limit)`.
-pub(crate) fn bounds(env: &Env<'_>, p: &Pointer, reg: Reg, off: i64, size: i64, limit: i64) -> Outcome<()> {
+pub(crate) fn bounds(
+    env: &Env<'_>,
+    p: &Pointer,
+    reg: Reg,
+    off: i64,
+    size: i64,
+    limit: i64,
+) -> Outcome<()> {
     let (low, high) = p.offset_range();
     let (low, high) = (low + i128::from(off), high + i128::from(off));
     if low >= 0 && high + i128::from(size) <= i128::from(limit) {
         return Ok(());
     }
-    let must = format!("an access of {size} bytes stays within {}", env_region(env, p, limit));
+    let must = format!(
+        "an access of {size} bytes stays within {}",
+        env_region(env, p, limit)
+    );
     let known = if low == high {
         format!("it would start at offset {low}")
     } else {
-        let low = if low < -(1 << 40) { "anywhere below 0".into() } else { low.to_string() };
-        let high = if high > 1 << 40 { "anywhere above".into() } else { high.to_string() };
-        format!("its offset is {low} to {high}; {reg} is {}", describe(env, p))
+        let low = if low < -(1 << 40) {
+            "anywhere below 0".into()
+        } else {
+            low.to_string()
+        };
+        let high = if high > 1 << 40 {
+            "anywhere above".into()
+        } else {
+            high.to_string()
+        };
+        format!(
+            "its offset is {low} to {high}; {reg} is {}",
+            describe(env, p)
+        )
     };
     let e = fail(Rule::OutOfBounds, &must, &known).about(reg);
     Err(if p.var.as_constant().is_none() {
@@ -325,16 +409,27 @@ pub(crate) fn packet_bounds(p: &Pointer, reg: Reg, off: i64, size: i64) -> Outco
     }
     let must = format!("the {size} bytes at {reg}{off:+} were compared with data_end on this path");
     let known = match (p.range, p.var.smin() < 0) {
-        (_, true) => format!("the offset added to the packet pointer may be negative: {}", Known(&p.var)),
+        (_, true) => format!(
+            "the offset added to the packet pointer may be negative: {}",
+            Known(&p.var)
+        ),
         (0, _) => format!("{reg} was not compared with data_end"),
-        (n, _) => format!("{n} bytes from the packet pointer's base were; these are bytes {start} to {}", start + size),
+        (n, _) => format!(
+            "{n} bytes from the packet pointer's base were; these are bytes {start} to {}",
+            start + size
+        ),
     };
     let hint = "compare before the access: `if (p + SIZE > data_end) return …;`";
     Err(fail(Rule::OutOfBounds, &must, &known).about(reg).hint(hint))
 }
 
 /// A map's value may be read or written by programs.
-pub(crate) fn map_direction(env: &Env<'_>, map: crate::value::MapRef, reg: Reg, kind: Kind) -> Outcome<()> {
+pub(crate) fn map_direction(
+    env: &Env<'_>,
+    map: crate::value::MapRef,
+    reg: Reg,
+    kind: Kind,
+) -> Outcome<()> {
     const RDONLY_PROG: u32 = 1 << 7;
     const WRONLY_PROG: u32 = 1 << 8;
     let def = env.map(map)?;
@@ -350,8 +445,16 @@ pub(crate) fn map_direction(env: &Env<'_>, map: crate::value::MapRef, reg: Reg, 
     Ok(())
 }
 
-pub(crate) fn special_fields(env: &Env<'_>, p: &Pointer, reg: Reg, off: i64, size: i64) -> Outcome<()> {
-    let To::MapValue(map) = p.to else { return Ok(()) };
+pub(crate) fn special_fields(
+    env: &Env<'_>,
+    p: &Pointer,
+    reg: Reg,
+    off: i64,
+    size: i64,
+) -> Outcome<()> {
+    let To::MapValue(map) = p.to else {
+        return Ok(());
+    };
     // An inner map's definition has no entry of its own: its fields are those of its own value type.
     let inner;
     let special = if map.inner {
@@ -364,14 +467,20 @@ pub(crate) fn special_fields(env: &Env<'_>, p: &Pointer, reg: Reg, off: i64, siz
         }
     };
     let (low, high) = p.offset_range();
-    let (low, high) = (low + i128::from(off), high + i128::from(off) + i128::from(size));
+    let (low, high) = (
+        low + i128::from(off),
+        high + i128::from(off) + i128::from(size),
+    );
     match special.overlap(low, high) {
         None => Ok(()),
         Some(f) if f.name.ends_with("ptr") || f.name.ends_with("untrusted") => {
             Err(unsupported("kernel pointers in maps (kptr)").about(reg))
         }
         Some(f) => {
-            let must = format!("a `{}` in a map value is only touched by its helpers", f.name);
+            let must = format!(
+                "a `{}` in a map value is only touched by its helpers",
+                f.name
+            );
             let known = format!("the access overlaps it at offset {}", f.offset);
             Err(fail(Rule::BadPointer, &must, &known).about(reg))
         }
@@ -386,15 +495,35 @@ fn frozen_load(bytes: &[u8], at: i64, size: usize) -> Option<u64> {
     Some(u64::from_le_bytes(word))
 }
 
-fn context(env: &Env<'_>, p: &Pointer, reg: Reg, off: i64, size: usize, kind: Kind) -> Outcome<FieldKind> {
+fn context(
+    env: &Env<'_>,
+    p: &Pointer,
+    reg: Reg,
+    off: i64,
+    size: usize,
+    kind: Kind,
+) -> Outcome<FieldKind> {
     if p.constant_offset() != Some(0) {
-        let known = format!("{reg} is the context at offset {} + {}", p.off, Known(&p.var));
-        let e = fail(Rule::ContextAccess, "the context is accessed through its own address", &known);
-        return Err(e.about(reg).hint("index it with constants only; copy the field before computing with it"));
+        let known = format!(
+            "{reg} is the context at offset {} + {}",
+            p.off,
+            Known(&p.var)
+        );
+        let e = fail(
+            Rule::ContextAccess,
+            "the context is accessed through its own address",
+            &known,
+        );
+        return Err(e
+            .about(reg)
+            .hint("index it with constants only; copy the field before computing with it"));
     }
     let bad = |known: &str| {
-        let must = format!("`{}` programs may {} {size} bytes at offset {off} of their context", env.kind.name,
-            if kind.writes() { "write" } else { "read" });
+        let must = format!(
+            "`{}` programs may {} {size} bytes at offset {off} of their context",
+            env.kind.name,
+            if kind.writes() { "write" } else { "read" }
+        );
         Err(fail(Rule::ContextAccess, &must, known).about(reg))
     };
     if kind == Kind::Atomic {
@@ -404,12 +533,16 @@ fn context(env: &Env<'_>, p: &Pointer, reg: Reg, off: i64, size: usize, kind: Ki
     match &env.kind.context {
         Context::None => bad("it has no context"),
         Context::Typed => Err(unsupported("contexts typed by BTF").about(reg)),
-        Context::Bytes { from, size: bytes, .. } => {
+        Context::Bytes {
+            from, size: bytes, ..
+        } => {
             if kind.writes() {
                 return bad("it is read-only");
             }
             if off < i64::from(*from) || off + len > i64::from(*bytes) || off % len != 0 {
-                return bad(&format!("readable are the bytes {from} to {bytes}, aligned"));
+                return bad(&format!(
+                    "readable are the bytes {from} to {bytes}, aligned"
+                ));
             }
             Ok(FieldKind::Scalar)
         }
@@ -429,15 +562,27 @@ fn context(env: &Env<'_>, p: &Pointer, reg: Reg, off: i64, size: usize, kind: Ki
             }
             Ok(FieldKind::Scalar)
         }
-        Context::Struct { name, fields, size: bytes } => {
-            let at = u32::try_from(off).ok().filter(|_| off + len <= i64::from(*bytes));
+        Context::Struct {
+            name,
+            fields,
+            size: bytes,
+        } => {
+            let at = u32::try_from(off)
+                .ok()
+                .filter(|_| off + len <= i64::from(*bytes));
             let Some(at) = at else {
                 return bad(&format!("`struct {name}` has {bytes} bytes"));
             };
-            match env.kind.context_access(at, size as u32, kind.writes(), env.attach_type()) {
+            match env
+                .kind
+                .context_access(at, size as u32, kind.writes(), env.attach_type())
+            {
                 Some(f) if f.kind == FieldKind::Scalar || kind == Kind::Read => Ok(f.kind),
                 Some(f) => bad(&format!("`{name}.{}` holds a pointer", f.name)),
-                None => match fields.iter().find(|f| f.offset <= at && at < f.offset.saturating_add(f.size)) {
+                None => match fields
+                    .iter()
+                    .find(|f| f.offset <= at && at < f.offset.saturating_add(f.size))
+                {
                     None => bad(&format!("`struct {name}` has no field there")),
                     Some(f) => bad(&refused(name, f, kind)),
                 },
@@ -448,14 +593,24 @@ fn context(env: &Env<'_>, p: &Pointer, reg: Reg, off: i64, size: usize, kind: Ki
 
 fn refused(name: &str, f: &Field, kind: Kind) -> String {
     let widths = if kind.writes() { f.write } else { f.read };
-    let list: Vec<String> = [1, 2, 4, 8].into_iter().filter(|n| widths.contains(*n)).map(|n| n.to_string()).collect();
+    let list: Vec<String> = [1, 2, 4, 8]
+        .into_iter()
+        .filter(|n| widths.contains(*n))
+        .map(|n| n.to_string())
+        .collect();
     let what = match (list.is_empty(), kind.writes()) {
         (true, true) => "read-only".to_string(),
         (true, false) => "not readable".to_string(),
         _ if f.attach.is_empty() => format!("accessed by {} bytes, aligned", list.join(", ")),
-        _ => format!("accessed by {} bytes, aligned, and only at some attachments", list.join(", ")),
+        _ => format!(
+            "accessed by {} bytes, aligned, and only at some attachments",
+            list.join(", ")
+        ),
     };
-    format!("`{name}.{}` ({} bytes at {}) is {what}", f.name, f.size, f.offset)
+    format!(
+        "`{name}.{}` ({} bytes at {}) is {what}",
+        f.name, f.size, f.offset
+    )
 }
 
 /// Slots of the current segment that are read.
@@ -501,14 +656,23 @@ pub(crate) fn load(
             let end = high + size.bytes() as i64;
             touch_read(env, state, frame, low, end);
             let Some(stack) = state.frames.get(frame).map(|f| &f.stack) else {
-                return Err(fail(Rule::BadPointer, "the frame still exists", "it has returned").about(reg));
+                return Err(fail(
+                    Rule::BadPointer,
+                    "the frame still exists",
+                    "it has returned",
+                )
+                .about(reg));
             };
             if !env.uninit_ok()
                 && let Some(at) = stack.unwritten(low, end)
             {
                 let known = format!("fp{at:+} was never written on this path");
-                return Err(fail(Rule::Uninitialised, "stack bytes are written before they are read", &known)
-                    .about(reg));
+                return Err(fail(
+                    Rule::Uninitialised,
+                    "stack bytes are written before they are read",
+                    &known,
+                )
+                .about(reg));
             }
             if low == high {
                 match stack.load(low, size.bytes()) {
@@ -525,8 +689,12 @@ pub(crate) fn load(
                     stack.slot(slot).bytes[byte] == Byte::Zero
                 });
                 if !env.leaks_ok() && stack.spills().any(|(_, v)| v.as_pointer().is_some()) {
-                    return Err(fail(Rule::PointerLeak, "pointers do not become numbers", "the stack holds some")
-                        .about(reg));
+                    return Err(fail(
+                        Rule::PointerLeak,
+                        "pointers do not become numbers",
+                        "the stack holds some",
+                    )
+                    .about(reg));
                 }
                 if zero { Value::constant(0) } else { any() }
             }
@@ -549,7 +717,11 @@ pub(crate) fn load(
 fn field_value(env: &mut Env<'_>, kind: FieldKind) -> Outcome<Option<Value>> {
     let maybe = |env: &mut Env<'_>, to: To, nullable: bool| {
         let p = Pointer::new(to);
-        Value::Pointer(if nullable { p.or_null(env.fresh_id()) } else { p })
+        Value::Pointer(if nullable {
+            p.or_null(env.fresh_id())
+        } else {
+            p
+        })
     };
     Ok(Some(match kind {
         FieldKind::Scalar => return Ok(None),
@@ -561,7 +733,11 @@ fn field_value(env: &mut Env<'_>, kind: FieldKind) -> Outcome<Option<Value>> {
         FieldKind::FlowKeys => Value::pointer(To::FlowKeys),
         FieldKind::SockoptStart => Value::pointer(To::SockoptStart),
         FieldKind::SockoptEnd => Value::pointer(To::SockoptEnd),
-        FieldKind::Btf { .. } => return Err(unsupported("context fields that point to kernel structures")),
+        FieldKind::Btf { .. } => {
+            return Err(unsupported(
+                "context fields that point to kernel structures",
+            ));
+        }
         FieldKind::TracepointBuffer => return Err(unsupported("writable tracepoint buffers")),
     }))
 }
@@ -611,11 +787,18 @@ pub(crate) fn store(
             Value::Pointer(p) => {
                 if size != 8 || low % 8 != 0 {
                     let known = format!("{} is stored with {size} bytes", describe(env, &p));
-                    return Err(fail(Rule::PointerLeak, "a pointer is spilled whole and aligned", &known).about(base));
+                    return Err(fail(
+                        Rule::PointerLeak,
+                        "a pointer is spilled whole and aligned",
+                        &known,
+                    )
+                    .about(base));
                 }
                 if frame != depth && matches!(p.to, To::Stack { .. }) {
                     let must = "a pointer to the stack is not kept in a caller's frame";
-                    return Err(fail(Rule::PointerLeak, must, "it would outlive its frame").about(base));
+                    return Err(
+                        fail(Rule::PointerLeak, must, "it would outlive its frame").about(base)
+                    );
                 }
                 stack_of(state, frame)?.spill(low, size, value);
             }
@@ -640,7 +823,14 @@ pub(crate) fn store(
 }
 
 /// Bytes that a helper or an atomic operation writes.
-pub(crate) fn clobber(state: &mut State, env: &Env<'_>, frame: usize, low: i64, high: i64, size: i64) -> Outcome<()> {
+pub(crate) fn clobber(
+    state: &mut State,
+    env: &Env<'_>,
+    frame: usize,
+    low: i64,
+    high: i64,
+    size: i64,
+) -> Outcome<()> {
     let uninit_ok = env.uninit_ok();
     let stack = stack_of(state, frame)?;
     if low == high {
@@ -664,7 +854,11 @@ pub(crate) fn clobber(state: &mut State, env: &Env<'_>, frame: usize, low: i64, 
 pub(crate) fn stack_of(state: &mut State, frame: usize) -> Outcome<&mut crate::stack::Stack> {
     match state.frame_at(frame) {
         Some(f) => Ok(&mut f.stack),
-        None => Err(fail(Rule::BadPointer, "the frame still exists", "it has returned")),
+        None => Err(fail(
+            Rule::BadPointer,
+            "the frame still exists",
+            "it has returned",
+        )),
     }
 }
 
@@ -673,7 +867,12 @@ pub(crate) fn no_leak(env: &Env<'_>, value: &Value, reg: Reg) -> Outcome<()> {
     match value {
         Value::Pointer(p) if !env.leaks_ok() => {
             let known = format!("{reg} is {}", describe(env, p));
-            Err(fail(Rule::PointerLeak, "pointers do not become visible as numbers", &known).about(reg))
+            Err(fail(
+                Rule::PointerLeak,
+                "pointers do not become visible as numbers",
+                &known,
+            )
+            .about(reg))
         }
         _ => Ok(()),
     }

@@ -36,12 +36,17 @@ pub(crate) fn of(insn: &Insn) -> impl Iterator<Item = Obligation> {
         _ => insn.defs(),
     };
     let constant = match *insn {
-        Insn::Alu { op: AluOp::Div | AluOp::SDiv | AluOp::Mod | AluOp::SMod, src: Src::Imm(i), .. } => {
-            Some(Obligation::Divisor(i))
-        }
-        Insn::Alu { op: AluOp::Lsh | AluOp::Rsh | AluOp::Arsh, width, src: Src::Imm(i), .. } => {
-            Some(Obligation::Shift(i, width))
-        }
+        Insn::Alu {
+            op: AluOp::Div | AluOp::SDiv | AluOp::Mod | AluOp::SMod,
+            src: Src::Imm(i),
+            ..
+        } => Some(Obligation::Divisor(i)),
+        Insn::Alu {
+            op: AluOp::Lsh | AluOp::Rsh | AluOp::Arsh,
+            width,
+            src: Src::Imm(i),
+            ..
+        } => Some(Obligation::Shift(i, width)),
         _ => None,
     };
     let reads = uses.iter().map(Obligation::Readable);
@@ -62,11 +67,17 @@ pub(crate) fn check(state: &State, obligation: Obligation) -> Outcome<()> {
             }
             _ => Ok(()),
         },
-        Obligation::Writable(Reg::R10) => {
-            Err(fail(Rule::ReadOnly, "the frame pointer r10 is never written", "this instruction writes it"))
-        }
+        Obligation::Writable(Reg::R10) => Err(fail(
+            Rule::ReadOnly,
+            "the frame pointer r10 is never written",
+            "this instruction writes it",
+        )),
         Obligation::Writable(_) => Ok(()),
-        Obligation::Divisor(0) => Err(fail(Rule::Malformed, "a constant divisor is not 0", "it is 0")),
+        Obligation::Divisor(0) => Err(fail(
+            Rule::Malformed,
+            "a constant divisor is not 0",
+            "it is 0",
+        )),
         Obligation::Divisor(_) => Ok(()),
         Obligation::Shift(by, width) => {
             if (0..width.bits() as i32).contains(&by) {

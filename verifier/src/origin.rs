@@ -29,8 +29,14 @@ pub(crate) struct Origins {
 impl Origins {
     pub(crate) fn new() -> Origins {
         // Node 0 is NONE: needed already, so marking stops there.
-        let none = Node { parents: [Origin::NONE; 2], needed: true };
-        Origins { nodes: vec![none], work: Vec::new() }
+        let none = Node {
+            parents: [Origin::NONE; 2],
+            needed: true,
+        };
+        Origins {
+            nodes: vec![none],
+            work: Vec::new(),
+        }
     }
 
     fn push(&mut self, parents: [Origin; 2]) -> Origin {
@@ -41,7 +47,10 @@ impl Origins {
             self.need(parents[1]);
             return Origin::NONE;
         };
-        self.nodes.push(Node { parents, needed: false });
+        self.nodes.push(Node {
+            parents,
+            needed: false,
+        });
         Origin(at)
     }
 

@@ -301,7 +301,12 @@ impl Report {
         platform: Arc<Platform>,
         policy: Arc<Policy>,
     ) -> Report {
-        Report { programs, relocated, platform, policy }
+        Report {
+            programs,
+            relocated,
+            platform,
+            policy,
+        }
     }
 
     /// The proof of the accepted ones among the named programs only.
@@ -315,7 +320,12 @@ impl Report {
                 _ => return Err((*name).to_string()),
             }
         }
-        Ok(Verified { relocated: self.relocated, platform: self.platform, policy: self.policy, programs })
+        Ok(Verified {
+            relocated: self.relocated,
+            platform: self.platform,
+            policy: self.policy,
+            programs,
+        })
     }
 
     /// The proof of whatever was accepted, and the rest of the verdicts.
@@ -328,7 +338,15 @@ impl Report {
                 Verdict::Reject(_) => rest.push(p),
             }
         }
-        (Verified { relocated: self.relocated, platform: self.platform, policy: self.policy, programs }, rest)
+        (
+            Verified {
+                relocated: self.relocated,
+                platform: self.platform,
+                policy: self.policy,
+                programs,
+            },
+            rest,
+        )
     }
 
     /// The object with relocations applied, verified or not.

@@ -48,17 +48,31 @@ impl Special {
     /// A field that overlaps `[low, high)`.
     pub(crate) fn overlap(&self, low: i128, high: i128) -> Option<&SpecialField> {
         self.fields.iter().find(|f| {
-            let (from, to) = (i128::from(f.offset), i128::from(f.offset) + i128::from(f.size));
+            let (from, to) = (
+                i128::from(f.offset),
+                i128::from(f.offset) + i128::from(f.size),
+            );
             low < to && from < high
         })
     }
 }
 
-fn collect(btf: &Btf, id: TypeId, base: u64, depth: u32, steps: &mut u32, out: &mut Vec<SpecialField>) {
+fn collect(
+    btf: &Btf,
+    id: TypeId,
+    base: u64,
+    depth: u32,
+    steps: &mut u32,
+    out: &mut Vec<SpecialField>,
+) {
     *steps += 1;
     // Deep nests and huge arrays of structures end the search with a field that covers everything.
     if depth > 16 || out.len() > 256 || *steps > 10_000 {
-        out.push(SpecialField { offset: 0, size: u64::MAX >> 1, name: "a deeply nested value".into() });
+        out.push(SpecialField {
+            offset: 0,
+            size: u64::MAX >> 1,
+            name: "a deeply nested value".into(),
+        });
         return;
     }
     let resolved = btf.resolve(id);
@@ -67,12 +81,23 @@ fn collect(btf: &Btf, id: TypeId, base: u64, depth: u32, steps: &mut u32, out: &
             let name = btf.name(resolved);
             if MANAGED.contains(&name) {
                 let size = u64::from(btf.size_of(resolved).unwrap_or(8));
-                out.push(SpecialField { offset: base, size, name: name.to_string() });
+                out.push(SpecialField {
+                    offset: base,
+                    size,
+                    name: name.to_string(),
+                });
                 return;
             }
             for m in btf.members(resolved).iter() {
                 if let Some(f) = btf.member_field(&m) {
-                    collect(btf, m.ty, base.saturating_add(f.byte_offset()), depth + 1, steps, out);
+                    collect(
+                        btf,
+                        m.ty,
+                        base.saturating_add(f.byte_offset()),
+                        depth + 1,
+                        steps,
+                        out,
+                    );
                 }
             }
         }
@@ -85,8 +110,13 @@ fn collect(btf: &Btf, id: TypeId, base: u64, depth: u32, steps: &mut u32, out: &
             let step = u64::from(btf.size_of(elem).unwrap_or(0));
             for i in 0..u64::from(len.min(257)) {
                 for f in &found {
-                    let offset = base.saturating_add(i.saturating_mul(step)).saturating_add(f.offset);
-                    out.push(SpecialField { offset, ..f.clone() });
+                    let offset = base
+                        .saturating_add(i.saturating_mul(step))
+                        .saturating_add(f.offset);
+                    out.push(SpecialField {
+                        offset,
+                        ..f.clone()
+                    });
                 }
             }
         }
@@ -94,7 +124,11 @@ fn collect(btf: &Btf, id: TypeId, base: u64, depth: u32, steps: &mut u32, out: &
             if let Some(Type::TypeTag { value, .. }) = btf.ty(to)
                 && TAGS.contains(&value)
             {
-                out.push(SpecialField { offset: base, size: 8, name: value.to_string() });
+                out.push(SpecialField {
+                    offset: base,
+                    size: 8,
+                    name: value.to_string(),
+                });
             }
         }
         _ => {}

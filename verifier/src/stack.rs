@@ -58,7 +58,10 @@ impl SlotSet {
 }
 
 impl Slot {
-    pub(crate) const EMPTY: Slot = Slot { bytes: [Byte::Unwritten; 8], value: Value::Uninit };
+    pub(crate) const EMPTY: Slot = Slot {
+        bytes: [Byte::Unwritten; 8],
+        value: Value::Uninit,
+    };
 
     /// How many bytes the spilled value takes; 0 when none is spilled.
     pub(crate) fn spilled(&self) -> usize {
@@ -114,8 +117,15 @@ impl Stack {
     }
 
     /// Changes spilled values in place; `f` says whether it wants a value before it is copied.
-    pub(crate) fn for_each_spill(&mut self, wanted: impl Fn(&Value) -> bool, mut f: impl FnMut(&mut Value)) {
-        let any = self.slots.iter().any(|s| s.bytes[0] == Byte::Spill && wanted(&s.value));
+    pub(crate) fn for_each_spill(
+        &mut self,
+        wanted: impl Fn(&Value) -> bool,
+        mut f: impl FnMut(&mut Value),
+    ) {
+        let any = self
+            .slots
+            .iter()
+            .any(|s| s.bytes[0] == Byte::Spill && wanted(&s.value));
         if any {
             for s in Rc::make_mut(&mut self.slots) {
                 if s.bytes[0] == Byte::Spill && wanted(&s.value) {
@@ -191,7 +201,12 @@ impl Stack {
                     let set = n.set.zero_extend(bits);
                     let same = bits == 64 || n.set.umax() >> bits == 0;
                     let link = if same { n.link } else { 0 };
-                    Some(Value::Number(Number { set, link, add: if same { n.add } else { 0 }, ..n }))
+                    Some(Value::Number(Number {
+                        set,
+                        link,
+                        add: if same { n.add } else { 0 },
+                        ..n
+                    }))
                 }
                 v if size == 8 => Some(v),
                 _ => None,
@@ -215,7 +230,12 @@ impl Stack {
             }
         }
         if zero {
-            let n = Number { set: Scalar::constant(0), link: 0, add: 0, origin };
+            let n = Number {
+                set: Scalar::constant(0),
+                link: 0,
+                add: 0,
+                origin,
+            };
             return Some(Value::Number(n));
         }
         let bits = size as u32 * 8;

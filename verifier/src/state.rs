@@ -63,7 +63,12 @@ impl State {
     pub(crate) fn entry(context: Value) -> State {
         let mut frame = Frame::new(0, 0, 0);
         frame.regs[Reg::R1.index()] = context;
-        State { frames: vec![Rc::new(frame)], references: Vec::new(), written: Slots::default(), laps: 0 }
+        State {
+            frames: vec![Rc::new(frame)],
+            references: Vec::new(),
+            written: Slots::default(),
+            laps: 0,
+        }
     }
 
     pub(crate) fn depth(&self) -> usize {
@@ -101,7 +106,11 @@ impl State {
     }
 
     /// Changes every value of every frame for which `wanted` holds.
-    pub(crate) fn for_each(&mut self, wanted: impl Fn(&Value) -> bool, mut f: impl FnMut(&mut Value)) {
+    pub(crate) fn for_each(
+        &mut self,
+        wanted: impl Fn(&Value) -> bool,
+        mut f: impl FnMut(&mut Value),
+    ) {
         for frame in &mut self.frames {
             let regs = frame.regs.iter().any(&wanted);
             let spills = frame.stack.spills().any(|(_, v)| wanted(v));
@@ -120,7 +129,11 @@ impl State {
         }
     }
 
-    pub(crate) fn for_each_pointer(&mut self, wanted: impl Fn(&Pointer) -> bool, mut f: impl FnMut(&mut Value)) {
+    pub(crate) fn for_each_pointer(
+        &mut self,
+        wanted: impl Fn(&Pointer) -> bool,
+        mut f: impl FnMut(&mut Value),
+    ) {
         self.for_each(|v| v.as_pointer().is_some_and(&wanted), &mut f);
     }
 
@@ -148,7 +161,11 @@ impl fmt::Display for State {
                 match slot.spilled() {
                     8 => write!(f, " fp{off}={}", slot.value)?,
                     n => {
-                        if slot.bytes.iter().all(|b| *b == crate::stack::Byte::Unwritten) {
+                        if slot
+                            .bytes
+                            .iter()
+                            .all(|b| *b == crate::stack::Byte::Unwritten)
+                        {
                             continue;
                         }
                         let text: String = slot

@@ -17,7 +17,11 @@ pub(crate) enum Step {
     /// On, in the state as it is now.
     To(Pc),
     /// Two ways: on in the state as it is now, and later elsewhere in another.
-    Fork { now: Pc, later: Pc, state: Box<State> },
+    Fork {
+        now: Pc,
+        later: Pc,
+        state: Box<State>,
+    },
     /// The program has ended.
     End,
 }
@@ -29,10 +33,20 @@ pub(crate) fn step(env: &mut Env<'_>, state: &mut State, pc: Pc) -> Outcome<Step
     }
     let on = Ok(Step::To(env.cfg.next(pc)));
     match insn {
-        Insn::Alu { op, width, dst, src } => alu::alu(env, state, pc, op, width, dst, src)?,
+        Insn::Alu {
+            op,
+            width,
+            dst,
+            src,
+        } => alu::alu(env, state, pc, op, width, dst, src)?,
         Insn::Neg { width, dst } => alu::neg(env, state, pc, width, dst)?,
         Insn::Mov { width, dst, src } => alu::mov(env, state, pc, width, dst, src)?,
-        Insn::MovSx { width, dst, src, from } => alu::mov_sx(env, state, pc, width, dst, src, from)?,
+        Insn::MovSx {
+            width,
+            dst,
+            src,
+            from,
+        } => alu::mov_sx(env, state, pc, width, dst, src, from)?,
         Insn::Swap { op, dst, bits } => alu::swap(env, state, pc, op, dst, bits)?,
         Insn::AddrSpaceCast { .. } => return Err(unsupported("arenas (address space casts)")),
         Insn::LoadImm64 { dst, imm } => {
@@ -40,21 +54,53 @@ pub(crate) fn step(env: &mut Env<'_>, state: &mut State, pc: Pc) -> Outcome<Step
             state.set(pc, dst, value);
         }
         Insn::Imm64High => {
-            return Err(fail(Rule::Malformed, "execution stays on instruction starts", "half of a 64-bit immediate"));
+            return Err(fail(
+                Rule::Malformed,
+                "execution stays on instruction starts",
+                "half of a 64-bit immediate",
+            ));
         }
-        Insn::Load { size, signed, dst, base, off } => {
+        Insn::Load {
+            size,
+            signed,
+            dst,
+            base,
+            off,
+        } => {
             let kind = if signed { Kind::ReadSigned } else { Kind::Read };
             let place = memory::resolve(env, state, pc, base, off.into(), size.bytes(), kind)?;
             let value = memory::load(env, state, place, base, size, signed)?;
             state.set(pc, dst, value);
         }
-        Insn::Store { size, base, off, src } => {
-            let place = memory::resolve(env, state, pc, base, off.into(), size.bytes(), Kind::Write)?;
+        Insn::Store {
+            size,
+            base,
+            off,
+            src,
+        } => {
+            let place =
+                memory::resolve(env, state, pc, base, off.into(), size.bytes(), Kind::Write)?;
             memory::store(env, state, place, base, size.bytes(), src)?;
         }
-        Insn::Atomic { op, size, base, off, src } => atomic::atomic(env, state, pc, op, size, base, off, src)?,
-        Insn::LoadAcquire { size, dst, base, off } => atomic::load_acquire(env, state, pc, size, dst, base, off)?,
-        Insn::StoreRelease { size, base, off, src } => atomic::store_release(env, state, pc, size, base, off, src)?,
+        Insn::Atomic {
+            op,
+            size,
+            base,
+            off,
+            src,
+        } => atomic::atomic(env, state, pc, op, size, base, off, src)?,
+        Insn::LoadAcquire {
+            size,
+            dst,
+            base,
+            off,
+        } => atomic::load_acquire(env, state, pc, size, dst, base, off)?,
+        Insn::StoreRelease {
+            size,
+            base,
+            off,
+            src,
+        } => atomic::store_release(env, state, pc, size, base, off, src)?,
         Insn::LoadPacket { size, index, .. } => {
             if let Some(r) = index {
                 memory::no_leak(env, state.reg(r), r)?;
@@ -62,12 +108,25 @@ pub(crate) fn step(env: &mut Env<'_>, state: &mut State, pc: Pc) -> Outcome<Step
             return to(call::load_packet(env, state, pc, size)?);
         }
         Insn::Jump { .. } => return Ok(Step::To(target(env, pc)?)),
-        Insn::JumpIf { op, width, dst, src, .. } => {
+        Insn::JumpIf {
+            op,
+            width,
+            dst,
+            src,
+            ..
+        } => {
             let (jump, next) = (target(env, pc)?, env.cfg.next(pc));
             let (step, ways) = match branch::branch(env, state, op, width, dst, src)? {
                 branch::Ways::Taken => (Step::To(jump), 2),
                 branch::Ways::Falls => (Step::To(next), 1),
-                branch::Ways::Both(other) => (Step::Fork { now: next, later: jump, state: other }, 3),
+                branch::Ways::Both(other) => (
+                    Step::Fork {
+                        now: next,
+                        later: jump,
+                        state: other,
+                    },
+                    3,
+                ),
             };
             if let Some(w) = env.ways.get_mut(pc) {
                 *w |= ways;
@@ -79,13 +138,23 @@ pub(crate) fn step(env: &mut Env<'_>, state: &mut State, pc: Pc) -> Outcome<Step
             let (jump, next) = (target(env, pc)?, env.cfg.next(pc));
             let mut again = state.clone();
             again.laps = again.laps.saturating_add(1);
-            return Ok(Step::Fork { now: jump, later: next, state: Box::new(again) });
+            return Ok(Step::Fork {
+                now: jump,
+                later: next,
+                state: Box::new(again),
+            });
         }
         Insn::Call(CallTarget::Helper(id)) => return to(call::helper(env, state, pc, id)?),
         Insn::Call(CallTarget::Subprog { .. }) => {
-            let entry = insn.subprog_target(pc).and_then(|t| env.cfg.subprog_entry(t));
+            let entry = insn
+                .subprog_target(pc)
+                .and_then(|t| env.cfg.subprog_entry(t));
             let Some(entry) = entry else {
-                return Err(fail(Rule::Malformed, "a call leads to the start of a subprogram", "it does not"));
+                return Err(fail(
+                    Rule::Malformed,
+                    "a call leads to the start of a subprogram",
+                    "it does not",
+                ));
             };
             return to(call::subprogram(env, state, pc, entry)?);
         }
@@ -94,7 +163,12 @@ pub(crate) fn step(env: &mut Env<'_>, state: &mut State, pc: Pc) -> Outcome<Step
                 let must = "every relocation that can be reached finds its target";
                 return Err(fail(Rule::FailedRelocation, must, &p.what));
             }
-            let name = env.platform.types.as_deref().map(|t| t.name(probity_btf::TypeId(id))).unwrap_or_default();
+            let name = env
+                .platform
+                .types
+                .as_deref()
+                .map(|t| t.name(probity_btf::TypeId(id)))
+                .unwrap_or_default();
             return Err(unsupported(&match name {
                 "" => "kernel functions (kfuncs)".to_string(),
                 name => format!("the kernel function (kfunc) `{name}`"),
@@ -102,7 +176,11 @@ pub(crate) fn step(env: &mut Env<'_>, state: &mut State, pc: Pc) -> Outcome<Step
         }
         Insn::Call(CallTarget::Reg(_)) => {
             let must = "calls name what they call";
-            return Err(fail(Rule::CallNotAllowed, must, "a call through a register"));
+            return Err(fail(
+                Rule::CallNotAllowed,
+                must,
+                "a call through a register",
+            ));
         }
         Insn::Exit => return to(call::exit(env, state, pc)?),
     }
@@ -118,30 +196,59 @@ fn to(next: Next) -> Outcome<Step> {
 }
 
 fn target(env: &Env<'_>, pc: Pc) -> Outcome<Pc> {
-    let target = env.insn(pc).jump_target(pc).and_then(|t| usize::try_from(t).ok());
-    target.ok_or_else(|| fail(Rule::Malformed, "a jump stays within its subprogram", "it does not"))
+    let target = env
+        .insn(pc)
+        .jump_target(pc)
+        .and_then(|t| usize::try_from(t).ok());
+    target.ok_or_else(|| {
+        fail(
+            Rule::Malformed,
+            "a jump stays within its subprogram",
+            "it does not",
+        )
+    })
 }
 
 fn imm64(env: &mut Env<'_>, pc: Pc, imm: Imm64) -> Outcome<Value> {
     Ok(match imm {
         Imm64::Value(x) => Value::constant(x),
         Imm64::MapIdx(index) => {
-            let map = MapRef { index: index as usize, inner: false };
+            let map = MapRef {
+                index: index as usize,
+                inner: false,
+            };
             env.map(map)?;
             Value::pointer(To::Map(map))
         }
         Imm64::MapIdxValue { index, off } => {
-            let map = MapRef { index: index as usize, inner: false };
+            let map = MapRef {
+                index: index as usize,
+                inner: false,
+            };
             let def: &Map = env.map(map)?;
             if !env.map_kind(def)?.direct_value || def.max_entries != 1 {
                 let known = format!("map `{}` is not an array of one entry", def.name);
-                return Err(fail(Rule::MapKind, "a value's address is taken of such maps only", &known));
+                return Err(fail(
+                    Rule::MapKind,
+                    "a value's address is taken of such maps only",
+                    &known,
+                ));
             }
             if off >= def.value_size {
-                let must = format!("the address lies within the {} bytes of the value", def.value_size);
-                return Err(fail(Rule::OutOfBounds, &must, &format!("it is at offset {off}")));
+                let must = format!(
+                    "the address lies within the {} bytes of the value",
+                    def.value_size
+                );
+                return Err(fail(
+                    Rule::OutOfBounds,
+                    &must,
+                    &format!("it is at offset {off}"),
+                ));
             }
-            Value::Pointer(Pointer { off: i64::from(off), ..Pointer::new(To::MapValue(map)) })
+            Value::Pointer(Pointer {
+                off: i64::from(off),
+                ..Pointer::new(To::MapValue(map))
+            })
         }
         Imm64::MapFd(_) | Imm64::MapFdValue { .. } => {
             let must = "maps are named by their index in the object";
@@ -149,10 +256,19 @@ fn imm64(env: &mut Env<'_>, pc: Pc, imm: Imm64) -> Outcome<Value> {
         }
         Imm64::BtfId { .. } => return Err(unsupported("addresses of kernel variables (ksyms)")),
         Imm64::Func { .. } => {
-            let entry = env.insn(pc).subprog_target(pc).and_then(|t| env.cfg.subprog_entry(t));
+            let entry = env
+                .insn(pc)
+                .subprog_target(pc)
+                .and_then(|t| env.cfg.subprog_entry(t));
             match entry {
                 Some(n) => Value::pointer(To::Function(n)),
-                None => return Err(fail(Rule::Malformed, "a function's address is of a subprogram", "it is not")),
+                None => {
+                    return Err(fail(
+                        Rule::Malformed,
+                        "a function's address is of a subprogram",
+                        "it is not",
+                    ));
+                }
             }
         }
     })

@@ -63,7 +63,9 @@ pub(crate) struct MapRef {
 pub(crate) enum To {
     Context,
     /// The stack of a frame, counted from the outermost; offsets count from its frame pointer.
-    Stack { frame: usize },
+    Stack {
+        frame: usize,
+    },
     Map(MapRef),
     MapKey(MapRef),
     MapValue(MapRef),
@@ -71,16 +73,24 @@ pub(crate) enum To {
     PacketMeta,
     PacketEnd,
     /// Memory of a known size that a helper returned or a prototype promises.
-    Memory { size: u32, writable: bool },
+    Memory {
+        size: u32,
+        writable: bool,
+    },
     /// Memory of a ring buffer reservation.
-    Record { size: u32 },
+    Record {
+        size: u32,
+    },
     /// `struct bpf_sock` and its like.
     Socket(Socket),
     FlowKeys,
     SockoptStart,
     SockoptEnd,
     /// A kernel structure (type id in the platform's types).
-    Kernel { type_id: u32, trust: Trust },
+    Kernel {
+        type_id: u32,
+        trust: Trust,
+    },
     /// A subprogram, by its index.
     Function(usize),
 }
@@ -103,7 +113,12 @@ pub(crate) enum Trust {
 
 impl Value {
     pub(crate) fn number(set: Scalar) -> Value {
-        Value::Number(Number { set, link: 0, add: 0, origin: Origin::NONE })
+        Value::Number(Number {
+            set,
+            link: 0,
+            add: 0,
+            origin: Origin::NONE,
+        })
     }
 
     pub(crate) fn constant(x: u64) -> Value {
@@ -160,7 +175,11 @@ impl Pointer {
     }
 
     pub(crate) fn or_null(self, id: Id) -> Pointer {
-        Pointer { null: true, id, ..self }
+        Pointer {
+            null: true,
+            id,
+            ..self
+        }
     }
 
     pub(crate) fn is_packet(&self) -> bool {
@@ -175,7 +194,10 @@ impl Pointer {
     /// Least and greatest offset.
     pub(crate) fn offset_range(&self) -> (i128, i128) {
         let off = i128::from(self.off);
-        (off + i128::from(self.var.smin()), off + i128::from(self.var.smax()))
+        (
+            off + i128::from(self.var.smin()),
+            off + i128::from(self.var.smax()),
+        )
     }
 }
 
@@ -275,7 +297,12 @@ impl fmt::Display for Pointer {
 
 impl fmt::Display for MapRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.index, if self.inner { " inner" } else { "" })
+        write!(
+            f,
+            "{}{}",
+            self.index,
+            if self.inner { " inner" } else { "" }
+        )
     }
 }
 

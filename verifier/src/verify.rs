@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use probity_isa::{Insn, Imm64, Pc};
+use probity_isa::{Imm64, Insn, Pc};
 use probity_objfile::{Object, ProgType, Program, RelocTarget, Relocated};
 use probity_platform::{Platform, Policy, ProgKind, Version};
 
@@ -69,21 +69,38 @@ pub fn verify(
         for name in names {
             if object.program(name).is_none() {
                 let known: Vec<&str> = object.programs.iter().map(|p| p.name.as_str()).collect();
-                return Err(Error::NoProgram { name: name.clone(), known: known.join(", ") });
+                return Err(Error::NoProgram {
+                    name: name.clone(),
+                    known: known.join(", "),
+                });
             }
         }
     }
     let relocated = Arc::new(relocate(object, platform, options)?);
     let object = &relocated.object;
-    let special: Vec<Special> = object.maps.iter().map(|m| Special::of(m, object.btf.as_deref())).collect();
+    let special: Vec<Special> = object
+        .maps
+        .iter()
+        .map(|m| Special::of(m, object.btf.as_deref()))
+        .collect();
     let mut programs = Vec::new();
     for (index, program) in object.programs.iter().enumerate() {
-        let wanted = options.programs.as_ref().is_none_or(|names| names.contains(&program.name));
+        let wanted = options
+            .programs
+            .as_ref()
+            .is_none_or(|names| names.contains(&program.name));
         if wanted {
-            programs.push(verify_program(&relocated, index, program, platform, policy, options, &special));
+            programs.push(verify_program(
+                &relocated, index, program, platform, policy, options, &special,
+            ));
         }
     }
-    Ok(Report::new(programs, relocated.clone(), platform.clone(), Arc::new(policy.clone())))
+    Ok(Report::new(
+        programs,
+        relocated.clone(),
+        platform.clone(),
+        Arc::new(policy.clone()),
+    ))
 }
 
 fn relocate(object: &Object, platform: &Platform, options: &Options) -> Result<Relocated, Error> {
@@ -111,11 +128,17 @@ fn verify_program(
     let mut log = Vec::new();
     let prog_type = options.prog_type.or(program.hook.prog_type);
     let kind = prog_type.and_then(|t| platform.prog_kind(t.0));
-    let verdict =
-        match verdict(relocated, index, program, prog_type, kind, platform, policy, options, special, &mut stats, &mut log) {
-            Ok(v) => Verdict::Accept(Arc::new(v)),
-            Err(stopped) => Verdict::Reject(Box::new(explain::rejection(program, &relocated.object, &stopped))),
-        };
+    let verdict = match verdict(
+        relocated, index, program, prog_type, kind, platform, policy, options, special, &mut stats,
+        &mut log,
+    ) {
+        Ok(v) => Verdict::Accept(Arc::new(v)),
+        Err(stopped) => Verdict::Reject(Box::new(explain::rejection(
+            program,
+            &relocated.object,
+            &stopped,
+        ))),
+    };
     stats.time_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
     let verdict = match verdict {
         Verdict::Accept(mut v) => {
@@ -153,7 +176,11 @@ fn verdict(
     let object = &relocated.object;
     if let Some(Some(e)) = relocated.failed.get(index) {
         let must = "the program can be relocated for the platform";
-        return Err(Stopped::early(fail(Rule::FailedRelocation, must, &e.to_string())));
+        return Err(Stopped::early(fail(
+            Rule::FailedRelocation,
+            must,
+            &e.to_string(),
+        )));
     }
     let (kind, prog_type) = known_kind(program, prog_type, kind, policy).map_err(Stopped::early)?;
     if program.exception_cb.is_some() {
@@ -161,20 +188,41 @@ fn verdict(
     }
     let gpl = license(object, policy).map_err(Stopped::early)?;
     size(program, platform, policy).map_err(Stopped::early)?;
-    let cfg = Cfg::build(&program.insns, &program.subprogs, platform.limits.frames.min(MAX_FRAMES)).map_err(Stopped::early)?;
+    let cfg = Cfg::build(
+        &program.insns,
+        &program.subprogs,
+        platform.limits.frames.min(MAX_FRAMES),
+    )
+    .map_err(Stopped::early)?;
     if cfg.subprogs.len() > platform.limits.subprograms {
-        let must = format!("a program has at most {} subprograms", platform.limits.subprograms);
-        return Err(Stopped::early(fail(Rule::TooComplex, &must, &format!("it has {}", cfg.subprogs.len()))));
+        let must = format!(
+            "a program has at most {} subprograms",
+            platform.limits.subprograms
+        );
+        return Err(Stopped::early(fail(
+            Rule::TooComplex,
+            &must,
+            &format!("it has {}", cfg.subprogs.len()),
+        )));
     }
     maps(&cfg, object, platform, policy).map_err(Stopped::early)?;
     let live = Liveness::compute(&cfg, platform);
-    let poisoned = relocated.poisoned.get(index).map(Vec::as_slice).unwrap_or_default();
-    let mut env = Env::new(object, program, platform, policy, options, kind, &cfg, &live, poisoned, special, gpl);
+    let poisoned = relocated
+        .poisoned
+        .get(index)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let mut env = Env::new(
+        object, program, platform, policy, options, kind, &cfg, &live, poisoned, special, gpl,
+    );
     let context = match kind.context {
         probity_platform::Context::None => Value::Uninit,
         _ => Value::pointer(To::Context),
     };
-    let budget = policy.max_processed.unwrap_or(usize::MAX).min(platform.limits.processed);
+    let budget = policy
+        .max_processed
+        .unwrap_or(usize::MAX)
+        .min(platform.limits.processed);
     let mut trace = |pc: Pc, state: &State| {
         if log.len() < options.log_states {
             log.push((pc, state.to_string()));
@@ -217,84 +265,154 @@ fn known_kind<'a>(
     };
     let Some(kind) = kind else {
         let known = format!("kind {} is not", prog_type.0);
-        return Err(fail(Rule::ProgramKind, "the program kind is one of the platform's", &known));
+        return Err(fail(
+            Rule::ProgramKind,
+            "the program kind is one of the platform's",
+            &known,
+        ));
     };
     if let Some(allowed) = &policy.prog_kinds
         && !allowed.iter().any(|k| k == kind.name)
     {
         let known = format!("`{}` is not on its list", kind.name);
-        return Err(fail(Rule::Policy, "the policy allows the program kind", &known));
+        return Err(fail(
+            Rule::Policy,
+            "the policy allows the program kind",
+            &known,
+        ));
     }
     if program.hook.sleepable && !kind.sleepable {
         let known = format!("`{}` programs cannot", kind.name);
-        return Err(fail(Rule::ProgramKind, "the program kind can be sleepable", &known));
+        return Err(fail(
+            Rule::ProgramKind,
+            "the program kind can be sleepable",
+            &known,
+        ));
     }
     Ok((kind, prog_type))
 }
 
 /// Whether the licence is compatible with the GPL.
 fn license(object: &Object, policy: &Policy) -> Outcome<bool> {
-    const COMPATIBLE: &[&str] =
-        &["GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"];
+    const COMPATIBLE: &[&str] = &[
+        "GPL",
+        "GPL v2",
+        "GPL and additional rights",
+        "Dual BSD/GPL",
+        "Dual MIT/GPL",
+        "Dual MPL/GPL",
+    ];
     let license = object.license.as_deref().unwrap_or_default();
     if let Some(allowed) = &policy.licenses
         && !allowed.iter().any(|l| l == license)
     {
-        return Err(fail(Rule::Policy, "the policy allows the licence", &format!("`{license}` is not on its list")));
+        return Err(fail(
+            Rule::Policy,
+            "the policy allows the licence",
+            &format!("`{license}` is not on its list"),
+        ));
     }
     Ok(COMPATIBLE.contains(&license))
 }
 
 fn size(program: &Program, platform: &Platform, policy: &Policy) -> Outcome<()> {
-    let most = policy.max_insns.unwrap_or(usize::MAX).min(platform.limits.program_slots);
+    let most = policy
+        .max_insns
+        .unwrap_or(usize::MAX)
+        .min(platform.limits.program_slots);
     if program.insns.len() <= most {
         return Ok(());
     }
     let must = format!("a program has at most {most} instructions");
-    let rule = if most == platform.limits.program_slots { Rule::TooComplex } else { Rule::Policy };
-    Err(fail(rule, &must, &format!("it has {}", program.insns.len())))
+    let rule = if most == platform.limits.program_slots {
+        Rule::TooComplex
+    } else {
+        Rule::Policy
+    };
+    Err(fail(
+        rule,
+        &must,
+        &format!("it has {}", program.insns.len()),
+    ))
 }
 
 /// The maps that the program names, against platform and policy.
 fn maps(cfg: &Cfg, object: &Object, platform: &Platform, policy: &Policy) -> Outcome<()> {
     let mut used = std::collections::BTreeSet::new();
     for (pc, insn) in cfg.insns.iter().enumerate() {
-        let Insn::LoadImm64 { imm: Imm64::MapIdx(index) | Imm64::MapIdxValue { index, .. }, .. } = insn else {
+        let Insn::LoadImm64 {
+            imm: Imm64::MapIdx(index) | Imm64::MapIdxValue { index, .. },
+            ..
+        } = insn
+        else {
             continue;
         };
         let index = *index as usize;
         if index >= object.maps.len() {
             let known = format!("map {index} of {} is none", object.maps.len());
-            let e = fail(Rule::MapKind, "a map reference names a map of the object", &known);
+            let e = fail(
+                Rule::MapKind,
+                "a map reference names a map of the object",
+                &known,
+            );
             return Err(Box::new(Failure { pc: Some(pc), ..*e }));
         }
         used.insert(index);
     }
     if used.len() > platform.limits.maps {
         let must = format!("a program uses at most {} maps", platform.limits.maps);
-        return Err(fail(Rule::TooComplex, &must, &format!("it uses {}", used.len())));
+        return Err(fail(
+            Rule::TooComplex,
+            &must,
+            &format!("it uses {}", used.len()),
+        ));
     }
     for index in used {
-        let Some(map) = object.maps.get(index) else { continue };
-        let r = MapRef { index, inner: false };
+        let Some(map) = object.maps.get(index) else {
+            continue;
+        };
+        let r = MapRef {
+            index,
+            inner: false,
+        };
         let Some(kind) = platform.map_kind(map.kind) else {
             let known = format!("map `{}` ({r}) is of kind {}", map.name, map.kind);
-            return Err(fail(Rule::MapKind, "the map's kind is one of the platform's", &known));
+            return Err(fail(
+                Rule::MapKind,
+                "the map's kind is one of the platform's",
+                &known,
+            ));
         };
         if let Some(allowed) = &policy.map_kinds
             && !allowed.iter().any(|k| k == kind.name)
         {
             let known = format!("map `{}` is of kind `{}`", map.name, kind.name);
-            return Err(fail(Rule::Policy, "the policy allows the map's kind", &known));
+            return Err(fail(
+                Rule::Policy,
+                "the policy allows the map's kind",
+                &known,
+            ));
         }
-        let bytes = u64::from(map.max_entries) * (u64::from(map.key_size) + u64::from(map.value_size));
+        let bytes =
+            u64::from(map.max_entries) * (u64::from(map.key_size) + u64::from(map.value_size));
         if policy.max_map_bytes.is_some_and(|most| bytes > most) {
             let known = format!("map `{}` takes {bytes} bytes", map.name);
-            return Err(fail(Rule::Policy, "maps are as small as the policy says", &known));
+            return Err(fail(
+                Rule::Policy,
+                "maps are as small as the policy says",
+                &known,
+            ));
         }
-        if policy.max_map_entries.is_some_and(|most| map.max_entries > most) {
+        if policy
+            .max_map_entries
+            .is_some_and(|most| map.max_entries > most)
+        {
             let known = format!("map `{}` has {} entries", map.name, map.max_entries);
-            return Err(fail(Rule::Policy, "maps are as small as the policy says", &known));
+            return Err(fail(
+                Rule::Policy,
+                "maps are as small as the policy says",
+                &known,
+            ));
         }
     }
     Ok(())

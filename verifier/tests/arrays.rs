@@ -26,8 +26,14 @@ fn cases() -> Option<Vec<Value>> {
     let path = PathBuf::from(shared).join("data/verifier/arrays-dev.jsonl.gz");
     let file = std::fs::File::open(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let mut text = String::new();
-    flate2::read::GzDecoder::new(file).read_to_string(&mut text).expect("the cases are gzipped text");
-    Some(text.lines().map(|l| serde_json::from_str(l).expect("a case a line")).collect())
+    flate2::read::GzDecoder::new(file)
+        .read_to_string(&mut text)
+        .expect("the cases are gzipped text");
+    Some(
+        text.lines()
+            .map(|l| serde_json::from_str(l).expect("a case a line"))
+            .collect(),
+    )
 }
 
 fn map(name: &str, kind: u32, key_size: u32, value_size: u32, max_entries: u32) -> Map {
@@ -57,12 +63,21 @@ fn fixture(fixup: &str) -> Option<Map> {
         "hash_16b" => map(name, 1, 8, 16, 1),
         "hash_48b" => map(name, 1, 8, 48, 1),
         "array_48b" => map(name, 2, 4, 48, 1),
-        "array_ro" => Map { flags: 1 << 7, ..map(name, 2, 4, 48, 1) },
-        "array_wo" => Map { flags: 1 << 8, ..map(name, 2, 4, 48, 1) },
+        "array_ro" => Map {
+            flags: 1 << 7,
+            ..map(name, 2, 4, 48, 1)
+        },
+        "array_wo" => Map {
+            flags: 1 << 8,
+            ..map(name, 2, 4, 48, 1)
+        },
         "array_small" => map(name, 2, 4, 1, 1),
         "prog1" => map(name, 3, 4, 4, 4),
         "prog2" => map(name, 3, 4, 4, 8),
-        "in_map" => Map { inner: Some(Box::new(map("inner", 2, 4, 4, 1))), ..map(name, 12, 4, 4, 1) },
+        "in_map" => Map {
+            inner: Some(Box::new(map("inner", 2, 4, 4, 1))),
+            ..map(name, 12, 4, 4, 1)
+        },
         "event_output" => map(name, 4, 4, 4, 1),
         "ringbuf" => map(name, 27, 0, 0, 4096),
         "sockmap" => map(name, 15, 4, 4, 1),
@@ -72,7 +87,10 @@ fn fixture(fixup: &str) -> Option<Map> {
         "cgroup_storage" => map(name, 19, 16, 64, 0),
         "percpu_cgroup_storage" => map(name, 21, 16, 64, 0),
         "reuseport_array" => map(name, 20, 4, 8, 1),
-        "sk_storage" => Map { flags: 1, ..map(name, 24, 4, 8, 0) },
+        "sk_storage" => Map {
+            flags: 1,
+            ..map(name, 24, 4, 8, 0)
+        },
         _ => return None,
     })
 }
@@ -88,14 +106,22 @@ fn object(case: &Value, platform: &Platform) -> Result<Object, String> {
         let Some(map) = fixture(fixup) else {
             return Err(format!("fixture {fixup}"));
         };
-        for pc in places.as_array().into_iter().flatten().filter_map(Value::as_u64) {
+        for pc in places
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_u64)
+        {
             let insn = &mut insns[pc as usize];
             insn.src = if insn.src == 2 { 6 } else { 5 };
             insn.imm = maps.len() as i32;
         }
         maps.push(map);
     }
-    if case["kfunc_fixups"].as_array().is_some_and(|k| !k.is_empty()) {
+    if case["kfunc_fixups"]
+        .as_array()
+        .is_some_and(|k| !k.is_empty())
+    {
         return Err("kfuncs of a test module".to_string());
     }
     let kind = case["prog_type"].as_str().unwrap_or_default();
@@ -160,7 +186,9 @@ fn agrees_with_linux() {
             ..Options::default()
         };
         let report = match object(case, &platform) {
-            Ok(object) => verify(&object, &platform, &Policy::default(), &options).expect("a report"),
+            Ok(object) => {
+                verify(&object, &platform, &Policy::default(), &options).expect("a report")
+            }
             Err(why) => {
                 *features.entry(why).or_default() += 1;
                 *counts.entry("not a case for us").or_default() += 1;
@@ -173,8 +201,12 @@ fn agrees_with_linux() {
             Verdict::Reject(r) => r.to_string(),
         };
         if only.is_some() {
-            eprintln!("== {name} ({}), Linux accepts: {linux}, says {}", p.prog_type, case["errstr"]);
-            let insns = probity_isa::decode(report.relocated().object.programs[0].insns.as_slice()).unwrap_or_default();
+            eprintln!(
+                "== {name} ({}), Linux accepts: {linux}, says {}",
+                p.prog_type, case["errstr"]
+            );
+            let insns = probity_isa::decode(report.relocated().object.programs[0].insns.as_slice())
+                .unwrap_or_default();
             for (pc, insn) in insns.iter().enumerate() {
                 eprintln!("{pc:4}: {insn}");
             }
@@ -190,11 +222,18 @@ fn agrees_with_linux() {
                 if let Verdict::Reject(r) = &p.verdict {
                     *features.entry(r.must.clone()).or_default() += 1;
                 }
-                if accepted { "unsupported, Linux accepts" } else { "unsupported, Linux rejects" }
+                if accepted {
+                    "unsupported, Linux accepts"
+                } else {
+                    "unsupported, Linux rejects"
+                }
             }
             ("accept", false) => {
                 if !EXPLAINED.iter().any(|(n, _)| *n == name) {
-                    unsound.push(format!("{name} [{}]: Linux: {}", p.prog_type, case["errstr"]));
+                    unsound.push(format!(
+                        "{name} [{}]: Linux: {}",
+                        p.prog_type, case["errstr"]
+                    ));
                 }
                 "accepted, Linux rejects"
             }
@@ -212,5 +251,9 @@ fn agrees_with_linux() {
     for u in &unsound {
         eprintln!("ACCEPTED, LINUX REJECTS: {u}");
     }
-    assert!(unsound.is_empty(), "{} cases accepted that Linux rejects", unsound.len());
+    assert!(
+        unsound.is_empty(),
+        "{} cases accepted that Linux rejects",
+        unsound.len()
+    );
 }
