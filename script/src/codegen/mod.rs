@@ -14,9 +14,8 @@ mod strings;
 
 use std::sync::Arc;
 
-use probity_btf::Btf;
 use probity_isa::{Reg, Size};
-use probity_objfile::{Hook, Line, Object, Program, Subprog};
+use probity_objfile::{Line, Object, ObjectBuilder};
 
 use crate::check::Result_ as CheckedScript;
 use crate::diagnostics::Diagnostic;
@@ -161,17 +160,16 @@ pub(crate) fn generate(
         return Err(errors);
     }
     layout.set_scratch(scratch_most, checked.hir.programs.len() as u32);
-    let object = Object {
-        name: source.name.to_string(),
-        elf: Arc::from([]),
-        license: Some(checked.config.license.clone()),
-        kernel_version: None,
-        programs,
-        maps: layout.maps.clone(),
-        btf: None::<Arc<Btf>>,
-        externs: Vec::new(),
-        struct_ops: Vec::new(),
-    };
+    let mut builder = ObjectBuilder::new(&source.name);
+    builder.license(&checked.config.license);
+    for map in &layout.maps {
+        builder.add_map(map.clone());
+    }
+    let wrong = |e: probity_objfile::Error| vec![Diagnostic::error(Span::default(), e.to_string())];
+    for program in programs {
+        builder.add_program(program).map_err(wrong)?;
+    }
+    let object = builder.build().map_err(wrong)?;
     Ok((object, layout))
 }
 
@@ -217,8 +215,7 @@ fn write(
     Ok(Written { code, scratch })
 }
 
-fn finish(w: Written, n: usize, kind: &ProbeKind, source: &Arc<Source>) -> Program {
-    let name = program_name(n, kind);
+fn finish(w: Written, n: usize, kind: &ProbeKind, source: &Arc<Source>) -> probity_objfile::ProgramDef {
     let file: Arc<str> = source.name.clone();
     let mut texts: Vec<(u32, Arc<str>)> = Vec::new();
     let lines = w
@@ -244,23 +241,12 @@ fn finish(w: Written, n: usize, kind: &ProbeKind, source: &Arc<Source>) -> Progr
             }
         })
         .collect();
-    let len = w.code.insns.len();
-    Program {
-        name: name.clone(),
-        hook: Hook::parse(&kind.section()),
+    probity_objfile::ProgramDef {
+        name: program_name(n, kind),
+        section: kind.section(),
         insns: w.code.insns,
-        subprogs: vec![Subprog {
-            name,
-            start: 0,
-            end: len,
-            func: None,
-            global: true,
-        }],
+        subprogs: Vec::new(),
         lines,
-        core_relocs: Vec::new(),
-        extern_refs: Vec::new(),
-        jump_tables: Vec::new(),
-        exception_cb: None,
     }
 }
 
