@@ -225,9 +225,53 @@ impl Asm {
         self.push(Insn::MayGoto { rel: 0 });
     }
 
+    /// Removes what no way leads to (what follows `return`): verifiers refuse it.
+    fn drop_unreachable(&mut self) {
+        let target_of: std::collections::HashMap<usize, usize> = self
+            .jumps
+            .iter()
+            .filter_map(|(slot, l)| Some((*slot, self.labels[l.0]?)))
+            .collect();
+        let mut reached = vec![false; self.insns.len()];
+        let mut open = vec![0];
+        while let Some(slot) = open.pop() {
+            if slot >= reached.len() || std::mem::replace(&mut reached[slot], true) {
+                continue;
+            }
+            open.extend(target_of.get(&slot));
+            if !matches!(self.insns[slot], Insn::Exit | Insn::Jump { .. }) {
+                open.push(slot + 1);
+            }
+        }
+        // Where each slot goes: how many stay before it.
+        let mut place = Vec::with_capacity(reached.len() + 1);
+        let mut kept = 0;
+        for r in &reached {
+            place.push(kept);
+            kept += usize::from(*r);
+        }
+        place.push(kept);
+        for at in self.labels.iter_mut().flatten() {
+            *at = place.get(*at).copied().unwrap_or(kept);
+        }
+        self.jumps.retain(|(slot, _)| reached[*slot]);
+        for (slot, _) in &mut self.jumps {
+            *slot = place[*slot];
+        }
+        let keep = |n: &mut usize| {
+            *n += 1;
+            reached[*n - 1]
+        };
+        let mut n = 0;
+        self.insns.retain(|_| keep(&mut n));
+        let mut n = 0;
+        self.spans.retain(|_| keep(&mut n));
+    }
+
     /// # Errors
     /// The place of a jump that does not reach, or of an instruction that cannot be encoded.
     pub fn finish(mut self) -> Result<Code, Span> {
+        self.drop_unreachable();
         for (slot, label) in std::mem::take(&mut self.jumps) {
             let span = self.spans[slot];
             let target = self.labels[label.0].ok_or(span)?;

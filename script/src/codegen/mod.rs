@@ -215,7 +215,12 @@ fn write(
     Ok(Written { code, scratch })
 }
 
-fn finish(w: Written, n: usize, kind: &ProbeKind, source: &Arc<Source>) -> probity_objfile::ProgramDef {
+fn finish(
+    w: Written,
+    n: usize,
+    kind: &ProbeKind,
+    source: &Arc<Source>,
+) -> probity_objfile::ProgramDef {
     let file: Arc<str> = source.name.clone();
     let mut texts: Vec<(u32, Arc<str>)> = Vec::new();
     let lines = w

@@ -1,0 +1,370 @@
+//! Scripts compiled, verified for the in-process platform and run on the reference engine.
+
+#[path = "script/case_files.rs"]
+mod case_files;
+#[path = "script/in_process.rs"]
+mod in_process;
+
+use in_process::{Run, compile, run, sample, switch};
+
+fn out(script: &str) -> String {
+    let Run { text, .. } = run(script, &[]).unwrap_or_else(|e| panic!("{script}\n{e}"));
+    text
+}
+
+#[test]
+fn numbers() {
+    for (expression, value) in [
+        ("1 + 2 * 3", "7"),
+        ("(1 + 2) * 3", "9"),
+        ("$a - 7", "-2"),
+        ("$a * -3", "-15"),
+        ("-$a / 2", "-2"),
+        ("-$a % 3", "-2"),
+        ("$a << 3", "40"),
+        ("-$a >> 1", "-3"),
+        ("$a & 4 | 2 ^ 1", "7"),
+        ("~$a", "-6"),
+        ("$a > 3 && $a < 6 ? 1 : 0", "1"),
+        ("$a > 9 || $a == 4 ? 1 : 0", "0"),
+        ("-$a < 3 ? 1 : 0", "1"),
+        ("(uint8)($a + 300)", "49"),
+        ("(int8)($a + 200)", "-51"),
+        ("(uint32)(0 - $a)", "4294967291"),
+        ("(int16)0x12345 ", "9029"),
+        ("0x7fffffffffffffff", "9223372036854775807"),
+        ("1_000 + 1e3 + 0x10 + 010", "2024"),
+        ("$a ?: 7", "5"),
+        ("($a - 5) ?: 7", "7"),
+        ("{ let $q = 2; $q * $a }", "10"),
+        ("if $a > 3 { 1 } else { 2 }", "1"),
+        ("$a++", "5"),
+        ("++$a", "6"),
+        ("(1, $a, 3).1", "5"),
+        ("(x=1, y=$a).y", "5"),
+        ("bswap((uint16)0x1234)", "13330"),
+        ("sizeof(uint32)", "4"),
+        ("strlen(\"hello\")", "5"),
+    ] {
+        assert_eq!(
+            out(&format!("begin {{ $a = 5; print({expression}); }}")),
+            format!("{value}\n"),
+            "{expression}"
+        );
+    }
+}
+
+#[test]
+fn control_flow() {
+    assert_eq!(
+        out(
+            "begin { $i = 0; while ($i < 4) { $i++; if ($i == 2) { continue; } if ($i == 4) { break; } print($i); } }"
+        ),
+        "1\n3\n"
+    );
+    assert_eq!(out("begin { for $i : 2..5 { print($i); } }"), "2\n3\n4\n");
+    assert_eq!(
+        out("begin { $n = 0; unroll(3) { $n += 2; } print($n); }"),
+        "6\n"
+    );
+    assert_eq!(
+        out(
+            "begin { if (0) { print(1) } else if (1) { print(2) } else { print(3) } return; print(4) }"
+        ),
+        "2\n"
+    );
+    assert_eq!(
+        out("begin /0/ { print(1); } begin / 1 / { print(2); }"),
+        "2\n"
+    );
+    assert_eq!(out("begin { exit(); print(1); }"), "");
+    assert_eq!(run("begin { exit(7); }", &[]).unwrap().status, Some(7));
+}
+
+#[test]
+fn maps_and_keys() {
+    assert_eq!(
+        out("begin { @x = 5; @y[1, \"a\"] = 2; @y[1, \"a\"] += 3; @z[(2, 3)]++; @z[2, 3]++; }"),
+        "@x: 5\n@y[1, a]: 5\n@z[2, 3]: 2\n"
+    );
+    assert_eq!(
+        out("begin { @s[\"a\"] = \"long text here\"; @s[\"b\"] = \"x\"; print(@s[\"a\"]); }"),
+        "long text here\n@s[a]: long text here\n@s[b]: x\n"
+    );
+    assert_eq!(
+        out("begin { @a[\"hi\"] = 1; @a[\"a longer key than that\"] = 2; print(@a[\"hi\"]); }"),
+        "1\n@a[hi]: 1\n@a[a longer key than that]: 2\n"
+    );
+    assert_eq!(
+        out(
+            "begin { @d[1] = 1; @d[2] = 2; if (delete(@d, 1)) { print(\"gone\"); } if (!delete(@d[5])) { print(\"none\"); } if (has_key(@d, 2)) { print(\"there\"); } }"
+        ),
+        "gone\nnone\nthere\n@d[2]: 2\n"
+    );
+    assert_eq!(
+        out("begin { @t = (1, \"x\", (2, -3)); @u = @t; print(@u.2.1); }"),
+        "-3\n@t: (1, x, (2, -3))\n@u: (1, x, (2, -3))\n"
+    );
+    assert_eq!(
+        out("begin { @c[1] = count(); clear(@c); @k[1] = 4; zero(@k); }"),
+        "@k[1]: 0\n"
+    );
+    assert_eq!(
+        out("begin { @m[1] = 10; @m[2] = 30; @m[3] = 20; print(@m, 2, 10); clear(@m); }"),
+        "@m[3]: 2\n@m[2]: 3\n"
+    );
+}
+
+#[test]
+fn aggregations() {
+    assert_eq!(
+        out(
+            "begin { @c = count(); @c = count(); @s = sum(5); @s = sum(-7); @n = min(4); @n = min(-2); @x = max(4); @x = max(9); @a = avg(2); @a = avg(4); @t = stats(1); @t = stats(5); }"
+        ),
+        "@a: 3\n@c: 2\n@n: -2\n@s: -2\n@t: { .count = 2, .average = 3, .total = 6 }\n@x: 9\n"
+    );
+    let bar = |n: usize, of: usize| {
+        format!(
+            "{:<52}|",
+            "@".repeat((n as f32 / of as f32 * 52.0) as usize)
+        )
+    };
+    assert_eq!(
+        out("begin { @ = hist(-1); @ = hist(0); @ = hist(1); @ = hist(5); @ = hist(7); @ = hist(1500); }").lines().collect::<Vec<_>>()[..6],
+        [
+            "@:".to_owned(),
+            format!("(..., 0)               1 |{}", bar(1, 2)),
+            format!("[0]                    1 |{}", bar(1, 2)),
+            format!("[1]                    1 |{}", bar(1, 2)),
+            format!("[2, 4)                 0 |{}", bar(0, 2)),
+            format!("[4, 8)                 2 |{}", bar(2, 2)),
+        ]
+    );
+    let l = out(
+        "begin { @l[7] = lhist(5, 0, 10, 2); @l[7] = lhist(-1, 0, 10, 2); @l[7] = lhist(99, 0, 10, 2); }",
+    );
+    assert!(
+        l.starts_with("@l[7]:\n(..., 0)               1 |")
+            && l.contains("\n[4, 6)                 1 |")
+            && l.contains("\n[10, ...)              1 |"),
+        "{l}"
+    );
+    assert_eq!(
+        out(
+            "begin { @ = count(); @ = count(); if (@ == 2) { print(\"two\"); } @b[1] = sum(5); print(@b[1]); }"
+        ),
+        "two\n5\n@: 2\n@b[1]: 5\n"
+    );
+}
+
+/// Every bucket of `hist(n, bits)` is the one that its bounds say.
+#[test]
+fn buckets_hold_what_they_say() {
+    for bits in [0u32, 1, 3, 5] {
+        for v in [
+            0u64,
+            1,
+            2,
+            3,
+            4,
+            5,
+            7,
+            8,
+            15,
+            16,
+            31,
+            33,
+            100,
+            1023,
+            1024,
+            65_535,
+            1 << 32,
+            u64::MAX / 2,
+        ] {
+            let text = out(&format!("begin {{ @ = hist({v}, {bits}); }}"));
+            let row = text.lines().nth(1).unwrap_or_default();
+            let inside = row.split(['[', ']', ')']).nth(1).unwrap_or_default();
+            let number = |s: &str| -> u128 {
+                let s = s.trim();
+                let scale = |c| match c {
+                    'K' => 10,
+                    'M' => 20,
+                    'G' => 30,
+                    'T' => 40,
+                    'P' => 50,
+                    'E' => 60,
+                    _ => 0,
+                };
+                let last = s.chars().last().unwrap_or('0');
+                s.trim_end_matches(char::is_alphabetic)
+                    .parse::<u128>()
+                    .unwrap_or(0)
+                    << scale(last)
+            };
+            let (low, high) = match inside.split_once(',') {
+                Some((a, b)) => (number(a), number(b)),
+                None => (number(inside), number(inside) + 1),
+            };
+            assert!(
+                low <= u128::from(v) && u128::from(v) < high,
+                "hist({v}, {bits}): {row}"
+            );
+        }
+    }
+}
+
+#[test]
+fn strings() {
+    assert_eq!(
+        out(
+            "begin { $a = \"abc\"; $b = \"abd\"; print($a == $b); print($a == \"abc\"); print($a != $b); print(strncmp($a, $b, 2)); }"
+        ),
+        "false\ntrue\ntrue\n0\n"
+    );
+    assert_eq!(
+        out(
+            "begin { if (comm == \"worker\") { print(strcontains(comm, \"ork\")); print(strcontains(comm, \"xy\")); print(strlen(comm)); } }"
+        ),
+        "true\nfalse\n6\n"
+    );
+    assert_eq!(
+        out(
+            "begin { printf(\"%-6s|%6s|%.2s|%c|%5.1d|%04x|%rx\\n\", \"ab\", \"cd\", \"efg\", 65, 3, 255, buf(\"A\\n\", 2)); }"
+        ),
+        "ab    |    cd|ef|A|    3|00ff|\\x41\\x0a\n"
+    );
+    assert_eq!(
+        out(
+            "begin { $x = \"a\"; $x = \"much longer than before\"; print($x); $y = $x; print($y[5]); }"
+        ),
+        "much longer than before\n108\n"
+    );
+    assert_eq!(
+        out(
+            "begin { print(ntop(0x0100007f)); print(ntop(pton(\"::1\"))); print(strerror(2)); print(signal_name(9)); }"
+        ),
+        "127.0.0.1\n::1\nNo such file or directory\nSIGKILL\n"
+    );
+}
+
+#[test]
+fn builtins_come_from_the_sample() {
+    let script = "tracepoint:sched:sched_switch { printf(\"%d %d %s %d %s %d\\n\", pid, tid, comm, cpu, probe, nsecs); }";
+    let r = run(script, &[(switch(), sample(7, 8, "bash"))]).unwrap();
+    assert_eq!(r.text, "7 8 bash 0 tracepoint:sched:sched_switch 1000\n");
+}
+
+#[test]
+fn tracepoint_fields() {
+    let script = "t:sched:sched_switch / args.next_pid == 2 / { @[args->prev_comm, str(args.next_comm)] = count(); printf(\"%d %s\\n\", args.prev_prio, args.prev_comm); }";
+    let r = run(
+        script,
+        &[
+            (switch(), sample(7, 8, "bash")),
+            (switch(), sample(7, 8, "bash")),
+        ],
+    )
+    .unwrap();
+    assert_eq!(r.text, "120 alpha\n120 alpha\n@[alpha, beta]: 2\n");
+}
+
+#[test]
+fn located_strings() {
+    let r = run(
+        "tracepoint:sched:sched_process_exec { print(args.filename); @[args.filename] = count(); }",
+        &[(in_process::exec("/bin/ls"), sample(1, 1, "a"))],
+    )
+    .unwrap();
+    assert_eq!(r.text, "/bin/ls\n@[/bin/ls]: 1\n");
+}
+
+#[test]
+fn elapsed_counts_from_the_start() {
+    let r = run(
+        "tracepoint:sched:sched_switch { print(elapsed); }",
+        &[(switch(), sample(1, 1, "a"))],
+    )
+    .unwrap();
+    assert_eq!(r.text, "500\n");
+}
+
+/// Losses are counted, and exact: a small ring buffer and many records.
+#[test]
+fn records_without_room_are_counted() {
+    let script =
+        "config = { perf_rb_pages = 1 } begin { for $i : 0..1000 { printf(\"%d\\n\", $i); } }";
+    let r = run(script, &[]).unwrap();
+    let printed = r.text.lines().count() as u64;
+    assert!(r.losses.events > 0);
+    assert_eq!(printed + r.losses.events, 1000);
+}
+
+#[test]
+fn full_maps_are_counted() {
+    let r = run("config = { max_map_keys = 2 } begin { @[1] = 1; @[2] = 1; @[3] = 1; @c[1] = count(); @c[2] = count(); @c[3] = count(); }", &[]).unwrap();
+    assert_eq!(r.losses.map_updates, 2);
+}
+
+/// Every builtin's example compiles and passes the verifier.
+#[test]
+fn examples_of_builtins_are_accepted() {
+    let mut failed = Vec::new();
+    for row in probity_script::builtins::ROWS {
+        if row.example.is_empty() {
+            continue;
+        }
+        let uprobe_or_types =
+            row.example.contains("args.filename") || row.example.contains("args.argv");
+        if uprobe_or_types || ["ppid", "pcomm"].contains(&row.names[0]) {
+            continue;
+        }
+        if let Err(e) = compile(row.example) {
+            failed.push(format!("{}: {}\n{e}", row.names[0], row.example));
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+/// Measures how many of a folder of sample cases print what they should, when `PROBITY_SHARED` names one.
+#[test]
+fn sample_cases() {
+    let Ok(shared) = std::env::var("PROBITY_SHARED") else {
+        return;
+    };
+    let cases = case_files::read(
+        std::path::Path::new(&shared)
+            .join("data/script/runtime")
+            .as_path(),
+    );
+    let (mut passed, mut refused, mut wrong) = (0, Vec::new(), Vec::new());
+    for case in &cases {
+        match run(&case.program, &[]) {
+            Err(e) => refused.push(format!("{}\n{}\n{e}", case.name, case.program)),
+            Ok(r) => {
+                let missing: Vec<&String> = case
+                    .expect
+                    .iter()
+                    .filter(|e| !r.text.contains(e.trim()))
+                    .collect();
+                if missing.is_empty() {
+                    passed += 1;
+                } else {
+                    wrong.push(format!(
+                        "{}\n{}\nexpected {missing:?}\ngot {}",
+                        case.name, case.program, r.text
+                    ));
+                }
+            }
+        }
+    }
+    for r in refused.iter().chain(&wrong) {
+        println!("---- {r}");
+    }
+    println!(
+        "{} cases run in process: {passed} print what they should, {} refused, {} print something else",
+        cases.len(),
+        refused.len(),
+        wrong.len()
+    );
+    assert!(passed * 2 > cases.len());
+}
