@@ -15,8 +15,8 @@ use crate::Error;
 use crate::arena::{self, Arena};
 use crate::maps::{Span, Spec, Store, err, flags};
 
-/// Longest key, as in Linux (a key lies on the stack).
-const MAX_KEY: usize = 512;
+/// Longest key. Linux has no such limit since keys may lie in map values: only key and value together.
+const MAX_KEY: usize = 4096;
 const MAX_ENTRIES: usize = 1 << 28;
 
 /// Set in links that end a chain; the rest is the bucket's number.
@@ -589,6 +589,7 @@ unsafe fn with_words<R>(key: *const u8, size: usize, f: impl Fn(&[u64]) -> R) ->
             8 => f(&[arena::load(key, Size::DW)]),
             0..=16 => f(words::<2>(key, size, &mut [0; 2])),
             17..=64 => f(words::<8>(key, size, &mut [0; 8])),
+            65..=512 => f(words::<64>(key, size, &mut [0; 64])),
             _ => f(words::<{ MAX_KEY / 8 }>(key, size, &mut [0; MAX_KEY / 8])),
         }
     }
