@@ -13,18 +13,6 @@ const BTF: &str = "/sys/kernel/btf/vmlinux";
 /// Where the kernel keeps its events; the second is the old place.
 const TRACEFS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
-/// The running kernel's version; the newest that the tables know where it cannot be told.
-pub fn version() -> Version {
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let mut numbers = release
-        .split(|c: char| !c.is_ascii_digit())
-        .filter_map(|n| n.parse().ok());
-    match (numbers.next(), numbers.next()) {
-        (Some(major), Some(minor)) => Version(major, minor),
-        _ => Version(6, 18),
-    }
-}
-
 /// Types from `file`, or of the running kernel. `None` when the kernel shows none.
 pub fn types(file: Option<&Path>) -> Result<Option<Arc<Btf>>> {
     let path = match file {
@@ -61,4 +49,26 @@ pub fn tracefs() -> Option<&'static Path> {
         .iter()
         .map(Path::new)
         .find(|p| p.join("events").is_dir())
+}
+
+/// Elements of the kernel's per-CPU maps.
+pub fn possible_cpus() -> u32 {
+    let text = std::fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
+    // "0-3", "0,2-5": the last number is the highest CPU.
+    let last = text.trim().rsplit([',', '-']).next().and_then(|n| n.parse::<u32>().ok());
+    last.map_or(1, |n| n.saturating_add(1))
+}
+
+/// May this process load tracing programs (CAP_SYS_ADMIN, or CAP_BPF with CAP_PERFMON)?
+pub fn may_trace() -> bool {
+    const SYS_ADMIN: u64 = 1 << 21;
+    const PERFMON: u64 = 1 << 38;
+    const BPF: u64 = 1 << 39;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status
+        .lines()
+        .find_map(|l| l.strip_prefix("CapEff:"))
+        .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
+        .unwrap_or(0);
+    effective & SYS_ADMIN != 0 || effective & (PERFMON | BPF) == PERFMON | BPF
 }

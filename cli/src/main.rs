@@ -8,6 +8,7 @@ mod kernel;
 mod output;
 mod recording;
 mod render;
+mod tracing;
 mod value;
 
 use std::process::ExitCode;

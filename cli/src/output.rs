@@ -1,7 +1,7 @@
 //! Writing for people and for programs.
 
 use std::fmt::Display;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
@@ -50,7 +50,7 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
     })
 }
 
-/// Does a person watch standard error?
-pub fn watched() -> bool {
-    io::stderr().is_terminal()
+/// What a compiler has to say.
+pub fn diagnostics(diagnostics: &impl Display) {
+    let _ = write!(anstream::stderr(), "{diagnostics}");
 }

@@ -96,9 +96,18 @@ impl MapHandle {
                 io::ErrorKind::InvalidInput.into(),
             ));
         }
+        let same = vec![value; self.values];
+        self.update_each(key, &same)
+    }
+
+    /// Sets the value of a key on each CPU; CPUs without a value get zeros.
+    pub fn update_each(&self, key: &[u8], values: &[impl AsRef<[u8]>]) -> Result<(), Error> {
+        self.check(key)?;
         let mut bytes = vec![0; self.stride() * self.values];
-        for copy in bytes.chunks_mut(self.stride().max(1)) {
-            copy[..value.len()].copy_from_slice(value);
+        for (cell, value) in bytes.chunks_mut(self.stride().max(1)).zip(values) {
+            let value = value.as_ref();
+            let n = value.len().min(self.value_size);
+            cell[..n].copy_from_slice(&value[..n]);
         }
         sys::update(self.fd(), key, &bytes).map_err(self.error("update"))
     }

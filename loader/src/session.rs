@@ -77,6 +77,11 @@ impl Session {
         Ok(())
     }
 
+    /// Detaches everything; maps and programs stay.
+    pub fn detach(&mut self) {
+        drop_side_by_side(std::mem::take(&mut self.links));
+    }
+
     /// How many attachments there are.
     pub fn attached(&self) -> usize {
         self.links.len()
@@ -218,26 +223,29 @@ impl Session {
 }
 
 impl Drop for Session {
-    /// Detaching waits for a grace period of the kernel, a probe at a time; side by side
-    /// hundreds of probes are gone in the time of one.
     fn drop(&mut self) {
-        const SIDE_BY_SIDE: usize = 32;
-        let links = std::mem::take(&mut self.links);
-        if links.len() < 2 {
-            return;
-        }
-        let share = links.len().div_ceil(SIDE_BY_SIDE);
-        let mut links = links.into_iter();
-        std::thread::scope(|scope| {
-            loop {
-                let some: Vec<Link> = links.by_ref().take(share).collect();
-                if some.is_empty() {
-                    break;
-                }
-                scope.spawn(move || drop(some));
-            }
-        });
+        self.detach();
     }
+}
+
+/// Detaching waits for a grace period of the kernel, a probe at a time; side by side
+/// hundreds of probes are gone in the time of one.
+fn drop_side_by_side(links: Vec<Link>) {
+    const SIDE_BY_SIDE: usize = 32;
+    if links.len() < 2 {
+        return;
+    }
+    let share = links.len().div_ceil(SIDE_BY_SIDE);
+    let mut links = links.into_iter();
+    std::thread::scope(|scope| {
+        loop {
+            let some: Vec<Link> = links.by_ref().take(share).collect();
+            if some.is_empty() {
+                break;
+            }
+            scope.spawn(move || drop(some));
+        }
+    });
 }
 
 fn load(program: &mut Program) -> Result<(), ProgramError> {

@@ -7,7 +7,7 @@ mod completions;
 mod dis;
 mod dump;
 mod helpers;
-mod run;
+pub mod run;
 mod trace;
 mod verify;
 

@@ -1,0 +1,98 @@
+//! Scripts at work: in the running kernel ([`live`]) or over a recording ([`replay`]).
+
+pub mod host;
+pub mod live;
+pub mod machine;
+pub mod replay;
+
+use std::io::Write;
+
+use anyhow::Result;
+use probity_script::{Action, MapReader, Printer};
+
+use crate::output;
+
+/// Where a script's output goes, and what it may do.
+pub struct Sink {
+    pub out: Box<dyn Write>,
+    /// `system()` runs commands.
+    pub allow_commands: bool,
+    /// Without "Attached …" and the like.
+    pub quiet: bool,
+    pub json: bool,
+}
+
+impl Sink {
+    /// Prints one record; the exit status when the script asks to end.
+    pub fn record(&mut self, printer: &mut Printer, bytes: &[u8], maps: &dyn MapReader) -> Result<Option<i32>> {
+        let mut text = Vec::new();
+        let action = printer.record(bytes, maps, &mut text);
+        let mut status = None;
+        match action {
+            Action::Continue => {}
+            Action::Exit(code) => status = Some(code),
+            Action::Cat(path) => match crate::input::read(path.as_ref()) {
+                Ok(content) => printer.cat(&content, &mut text),
+                Err(error) => output::warning(format_args!("cat: {error:#}")),
+            },
+            Action::System(command) if self.allow_commands => {
+                // What was printed before must come before.
+                self.write(&text)?;
+                text.clear();
+                match std::process::Command::new("sh").arg("-c").arg(&command).output() {
+                    Ok(done) => printer.system(&done.stdout, &mut text),
+                    Err(error) => output::warning(format_args!("system: {error}")),
+                }
+            }
+            Action::System(_) => output::warning("system() does nothing without --unsafe"),
+        }
+        self.write(&text)?;
+        Ok(status)
+    }
+
+    /// Prints what is left at the end: maps, and what was lost.
+    pub fn finish(&mut self, printer: &mut Printer, maps: &dyn MapReader) -> Result<()> {
+        let mut text = Vec::new();
+        printer.finish(maps, &mut text);
+        self.write(&text)?;
+        let losses = printer.losses(maps);
+        if losses.events > 0 {
+            let mut text = Vec::new();
+            printer.lost(losses.events, &mut text);
+            self.remark(&text)?;
+        }
+        if losses.map_updates > 0 {
+            output::warning(format_args!(
+                "{} map updates failed: a map was full (config max_map_keys)",
+                losses.map_updates
+            ));
+        }
+        Ok(())
+    }
+
+    pub fn attached(&mut self, printer: &Printer, probes: usize) -> Result<()> {
+        if self.quiet && !self.json {
+            return Ok(());
+        }
+        let mut text = Vec::new();
+        printer.attached(probes, &mut text);
+        self.remark(&text)
+    }
+
+    /// Remarks are records in JSON; in text they are not part of the output.
+    fn remark(&mut self, text: &[u8]) -> Result<()> {
+        if self.json {
+            return self.write(text);
+        }
+        std::io::stderr().write_all(text)?;
+        Ok(())
+    }
+
+    fn write(&mut self, text: &[u8]) -> Result<()> {
+        if !text.is_empty() {
+            self.out.write_all(text)?;
+            self.out.flush()?;
+        }
+        Ok(())
+    }
+}
