@@ -55,7 +55,11 @@ pub fn tracefs() -> Option<&'static Path> {
 pub fn possible_cpus() -> u32 {
     let text = std::fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
     // "0-3", "0,2-5": the last number is the highest CPU.
-    let last = text.trim().rsplit([',', '-']).next().and_then(|n| n.parse::<u32>().ok());
+    let last = text
+        .trim()
+        .rsplit([',', '-'])
+        .next()
+        .and_then(|n| n.parse::<u32>().ok());
     last.map_or(1, |n| n.saturating_add(1))
 }
 

@@ -5,7 +5,7 @@
 //! in `.rodata.N`, `.data.N`, `.bss.N`; no BTF: CO-RE is applied already, and aya loads
 //! programs without it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use object::elf::RelocationType;
 use object::write::{Object as Elf, Relocation, SectionId, Symbol, SymbolId, SymbolSection};
@@ -19,6 +19,7 @@ use probity_verifier::{Verified, VerifiedProgram};
 
 use crate::Error;
 
+const ARRAY: u32 = 2;
 const R_BPF_64_64: u32 = 1;
 const R_BPF_64_32: u32 = 10;
 
@@ -46,7 +47,7 @@ pub fn normalise(verified: &Verified) -> Result<Normalised, Error> {
         w.section(b"version", SectionKind::Data, &version.to_le_bytes(), &[]);
     }
     let mut names = Names::default();
-    let used = used_maps(verified);
+    let (used, addressed) = used_maps(verified);
     let mut map_names = vec![None; object.maps.len()];
     for (index, map) in object
         .maps
@@ -54,7 +55,7 @@ pub fn normalise(verified: &Verified) -> Result<Normalised, Error> {
         .enumerate()
         .filter(|(i, _)| used.contains(i))
     {
-        map_names[index] = Some(w.map(index, map, &mut names)?);
+        map_names[index] = Some(w.map(index, map, addressed.contains(&index), &mut names)?);
     }
     let mut program_names = Vec::new();
     for program in verified.programs() {
@@ -113,7 +114,13 @@ impl Writer<'_> {
     }
 
     /// A map's definition, or a data section that aya makes a map of; gives the name it has there.
-    fn map(&mut self, index: usize, map: &Map, names: &mut Names) -> Result<String, Error> {
+    fn map(
+        &mut self,
+        index: usize,
+        map: &Map,
+        addressed: bool,
+        names: &mut Names,
+    ) -> Result<String, Error> {
         if let Some(data) = &map.data {
             let (prefix, kind) = match data.kind {
                 // Kconfig values are constants by now.
@@ -146,6 +153,10 @@ impl Writer<'_> {
             self.maps.insert(index, symbol);
             return Ok(name);
         }
+        if addressed {
+            // aya gives out addresses of values of data sections only.
+            return self.addressed(index, map);
+        }
         if map.inner.is_some() {
             return Err(Error::Unsupported {
                 program: map.name.clone(),
@@ -172,6 +183,32 @@ impl Writer<'_> {
         let offset = self.elf.append_section_data(id, &def, 4);
         let name = names.unique(&map.name);
         let symbol = self.symbol(&name, id, offset, def.len() as u64, SymbolKind::Data);
+        self.maps.insert(index, symbol);
+        Ok(name)
+    }
+
+    /// A map whose value programs reach by address, as a data section: it becomes the same map.
+    fn addressed(&mut self, index: usize, map: &Map) -> Result<String, Error> {
+        if map.kind != ARRAY || map.max_entries != 1 || map.flags != 0 {
+            return Err(Error::Unsupported {
+                program: map.name.clone(),
+                why: "only arrays of one value can be reached by address".into(),
+            });
+        }
+        let name = format!(".bss.{index}");
+        let id = self.elf.add_section(
+            Vec::new(),
+            name.clone().into_bytes(),
+            SectionKind::UninitializedData,
+        );
+        self.elf.append_section_bss(id, map.value_size.into(), 8);
+        let symbol = self.symbol(
+            &format!("data_{index}"),
+            id,
+            0,
+            map.value_size.into(),
+            SymbolKind::Data,
+        );
         self.maps.insert(index, symbol);
         Ok(name)
     }
@@ -329,24 +366,28 @@ impl Names {
     }
 }
 
-fn used_maps(verified: &Verified) -> std::collections::BTreeSet<usize> {
-    let mut used = std::collections::BTreeSet::new();
-    for program in verified.programs() {
-        for insn in program.insns() {
-            match insn {
-                Insn::LoadImm64 {
-                    imm: Imm64::MapIdx(m),
-                    ..
-                } => used.insert(*m as usize),
-                Insn::LoadImm64 {
-                    imm: Imm64::MapIdxValue { index, .. },
-                    ..
-                } => used.insert(*index as usize),
-                _ => false,
-            };
+/// The maps that programs name, and those of them whose values they reach by address.
+fn used_maps(verified: &Verified) -> (BTreeSet<usize>, BTreeSet<usize>) {
+    let (mut used, mut addressed) = (BTreeSet::new(), BTreeSet::new());
+    for insn in verified.programs().iter().flat_map(|p| p.insns()) {
+        match insn {
+            Insn::LoadImm64 {
+                imm: Imm64::MapIdx(m),
+                ..
+            } => {
+                used.insert(*m as usize);
+            }
+            Insn::LoadImm64 {
+                imm: Imm64::MapIdxValue { index, .. },
+                ..
+            } => {
+                used.insert(*index as usize);
+                addressed.insert(*index as usize);
+            }
+            _ => {}
         }
     }
-    used
+    (used, addressed)
 }
 
 /// The section name under which aya knows the kind. The kind that was proved decides; the

@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use probity_loader::{Attach, MapHandle, Records, Session, stop_on_signals};
 use probity_objfile::{Object, ProgType};
+use probity_script::Functions;
 use probity_verifier::{Verdict, Verified};
 use serde_json::json;
 
 use super::verify;
+use crate::tracing::machine::Machine;
 use crate::{kernel, output, value};
 
 /// Verify an object, load it into the running kernel and attach its programs until interrupted
@@ -150,7 +152,12 @@ fn attach_all(session: &mut Session, verified: &Verified, args: &Args) -> Result
             ProgType::CGROUP_SKB => args.cgroup.as_deref(),
             _ => args.interface.as_deref(),
         };
-        let to = Attach::from_hook(program.name(), hook, place)?;
+        let mut to = Attach::from_hook(program.name(), hook, place)?;
+        if let Attach::Uprobe { path, .. } = &mut to {
+            *path = Machine
+                .resolve(path)
+                .with_context(|| format!("no program or library `{path}` on this machine"))?;
+        }
         session.attach(program.name(), &to)?;
         attached += 1;
     }

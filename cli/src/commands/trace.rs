@@ -8,7 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use probity_platform::Policy;
-use probity_script::{Clock, Environment, NoFunctions, Output, Script, TracepointFormats, compile_text};
+use probity_script::{
+    Clock, Environment, NoFunctions, Output, Script, TracepointFormats, compile_text,
+};
 use probity_verifier::{Report, Verdict};
 
 use super::attach::seconds;
@@ -91,20 +93,26 @@ pub fn run(args: Args) -> Result<ExitCode> {
             positional.splice(0..0, file.iter().map(|f| f.display().to_string()));
             (text.clone(), "stdin".to_string())
         }
-        (None, Some(file)) if file.as_os_str() == "-" => {
-            (std::io::read_to_string(std::io::stdin()).context("cannot read standard input")?, "stdin".to_string())
-        }
+        (None, Some(file)) if file.as_os_str() == "-" => (
+            std::io::read_to_string(std::io::stdin()).context("cannot read standard input")?,
+            "stdin".to_string(),
+        ),
         (None, Some(file)) => (input::read_text(file)?, file.display().to_string()),
         (None, None) => bail!("no script"),
     };
     let out: Box<dyn std::io::Write> = match &args.output {
-        Some(path) => {
-            Box::new(std::fs::File::create(path).with_context(|| format!("cannot write {}", path.display()))?)
-        }
+        Some(path) => Box::new(
+            std::fs::File::create(path)
+                .with_context(|| format!("cannot write {}", path.display()))?,
+        ),
         None => Box::new(output::stdout()),
     };
-    let mut sink =
-        Sink { out, allow_commands: args.allow_commands, quiet: args.quiet, json: args.format == FormatKind::Json };
+    let mut sink = Sink {
+        out,
+        allow_commands: args.allow_commands,
+        quiet: args.quiet,
+        json: args.format == FormatKind::Json,
+    };
     let status = match &args.replay {
         Some(path) => {
             let recording = Recording::open(path)?;
@@ -112,33 +120,52 @@ pub fn run(args: Args) -> Result<ExitCode> {
             let mut env = Environment::new(&formats, &NoFunctions);
             env.clock = Clock::Monotonic;
             env.cpus = recording.cpus;
-            let Some((script, report)) = prepare(&text, &name, env, positional, &args, kernel::platform(None))? else {
+            let Some((script, report)) =
+                prepare(&text, &name, env, positional, &args, kernel::platform(None))?
+            else {
                 return Ok(ExitCode::FAILURE);
             };
             if args.dry_run {
                 return Ok(ExitCode::SUCCESS);
             }
-            let Ok(verified) = report.into_verified() else { return Ok(ExitCode::FAILURE) };
+            let Ok(verified) = report.into_verified() else {
+                return Ok(ExitCode::FAILURE);
+            };
             replay::run(script, verified, recording, args.engine, &mut sink)?
         }
         None => {
             if !args.dry_run && !kernel::may_trace() {
                 bail!("{}", no_privilege(&args));
             }
-            let command = args.command.as_deref().filter(|_| !args.dry_run).map(live::Stopped::start).transpose()?;
+            let command = args
+                .command
+                .as_deref()
+                .filter(|_| !args.dry_run)
+                .map(live::Stopped::start)
+                .transpose()?;
             let tracefs = Tracefs::new();
             let types = kernel::types(None)?;
             let mut env = Environment::new(&tracefs, &Machine);
             env.types = types.clone();
             env.cpus = kernel::possible_cpus();
             env.cpid = command.as_ref().map(live::Stopped::pid);
-            let Some((script, report)) = prepare(&text, &name, env, positional, &args, kernel::platform(types))? else {
+            let Some((script, report)) = prepare(
+                &text,
+                &name,
+                env,
+                positional,
+                &args,
+                kernel::platform(types),
+            )?
+            else {
                 return Ok(ExitCode::FAILURE);
             };
             if args.dry_run {
                 return Ok(ExitCode::SUCCESS);
             }
-            let Ok(verified) = report.into_verified() else { return Ok(ExitCode::FAILURE) };
+            let Ok(verified) = report.into_verified() else {
+                return Ok(ExitCode::FAILURE);
+            };
             live::run(script, &verified, &mut sink, args.duration, command)?
         }
     };
@@ -169,7 +196,12 @@ fn prepare(
     if args.format == FormatKind::Json {
         script.printer.set_output(Output::Json);
     }
-    let report = probity_verifier::verify(&script.object, &platform, &Policy::default(), &Default::default())?;
+    let report = probity_verifier::verify(
+        &script.object,
+        &platform,
+        &Policy::default(),
+        &Default::default(),
+    )?;
     let mut accepted = true;
     for p in &report.programs {
         if let Verdict::Reject(r) = &p.verdict {
@@ -199,17 +231,37 @@ fn list(pattern: &str, recording: Option<&std::path::Path>) -> Result<ExitCode> 
     match recording {
         Some(path) => {
             let recording = Recording::open(path)?;
-            names.extend(recording.events.iter().map(|e| format!("tracepoint:{}:{}", e.category, e.name)));
+            names.extend(
+                recording
+                    .events
+                    .iter()
+                    .map(|e| format!("tracepoint:{}:{}", e.category, e.name)),
+            );
         }
         None => {
             let tracefs = Tracefs::new();
             if !tracefs.readable() && pattern.starts_with("tracepoint") {
                 bail!("tracepoints can be listed by root only (tracefs is not readable)");
             }
-            names.extend(tracefs.names().into_iter().map(|(c, n)| format!("tracepoint:{c}:{n}")));
-            names.extend(probity_script::Functions::raw_tracepoints(&Machine).into_iter().map(|n| format!("rawtracepoint:{n}")));
-            names.extend(probity_script::Functions::kernel(&Machine).into_iter().map(|n| format!("kprobe:{n}")));
-            if let Some((path, _)) = pattern.strip_prefix("uprobe:").and_then(|p| p.rsplit_once(':'))
+            names.extend(
+                tracefs
+                    .names()
+                    .into_iter()
+                    .map(|(c, n)| format!("tracepoint:{c}:{n}")),
+            );
+            names.extend(
+                probity_script::Functions::raw_tracepoints(&Machine)
+                    .into_iter()
+                    .map(|n| format!("rawtracepoint:{n}")),
+            );
+            names.extend(
+                probity_script::Functions::kernel(&Machine)
+                    .into_iter()
+                    .map(|n| format!("kprobe:{n}")),
+            );
+            if let Some((path, _)) = pattern
+                .strip_prefix("uprobe:")
+                .and_then(|p| p.rsplit_once(':'))
                 && let Some(path) = probity_script::Functions::resolve(&Machine, path)
             {
                 let functions = probity_script::Functions::user(&Machine, &path);
@@ -218,7 +270,11 @@ fn list(pattern: &str, recording: Option<&std::path::Path>) -> Result<ExitCode> 
         }
     }
     // A pattern without a kind is one for names.
-    let pattern = if pattern.contains(':') || pattern.contains('*') { pattern.to_string() } else { format!("*{pattern}*") };
+    let pattern = if pattern.contains(':') || pattern.contains('*') {
+        pattern.to_string()
+    } else {
+        format!("*{pattern}*")
+    };
     let mut found = 0;
     for name in names.iter().filter(|n| matches(&pattern, n)) {
         output::line(name)?;
@@ -234,7 +290,9 @@ fn list(pattern: &str, recording: Option<&std::path::Path>) -> Result<ExitCode> 
 fn matches(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or("");
-    let Some(mut rest) = text.strip_prefix(first) else { return false };
+    let Some(mut rest) = text.strip_prefix(first) else {
+        return false;
+    };
     let mut last = None;
     for part in parts {
         if let Some(previous) = last.replace(part) {

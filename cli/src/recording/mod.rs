@@ -86,9 +86,14 @@ impl Recording {
 
     /// Nanoseconds since 1970 when the recording's clock showed 0; 0 when it does not say.
     pub fn clock_start(&self) -> i128 {
-        self.reader.perf_file.clock_data().ok().flatten().map_or(0, |c| {
-            i128::from(c.wall_clock_ns) - i128::from(c.clockid_time_ns)
-        })
+        self.reader
+            .perf_file
+            .clock_data()
+            .ok()
+            .flatten()
+            .map_or(0, |c| {
+                i128::from(c.wall_clock_ns) - i128::from(c.clockid_time_ns)
+            })
     }
 
     /// Hands every sample to `each`, oldest first, until it says `false`.

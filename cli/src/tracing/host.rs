@@ -19,7 +19,10 @@ pub struct LiveHost {
 impl LiveHost {
     fn symbol(&self, pid: u32, address: u64) -> Option<Symbol> {
         let mut known = self.known.lock().unwrap_or_else(|e| e.into_inner());
-        known.entry((pid, address)).or_insert_with(|| symbolize(pid, address)).clone()
+        known
+            .entry((pid, address))
+            .or_insert_with(|| symbolize(pid, address))
+            .clone()
     }
 }
 
@@ -28,8 +31,11 @@ fn symbolize(pid: u32, address: u64) -> Option<Symbol> {
         0 => Source::Kernel(Kernel::default()),
         pid => Source::Process(Process::new(Pid::from(pid))),
     };
-    let symbolized = Symbolizer::new().symbolize_single(&source, Input::AbsAddr(address as Addr)).ok()?;
-    match symbolized {
+    let symbolizer = Symbolizer::new();
+    match symbolizer
+        .symbolize_single(&source, Input::AbsAddr(address as Addr))
+        .ok()?
+    {
         Symbolized::Sym(sym) => Some(Symbol {
             name: sym.name.into_owned(),
             offset: sym.offset as u64,
@@ -45,7 +51,11 @@ impl Host for LiveHost {
     }
 
     fn user_symbol(&self, pid: u32, address: u64) -> Option<Symbol> {
-        if pid == 0 { None } else { self.symbol(pid, address) }
+        if pid == 0 {
+            None
+        } else {
+            self.symbol(pid, address)
+        }
     }
 
     fn user_name(&self, uid: u32) -> Option<String> {
@@ -59,7 +69,11 @@ impl Host for LiveHost {
     fn clock_start(&self) -> i128 {
         // Seconds since boot, suspension included, as the scripts' clock counts.
         let uptime = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
-        let seconds: f64 = uptime.split_whitespace().next().and_then(|s| s.parse().ok()).unwrap_or(0.0);
+        let seconds: f64 = uptime
+            .split_whitespace()
+            .next()
+            .and_then(|s| s.parse().ok())
+            .unwrap_or(0.0);
         now() - (seconds * 1e9) as i128
     }
 
@@ -91,7 +105,9 @@ impl Host for RecordedHost {
 }
 
 fn now() -> i128 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as i128)
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.as_nanos() as i128)
 }
 
 fn user_name(uid: u32) -> Option<String> {
@@ -104,6 +120,8 @@ fn user_name(uid: u32) -> Option<String> {
 }
 
 fn utc_offset(unix_seconds: i64) -> i32 {
-    let Ok(timestamp) = jiff::Timestamp::from_second(unix_seconds) else { return 0 };
+    let Ok(timestamp) = jiff::Timestamp::from_second(unix_seconds) else {
+        return 0;
+    };
     jiff::tz::TimeZone::system().to_offset(timestamp).seconds()
 }

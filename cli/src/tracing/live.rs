@@ -23,7 +23,9 @@ struct LiveMaps(HashMap<String, MapHandle>);
 
 impl MapReader for LiveMaps {
     fn entries(&self, map: &str) -> Vec<(Vec<u8>, Vec<Vec<u8>>)> {
-        let Some(handle) = self.0.get(map) else { return Vec::new() };
+        let Some(handle) = self.0.get(map) else {
+            return Vec::new();
+        };
         handle.entries().unwrap_or_else(|error| {
             output::warning(error);
             Vec::new()
@@ -57,7 +59,11 @@ pub fn run(
     mut command: Option<Stopped>,
 ) -> Result<i32> {
     let only_begin_and_end = script.only_begin_and_end();
-    let Script { probes, mut printer, .. } = script;
+    let Script {
+        probes,
+        mut printer,
+        ..
+    } = script;
     printer.set_host(Arc::new(LiveHost::default()));
     let stop = stop_on_signals()?;
     let mut session = Session::load(verified)?;
@@ -80,7 +86,15 @@ pub fn run(
             command.go()?;
         }
         if !only_begin_and_end {
-            status = watch(&mut records, &mut printer, &maps, sink, &stop, duration, &mut command)?;
+            status = watch(
+                &mut records,
+                &mut printer,
+                &maps,
+                sink,
+                &stop,
+                duration,
+                &mut command,
+            )?;
         }
     }
     session.detach();
@@ -123,8 +137,15 @@ fn watch(
 }
 
 /// Prints every record that is there; the exit status when one of them asks to end.
-fn drain(records: &mut Option<Records>, printer: &mut Printer, maps: &LiveMaps, sink: &mut Sink) -> Result<Option<i32>> {
-    let Some(records) = records else { return Ok(None) };
+fn drain(
+    records: &mut Option<Records>,
+    printer: &mut Printer,
+    maps: &LiveMaps,
+    sink: &mut Sink,
+) -> Result<Option<i32>> {
+    let Some(records) = records else {
+        return Ok(None);
+    };
     let mut status = None;
     let mut failure = None;
     records.drain(&mut |bytes| {
@@ -144,7 +165,11 @@ fn drain(records: &mut Option<Records>, printer: &mut Printer, maps: &LiveMaps, 
 }
 
 fn open_maps(session: &Session) -> Result<LiveMaps> {
-    let names: Vec<String> = session.maps().map(|m| m.name.clone()).filter(|n| n != Script::EVENTS).collect();
+    let names: Vec<String> = session
+        .maps()
+        .map(|m| m.name.clone())
+        .filter(|n| n != Script::EVENTS)
+        .collect();
     let mut maps = HashMap::new();
     for name in names {
         maps.insert(name.clone(), session.map(&name)?);
@@ -160,7 +185,9 @@ fn place(kind: &ProbeKind) -> Attach {
     };
     match kind {
         // Run by hand, before and after.
-        ProbeKind::Begin | ProbeKind::End => Attach::RawTracepoint { name: String::new() },
+        ProbeKind::Begin | ProbeKind::End => Attach::RawTracepoint {
+            name: String::new(),
+        },
         ProbeKind::Interval(period) => Attach::PerfEvent {
             event: match period {
                 Period::Nanoseconds(n) => Event::Nanoseconds(*n),
@@ -168,13 +195,27 @@ fn place(kind: &ProbeKind) -> Attach {
             },
             cpu: Some(0),
         },
-        ProbeKind::Profile(period) => Attach::PerfEvent { event: every(period), cpu: None },
-        ProbeKind::Tracepoint { category, name } => {
-            Attach::Tracepoint { category: category.clone(), name: name.clone() }
-        }
+        ProbeKind::Profile(period) => Attach::PerfEvent {
+            event: every(period),
+            cpu: None,
+        },
+        ProbeKind::Tracepoint { category, name } => Attach::Tracepoint {
+            category: category.clone(),
+            name: name.clone(),
+        },
         ProbeKind::RawTracepoint { name } => Attach::RawTracepoint { name: name.clone() },
-        ProbeKind::Kprobe { function, offset, .. } => Attach::Kprobe { function: function.clone(), offset: *offset },
-        ProbeKind::Uprobe { path, target, offset, .. } => Attach::Uprobe {
+        ProbeKind::Kprobe {
+            function, offset, ..
+        } => Attach::Kprobe {
+            function: function.clone(),
+            offset: *offset,
+        },
+        ProbeKind::Uprobe {
+            path,
+            target,
+            offset,
+            ..
+        } => Attach::Uprobe {
             path: path.clone(),
             symbol: match target {
                 UserTarget::Symbol(name) => Some(name.clone()),
@@ -186,12 +227,20 @@ fn place(kind: &ProbeKind) -> Attach {
             },
             pid: None,
         },
-        ProbeKind::Software { event, count, .. } => {
-            Attach::PerfEvent { event: Event::Software { config: *event, period: *count }, cpu: None }
-        }
-        ProbeKind::Hardware { event, count, .. } => {
-            Attach::PerfEvent { event: Event::Hardware { config: *event, period: *count }, cpu: None }
-        }
+        ProbeKind::Software { event, count, .. } => Attach::PerfEvent {
+            event: Event::Software {
+                config: *event,
+                period: *count,
+            },
+            cpu: None,
+        },
+        ProbeKind::Hardware { event, count, .. } => Attach::PerfEvent {
+            event: Event::Hardware {
+                config: *event,
+                period: *count,
+            },
+            cpu: None,
+        },
     }
 }
 
@@ -204,7 +253,11 @@ impl Stopped {
     /// Starts a shell that stops itself before it becomes the command.
     pub fn start(command: &str) -> Result<Stopped> {
         let script = format!("kill -STOP $$; exec {command}");
-        let child = Command::new("sh").arg("-c").arg(script).spawn().context("cannot start a shell")?;
+        let child = Command::new("sh")
+            .arg("-c")
+            .arg(script)
+            .spawn()
+            .context("cannot start a shell")?;
         let mut stopped = Stopped { child };
         let begin = Instant::now();
         while stopped.state() != Some('T') {
@@ -221,13 +274,16 @@ impl Stopped {
     }
 
     fn state(&self) -> Option<char> {
-        let stat = std::fs::read_to_string(PathBuf::from(format!("/proc/{}/stat", self.pid()))).ok()?;
+        let stat =
+            std::fs::read_to_string(PathBuf::from(format!("/proc/{}/stat", self.pid()))).ok()?;
         stat.rsplit(") ").next()?.chars().next()
     }
 
     fn go(&self) -> Result<()> {
         let pid = self.pid().to_string();
-        let done = Command::new("sh").args(["-c", "kill -CONT \"$1\"", "sh", &pid]).status()?;
+        let done = Command::new("sh")
+            .args(["-c", "kill -CONT \"$1\"", "sh", &pid])
+            .status()?;
         if !done.success() {
             bail!("cannot let the command go on");
         }

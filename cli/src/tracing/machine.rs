@@ -16,27 +16,43 @@ pub struct Tracefs {
 
 impl Tracefs {
     pub fn new() -> Tracefs {
-        Tracefs { events: kernel::tracefs().map(|p| p.join("events")) }
+        Tracefs {
+            events: kernel::tracefs().map(|p| p.join("events")),
+        }
     }
 
     /// Can events be looked up at all?
     pub fn readable(&self) -> bool {
-        self.events.as_deref().is_some_and(|e| std::fs::read_dir(e).is_ok())
+        self.events
+            .as_deref()
+            .is_some_and(|e| std::fs::read_dir(e).is_ok())
     }
 }
 
 impl TracepointFormats for Tracefs {
     fn format(&self, category: &str, name: &str) -> Option<Arc<Format>> {
         // A name is one directory, never a path.
-        if [category, name].iter().any(|n| n.is_empty() || n.starts_with('.') || n.contains('/')) {
+        if [category, name]
+            .iter()
+            .any(|n| n.is_empty() || n.starts_with('.') || n.contains('/'))
+        {
             return None;
         }
-        let text = std::fs::read_to_string(self.events.as_ref()?.join(category).join(name).join("format")).ok()?;
+        let text = std::fs::read_to_string(
+            self.events
+                .as_ref()?
+                .join(category)
+                .join(name)
+                .join("format"),
+        )
+        .ok()?;
         Format::parse(&text).ok().map(Arc::new)
     }
 
     fn names(&self) -> Vec<(String, String)> {
-        let Some(events) = &self.events else { return Vec::new() };
+        let Some(events) = &self.events else {
+            return Vec::new();
+        };
         let mut names = Vec::new();
         for category in directories(events) {
             // ftrace's own events cannot be attached to.
@@ -57,23 +73,40 @@ pub struct Machine;
 
 impl Functions for Machine {
     fn kernel(&self) -> Vec<String> {
-        let listed = kernel::tracefs().and_then(|t| std::fs::read_to_string(t.join("available_filter_functions")).ok());
+        let listed = kernel::tracefs()
+            .and_then(|t| std::fs::read_to_string(t.join("available_filter_functions")).ok());
         let names: BTreeSet<String> = match listed {
-            Some(text) => text.lines().filter_map(|l| l.split_whitespace().next()).map(str::to_string).collect(),
-            None => kallsyms().into_iter().filter(|(_, kind, _)| matches!(kind, 't' | 'T')).map(|(_, _, n)| n).collect(),
+            Some(text) => text
+                .lines()
+                .filter_map(|l| l.split_whitespace().next())
+                .map(str::to_string)
+                .collect(),
+            None => kallsyms()
+                .into_iter()
+                .filter(|(_, kind, _)| matches!(kind, 't' | 'T'))
+                .map(|(_, _, n)| n)
+                .collect(),
         };
         names.into_iter().collect()
     }
 
     fn raw_tracepoints(&self) -> Vec<String> {
-        let mut names: Vec<String> = Tracefs::new().names().into_iter().map(|(_, name)| name).collect();
+        let mut names: Vec<String> = Tracefs::new()
+            .names()
+            .into_iter()
+            .map(|(_, name)| name)
+            .collect();
         names.sort();
         names.dedup();
         names
     }
 
     fn user(&self, path: &str) -> Vec<String> {
-        symbols(path).unwrap_or_default().into_iter().map(|(name, _)| name).collect()
+        symbols(path)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect()
     }
 
     fn resolve(&self, path: &str) -> Option<String> {
@@ -81,16 +114,24 @@ impl Functions for Machine {
     }
 
     fn kernel_address(&self, name: &str) -> Option<u64> {
-        kallsyms().into_iter().find(|(address, _, n)| n == name && *address != 0).map(|(address, ..)| address)
+        kallsyms()
+            .into_iter()
+            .find(|(address, _, n)| n == name && *address != 0)
+            .map(|(address, ..)| address)
     }
 
     fn user_address(&self, path: &str, name: &str) -> Option<u64> {
-        symbols(path)?.into_iter().find(|(n, _)| n == name).map(|(_, address)| address)
+        symbols(path)?
+            .into_iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, address)| address)
     }
 
     fn cgroup_id(&self, path: &str) -> Option<u64> {
         // The id of a control group is the inode of its directory.
-        std::fs::metadata(path).ok().map(|m| std::os::unix::fs::MetadataExt::ino(&m))
+        std::fs::metadata(path)
+            .ok()
+            .map(|m| std::os::unix::fs::MetadataExt::ino(&m))
     }
 }
 
@@ -100,7 +141,11 @@ pub fn kallsyms() -> Vec<(u64, char, String)> {
     let parse = |line: &str| {
         let mut words = line.split_whitespace();
         let address = u64::from_str_radix(words.next()?, 16).ok()?;
-        Some((address, words.next()?.chars().next()?, words.next()?.to_string()))
+        Some((
+            address,
+            words.next()?.chars().next()?,
+            words.next()?.to_string(),
+        ))
     };
     text.lines().filter_map(parse).collect()
 }
@@ -127,8 +172,11 @@ fn find_file(name: &str) -> Option<PathBuf> {
         let path = Path::new(name);
         return path.is_file().then(|| path.to_path_buf());
     }
-    let on_path = std::env::var_os("PATH")
-        .and_then(|path| std::env::split_paths(&path).map(|dir| dir.join(name)).find(|p| p.is_file()));
+    let on_path = std::env::var_os("PATH").and_then(|path| {
+        std::env::split_paths(&path)
+            .map(|dir| dir.join(name))
+            .find(|p| p.is_file())
+    });
     if on_path.is_some() {
         return on_path;
     }
@@ -142,20 +190,41 @@ fn find_file(name: &str) -> Option<PathBuf> {
         "/usr/lib".into(),
         "/usr/local/lib".into(),
     ];
-    let wanted = [name.to_string(), format!("{name}.so"), format!("lib{name}.so")];
+    let wanted = [
+        name.to_string(),
+        format!("{name}.so"),
+        format!("lib{name}.so"),
+    ];
     for place in places {
-        let mut files: Vec<PathBuf> = std::fs::read_dir(place).into_iter().flatten().flatten().map(|e| e.path()).collect();
+        let mut files: Vec<PathBuf> = std::fs::read_dir(place)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|e| e.path())
+            .collect();
         files.sort();
         let found = files.into_iter().find(|file| {
-            let Some(file_name) = file.file_name().map(|n| n.to_string_lossy()) else { return false };
-            let fits = |w: &String| *file_name == **w || (w.ends_with(".so") && file_name.starts_with(&format!("{w}.")));
-            wanted.iter().any(fits) && file.is_file()
+            let Some(file_name) = file.file_name().map(|n| n.to_string_lossy()) else {
+                return false;
+            };
+            let fits = |w: &String| {
+                *file_name == **w || (w.ends_with(".so") && file_name.starts_with(&format!("{w}.")))
+            };
+            // `libc.so` may be a linker script.
+            wanted.iter().any(fits) && is_elf(file)
         });
         if found.is_some() {
             return found;
         }
     }
     None
+}
+
+fn is_elf(path: &Path) -> bool {
+    let mut magic = [0; 4];
+    let read =
+        std::fs::File::open(path).and_then(|mut f| std::io::Read::read_exact(&mut f, &mut magic));
+    read.is_ok() && &magic == b"\x7fELF"
 }
 
 fn directories(path: &Path) -> Vec<String> {

@@ -24,7 +24,12 @@ pub struct Sink {
 
 impl Sink {
     /// Prints one record; the exit status when the script asks to end.
-    pub fn record(&mut self, printer: &mut Printer, bytes: &[u8], maps: &dyn MapReader) -> Result<Option<i32>> {
+    pub fn record(
+        &mut self,
+        printer: &mut Printer,
+        bytes: &[u8],
+        maps: &dyn MapReader,
+    ) -> Result<Option<i32>> {
         let mut text = Vec::new();
         let action = printer.record(bytes, maps, &mut text);
         let mut status = None;
@@ -39,7 +44,11 @@ impl Sink {
                 // What was printed before must come before.
                 self.write(&text)?;
                 text.clear();
-                match std::process::Command::new("sh").arg("-c").arg(&command).output() {
+                match std::process::Command::new("sh")
+                    .arg("-c")
+                    .arg(&command)
+                    .output()
+                {
                     Ok(done) => printer.system(&done.stdout, &mut text),
                     Err(error) => output::warning(format_args!("system: {error}")),
                 }

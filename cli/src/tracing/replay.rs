@@ -5,7 +5,9 @@ use std::sync::atomic::Ordering;
 
 use anyhow::{Context as _, Result, bail};
 use probity_runtime::{Context, Engine, Instance, Options, Sample as Surroundings};
-use probity_script::{Format, FormatTable, MapReader, Period, Printer, Probe, ProbeKind, Script, TracepointFormats};
+use probity_script::{
+    Format, FormatTable, MapReader, Period, Printer, Probe, ProbeKind, Script, TracepointFormats,
+};
 use probity_verifier::Verified;
 
 use super::Sink;
@@ -23,7 +25,9 @@ pub fn formats(recording: &Recording) -> FormatTable {
     for event in &recording.events {
         match Format::parse(&event.text) {
             Ok(format) => table.insert(&event.category, format),
-            Err(error) => output::warning(format_args!("{}:{}: {error}", event.category, event.name)),
+            Err(error) => {
+                output::warning(format_args!("{}:{}: {error}", event.category, event.name))
+            }
         }
     }
     table
@@ -34,8 +38,13 @@ struct ReplayMaps<'a>(&'a Instance);
 
 impl MapReader for ReplayMaps<'_> {
     fn entries(&self, map: &str) -> Vec<(Vec<u8>, Vec<Vec<u8>>)> {
-        let Some(map) = self.0.map_by_name(map) else { return Vec::new() };
-        map.keys().into_iter().filter_map(|key| Some((key.clone(), cells(map, &key)?))).collect()
+        let Some(map) = self.0.map_by_name(map) else {
+            return Vec::new();
+        };
+        map.keys()
+            .into_iter()
+            .filter_map(|key| Some((key.clone(), cells(map, &key)?)))
+            .collect()
     }
 
     fn lookup(&self, map: &str, key: &[u8]) -> Option<Vec<Vec<u8>>> {
@@ -50,9 +59,13 @@ impl MapReader for ReplayMaps<'_> {
     }
 
     fn update(&self, map: &str, key: &[u8], cells: &[Vec<u8>]) {
-        let Some(map) = self.0.map_by_name(map) else { return };
+        let Some(map) = self.0.map_by_name(map) else {
+            return;
+        };
         let result = match (map.is_percpu(), cells) {
-            (true, cells) => map.update_percpu(key, &cells.iter().map(Vec::as_slice).collect::<Vec<_>>(), 0),
+            (true, cells) => {
+                map.update_percpu(key, &cells.iter().map(Vec::as_slice).collect::<Vec<_>>(), 0)
+            }
             (false, [one, ..]) => map.update(key, one, 0),
             (false, []) => Ok(()),
         };
@@ -63,7 +76,11 @@ impl MapReader for ReplayMaps<'_> {
 }
 
 fn cells(map: &probity_runtime::Map, key: &[u8]) -> Option<Vec<Vec<u8>>> {
-    if map.is_percpu() { map.lookup_percpu(key) } else { Some(vec![map.lookup(key)?]) }
+    if map.is_percpu() {
+        map.lookup_percpu(key)
+    } else {
+        Some(vec![map.lookup(key)?])
+    }
 }
 
 /// A probe that fires by the recording's clock.
@@ -87,14 +104,20 @@ impl Replay<'_> {
         let cpu = cpu as usize % self.instance.cpus().max(1);
         self.engine.call(program, &mut ctx, cpu)?;
         let mut records = Vec::new();
-        if let Some(ring) = self.instance.map_by_name(Script::EVENTS).and_then(|m| m.ring()) {
+        if let Some(ring) = self
+            .instance
+            .map_by_name(Script::EVENTS)
+            .and_then(|m| m.ring())
+        {
             ring.consume(|bytes| {
                 records.push(bytes.to_vec());
                 true
             });
         }
         for bytes in records {
-            let status = self.sink.record(&mut self.printer, &bytes, &ReplayMaps(self.instance))?;
+            let status = self
+                .sink
+                .record(&mut self.printer, &bytes, &ReplayMaps(self.instance))?;
             if status.is_some() {
                 return Ok(status);
             }
@@ -103,20 +126,48 @@ impl Replay<'_> {
     }
 
     fn fire_begin_or_end(&mut self, program: usize, time: u64) -> Result<Option<i32>> {
-        let surroundings = Surroundings { monotonic_ns: time, boot_ns: time, ..Surroundings::default() };
-        self.fire(program, Context::words(&[0; 12])?.with_env(Arc::new(surroundings)), 0)
+        let surroundings = Surroundings {
+            monotonic_ns: time,
+            boot_ns: time,
+            ..Surroundings::default()
+        };
+        self.fire(
+            program,
+            Context::words(&[0; 12])?.with_env(Arc::new(surroundings)),
+            0,
+        )
     }
 }
 
 /// Runs a script over a recording. Gives the exit status.
-pub fn run(script: Script, verified: Verified, recording: Recording, engine: EngineKind, sink: &mut Sink) -> Result<i32> {
+pub fn run(
+    script: Script,
+    verified: Verified,
+    recording: Recording,
+    engine: EngineKind,
+    sink: &mut Sink,
+) -> Result<i32> {
     let formats = formats(&recording);
-    let options = Options { cpus: recording.cpus as usize, ..Options::default() };
+    let options = Options {
+        cpus: recording.cpus as usize,
+        ..Options::default()
+    };
     let instance = Arc::new(Instance::new(Arc::new(verified), options)?);
-    let Script { probes, mut printer, .. } = script;
-    let host = Arc::new(RecordedHost { clock_start: recording.clock_start(), now: 0.into() });
+    let Script {
+        probes,
+        mut printer,
+        ..
+    } = script;
+    let host = Arc::new(RecordedHost {
+        clock_start: recording.clock_start(),
+        now: 0.into(),
+    });
     printer.set_host(host.clone());
-    let index = |p: &Probe| instance.program_index(&p.program).with_context(|| format!("no program {}", p.program));
+    let index = |p: &Probe| {
+        instance
+            .program_index(&p.program)
+            .with_context(|| format!("no program {}", p.program))
+    };
     let mut by_event: Vec<Vec<usize>> = vec![Vec::new(); recording.events.len()];
     let (mut begins, mut ends, mut timers) = (Vec::new(), Vec::new(), Vec::new());
     let mut attached = 0;
@@ -137,24 +188,44 @@ pub fn run(script: Script, verified: Verified, recording: Recording, engine: Eng
                     Period::Nanoseconds(n) => *n,
                     Period::Hertz(n) => 1_000_000_000 / (*n).max(1),
                 };
-                timers.push(Timer { program: index(probe)?, period: period.max(1), next: 0 });
+                timers.push(Timer {
+                    program: index(probe)?,
+                    period: period.max(1),
+                    next: 0,
+                });
                 attached += 1;
             }
             other => {
-                output::warning(format_args!("{other} is left out: a recording has tracepoints only"));
+                output::warning(format_args!(
+                    "{other} is left out: a recording has tracepoints only"
+                ));
                 continue;
             }
         }
     }
-    if attached == 0 && !probes.iter().all(|p| matches!(p.kind, ProbeKind::Begin | ProbeKind::End)) {
+    if attached == 0
+        && !probes
+            .iter()
+            .all(|p| matches!(p.kind, ProbeKind::Begin | ProbeKind::End))
+    {
         bail!("none of the script's probes can be replayed");
     }
     sink.attached(&printer, probes.iter().filter(|p| !p.implicit).count())?;
-    let mut replay = Replay { instance: &instance, engine: engine.make(instance.clone())?, printer, sink, host };
+    let mut replay = Replay {
+        instance: &instance,
+        engine: engine.make(instance.clone())?,
+        printer,
+        sink,
+        host,
+    };
     let sizes: Vec<usize> = recording
         .events
         .iter()
-        .map(|e| formats.format(&e.category, &e.name).map_or(HIDDEN, |f| f.size() as usize))
+        .map(|e| {
+            formats
+                .format(&e.category, &e.name)
+                .map_or(HIDDEN, |f| f.size() as usize)
+        })
         .collect();
     let mut status = None;
     let mut started = false;
@@ -174,8 +245,12 @@ pub fn run(script: Script, verified: Verified, recording: Recording, engine: Eng
         for timer in &mut timers {
             while status.is_none() && timer.next <= sample.time {
                 replay.host.now.store(timer.next, Ordering::Relaxed);
-                let surroundings =
-                    Surroundings { monotonic_ns: timer.next, boot_ns: timer.next, cpu: Some(0), ..Surroundings::default() };
+                let surroundings = Surroundings {
+                    monotonic_ns: timer.next,
+                    boot_ns: timer.next,
+                    cpu: Some(0),
+                    ..Surroundings::default()
+                };
                 let size = replay.instance.programs()[timer.program].context_size();
                 let ctx = Context::bytes(&vec![0; size])?.with_env(Arc::new(surroundings));
                 status = replay.fire(timer.program, ctx, 0)?;
@@ -202,9 +277,14 @@ pub fn run(script: Script, verified: Verified, recording: Recording, engine: Eng
     for program in &ends {
         at_end = at_end.or(replay.fire_begin_or_end(*program, last)?);
     }
-    replay.sink.finish(&mut replay.printer, &ReplayMaps(&instance))?;
+    replay
+        .sink
+        .finish(&mut replay.printer, &ReplayMaps(&instance))?;
     if totals.lost > 0 {
-        output::warning(format_args!("the recording itself lost {} events while it was made", totals.lost));
+        output::warning(format_args!(
+            "the recording itself lost {} events while it was made",
+            totals.lost
+        ));
     }
     Ok(status.or(at_end).unwrap_or(0))
 }
@@ -218,8 +298,15 @@ fn context(sample: &Sample<'_>, size: usize, least: usize) -> Result<Context> {
     let mut comm = [0; 16];
     let name = &sample.comm.as_bytes()[..sample.comm.len().min(15)];
     comm[..name.len()].copy_from_slice(name);
-    let (kernel, user): (Vec<u64>, Vec<u64>) = sample.callchain.iter().partition(|ip| **ip >> 63 == 1);
-    let recorded = |chain: Vec<u64>| if sample.callchain.is_empty() { None } else { Some(chain) };
+    let (kernel, user): (Vec<u64>, Vec<u64>) =
+        sample.callchain.iter().partition(|ip| **ip >> 63 == 1);
+    let recorded = |chain: Vec<u64>| {
+        if sample.callchain.is_empty() {
+            None
+        } else {
+            Some(chain)
+        }
+    };
     let surroundings = Surroundings {
         monotonic_ns: sample.time,
         boot_ns: sample.time,

@@ -206,9 +206,12 @@ impl Gen<'_> {
         self.asm.alu(AluOp::Add, R0, R3);
         self.asm.bind(small);
         self.asm.alu(AluOp::Add, R0, 1);
-        self.asm.jump(end);
-        self.asm.bind(negative);
-        self.asm.mov(R0, 0);
+        // Code that nothing leads to would be refused.
+        if signed {
+            self.asm.jump(end);
+            self.asm.bind(negative);
+            self.asm.mov(R0, 0);
+        }
         self.asm.bind(end);
     }
 
