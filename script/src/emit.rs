@@ -139,15 +139,6 @@ impl Asm {
         });
     }
 
-    pub fn alu32(&mut self, op: AluOp, dst: Reg, src: impl Into<Operand>) {
-        self.push(Insn::Alu {
-            op,
-            width: Width::W32,
-            dst,
-            src: src.into().src(),
-        });
-    }
-
     pub fn neg(&mut self, dst: Reg) {
         self.push(Insn::Neg {
             width: Width::W64,

@@ -51,18 +51,3 @@ pub(crate) enum Event {
     /// One argument: the status.
     Exit,
 }
-
-impl Event {
-    pub fn args(&self) -> Vec<Ty> {
-        match self {
-            Event::Printf { args, .. }
-            | Event::Message { args, .. }
-            | Event::Cat { args, .. }
-            | Event::System { args, .. } => args.clone(),
-            Event::Print(ty) => vec![ty.clone()],
-            Event::Join { count, bytes, .. } => vec![Ty::Str(*bytes); *count as usize],
-            Event::Exit => vec![Ty::I64],
-            _ => Vec::new(),
-        }
-    }
-}

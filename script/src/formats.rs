@@ -94,7 +94,7 @@ impl Format {
     }
 }
 
-/// `field:TYPE NAME[N];	offset:O;	size:S;	signed:B;`
+/// `field:TYPE NAME[N]; offset:O; size:S; signed:B;`
 fn field(line: &str) -> Option<FormatField> {
     let mut declaration = "";
     let (mut offset, mut size, mut signed) = (None, None, false);

@@ -78,10 +78,9 @@ pub enum ExprKind {
         key: Vec<Expr>,
         agg: Agg,
     },
-    /// A helper's number.
+    /// What a helper without arguments returns.
     Call {
         helper: u32,
-        args: Vec<Arg>,
     },
     /// A helper that writes the value into memory it is given.
     Fill {
@@ -210,8 +209,6 @@ pub enum ExprKind {
 /// An argument of a helper.
 #[derive(Clone, Debug)]
 pub enum Arg {
-    Value(Expr),
-    Ctx,
     /// Where the value is written, and its size.
     Dest,
     DestSize(u32),
@@ -310,14 +307,7 @@ impl Expr {
 
     /// A helper without arguments.
     pub fn call0(helper: u32, ty: Ty, span: Span) -> Expr {
-        Expr::new(
-            ExprKind::Call {
-                helper,
-                args: Vec::new(),
-            },
-            ty,
-            span,
-        )
+        Expr::new(ExprKind::Call { helper }, ty, span)
     }
 
     pub fn bin(op: Arith, left: Expr, right: Expr, ty: Ty) -> Expr {

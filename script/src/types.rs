@@ -47,7 +47,6 @@ pub enum Ty {
     Usym,
     /// Family and address.
     Inet,
-    Mac,
     /// Nanoseconds, printed by this format.
     Timestamp(Arc<str>),
     /// Index into the printer's probe names.
@@ -131,10 +130,6 @@ impl Ty {
     pub const U32: Ty = Ty::Int {
         bytes: 4,
         signed: false,
-    };
-    pub const I32: Ty = Ty::Int {
-        bytes: 4,
-        signed: true,
     };
     pub const U8: Ty = Ty::Int {
         bytes: 1,
@@ -380,7 +375,6 @@ impl fmt::Display for Ty {
             Ty::Ksym => write!(f, "ksym"),
             Ty::Usym => write!(f, "usym"),
             Ty::Inet => write!(f, "inet"),
-            Ty::Mac => write!(f, "mac_address"),
             Ty::Timestamp(_) => write!(f, "timestamp"),
             Ty::ProbeName => write!(f, "probe"),
             Ty::Username => write!(f, "username"),

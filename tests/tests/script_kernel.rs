@@ -181,3 +181,25 @@ fn sample_cases() {
     );
     assert!(refused.len() * 10 <= scripts.len());
 }
+
+/// Measures over a folder of `.bt` files, when `PROBITY_TOOLS` names one.
+#[test]
+fn tools() {
+    let Ok(folder) = std::env::var("PROBITY_TOOLS") else { return };
+    println!("kernel: {:?}", kernel::available());
+    let j = Judge::new();
+    let mut scripts = Vec::new();
+    for e in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if e.path().extension().is_some_and(|x| x == "bt") {
+            scripts.push((
+                e.path().display().to_string(),
+                std::fs::read_to_string(e.path()).unwrap_or_default(),
+            ));
+        }
+    }
+    let (accepted, refused, uncompiled) = judge(&j, &scripts);
+    for r in refused.iter().chain(&uncompiled) {
+        println!("---- {r}");
+    }
+    println!("{} tools: {accepted} accepted by both", scripts.len());
+}

@@ -65,7 +65,6 @@ pub(crate) struct Call<'a> {
     pub name: &'a str,
     pub args: &'a [ast::Expr],
     pub span: Span,
-    pub row: &'static Row,
 }
 
 /// Every builtin.

@@ -294,13 +294,15 @@ impl<'a> Checker<'a> {
                     name: bare,
                     args: &[],
                     span,
-                    row,
                 },
             );
         }
         if let Some((value, ty)) = self.enumerator(name) {
             let ty = ty.map_or(Ty::I64, Ty::Enum);
             return Ok(Expr::int(value, ty, span));
+        }
+        if let Some(value) = super::constants::find(name) {
+            return Ok(Expr::int(value, Ty::I64, span));
         }
         Err(
             Diagnostic::error(span, format!("unknown identifier: `{name}`"))
@@ -353,7 +355,6 @@ impl<'a> Checker<'a> {
                 name: bare,
                 args,
                 span,
-                row,
             },
         )
     }

@@ -4,6 +4,7 @@
 //! script is walked again until no walk learns a new type, and what the last walk gives is the result.
 
 mod access;
+mod constants;
 mod convert;
 mod expr;
 mod macros;

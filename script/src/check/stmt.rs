@@ -103,10 +103,30 @@ impl<'a> Checker<'a> {
         for s in stmts {
             match self.stmt(s) {
                 Ok(list) => out.extend(list),
-                Err(d) => self.found.push(d),
+                Err(d) => {
+                    self.found.push(d);
+                    self.declare_anyway(s);
+                }
             }
         }
         out
+    }
+
+    /// After an error in its assignment a variable is still declared, so that its uses are not
+    /// errors too.
+    fn declare_anyway(&mut self, s: &'a ast::Stmt) {
+        let name = match &s.kind {
+            ast::StmtKind::Let { name, .. } => name,
+            ast::StmtKind::Assign { target, .. } => match &target.kind {
+                ast::ExprKind::Var(name) => name,
+                _ => return,
+            },
+            _ => return,
+        };
+        if self.find_var(name).is_none() && !self.ended.contains_key(name) {
+            // It has a type only where an earlier walk found one.
+            let _ = self.new_var(name, &Ty::Unknown, s.span);
+        }
     }
 
     /// An expression for what it does.

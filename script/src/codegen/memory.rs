@@ -81,7 +81,7 @@ impl Gen<'_> {
             }),
             ExprKind::MapGet { map, key } => self.map_get_stored(*map, key, ty, place, e.span),
             ExprKind::Fill { helper, args } => {
-                self.helper(*helper, args, Some(place), e.span)?;
+                self.fill(*helper, args, place);
                 self.zero(place, e.ty.stored(), ty.stored());
                 Ok(())
             }

@@ -32,7 +32,7 @@ impl Gen<'_> {
             ExprKind::MapHas { map, key } => self.map_has(*map, key, e.span)?,
             ExprKind::MapDelete { map, key } => self.map_delete(*map, key, e.span)?,
             ExprKind::AggGet { map, key, agg } => self.agg_get(*map, key, *agg, e.span)?,
-            ExprKind::Call { helper, args } => self.helper(*helper, args, None, e.span)?,
+            ExprKind::Call { helper } => self.asm.call(*helper),
             ExprKind::Ctx(off) => self.asm.lea(R0, R6, *off),
             ExprKind::CtxLoad {
                 offset,
@@ -133,51 +133,15 @@ impl Gen<'_> {
         Ok(())
     }
 
-    /// A helper's call; `dest` is where it writes.
-    pub(super) fn helper(
-        &mut self,
-        id: u32,
-        args: &[Arg],
-        dest: Option<Place>,
-        span: Span,
-    ) -> Generated<()> {
-        const ARGS: [Reg; 5] = [R1, R2, R3, R4, R5];
-        if args.len() > ARGS.len() {
-            return Err(Diagnostic::error(
-                span,
-                "a helper takes at most five arguments",
-            ));
+    /// Calls a helper that writes to `dest`.
+    pub(super) fn fill(&mut self, id: u32, args: &[Arg], dest: Place) {
+        for (a, reg) in args.iter().zip([R1, R2, R3, R4, R5]) {
+            match a {
+                Arg::Dest => self.address(reg, dest),
+                Arg::DestSize(n) => self.asm.mov(reg, *n as i32),
+            }
         }
-        self.scoped(|g| {
-            // Numbers first, as working them out uses the argument registers.
-            let mut places = Vec::new();
-            for a in args {
-                if let Arg::Value(e) = a
-                    && e.constant().is_none()
-                {
-                    g.scalar(e)?;
-                    let at = g.small(span)?;
-                    g.store_reg(at, R0);
-                    places.push(Some(at));
-                } else {
-                    places.push(None);
-                }
-            }
-            for ((a, at), reg) in args.iter().zip(places).zip(ARGS) {
-                match (a, at) {
-                    (_, Some(at)) => g.load_word(reg, at),
-                    (Arg::Value(e), None) => g.asm.constant(reg, e.constant().unwrap_or(0)),
-                    (Arg::Ctx, None) => g.asm.mov(reg, R6),
-                    (Arg::Dest, None) => match dest {
-                        Some(d) => g.address(reg, d),
-                        None => g.asm.mov(reg, 0),
-                    },
-                    (Arg::DestSize(n), None) => g.asm.mov(reg, *n as i32),
-                }
-            }
-            g.asm.call(id);
-            Ok(())
-        })
+        self.asm.call(id);
     }
 
     /// r0 = the number at an address; 0 when it cannot be read.

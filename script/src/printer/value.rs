@@ -80,11 +80,6 @@ impl Printer {
                 Value::Str(text.into_bytes())
             }
             Ty::Inet => Value::Str(inet(w, word(bytes, 8), word(bytes, 16)).into_bytes()),
-            Ty::Mac => {
-                let b = w.to_le_bytes();
-                let text: Vec<String> = b[..6].iter().map(|x| format!("{x:02X}")).collect();
-                Value::Str(text.join(":").into_bytes())
-            }
             Ty::Timestamp(format) => Value::Str(
                 self.local_time(format, self.host.clock_start() + i128::from(w))
                     .into_bytes(),
