@@ -347,7 +347,7 @@ fn kernel_argument(
     if p.null && !nullable {
         return Err(may_be_null(env, call.helper, index, p));
     }
-    if !same || trust != crate::value::Trust::Trusted || p.constant_offset() != Some(0) {
+    if !same || trust == crate::value::Trust::Untrusted || p.constant_offset() != Some(0) {
         let what = format!("a trusted pointer to a kernel `struct {name}`");
         return Err(wrong(env, call.helper, index, &Value::Pointer(*p), &what));
     }

@@ -8,6 +8,7 @@ use probity_platform::{MapKind, Platform, Policy, ProgKind};
 
 use crate::Options;
 use crate::cfg::Cfg;
+use crate::kernel::TypedContext;
 use crate::liveness::Liveness;
 use crate::origin::Origins;
 use crate::reject::{Outcome, fail};
@@ -36,6 +37,8 @@ pub(crate) struct Env<'a> {
     pub special: &'a [Special],
     /// The licence is compatible with the GPL.
     pub gpl: bool,
+    /// What types the context's arguments, where BTF does.
+    pub typed: Option<std::rc::Rc<TypedContext>>,
     pub origins: Origins,
     pub facts: Vec<Fact>,
     /// Slots read since the last stored state, before they were written.
@@ -75,6 +78,7 @@ impl<'a> Env<'a> {
             poisoned,
             special,
             gpl,
+            typed: None,
             origins: Origins::new(),
             facts: vec![Fact::default(); cfg.insns.len()],
             reads: Slots::default(),

@@ -22,6 +22,7 @@ mod depth;
 mod env;
 mod explain;
 mod explore;
+mod kernel;
 mod liveness;
 mod memory;
 mod obligation;

@@ -15,7 +15,7 @@ use crate::reject::{Explain, Outcome, fail, unsupported};
 use crate::report::{Access, Region, Rule};
 use crate::stack::{Byte, STACK_BYTES, SlotSet, place as slot_place};
 use crate::state::State;
-use crate::value::{Known, Pointer, Socket, To, Value};
+use crate::value::{Known, Pointer, Socket, To, Trust, Value};
 
 /// What an instruction does to memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,13 @@ pub(crate) enum Place {
     Field(FieldKind),
     /// Memory whose content is a known number.
     Constant(u64),
+    /// A member that points to a kernel structure.
+    Typed {
+        type_id: u32,
+        trust: Trust,
+    },
+    /// An argument in a typed context.
+    Argument(Value),
     /// Memory of which nothing is known.
     Plain,
 }
@@ -120,6 +127,14 @@ fn region(
         }
         To::Context => {
             aligned(p, reg, off, size, strict)?;
+            if matches!(env.kind.context, Context::Typed) && p.constant_offset() == Some(0) {
+                let value = crate::kernel::context_load(env, reg, off, size, kind)?;
+                return Ok((
+                    Place::Argument(value),
+                    Region::Context(FieldKind::Scalar),
+                    Some(off),
+                ));
+            }
             let field = context(env, p, reg, off, size, kind)?;
             Ok((Place::Field(field), Region::Context(field), Some(off)))
         }
@@ -200,7 +215,9 @@ fn region(
             }
             socket_field(env, p, socket, reg, off, size, kind)
         }
-        To::Kernel { .. } => Err(unsupported("loads through typed kernel pointers").about(reg)),
+        To::Kernel { type_id, trust } => {
+            crate::kernel::load(env, p, type_id, trust, reg, off, size, kind)
+        }
         To::SockoptStart | To::SockoptEnd => Err(unsupported("socket option buffers").about(reg)),
         To::Map(_) if kind == Kind::Read => {
             Err(unsupported("fields of `struct bpf_map`").about(reg))
@@ -650,6 +667,8 @@ pub(crate) fn load(
     let any = || Value::number(Scalar::unknown().zero_extend(bits));
     let value = match place {
         Place::Plain => any(),
+        Place::Typed { type_id, trust } => Value::pointer(To::Kernel { type_id, trust }),
+        Place::Argument(v) => v,
         Place::Constant(x) => Value::constant(x),
         Place::Field(kind) => field_value(env, kind)?.unwrap_or_else(any),
         Place::Stack { frame, low, high } => {

@@ -107,6 +107,8 @@ pub(crate) enum Socket {
 pub(crate) enum Trust {
     /// May be handed to helpers.
     Trusted,
+    /// From the program's context, or found behind such a pointer: may be handed to helpers.
+    Plain,
     /// May be read (a fault gives 0), nothing else.
     Untrusted,
 }
@@ -267,6 +269,7 @@ impl fmt::Display for Pointer {
             To::Kernel { type_id, trust } => {
                 let word = match trust {
                     Trust::Trusted => "trusted_",
+                    Trust::Plain => "",
                     Trust::Untrusted => "untrusted_",
                 };
                 write!(f, "{word}ptr(type {type_id})")?

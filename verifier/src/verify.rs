@@ -215,6 +215,12 @@ fn verdict(
     let mut env = Env::new(
         object, program, platform, policy, options, kind, &cfg, &live, poisoned, special, gpl,
     );
+    if matches!(kind.context, probity_platform::Context::Typed) {
+        let attach = env.attach_type().or(kind.default_attach);
+        let typed = crate::kernel::context(platform.types.as_deref(), &program.hook.target, attach)
+            .map_err(Stopped::early)?;
+        env.typed = Some(std::rc::Rc::new(typed));
+    }
     let context = match kind.context {
         probity_platform::Context::None => Value::Uninit,
         _ => Value::pointer(To::Context),

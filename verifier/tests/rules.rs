@@ -1,0 +1,102 @@
+//! Small programs, each about one rule or one known kind of verifier bug: `rules.txt`.
+
+use std::sync::Arc;
+
+use probity_objfile::assemble;
+use probity_platform::{Platform, Policy, Version};
+use probity_verifier::{Options, Verdict, verify};
+
+const HEAD: &str = "\
+r6 = r1
+*(u32 *)(r10 - 4) = 0
+r2 = r10
+r2 += -4
+r1 = map counts ll
+call bpf_map_lookup_elem
+if r0 != 0 goto found
+exit
+found:
+r7 = *(u64 *)(r0 + 0)
+";
+
+const MAPS: &str = "\
+.license \"GPL\"
+.map counts kind=array key=4 value=8 max_entries=4
+.map hashed kind=hash key=4 value=8 max_entries=4
+.map ring kind=ringbuf max_entries=4096
+.map programs kind=prog_array key=4 value=4 max_entries=4
+.rodata fixed
+.quad 7
+.data varying
+.quad 7
+";
+
+struct Case {
+    name: String,
+    section: String,
+    expected: String,
+    code: String,
+}
+
+fn cases() -> Vec<Case> {
+    let mut cases: Vec<Case> = Vec::new();
+    for line in include_str!("rules.txt").lines() {
+        if let Some(head) = line.strip_prefix("== ") {
+            let parts: Vec<&str> = head.split(" | ").collect();
+            let [name, section, expected] = parts[..] else {
+                panic!("`{line}` is no case")
+            };
+            cases.push(Case {
+                name: name.to_string(),
+                section: section.to_string(),
+                expected: expected.to_string(),
+                code: String::new(),
+            });
+        } else if let Some(case) = cases.last_mut() {
+            case.code.push_str(if line == "HEAD" { HEAD } else { line });
+            case.code.push('\n');
+        }
+    }
+    cases
+}
+
+#[test]
+fn every_rule() {
+    let platform = Arc::new(Platform::linux(Version(6, 18), None));
+    let helper = |name: &str| platform.helper_by_name(name).map(|h| h.id);
+    let mut wrong = Vec::new();
+    let all = cases();
+    for case in &all {
+        let text = format!("{MAPS}.section \"{}\"\nmain:\n{}", case.section, case.code);
+        let object = match assemble("case", &text, &helper) {
+            Ok(object) => object,
+            Err(e) => {
+                wrong.push(format!("{}: does not assemble: {e}", case.name));
+                continue;
+            }
+        };
+        let report =
+            verify(&object, &platform, &Policy::default(), &Options::default()).expect("a report");
+        let Some(p) = report.programs.first() else {
+            wrong.push(format!("{}: no program", case.name));
+            continue;
+        };
+        let (got, why) = match &p.verdict {
+            Verdict::Accept(_) => ("accept", String::new()),
+            Verdict::Reject(r) => (r.rule.name(), r.to_string()),
+        };
+        if got != case.expected {
+            wrong.push(format!(
+                "{}: expected {}, got {got}\n{why}",
+                case.name, case.expected
+            ));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} of {} cases:\n{}",
+        wrong.len(),
+        all.len(),
+        wrong.join("\n")
+    );
+}
