@@ -240,7 +240,8 @@ fn never_null(p: &Pointer) -> bool {
 
 /// All copies of a pointer turned out to be NULL, or not.
 fn set_null(state: &mut State, id: Id, reference: Id, null: bool) {
-    if null && reference != 0 {
+    // A pointer derived from a referenced one shares its reference, but not its being NULL.
+    if null && reference != 0 && reference == id {
         state.references.retain(|r| r.id != reference);
     }
     state.for_each_pointer(

@@ -11,6 +11,7 @@ use probity_platform::{Arg, Lookup, Prototype, Ret};
 
 use crate::args::{self, Found};
 use crate::env::{Env, MAX_FRAMES};
+use crate::kernel::Returned;
 use crate::memory::{self, describe};
 use crate::reject::{Explain, Outcome, fail, unsupported};
 use crate::report::Rule;
@@ -251,7 +252,7 @@ fn result(
             };
             let id = env.fresh_id();
             let mut p = acquire(pointer(To::Socket(socket)), found, id).or_null(id);
-            if proto.effects.casts
+            if !found.acquires
                 && let Value::Pointer(from) = state.reg(Reg::R1)
             {
                 p.reference = from.reference;
@@ -277,12 +278,16 @@ fn result(
             let trust = if trusted {
                 Trust::Trusted
             } else {
-                Trust::Untrusted
+                Trust::Plain
             };
-            let p = pointer(To::Kernel {
+            let mut p = pointer(To::Kernel {
                 type_id: id.0,
                 trust,
             });
+            // Found through a referenced structure: it is gone when that one is released.
+            if let Value::Pointer(from) = state.reg(Reg::R1) {
+                p.reference = from.reference;
+            }
             Value::Pointer(if nullable {
                 p.or_null(env.fresh_id())
             } else {
@@ -395,6 +400,12 @@ fn end(env: &mut Env<'_>, state: &State) -> Outcome<Next> {
     }
     let attach = env.attach_type().or(env.kind.default_attach);
     let range = env.kind.return_range(attach).map(|r| (r.min, r.max));
+    // A hook that returns nothing takes anything; one that returns a truth value takes these.
+    let range = match env.typed.as_ref().map_or(Returned::Integer, |t| t.returned) {
+        Returned::Nothing => None,
+        Returned::Bool => range.map(|_| (0, 1)),
+        Returned::Integer => range,
+    };
     let must = match range {
         Some((min, max)) => format!("`{}` programs return {min} to {max}", env.kind.name),
         None => "r0 holds the return value".to_string(),

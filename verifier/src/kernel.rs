@@ -26,6 +26,16 @@ pub(crate) struct TypedContext {
     pub ret: Option<TypeId>,
     /// Pointers may be NULL where nothing says that they are not.
     pub nullable: bool,
+    /// What a program that stands in for the function returns.
+    pub returned: Returned,
+}
+
+/// What a hook makes of a program's return value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Returned {
+    Integer,
+    Bool,
+    Nothing,
 }
 
 /// The prototype for a program's target; `Err` when it is not known or not modelled.
@@ -65,6 +75,7 @@ pub(crate) fn context(
                 args,
                 ret: None,
                 nullable: false,
+                returned: Returned::Integer,
             });
         }
         Target::Function { name, ret, .. } => match attach {
@@ -91,6 +102,10 @@ pub(crate) fn context(
         args,
         ret: ret.then_some(result),
         nullable,
+        returned: match attach {
+            Some(LSM_MAC | LSM_CGROUP) => returned(types, result),
+            _ => Returned::Integer,
+        },
     })
 }
 
@@ -101,6 +116,14 @@ const MODIFY_RETURN: u32 = 26;
 const LSM_MAC: u32 = 27;
 const TRACE_ITER: u32 = 28;
 const LSM_CGROUP: u32 = 43;
+
+fn returned(types: &Btf, id: TypeId) -> Returned {
+    match types.resolved(id) {
+        Some(Type::Void) => Returned::Nothing,
+        Some(Type::Int { size: 1, .. }) => Returned::Bool,
+        _ => Returned::Integer,
+    }
+}
 
 fn proto(types: &Btf, id: TypeId) -> Option<(Vec<TypeId>, TypeId)> {
     let id = match types.resolved(id)? {
