@@ -1,0 +1,8 @@
+//! The interpreter and the compiler give the same results, and the right ones.
+
+mod alu;
+mod cases;
+mod harness;
+mod kernel;
+mod objects;
+mod random;

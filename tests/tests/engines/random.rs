@@ -1,0 +1,361 @@
+//! Random programs, structured so that most verify, run the same on both engines.
+
+use crate::harness::{Pair, assemble, context, in_process, prove};
+
+/// A small generator of numbers (splitmix64).
+pub struct Rng(pub u64);
+
+impl Rng {
+    /// From `TEST_SEED`, or of this run; prints it.
+    pub fn seeded(test: &str) -> Rng {
+        let given = std::env::var("TEST_SEED").ok().and_then(|s| s.parse().ok());
+        let seed = given.unwrap_or_else(|| {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            now.map_or(1, |d| d.as_nanos() as u64)
+        });
+        println!("{test}: TEST_SEED={seed}");
+        Rng(seed)
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+
+    fn of<'a>(&mut self, list: &[&'a str]) -> &'a str {
+        list[self.below(list.len())]
+    }
+
+    /// Numbers near corners more often than not.
+    pub fn word(&mut self) -> u64 {
+        let n = self.next();
+        match self.below(6) {
+            0 => n,
+            1 => n % 16,
+            2 => u64::MAX - n % 16,
+            3 => 1u64.rotate_left(n as u32) ^ (n >> 60),
+            4 => u64::from(n as u32),
+            _ => n as i32 as u64,
+        }
+    }
+}
+
+/// Text of a program; r9 points to a map's value, the other registers are numbers.
+struct Writer<'r> {
+    rng: &'r mut Rng,
+    text: String,
+    labels: usize,
+    /// Nested loops, each with its counter on the stack.
+    loops: usize,
+    /// Inside of a subprogram: no r9.
+    sub: bool,
+}
+
+const HEAD: &str = ".license \"GPL\"
+.map state kind=array key=4 value=64 max_entries=4
+.map table kind=hash key=4 value=8 max_entries=8
+.map cpus kind=percpu_array key=4 value=16 max_entries=4
+.section raw_tracepoint
+.globl main
+main:
+r6 = r1
+*(u32 *)(r10 - 4) = 0
+r2 = r10
+r2 += -4
+r1 = map state ll
+call bpf_map_lookup_elem
+if r0 == 0 goto none
+r9 = r0
+r1 = *(u64 *)(r6 + 0)
+r2 = *(u64 *)(r6 + 8)
+r3 = *(u64 *)(r6 + 16)
+r4 = *(u64 *)(r6 + 24)
+r5 = *(u64 *)(r6 + 32)
+r7 = *(u64 *)(r6 + 40)
+r8 = *(u64 *)(r6 + 48)
+r6 = *(u64 *)(r6 + 56)
+r0 = r7
+";
+
+impl Writer<'_> {
+    fn line(&mut self, s: String) {
+        self.text += &s;
+        self.text.push('\n');
+    }
+
+    fn label(&mut self) -> String {
+        self.labels += 1;
+        format!("l{}", self.labels)
+    }
+
+    fn reg(&mut self) -> usize {
+        self.rng.below(9)
+    }
+
+    fn block(&mut self, depth: usize) {
+        for _ in 0..1 + self.rng.below(6) {
+            self.statement(depth);
+        }
+    }
+
+    fn statement(&mut self, depth: usize) {
+        match self.rng.below(if depth == 0 { 10 } else { 14 }) {
+            0..=4 => self.alu(),
+            5 | 6 => self.stack(),
+            7 => self.value(),
+            8 => self.atomic(),
+            9 => self.helper(),
+            10 | 11 => self.branch(depth - 1),
+            12 if self.loops < 2 => self.repeat(depth - 1),
+            _ if !self.sub => self.call(),
+            _ => self.alu(),
+        }
+    }
+
+    fn alu(&mut self) {
+        let (d, s) = (self.reg(), self.reg());
+        let r = self.rng.of(&["r", "w"]);
+        let op = self.rng.of(&[
+            "+=", "-=", "*=", "/=", "%=", "s/=", "s%=", "|=", "&=", "^=", "<<=", ">>=", "s>>=", "=",
+        ]);
+        match self.rng.below(8) {
+            0..=2 => self.line(format!("{r}{d} {op} {r}{s}")),
+            3..=5 => {
+                let imm = if op.contains("<<") || op.contains(">>") {
+                    self.rng.below(32) as i32
+                } else {
+                    match self.rng.word() as i32 {
+                        0 => 3,
+                        n => n,
+                    }
+                };
+                self.line(format!("{r}{d} {op} {imm}"));
+            }
+            6 => {
+                let size = self.rng.of(&["s8", "s16"]);
+                self.line(format!("{r}{d} = ({size}){r}{s}"));
+            }
+            _ => {
+                let op = self.rng.of(&[
+                    "be16", "be32", "be64", "le16", "le32", "bswap16", "bswap32", "bswap64",
+                ]);
+                self.line(format!("r{d} = {op} r{d}"));
+            }
+        }
+    }
+
+    fn stack(&mut self) {
+        let r = self.reg();
+        let (size, bytes) = [("8", 1), ("16", 2), ("32", 4), ("64", 8)][self.rng.below(4)];
+        // Few places, so that accesses meet and overlap.
+        let at = 32 + bytes * self.rng.below(40 / bytes) + bytes;
+        let at = at.next_multiple_of(bytes);
+        match self.rng.below(3) {
+            0 => self.line(format!("*(u{size} *)(r10 - {at}) = r{r}")),
+            1 => self.line(format!("r{r} = *(u{size} *)(r10 - {at})")),
+            _ if bytes < 8 => self.line(format!("r{r} = *(s{size} *)(r10 - {at})")),
+            _ => {
+                let imm = self.rng.word() as i32;
+                self.line(format!("*(u64 *)(r10 - {at}) = {imm}"));
+            }
+        }
+    }
+
+    fn value(&mut self) {
+        if self.sub {
+            return self.stack();
+        }
+        let r = self.reg();
+        let (size, bytes) = [("8", 1), ("16", 2), ("32", 4), ("64", 8)][self.rng.below(4)];
+        let at = bytes * self.rng.below(32 / bytes);
+        if self.rng.below(2) == 0 {
+            self.line(format!("*(u{size} *)(r9 + {at}) = r{r}"));
+        } else {
+            self.line(format!("r{r} = *(u{size} *)(r9 + {at})"));
+        }
+    }
+
+    fn atomic(&mut self) {
+        let s = self.reg();
+        let base = if self.sub || self.rng.below(2) == 0 {
+            "r10 - 48"
+        } else {
+            "r9 + 8"
+        };
+        if base == "r10 - 48" {
+            self.line(format!("*(u64 *)(r10 - 48) = r{s}"));
+        }
+        let (size, r) = if self.rng.below(2) == 0 {
+            ("64", "r")
+        } else {
+            ("32", "w")
+        };
+        match self.rng.below(4) {
+            0 => {
+                let op = self.rng.of(&["+=", "|=", "&=", "^="]);
+                self.line(format!("lock *(u{size} *)({base}) {op} {r}{s}"));
+            }
+            1 | 2 => {
+                let op = self.rng.of(&["add", "or", "and", "xor"]);
+                self.line(format!(
+                    "{r}{s} = atomic_fetch_{op}((u{size} *)({base}), {r}{s})"
+                ));
+            }
+            _ if size == "64" => self.line(format!("r0 = cmpxchg_64({base}, r0, r{s})")),
+            _ => self.line(format!("w0 = cmpxchg32_32({base}, w0, w{s})")),
+        }
+    }
+
+    /// Numbers into r1 to r5, which a call left unusable.
+    fn refill(&mut self) {
+        for r in 1..=5 {
+            let from = [0, 6, 7, 8][self.rng.below(4)];
+            self.line(format!("r{r} = r{from}"));
+        }
+    }
+
+    fn helper(&mut self) {
+        let key = 6 + self.rng.below(3);
+        let out = self.label();
+        let mask = [0, 3, 7][self.rng.below(3)];
+        self.line(format!("r1 = r{key}\nr1 &= {mask}\n*(u32 *)(r10 - 8) = r1"));
+        match self.rng.below(3) {
+            0 => {
+                let map = self.rng.of(&["state", "cpus", "table"]);
+                self.line(format!(
+                    "r1 = map {map} ll\nr2 = r10\nr2 += -8\ncall bpf_map_lookup_elem"
+                ));
+                self.line(format!("if r0 == 0 goto {out}"));
+                let at = self.rng.below(2) * 4;
+                self.line(format!("r1 = *(u32 *)(r0 + {at})\nr1 += r{key}\n*(u32 *)(r0 + {at}) = r1\nr0 = r1\n{out}:"));
+            }
+            1 => {
+                let flags = self.rng.below(4);
+                self.line(format!("*(u64 *)(r10 - 16) = r{key}\nr1 = map table ll\nr2 = r10\nr2 += -8\nr3 = r10\nr3 += -16\nr4 = {flags}\ncall bpf_map_update_elem"));
+            }
+            _ => {
+                self.line("r1 = map table ll\nr2 = r10\nr2 += -8\ncall bpf_map_delete_elem".into())
+            }
+        }
+        self.refill();
+    }
+
+    fn branch(&mut self, depth: usize) {
+        let (other, end) = (self.label(), self.label());
+        let (d, s) = (self.reg(), self.reg());
+        let r = self.rng.of(&["r", "w"]);
+        let op = self.rng.of(&[
+            "==", "!=", ">", ">=", "<", "<=", "s>", "s>=", "s<", "s<=", "&",
+        ]);
+        if self.rng.below(2) == 0 {
+            self.line(format!("if {r}{d} {op} {r}{s} goto {other}"));
+        } else {
+            let imm = self.rng.word() as i32;
+            self.line(format!("if {r}{d} {op} {imm} goto {other}"));
+        }
+        self.block(depth);
+        self.line(format!("goto {end}\n{other}:"));
+        self.block(depth);
+        self.line(format!("{end}:"));
+    }
+
+    fn repeat(&mut self, depth: usize) {
+        let again = self.label();
+        self.loops += 1;
+        let at = 16 + 8 * self.loops + 72;
+        let turns = 1 + self.rng.below(6);
+        self.line(format!("*(u64 *)(r10 - {at}) = 0\n{again}:"));
+        self.block(depth);
+        let r = self.reg();
+        self.line(format!("r{r} = *(u64 *)(r10 - {at})\nr{r} += 1\n*(u64 *)(r10 - {at}) = r{r}\nif r{r} < {turns} goto {again}"));
+        self.loops -= 1;
+    }
+
+    fn call(&mut self) {
+        let n = self.rng.below(2);
+        self.line(format!("call sub{n}"));
+        self.refill();
+    }
+}
+
+/// A whole program. `clear` writes the stack first, for a machine where unwritten bytes are anything.
+pub fn program(rng: &mut Rng, clear: bool) -> String {
+    let zeros: String = (1..=14)
+        .filter(|_| clear)
+        .map(|n| format!("*(u64 *)(r10 - {}) = 0\n", n * 8))
+        .collect();
+    let mut w = Writer {
+        rng,
+        text: HEAD.replace("main:\n", &format!("main:\n{zeros}")),
+        labels: 0,
+        loops: 0,
+        sub: false,
+    };
+    for _ in 0..4 {
+        w.block(2);
+    }
+    for n in 0..2 {
+        w.line(format!("call sub{n}"));
+        w.refill();
+    }
+    // Everything that is left counts.
+    for r in [1, 2, 3, 4, 5, 6, 7, 8] {
+        w.line(format!("r0 *= 31\nr0 += r{r}"));
+    }
+    w.line("*(u64 *)(r9 + 56) = r0\nexit\nnone:\nr0 = 0\nexit\n.text".into());
+    for n in 0..2 {
+        w.sub = true;
+        w.line(format!("sub{n}:\n{zeros}"));
+        w.line("r0 = r1\nr6 = r2\nr7 = r3\nr8 = r4".into());
+        w.block(1);
+        w.line("exit".into());
+    }
+    w.text
+}
+
+#[test]
+fn random_programs_agree() {
+    let platform = in_process();
+    let mut rng = Rng::seeded("random_programs_agree");
+    let programs = std::env::var("TEST_PROGRAMS")
+        .ok()
+        .and_then(|s| s.parse().ok());
+    let (mut ran, mut refused) = (0, 0);
+    for n in 0..programs.unwrap_or(150usize) {
+        let text = program(&mut rng, false);
+        let object = assemble(&platform, "random", &text)
+            .unwrap_or_else(|e| panic!("program {n}: {e}\n{text}"));
+        let verified = match prove(&platform, &object) {
+            Ok(v) => v,
+            Err(e) => {
+                if refused < 3 {
+                    println!("program {n}: {e}");
+                }
+                refused += 1;
+                continue;
+            }
+        };
+        let pair = Pair::new(verified).unwrap_or_else(|e| panic!("program {n}: {e}\n{text}"));
+        for round in 0..8 {
+            let words: Vec<u64> = (0..8).map(|_| rng.word()).collect();
+            let (i, j) = pair.call(0, &|| context(17, &words, &[]), round % 2);
+            assert!(i.result.is_ok(), "program {n}: {i:x?}\n{text}");
+            assert_eq!(
+                i,
+                j,
+                "program {n}, {words:x?}\n{text}\n{}",
+                pair.jit.clif(0).unwrap_or_default()
+            );
+            ran += 1;
+        }
+    }
+    println!("{ran} runs; {refused} programs refused");
+    assert!(ran > 8 * refused, "most programs were refused");
+}
