@@ -41,9 +41,18 @@ impl Attr {
     fn call(&mut self, command: i64) -> std::io::Result<i64> {
         // SAFETY: every pointer put into the attributes outlives the call and has the size that the command expects.
         let r = unsafe {
-            libc::syscall(libc::SYS_bpf, command, self.0.as_mut_ptr(), size_of_val(&self.0))
+            libc::syscall(
+                libc::SYS_bpf,
+                command,
+                self.0.as_mut_ptr(),
+                size_of_val(&self.0),
+            )
         };
-        if r < 0 { Err(std::io::Error::last_os_error()) } else { Ok(r) }
+        if r < 0 {
+            Err(std::io::Error::last_os_error())
+        } else {
+            Ok(r)
+        }
     }
     fn fd(&mut self, command: i64) -> std::io::Result<OwnedFd> {
         let fd = self.call(command)?;
@@ -172,7 +181,12 @@ impl Loaded {
 
 /// Whether programs can be loaded here; a test that must not be skipped fails instead.
 fn allowed() -> bool {
-    let made = Attr::new().u32(0, 2).u32(4, 4).u32(8, 8).u32(12, 1).fd(MAP_CREATE);
+    let made = Attr::new()
+        .u32(0, 2)
+        .u32(4, 4)
+        .u32(8, 8)
+        .u32(12, 1)
+        .fd(MAP_CREATE);
     match made {
         Ok(_) => true,
         Err(e) => {
@@ -221,11 +235,17 @@ fn linux_gives_the_same_on_random_programs() {
             let words: Vec<u64> = (0..8).map(|_| rng.word()).collect();
             let (i, j) = pair.call(0, &|| context(17, &words, &[]), 0);
             assert_eq!(i, j, "program {n}, {words:x?}\n{text}");
-            let (ret, _) = loaded.run(&words, &[]).unwrap_or_else(|e| panic!("test run: {e}"));
+            let (ret, _) = loaded
+                .run(&words, &[])
+                .unwrap_or_else(|e| panic!("test run: {e}"));
             let ours = i.result.clone().map(|r| r as u32);
             assert_eq!(ours, Ok(ret), "program {n}, {words:x?}\n{text}");
             for map in ["state", "table"] {
-                assert_eq!(plain(&i, map), loaded.entries(map), "program {n}, {map}, {words:x?}\n{text}");
+                assert_eq!(
+                    plain(&i, map),
+                    loaded.entries(map),
+                    "program {n}, {map}, {words:x?}\n{text}"
+                );
             }
             runs += 1;
         }
@@ -271,8 +291,14 @@ fn linux_gives_the_same_on_objects() {
                 let kind = p.verified().prog_type().0;
                 let (i, j) = pair.call(index, &|| context(kind, &[], &packet), 0);
                 assert_eq!(i, j, "{name}: {packet:02x?}");
-                let (ret, out) = loaded.run(&[], &packet).unwrap_or_else(|e| panic!("{name}: {e}"));
-                assert_eq!(i.result.clone().map(|r| r as u32), Ok(ret), "{name}: {packet:02x?}");
+                let (ret, out) = loaded
+                    .run(&[], &packet)
+                    .unwrap_or_else(|e| panic!("{name}: {e}"));
+                assert_eq!(
+                    i.result.clone().map(|r| r as u32),
+                    Ok(ret),
+                    "{name}: {packet:02x?}"
+                );
                 if kind == 6 {
                     assert_eq!(i.packet.as_deref(), Some(&out[..]), "{name}: {packet:02x?}");
                 }

@@ -30,7 +30,11 @@ fn objects_run_the_same_on_both_engines() {
                 continue;
             }
         };
-        let kinds: Vec<u32> = verified.programs().iter().map(|p| p.prog_type().0).collect();
+        let kinds: Vec<u32> = verified
+            .programs()
+            .iter()
+            .map(|p| p.prog_type().0)
+            .collect();
         let pair = match Pair::new(verified) {
             Ok(pair) => pair,
             Err(e) => {
@@ -41,7 +45,9 @@ fn objects_run_the_same_on_both_engines() {
         objects += 1;
         for round in 0..60 {
             for (index, kind) in kinds.iter().enumerate() {
-                let words: Vec<u64> = (0..256).map(|_| if round == 0 { 0 } else { rng.word() }).collect();
+                let words: Vec<u64> = (0..256)
+                    .map(|_| if round == 0 { 0 } else { rng.word() })
+                    .collect();
                 let packet = packet(&mut rng);
                 let (i, j) = pair.call(index, &|| context(*kind, &words, &packet), round % 2);
                 assert!(i.result.is_ok(), "{name}: {i:x?}");
