@@ -242,7 +242,7 @@ fn argument(
             Ok(())
         }
         ArgKind::Ctx => match value {
-            Value::Pointer(p) if p.to == To::Context && !p.null => {
+            Value::Pointer(p) if !p.null && is_context(env, &p) => {
                 if p.constant_offset() != Some(0) {
                     return Err(wrong(env, "the context, unmodified"));
                 }
@@ -352,6 +352,12 @@ fn kernel_argument(
         return Err(wrong(env, call.helper, index, &Value::Pointer(*p), &what));
     }
     Ok(())
+}
+
+/// The context, also where it is plain memory.
+fn is_context(env: &Env<'_>, p: &Pointer) -> bool {
+    let memory = matches!(env.kind.context, probity_platform::Context::Memory { .. });
+    p.to == To::Context || memory && matches!(p.to, To::Memory { .. })
 }
 
 fn map_of(call: &Call<'_>) -> Outcome<MapRef> {
@@ -593,9 +599,6 @@ fn region(
             memory::bounds(env, &p, reg, 0, most, i64::from(size))
         }
         To::Record { size } => memory::bounds(env, &p, reg, 0, most, i64::from(size)),
-        To::Context if matches!(env.kind.context, probity_platform::Context::Memory { .. }) => {
-            Err(unsupported("contexts of syscall programs as memory"))
-        }
         To::Kernel { .. } => Err(unsupported("kernel structures as memory of helpers")),
         _ => {
             let what = if writes {

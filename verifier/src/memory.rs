@@ -573,12 +573,7 @@ fn context(
             }
             Ok(FieldKind::Scalar)
         }
-        Context::Memory { size: bytes } => {
-            if off < 0 || off + len > i64::from(*bytes) {
-                return bad(&format!("it has at most {bytes} bytes"));
-            }
-            Ok(FieldKind::Scalar)
-        }
+        Context::Memory { .. } => bad("it is plain memory"),
         Context::Struct {
             name,
             fields,

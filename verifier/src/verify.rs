@@ -223,6 +223,10 @@ fn verdict(
     }
     let context = match kind.context {
         probity_platform::Context::None => Value::Uninit,
+        probity_platform::Context::Memory { size } => Value::pointer(To::Memory {
+            size,
+            writable: true,
+        }),
         _ => Value::pointer(To::Context),
     };
     let budget = policy
