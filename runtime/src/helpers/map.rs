@@ -144,9 +144,14 @@ unsafe extern "C" fn tail_call(
     // The index is a u32 to Linux; the result is never seen when the call succeeds.
     let target = map.store().program(u64::from(index as u32));
     match target {
+        // The context was only held to what the first program accesses.
         Some(program)
             if call.tail_calls < MAX_TAIL_CALLS
-                && (program as usize) < call.instance().programs().len() =>
+                && call
+                    .instance()
+                    .programs()
+                    .get(program as usize)
+                    .is_some_and(|p| p.context_size() as u64 <= call.ctx_size) =>
         {
             call.tail_calls += 1;
             call.next = program;

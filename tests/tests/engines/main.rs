@@ -1,6 +1,7 @@
 //! The interpreter and the compiler give the same results, and the right ones.
 
 mod alu;
+mod calls;
 mod cases;
 mod harness;
 mod kernel;
