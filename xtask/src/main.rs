@@ -8,6 +8,8 @@ mod suite;
 mod tidy;
 mod vm;
 
+use std::process::ExitCode;
+
 use anyhow::{Result, bail};
 
 const USAGE: &str = "\
@@ -21,7 +23,17 @@ usage: cargo xtask COMMAND
   tidy              file sizes, documents that name files, words that do not belong
 ";
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     std::env::set_current_dir(sh::root())?;
     let rest = args.get(1..).unwrap_or_default();

@@ -34,7 +34,12 @@ pub fn run() -> Result<()> {
             } else if lines > ASK_AT && !table {
                 println!("tidy: {file}: {lines} lines: is it still one room?");
             }
-            if !text.starts_with("//!") && !text.starts_with("#!") && !file.starts_with("fuzz/") {
+            let test_module = file.ends_with("/tests.rs") || file.contains("/tests/");
+            if !text.starts_with("//!")
+                && !text.starts_with("#!")
+                && !file.starts_with("fuzz/")
+                && !test_module
+            {
                 wrong.push(format!("{file}: starts without a module doc (`//!`)"));
             }
         }

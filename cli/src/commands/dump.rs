@@ -46,6 +46,8 @@ enum Stage {
     Facts,
     /// Cranelift's intermediate form
     Clif,
+    /// The machine code
+    Machine,
 }
 
 /// States shown at most; more is not for reading.
@@ -75,7 +77,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         .programs
         .iter()
         .all(|p| matches!(p.verdict, Verdict::Accept(_)));
-    if args.stage == Stage::Clif {
+    if matches!(args.stage, Stage::Clif | Stage::Machine) {
         let Ok(verified) = report.into_verified() else {
             bail!("not accepted: see probity verify")
         };
@@ -83,7 +85,14 @@ pub fn run(args: Args) -> Result<ExitCode> {
             Arc::new(verified),
             Default::default(),
         )?);
-        output::line(super::run::clif(instance)?)?;
+        let jit = probity_jit::Jit::new(instance.clone())?;
+        for index in 0..instance.programs().len() {
+            output::line(if args.stage == Stage::Clif {
+                jit.clif(index)?
+            } else {
+                jit.assembly(index)?
+            })?;
+        }
         return Ok(ExitCode::SUCCESS);
     }
     for program in &report.programs {

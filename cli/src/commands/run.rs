@@ -72,7 +72,7 @@ pub enum EngineKind {
 impl EngineKind {
     pub fn make(self, instance: Arc<Instance>) -> Result<Box<dyn Engine>> {
         Ok(match self {
-            EngineKind::Jit => bail!("no jit yet"),
+            EngineKind::Jit => Box::new(probity_jit::Jit::new(instance)?),
             EngineKind::Interp => Box::new(probity_interp::Interp::new(instance)),
         })
     }
@@ -125,15 +125,6 @@ pub fn run(args: Args) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Cranelift's form of every program.
-pub fn clif(instance: Arc<Instance>) -> Result<String> {
-    let mut text = String::new();
-    for index in 0..instance.programs().len() {
-        let _ = (&mut text, index);
-    }
-    Ok(text)
 }
 
 fn choose(object: &Object, name: Option<&str>, path: &Path) -> Result<String> {

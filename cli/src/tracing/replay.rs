@@ -262,7 +262,7 @@ pub fn run(
         for program in &by_event[sample.event] {
             if status.is_none() {
                 let least = replay.instance.programs()[*program].context_size();
-                let ctx = context(sample, sizes[sample.event], least)?;
+                let ctx = context(sample, lengths[sample.event], least)?;
                 status = replay.fire(*program, ctx, sample.cpu)?;
             }
         }
@@ -289,11 +289,41 @@ pub fn run(
     Ok(status.or(at_end).unwrap_or(0))
 }
 
+/// How long an event's records are.
+#[derive(Clone, Copy)]
+struct Length {
+    /// Bytes of the fields.
+    fields: usize,
+    /// Strings and arrays follow the fields.
+    more: bool,
+}
+
+impl Length {
+    fn of(format: Option<&Format>) -> Length {
+        let Some(format) = format else {
+            return Length {
+                fields: HIDDEN,
+                more: true,
+            };
+        };
+        let more = format.fields.iter().any(|f| f.place != FieldPlace::Inline);
+        Length {
+            fields: format.size() as usize,
+            more,
+        }
+    }
+}
+
 /// The record as a tracepoint program sees it, surrounded by what the sample says.
-fn context(sample: &Sample<'_>, size: usize, least: usize) -> Result<Context> {
+fn context(sample: &Sample<'_>, length: Length, least: usize) -> Result<Context> {
     // perf pads records; a short one (an old perf) reads as zeros.
-    let mut bytes = sample.raw[..sample.raw.len().min(size)].to_vec();
-    bytes.resize(size.max(least).max(HIDDEN), 0);
+    let keep = if length.more {
+        sample.raw.len()
+    } else {
+        sample.raw.len().min(length.fields)
+    };
+    let mut bytes = sample.raw[..keep].to_vec();
+    bytes.resize(keep.max(length.fields).max(least).max(HIDDEN), 0);
     bytes[..HIDDEN].fill(0);
     let mut comm = [0; 16];
     let name = &sample.comm.as_bytes()[..sample.comm.len().min(15)];
