@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 use anyhow::{Context as _, Result, bail};
 use probity_runtime::{Context, Engine, Instance, Options, Sample as Surroundings};
 use probity_script::{
-    Format, FormatTable, MapReader, Period, Printer, Probe, ProbeKind, Script, TracepointFormats,
+    FieldPlace, Format, FormatTable, MapReader, Period, Printer, Probe, ProbeKind, Script,
+    TracepointFormats,
 };
 use probity_verifier::Verified;
 
@@ -218,14 +219,10 @@ pub fn run(
         sink,
         host,
     };
-    let sizes: Vec<usize> = recording
+    let lengths: Vec<Length> = recording
         .events
         .iter()
-        .map(|e| {
-            formats
-                .format(&e.category, &e.name)
-                .map_or(HIDDEN, |f| f.size() as usize)
-        })
+        .map(|e| Length::of(formats.format(&e.category, &e.name).as_deref()))
         .collect();
     let mut status = None;
     let mut started = false;
