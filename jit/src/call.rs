@@ -7,7 +7,7 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{AbiParam, InstBuilder, MemFlagsData, Signature, Value, types};
 use probity_isa::{Insn, Pc, Reg, Size};
 use probity_platform::{ArgKind, Ret};
-use probity_runtime::{ArrayLayout, Bound, Call, NO_PROGRAM};
+use probity_runtime::{ArrayLayout, Bound, Call, Map, NO_PROGRAM};
 
 use crate::error::Error;
 use crate::frame::Use;
@@ -22,7 +22,7 @@ pub(crate) fn is_lookup(helper: &Bound) -> bool {
 }
 
 /// How a helper call uses the caller's frame.
-pub(crate) fn uses(helper: &Bound, inlined: bool) -> Use {
+pub(crate) fn uses(helper: &Bound, map: Option<&Map>, inlined: bool) -> Use {
     if inlined {
         return Use::Reads(Reg::R2, Size::W);
     }
@@ -31,7 +31,16 @@ pub(crate) fn uses(helper: &Bound, inlined: bool) -> Use {
     if helper.args.iter().any(|a| anywhere(&a.kind)) {
         return Use::Anywhere;
     }
-    Use::Upwards(helper.args.len())
+    let mut extents = [Some(0); 5];
+    for (extent, arg) in extents.iter_mut().zip(helper.args) {
+        *extent = match arg.kind {
+            ArgKind::MapKey => map.map(|m| m.key_size() as u32),
+            ArgKind::MapValue { .. } => map.map(|m| m.value_size() as u32),
+            ArgKind::FixedMem { bytes, .. } => Some(bytes),
+            _ => None,
+        };
+    }
+    Use::Upwards(extents)
 }
 
 impl Translator<'_, '_> {

@@ -240,7 +240,11 @@ fn define(
         };
         let map = p.facts().get(pc).and_then(|f| f.map);
         match instance.helper(*id, p.prog_type()) {
-            Some(h) => call::uses(&h, call::array_of(instance, map, &h).is_some()),
+            Some(h) => {
+                let inlined = call::array_of(instance, map, &h).is_some();
+                let map = map.and_then(|n| instance.map(n)).map(|m| &**m);
+                call::uses(&h, map, inlined)
+            }
             None => Use::Anywhere,
         }
     };

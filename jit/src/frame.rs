@@ -8,7 +8,7 @@
 //! **Invariant:** where two paths bring different things into a register, and one of them is
 //! an address of the frame, the whole frame stays in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use probity_isa::{AluOp, CallTarget, Insn, Pc, Reg, Size, Src, Width};
@@ -37,8 +37,8 @@ pub(crate) struct Frame {
 pub(crate) enum Use {
     /// Reads this many bytes through the argument and keeps no address.
     Reads(Reg, Size),
-    /// The first so many arguments may be addresses of memory that it accesses upwards from there.
-    Upwards(usize),
+    /// Its arguments may be addresses of memory that it accesses upwards from there: so many bytes, where that is known.
+    Upwards([Option<u32>; 5]),
     /// A callback or what else may go anywhere.
     Anywhere,
 }
@@ -52,6 +52,8 @@ struct Walk<'a> {
     /// Everything from here up is accessed by others.
     from: i32,
     accesses: BTreeMap<(i32, Size), bool>,
+    /// Bytes that helpers access: first and one past the last.
+    lent: BTreeSet<(i32, i32)>,
     bases: BTreeMap<(Pc, Reg), i32>,
     /// Accesses to the frame whose place is not constant.
     unknown: bool,
@@ -71,6 +73,7 @@ pub(crate) fn analyse(p: &VerifiedProgram, range: &Range<Pc>, helper: &dyn Fn(Pc
         whole: false,
         from: 0,
         accesses: BTreeMap::new(),
+        lent: BTreeSet::new(),
         bases: BTreeMap::new(),
         unknown: false,
     };
@@ -117,7 +120,131 @@ pub(crate) fn analyse(p: &VerifiedProgram, range: &Range<Pc>, helper: &dyn Fn(Pc
             walk.step(pc, regs, helper);
         }
     }
-    walk.finish()
+    let mut frame = walk.finish();
+    if frame.memory > 0 && !frame.clear {
+        frame.clear = reads_unwritten(p, range, &frame, &entry, helper);
+    }
+    frame
+}
+
+/// The bytes of a frame, one bit each, the lowest address first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Bytes([u64; FRAME as usize / 64]);
+
+impl Bytes {
+    /// Indices of the bytes from `at` to `end` that lie in the frame.
+    fn indices(at: i32, end: i32) -> Range<usize> {
+        let index = |at: i32| at.clamp(-FRAME, 0).abs_diff(-FRAME) as usize;
+        index(at)..index(end)
+    }
+
+    fn insert(&mut self, at: i32, end: i32) {
+        for i in Bytes::indices(at, end) {
+            self.0[i / 64] |= 1 << (i % 64);
+        }
+    }
+
+    fn contains(&self, at: i32, end: i32) -> bool {
+        Bytes::indices(at, end).all(|i| self.0[i / 64] >> (i % 64) & 1 == 1)
+    }
+}
+
+/// Functions longer than this are taken to read what they never wrote.
+const MAX_FOLLOWED: usize = 1 << 16;
+
+/// Whether some path may read a byte of the frame's memory before it is written.
+fn reads_unwritten(
+    p: &VerifiedProgram,
+    range: &Range<Pc>,
+    frame: &Frame,
+    entry: &[Option<Regs>],
+    helper: &dyn Fn(Pc) -> Use,
+) -> bool {
+    if range.len() > MAX_FOLLOWED {
+        return true;
+    }
+    let mut written: Vec<Option<Bytes>> = vec![None; range.len() + 1];
+    written[0] = Some(Bytes([0; FRAME as usize / 64]));
+    let mut work = vec![range.start];
+    while let Some(pc) = work.pop() {
+        let n = pc - range.start;
+        let (Some(mut now), Some(regs)) = (written[n], entry[n]) else {
+            continue;
+        };
+        if !reached(p, pc) {
+            continue;
+        }
+        let at = |base: Reg, off: i16| regs[base.index()].map(|c| c.saturating_add(off.into()));
+        match p.insns()[pc] {
+            Insn::Store {
+                size, base, off, ..
+            }
+            | Insn::StoreRelease {
+                size, base, off, ..
+            } => {
+                if let Some(at) = at(base, off) {
+                    now.insert(at, at + size.bytes() as i32);
+                }
+            }
+            Insn::Load {
+                size, base, off, ..
+            }
+            | Insn::LoadAcquire {
+                size, base, off, ..
+            }
+            | Insn::Atomic {
+                size, base, off, ..
+            } => {
+                if let Some(at) = at(base, off)
+                    && !frame.values.contains_key(&at)
+                    && !now.contains(at, at + size.bytes() as i32)
+                {
+                    return true;
+                }
+            }
+            Insn::Call(CallTarget::Helper(_)) => {
+                let extents = match helper(pc) {
+                    Use::Upwards(extents) => extents,
+                    Use::Reads(reg, size) => {
+                        let mut extents = [Some(0); 5];
+                        let slot = regs[reg.index()].filter(|at| frame.values.contains_key(at));
+                        if let (None, Some(e)) = (slot, extents.get_mut(reg.index() - 1)) {
+                            *e = Some(size.bytes() as u32);
+                        }
+                        extents
+                    }
+                    Use::Anywhere => [None; 5],
+                };
+                for (c, extent) in regs[1..6].iter().zip(extents) {
+                    let end = |c: i32, n: u32| c.saturating_add(i32::try_from(n).unwrap_or(FRAME));
+                    match (c, extent) {
+                        (Some(c), Some(n)) if now.contains(*c, end(*c, n)) => {}
+                        (Some(_), _) => return true,
+                        (None, _) => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+        for to in successors(p, pc).filter(|to| range.contains(to)) {
+            let slot = &mut written[to - range.start];
+            let joined = match slot {
+                None => now,
+                Some(old) => {
+                    let mut both = *old;
+                    for (a, b) in both.0.iter_mut().zip(now.0) {
+                        *a &= b;
+                    }
+                    both
+                }
+            };
+            if *slot != Some(joined) {
+                *slot = Some(joined);
+                work.push(to);
+            }
+        }
+    }
+    false
 }
 
 impl Walk<'_> {
@@ -203,9 +330,16 @@ impl Walk<'_> {
     fn call(&mut self, regs: &Regs, how: Use) {
         match how {
             Use::Anywhere => self.whole |= regs[1..6].iter().any(Option::is_some),
-            Use::Upwards(n) => {
-                for c in regs[1..6].iter().take(n).flatten() {
-                    self.from = self.from.min(*c);
+            Use::Upwards(extents) => {
+                for (c, extent) in regs[1..6].iter().zip(extents) {
+                    match (c, extent) {
+                        (Some(c), Some(n)) => {
+                            let end = i32::try_from(n).map_or(0, |n| c.saturating_add(n));
+                            self.lent.insert((*c, end));
+                        }
+                        (Some(c), None) => self.from = self.from.min(*c),
+                        (None, _) => {}
+                    }
                 }
             }
             Use::Reads(reg, size) => {
@@ -237,11 +371,13 @@ impl Walk<'_> {
     }
 
     fn finish(self) -> Frame {
-        let list: Vec<(i32, i32, Size, bool)> = self
-            .accesses
-            .iter()
+        let accesses = self.accesses.iter();
+        let mut list: Vec<(i32, i32, Size, bool)> = accesses
             .map(|((at, size), plain)| (*at, *at + size.bytes() as i32, *size, *plain))
             .collect();
+        let lent = self.lent.iter().filter(|(at, end)| at < end);
+        list.extend(lent.map(|(at, end)| (*at, *end, Size::B, false)));
+        list.sort_unstable_by_key(|g| (g.0, g.1));
         let mut frame = Frame {
             bases: self.bases,
             ..Frame::default()
@@ -265,7 +401,7 @@ impl Walk<'_> {
             }
             i = j;
         }
-        frame.clear = true;
+        frame.clear = whole;
         frame.memory = lowest.clamp(-FRAME, 0).unsigned_abs();
         frame
     }
