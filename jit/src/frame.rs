@@ -311,9 +311,7 @@ impl Walk<'_> {
             }
             Insn::Call(CallTarget::Helper(_)) => self.call(&regs, helper(pc)),
             Insn::Call(_) => {
-                for n in 1..=5 {
-                    self.whole |= regs[n].is_some();
-                }
+                self.whole |= regs[1..6].iter().any(Option::is_some);
             }
             _ => {
                 for r in insn.uses().iter() {
