@@ -63,6 +63,9 @@ pub struct Args {
     /// Compile and verify, and go no further
     #[arg(long)]
     dry_run: bool,
+    /// Write the compiled object there, and go no further
+    #[arg(long, value_name = "FILE")]
+    emit_elf: Option<PathBuf>,
     /// List the probes that match (`*` matches anything)
     #[arg(short, value_name = "PATTERN", num_args = 0..=1, default_missing_value = "*")]
     list: Option<String>,
@@ -81,6 +84,12 @@ pub struct Args {
 enum FormatKind {
     Text,
     Json,
+}
+
+impl Args {
+    fn goes_no_further(&self) -> bool {
+        self.dry_run || self.emit_elf.is_some()
+    }
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
@@ -125,7 +134,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
             else {
                 return Ok(ExitCode::FAILURE);
             };
-            if args.dry_run {
+            if args.goes_no_further() {
                 return Ok(ExitCode::SUCCESS);
             }
             let Ok(verified) = report.into_verified() else {
@@ -134,13 +143,13 @@ pub fn run(args: Args) -> Result<ExitCode> {
             replay::run(script, verified, recording, args.engine, &mut sink)?
         }
         None => {
-            if !args.dry_run && !kernel::may_trace() {
+            if !args.goes_no_further() && !kernel::may_trace() {
                 bail!("{}", no_privilege(&args));
             }
             let command = args
                 .command
                 .as_deref()
-                .filter(|_| !args.dry_run)
+                .filter(|_| !args.goes_no_further())
                 .map(live::Stopped::start)
                 .transpose()?;
             let tracefs = Tracefs::new();
@@ -160,7 +169,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
             else {
                 return Ok(ExitCode::FAILURE);
             };
-            if args.dry_run {
+            if args.goes_no_further() {
                 return Ok(ExitCode::SUCCESS);
             }
             let Ok(verified) = report.into_verified() else {
@@ -195,6 +204,10 @@ fn prepare(
     }
     if args.format == FormatKind::Json {
         script.printer.set_output(Output::Json);
+    }
+    if let Some(path) = &args.emit_elf {
+        let bytes = probity_objfile::write(&script.object)?;
+        std::fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
     }
     let report = probity_verifier::verify(
         &script.object,

@@ -1,6 +1,6 @@
 //! Which maps the object has, and how a script's maps are laid out in them.
 
-use probity_objfile::Map;
+use probity_objfile::{DataKind, DataSection, Map};
 
 use crate::check::Result_ as CheckedScript;
 use crate::config::Config;
@@ -20,7 +20,7 @@ const LRU_PERCPU_HASH: u32 = 10;
 const RINGBUF: u32 = 27;
 
 pub(crate) const EVENTS: &str = "__events";
-pub(crate) const GLOBALS: &str = "__globals";
+pub(crate) const GLOBALS: &str = ".bss";
 pub(crate) const STACKS: &str = "__stacks";
 const SCRATCH: &str = "__scratch";
 const STACK_FRAMES: u32 = 127;
@@ -89,7 +89,7 @@ impl Layout {
         let events_index = maps.len() as u32;
         maps.push(Map::new(EVENTS, RINGBUF, 0, 0, ring));
         let globals_index = maps.len() as u32;
-        maps.push(Map::new(GLOBALS, ARRAY, 4, globals::BYTES, 1));
+        maps.push(global_data());
         let stacks_index = maps.len() as u32;
         if checked.stacks {
             maps.push(Map::new(
@@ -118,6 +118,18 @@ impl Layout {
                 .push(Map::new(SCRATCH, PERCPU_ARRAY, 4, bytes, programs.max(1)));
         }
     }
+}
+
+/// Counters of the script itself, reached by address: a data section, as a compiler makes one.
+fn global_data() -> Map {
+    let mut map = Map::new(GLOBALS, ARRAY, 4, globals::BYTES, 1);
+    map.data = Some(DataSection {
+        kind: DataKind::Bss,
+        section: GLOBALS.into(),
+        bytes: vec![0; globals::BYTES as usize],
+        datasec: None,
+    });
+    map
 }
 
 fn script_map(def: &MapDef, config: &Config) -> Map {

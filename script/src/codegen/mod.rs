@@ -28,7 +28,7 @@ use crate::types::Ty;
 
 pub(crate) use maps::{EVENTS, GLOBALS, Layout, STACKS, map_name};
 
-/// Offsets in the single value of the map `__globals`.
+/// Offsets in the single value of the map `.bss`.
 pub(crate) mod globals {
     /// Records that found no room in the ring buffer.
     pub const LOST: u32 = 0;
