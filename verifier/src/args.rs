@@ -343,7 +343,8 @@ fn kernel_argument(
         return Ok(());
     };
     let types = env.platform.types.as_deref();
-    let same = types.is_some_and(|t| t.name(probity_btf::TypeId(type_id)) == name);
+    let same =
+        types.is_some_and(|t| crate::kernel::begins_with(t, probity_btf::TypeId(type_id), name));
     if p.null && !nullable {
         return Err(may_be_null(env, call.helper, index, p));
     }

@@ -300,10 +300,16 @@ impl Explorer<'_> {
         }
         // States that cut nothing for long are forgotten.
         let heads = env.cfg.heads[pc];
+        let nodes = &mut self.nodes;
         list.retain(|&n| {
-            let node = &self.nodes[n];
+            let node = &mut nodes[n];
             let patience = if heads { 64 } else { 8 };
-            node.misses <= node.hits * patience + patience
+            let keep = node.misses <= node.hits * patience + patience;
+            if !keep && node.open == 0 {
+                // Nothing looks at it any more.
+                node.state.frames.truncate(0);
+            }
+            keep
         });
         if lap
             && let Some(&n) = list.iter().rev().find(|n| {
@@ -313,7 +319,10 @@ impl Explorer<'_> {
         {
             self.widen(env, &mut path.state, n);
         }
-        let worth = lap || path.jumps >= 2 && path.insns >= 8 || heads && path.insns >= 100;
+        let worth = lap
+            || env.options.store_often
+            || path.jumps >= 2 && path.insns >= 8
+            || heads && path.insns >= 100;
         if worth {
             if self.nodes.len() >= MAX_STORED {
                 self.at.insert(pc, list);

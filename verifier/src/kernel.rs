@@ -282,3 +282,22 @@ pub(crate) fn load(
         _ => number,
     }
 }
+
+/// Whether a structure is `name`, or its first member is, or that one's first member, and so on.
+pub(crate) fn begins_with(types: &Btf, id: TypeId, name: &str) -> bool {
+    let mut id = types.resolve(id);
+    // Structures do not hold themselves, but hostile types might say so.
+    for _ in 0..16 {
+        if types.name(id) == name {
+            return true;
+        }
+        let Some(Type::Struct(s)) = types.ty(id) else {
+            return false;
+        };
+        match s.members.get(0) {
+            Some(m) if m.bit_offset == 0 => id = types.resolve(m.ty),
+            _ => return false,
+        }
+    }
+    false
+}

@@ -30,6 +30,8 @@ pub struct Options {
     pub allow_uninit_stack: bool,
     /// Every access is aligned, on machines that demand it.
     pub strict_alignment: bool,
+    /// Store a state at every merge point, not only after some instructions: slower, and harder on pruning.
+    pub store_often: bool,
     /// The kernel's configuration by name, for `CONFIG_…` variables.
     pub kconfig: Option<BTreeMap<String, String>>,
     /// Record the state before each instruction visited, up to this many ([`ProgramReport::log`]).
@@ -43,6 +45,7 @@ impl Default for Options {
             prog_type: None,
             allow_uninit_stack: true,
             strict_alignment: false,
+            store_often: false,
             kconfig: None,
             log_states: 0,
         }

@@ -271,8 +271,34 @@ fn body(r: &mut Rng, code: &mut Vec<Insn>, most: u64, depth: u32) {
                 } else {
                     r.of(&[15, 15, 15, 7, 16])
                 };
-                match r.below(4) {
+                match r.below(6) {
                     0 => {}
+                    2 | 3 => {
+                        // The guard is on a copy, which may be a little further.
+                        let copy = reg(r.of(&NUMBERS));
+                        let more = r.of(&[0, 0, 1, -1, 4]);
+                        code.push(Insn::Mov {
+                            width: Width::W64,
+                            dst: copy,
+                            src: Src::Reg(dst),
+                        });
+                        if more != 0 {
+                            code.push(Insn::Alu {
+                                op: AluOp::Add,
+                                width: Width::W64,
+                                dst: copy,
+                                src: Src::Imm(more),
+                            });
+                        }
+                        body(r, code, 3, depth.min(1));
+                        code.push(Insn::JumpIf {
+                            op: guard,
+                            width: width(r),
+                            dst: copy,
+                            src: Src::Imm(limit),
+                            rel: 3,
+                        });
+                    }
                     1 => code.push(Insn::Alu {
                         op: AluOp::And,
                         width: Width::W64,
@@ -564,7 +590,8 @@ fn accepted_programs_stay_within_their_proofs() {
     let mut accepted = 0;
     for n in 0..programs {
         let mut code = head();
-        body(&mut r, &mut code, 14, 2);
+        let most = r.of(&[8, 14, 30]);
+        body(&mut r, &mut code, most, 2);
         code.push(Insn::Mov {
             width: Width::W64,
             dst: Reg::R0,
@@ -577,7 +604,11 @@ fn accepted_programs_stay_within_their_proofs() {
             .add_program(ProgramDef::new("main", "socket", &code).expect("encodes"))
             .expect("a program");
         let object = builder.build().expect("an object");
-        let report = verify(&object, &platform, &policy, &Options::default()).expect("a report");
+        let options = Options {
+            store_often: r.below(2) == 0,
+            ..Options::default()
+        };
+        let report = verify(&object, &platform, &policy, &options).expect("a report");
         let Verdict::Accept(p) = &report.programs[0].verdict else {
             continue;
         };

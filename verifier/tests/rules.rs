@@ -75,21 +75,28 @@ fn every_rule() {
                 continue;
             }
         };
-        let report =
-            verify(&object, &platform, &Policy::default(), &Options::default()).expect("a report");
-        let Some(p) = report.programs.first() else {
-            wrong.push(format!("{}: no program", case.name));
-            continue;
-        };
-        let (got, why) = match &p.verdict {
-            Verdict::Accept(_) => ("accept", String::new()),
-            Verdict::Reject(r) => (r.rule.name(), r.to_string()),
-        };
-        if got != case.expected {
-            wrong.push(format!(
-                "{}: expected {}, got {got}\n{why}",
-                case.name, case.expected
-            ));
+        for store_often in [false, true] {
+            let options = Options {
+                store_often,
+                ..Options::default()
+            };
+            let report =
+                verify(&object, &platform, &Policy::default(), &options).expect("a report");
+            let Some(p) = report.programs.first() else {
+                wrong.push(format!("{}: no program", case.name));
+                continue;
+            };
+            let (got, why) = match &p.verdict {
+                Verdict::Accept(_) => ("accept", String::new()),
+                Verdict::Reject(r) => (r.rule.name(), r.to_string()),
+            };
+            if got != case.expected {
+                let expected = &case.expected;
+                wrong.push(format!(
+                    "{}: expected {expected}, got {got}\n{why}",
+                    case.name
+                ));
+            }
         }
     }
     assert!(
