@@ -50,6 +50,8 @@ pub(crate) struct Asm {
     /// Slots that jump to a label.
     jumps: Vec<(usize, Label)>,
     span: Span,
+    /// Functions behind the main one.
+    subprogs: Vec<(String, Label)>,
 }
 
 /// Slots with the places they come from.
@@ -58,6 +60,8 @@ pub(crate) struct Code {
     pub insns: Vec<RawInsn>,
     /// First slot of each run of instructions from one place.
     pub places: Vec<(usize, Span)>,
+    /// Name and first slot of each function behind the main one.
+    pub subprogs: Vec<(String, usize)>,
 }
 
 impl Asm {
@@ -210,6 +214,22 @@ impl Asm {
         });
     }
 
+    /// The address of a function that is begun elsewhere.
+    pub fn function(&mut self, dst: Reg, label: Label) {
+        self.jumps.push((self.insns.len(), label));
+        self.push(Insn::LoadImm64 {
+            dst,
+            imm: Imm64::Func { rel: 0 },
+        });
+        self.push(Insn::Imm64High);
+    }
+
+    /// A function begins here.
+    pub fn begin_function(&mut self, name: String, label: Label) {
+        self.bind(label);
+        self.subprogs.push((name, label));
+    }
+
     /// Leaves a loop whose budget of turns is used up.
     pub fn may_goto(&mut self, to: Label) {
         self.jumps.push((self.insns.len(), to));
@@ -275,6 +295,10 @@ impl Asm {
                 Insn::JumpIf { rel, .. } | Insn::MayGoto { rel } => {
                     *rel = i16::try_from(distance).map_err(|_| span)?;
                 }
+                Insn::LoadImm64 {
+                    imm: Imm64::Func { rel },
+                    ..
+                } => *rel = i32::try_from(distance).map_err(|_| span)?,
                 _ => return Err(span),
             }
         }
@@ -285,6 +309,27 @@ impl Asm {
                 places.push((slot, *span));
             }
         }
-        Ok(Code { insns, places })
+        let mut subprogs: Vec<(String, usize)> = self
+            .subprogs
+            .iter()
+            .filter_map(|(name, l)| Some((name.clone(), self.labels[l.0]?)))
+            .collect();
+        // A function that is never called was removed.
+        let ends: Vec<usize> = subprogs
+            .iter()
+            .skip(1)
+            .map(|(_, at)| *at)
+            .chain([insns.len()])
+            .collect();
+        let mut n = 0;
+        subprogs.retain(|(_, at)| {
+            n += 1;
+            *at < ends[n - 1]
+        });
+        Ok(Code {
+            insns,
+            places,
+            subprogs,
+        })
     }
 }

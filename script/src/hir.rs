@@ -277,6 +277,12 @@ pub enum StmtKind {
         body: Vec<Stmt>,
         next: Vec<Stmt>,
     },
+    /// For each entry of a map; the variable is its key and value.
+    ForMap {
+        map: usize,
+        var: usize,
+        body: Vec<Stmt>,
+    },
     /// Statements that `break` and `continue` stay inside of (an unrolled turn).
     Turn(Vec<Stmt>),
     Break,

@@ -368,3 +368,43 @@ fn sample_cases() {
     );
     assert!(passed * 2 > cases.len());
 }
+
+#[test]
+fn loops_over_maps() {
+    assert_eq!(
+        out(
+            "begin { @m[1] = 10; @m[2] = 20; $n = 0; for ($kv : @m) { $n += $kv.1; } print($n); clear(@m); }"
+        ),
+        "30\n"
+    );
+    assert_eq!(
+        out(
+            "begin { @m[1, \"ab\"] = 10; for ($kv : @m) { print($kv); print($kv.0.1); } clear(@m); }"
+        ),
+        "((1, ab), 10)\nab\n"
+    );
+    assert_eq!(
+        out(
+            "begin { @m[1] = count(); @m[1] = count(); for $kv : @m { print($kv.1); } clear(@m); }"
+        ),
+        "2\n"
+    );
+    assert_eq!(
+        out(
+            "begin { @m[1] = 1; @m[2] = 2; for ($kv : @m) { if ($kv.0 == 1) { print(\"one\"); return; } } print(\"end\"); } end { clear(@m); }"
+        ),
+        "one\n"
+    );
+    assert_eq!(
+        out(
+            "begin { @m[1] = 1; @m[2] = 2; @n[1] = 5; for ($a : @m) { for ($b : @n) { print($a.1 * $b.1); } } print(len(@m)); clear(@m); clear(@n); }"
+        ),
+        "5\n10\n2\n"
+    );
+    assert_eq!(
+        out(
+            "begin { @m[1] = 1; @m[2] = 2; @m[3] = 3; for ($kv : @m) { if ($kv.0 == 9) { continue; } print(\"first\"); break; } clear(@m); }"
+        ),
+        "first\n"
+    );
+}

@@ -12,6 +12,7 @@ mod delete;
 mod exit;
 mod func;
 mod join;
+mod len;
 mod nsecs;
 mod ntop;
 mod pid;
@@ -117,6 +118,7 @@ pub const ROWS: &[&Row] = &[
     &str::KPTR,
     &str::UPTR,
     &join::ROW,
+    &len::ROW,
     &sym::KSYM,
     &sym::USYM,
     &sym::KADDR,

@@ -231,24 +231,29 @@ impl<'a> Checker<'a> {
         self.refine_keys(map, &types, span)?;
         let ty = self.maps[map].value.clone();
         if let Ty::Agg(agg) = ty {
-            if agg.buckets().is_some() || matches!(agg, Agg::Stats { .. }) {
-                return Err(Diagnostic::error(
-                    span,
-                    format!("a map of `{}()` has no single value", agg.name()),
-                )
-                .hint("print the whole map: `print(@x)`"));
-            }
-            let ty = match agg {
-                Agg::Count => Ty::I64,
-                Agg::Sum { signed }
-                | Agg::Min { signed }
-                | Agg::Max { signed }
-                | Agg::Avg { signed } => Ty::Int { bytes: 8, signed },
-                _ => Ty::I64,
-            };
+            let ty = self.agg_number(map, agg, span)?;
             return Ok(Expr::new(ExprKind::AggGet { map, key, agg }, ty, span));
         }
         Ok(Expr::new(ExprKind::MapGet { map, key }, ty, span))
+    }
+
+    /// The type of the number that an aggregation comes to.
+    pub(super) fn agg_number(&self, map: usize, agg: Agg, span: Span) -> Checked<Ty> {
+        match agg {
+            Agg::Count => Ok(Ty::I64),
+            Agg::Sum { signed }
+            | Agg::Min { signed }
+            | Agg::Max { signed }
+            | Agg::Avg { signed } => Ok(Ty::Int { bytes: 8, signed }),
+            _ => Err(Diagnostic::error(
+                span,
+                format!("a map of `{}()` has no single value", agg.name()),
+            )
+            .hint(format!(
+                "print the whole map: `print(@{})`",
+                self.maps[map].name
+            ))),
+        }
     }
 
     /// `$n`: a number where it is one, otherwise text.

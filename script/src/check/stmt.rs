@@ -437,16 +437,14 @@ impl<'a> Checker<'a> {
 
     fn for_stmt(
         &mut self,
-        var: &str,
+        var: &'a str,
         over: &'a ast::ForOver,
         body: &'a ast::Block,
         span: Span,
     ) -> Checked<Vec<Stmt>> {
-        let ast::ForOver::Range(from, to) = over else {
-            return Err(Diagnostic::error(
-                span,
-                "loops over a map are not supported yet",
-            ));
+        let (from, to) = match over {
+            ast::ForOver::Range(from, to) => (from, to),
+            ast::ForOver::Map(map) => return self.for_map(var, map, body, span),
         };
         let from = self.number(from)?;
         let to = self.number(to)?;
@@ -484,6 +482,57 @@ impl<'a> Checker<'a> {
                 span,
             },
         ])
+    }
+
+    /// Key and value of a map's entries.
+    pub(crate) fn entry_type(&self, n: usize, span: Span) -> Checked<Ty> {
+        let def = &self.maps[n];
+        if def.keys.is_empty() && def.value != Ty::Unknown {
+            return Err(Diagnostic::error(
+                span,
+                format!("`@{}` has no keys to loop over", def.name),
+            ));
+        }
+        let key = match def.keys.as_slice() {
+            [] => Ty::Unknown,
+            [one] => one.clone(),
+            many => Ty::Tuple(many.to_vec()),
+        };
+        let value = match def.value.clone() {
+            Ty::Agg(agg) => self.agg_number(n, agg, span)?,
+            other => other,
+        };
+        Ok(Ty::Tuple(vec![key, value]))
+    }
+
+    fn for_map(
+        &mut self,
+        var: &'a str,
+        map: &'a ast::Expr,
+        body: &'a ast::Block,
+        span: Span,
+    ) -> Checked<Vec<Stmt>> {
+        let Some(n) = self.whole_map(map) else {
+            return Err(
+                Diagnostic::error(map.span, "a loop goes over a map or a range")
+                    .hint("write `for ($kv : @map)` or `for ($i : 0..10)`"),
+            );
+        };
+        let entry = self.entry_type(n, map.span)?;
+        self.push_scope(Scope::default());
+        let id = self.new_var(var, &entry, span)?;
+        self.loops += 1;
+        let body = self.block(body);
+        self.loops -= 1;
+        self.pop_scope();
+        Ok(vec![Stmt {
+            kind: StmtKind::ForMap {
+                map: n,
+                var: id,
+                body,
+            },
+            span,
+        }])
     }
 
     /// A block as an expression.

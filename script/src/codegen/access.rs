@@ -3,7 +3,7 @@
 use probity_isa::{AluOp, JmpOp, Size};
 
 use super::maps::{Form, form};
-use super::{Gen, Generated, MAP_LOOKUP_ELEM, Place, R0, R1, R2, R3, R4, R10, globals};
+use super::{Gen, Generated, MAP_LOOKUP_ELEM, Place, R0, R1, R2, R3, R4, globals};
 use crate::diagnostics::Diagnostic;
 use crate::hir::{self, Expr};
 use crate::source::Span;
@@ -15,12 +15,12 @@ const MAP_DELETE_ELEM: u32 = 3;
 const BPF_ANY: i32 = 0;
 const BPF_NOEXIST: i32 = 1;
 
-impl Gen<'_> {
+impl<'a> Gen<'a> {
     /// A key in memory, with room for `more` bytes behind it.
     pub(super) fn key_with_room(
         &mut self,
         map: usize,
-        key: &[Expr],
+        key: &'a [Expr],
         more: u32,
         span: Span,
     ) -> Generated<Place> {
@@ -52,7 +52,7 @@ impl Gen<'_> {
     }
 
     /// r0 = the address of a key's value, or 0.
-    fn lookup(&mut self, map: usize, key: &[Expr], span: Span) -> Generated<()> {
+    fn lookup(&mut self, map: usize, key: &'a [Expr], span: Span) -> Generated<()> {
         let place = self.key_with_room(map, key, 0, span)?;
         self.asm.map(R1, self.layout.script_maps[map]);
         self.address(R2, place);
@@ -60,7 +60,12 @@ impl Gen<'_> {
         Ok(())
     }
 
-    pub(super) fn map_get_scalar(&mut self, map: usize, key: &[Expr], span: Span) -> Generated<()> {
+    pub(super) fn map_get_scalar(
+        &mut self,
+        map: usize,
+        key: &'a [Expr],
+        span: Span,
+    ) -> Generated<()> {
         if form(&self.hir.maps[map]) == Form::Single {
             self.asm.map_value(R1, self.layout.script_maps[map], 0);
             self.asm.load(Size::DW, R0, R1, 0);
@@ -80,7 +85,7 @@ impl Gen<'_> {
     pub(super) fn map_get_stored(
         &mut self,
         map: usize,
-        key: &[Expr],
+        key: &'a [Expr],
         ty: &Ty,
         to: Place,
         span: Span,
@@ -121,7 +126,7 @@ impl Gen<'_> {
         })
     }
 
-    pub(super) fn map_has(&mut self, map: usize, key: &[Expr], span: Span) -> Generated<()> {
+    pub(super) fn map_has(&mut self, map: usize, key: &'a [Expr], span: Span) -> Generated<()> {
         if form(&self.hir.maps[map]) == Form::Single {
             self.asm.mov(R0, 1);
             return Ok(());
@@ -142,7 +147,7 @@ impl Gen<'_> {
         })
     }
 
-    pub(super) fn map_delete(&mut self, map: usize, key: &[Expr], span: Span) -> Generated<()> {
+    pub(super) fn map_delete(&mut self, map: usize, key: &'a [Expr], span: Span) -> Generated<()> {
         let def = &self.hir.maps[map];
         match form(def) {
             // A single value is there always: deleting it makes it zero.
@@ -158,9 +163,9 @@ impl Gen<'_> {
             Form::PercpuSingle => self.scoped(|g| {
                 // Only this processor's cell can be reached by a store; the others by updates of zeros.
                 let at = g.word(span)?;
-                g.asm.store(Size::DW, R10, at as i16, 0);
+                g.asm.store(Size::DW, g.fp, at as i16, 0);
                 g.asm.map(R1, g.layout.script_maps[map]);
-                g.asm.lea(R2, R10, at);
+                g.asm.lea(R2, g.fp, at);
                 g.asm.call(MAP_LOOKUP_ELEM);
                 let end = g.asm.label();
                 g.asm.jump_if(JmpOp::Eq, R0, 0, end);
@@ -198,8 +203,8 @@ impl Gen<'_> {
     pub(super) fn set_map(
         &mut self,
         map: usize,
-        key: &[Expr],
-        value: &Expr,
+        key: &'a [Expr],
+        value: &'a Expr,
         span: Span,
     ) -> Generated<()> {
         let ty = self.hir.maps[map].value.clone();
@@ -256,7 +261,7 @@ impl Gen<'_> {
     /// r0 = the value before, or after when `prefix`. Steps of maps are atomic.
     pub(super) fn step(
         &mut self,
-        place: &hir::Place,
+        place: &'a hir::Place,
         delta: i64,
         prefix: bool,
         span: Span,
@@ -289,10 +294,10 @@ impl Gen<'_> {
                 g.asm.call(MAP_LOOKUP_ELEM);
                 g.asm.jump_if(JmpOp::Ne, R0, 0, found);
                 let first = g.word(span)?;
-                g.asm.store(Size::DW, R10, first as i16, by);
+                g.asm.store(Size::DW, g.fp, first as i16, by);
                 g.asm.map(R1, index);
                 g.address(R2, at);
-                g.asm.lea(R3, R10, first);
+                g.asm.lea(R3, g.fp, first);
                 g.asm.mov(R4, BPF_NOEXIST);
                 g.asm.call(MAP_UPDATE_ELEM);
                 g.asm.jump_if(JmpOp::Eq, R0, 0, end);

@@ -3,7 +3,7 @@
 use probity_isa::{AluOp, JmpOp, Size};
 
 use super::maps::{Form, form};
-use super::{Gen, Generated, MAP_LOOKUP_ELEM, R0, R1, R2, R3, R4, R5, R10, globals};
+use super::{Gen, Generated, MAP_LOOKUP_ELEM, R0, R1, R2, R3, R4, R5, globals};
 use crate::hir::Expr;
 use crate::source::Span;
 use crate::types::Agg;
@@ -15,13 +15,13 @@ const BPF_NOEXIST: i32 = 1;
 /// Processors whose cells are read one by one.
 const MAX_CPUS: u32 = 512;
 
-impl Gen<'_> {
+impl<'a> Gen<'a> {
     pub(super) fn collect(
         &mut self,
         map: usize,
-        key: &[Expr],
+        key: &'a [Expr],
         agg: Agg,
-        arg: Option<&Expr>,
+        arg: Option<&'a Expr>,
         span: Span,
     ) -> Generated<()> {
         let signed = arg.is_some_and(|a| a.ty.is_signed());
@@ -45,9 +45,9 @@ impl Gen<'_> {
                     Form::PercpuBuckets => {
                         let at = g.word(span)?;
                         g.fetch(held, R1);
-                        g.asm.store(Size::DW, R10, at as i16, R1);
+                        g.asm.store(Size::DW, g.fp, at as i16, R1);
                         g.asm.map(R1, g.layout.script_maps[map]);
-                        g.asm.lea(R2, R10, at);
+                        g.asm.lea(R2, g.fp, at);
                         g.asm.call(MAP_LOOKUP_ELEM);
                         g.asm.jump_if(JmpOp::Eq, R0, 0, skip);
                         g.bump(0, 1);
@@ -75,7 +75,7 @@ impl Gen<'_> {
     }
 
     /// `count()`: adds one to the cell.
-    fn cell(&mut self, map: usize, key: &[Expr], span: Span, _: bool) -> Generated<()> {
+    fn cell(&mut self, map: usize, key: &'a [Expr], span: Span, _: bool) -> Generated<()> {
         let end = self.cell_pointer(map, key, span)?;
         self.bump(0, 1);
         self.asm.bind(end);
@@ -86,15 +86,15 @@ impl Gen<'_> {
     fn cell_pointer(
         &mut self,
         map: usize,
-        key: &[Expr],
+        key: &'a [Expr],
         span: Span,
     ) -> Generated<crate::emit::Label> {
         let end = self.asm.label();
         if form(&self.hir.maps[map]) == Form::PercpuSingle {
             let at = self.word(span)?;
-            self.asm.store(Size::DW, R10, at as i16, 0);
+            self.asm.store(Size::DW, self.fp, at as i16, 0);
             self.asm.map(R1, self.layout.script_maps[map]);
-            self.asm.lea(R2, R10, at);
+            self.asm.lea(R2, self.fp, at);
             self.asm.call(MAP_LOOKUP_ELEM);
         } else {
             let place = self.key_with_room(map, key, 0, span)?;
@@ -117,11 +117,11 @@ impl Gen<'_> {
             let mut at = 0;
             for _ in 0..bytes / 8 {
                 at = g.word(span)?;
-                g.asm.store(Size::DW, R10, at as i16, 0);
+                g.asm.store(Size::DW, g.fp, at as i16, 0);
             }
             g.asm.map(R1, index);
             g.address(R2, key);
-            g.asm.lea(R3, R10, at);
+            g.asm.lea(R3, g.fp, at);
             g.asm.mov(R4, BPF_NOEXIST);
             g.asm.call(MAP_UPDATE_ELEM);
             Ok(())
@@ -245,23 +245,36 @@ impl Gen<'_> {
     pub(super) fn agg_get(
         &mut self,
         map: usize,
-        key: &[Expr],
+        key: &'a [Expr],
+        agg: Agg,
+        span: Span,
+    ) -> Generated<()> {
+        self.scoped(|g| {
+            let key = match form(&g.hir.maps[map]) {
+                Form::PercpuSingle => {
+                    let at = g.word(span)?;
+                    g.asm.store(Size::DW, g.fp, at as i16, 0);
+                    super::Place::Stack(at)
+                }
+                _ => g.key_with_room(map, key, 0, span)?,
+            };
+            g.agg_of(map, key, agg, span)
+        })
+    }
+
+    /// r0 = what the aggregation of a key in memory comes to.
+    pub(super) fn agg_of(
+        &mut self,
+        map: usize,
+        key: super::Place,
         agg: Agg,
         span: Span,
     ) -> Generated<()> {
         self.scoped(|g| {
             let index = g.layout.script_maps[map];
-            let key = match form(&g.hir.maps[map]) {
-                Form::PercpuSingle => {
-                    let at = g.word(span)?;
-                    g.asm.store(Size::DW, R10, at as i16, 0);
-                    super::Place::Stack(at)
-                }
-                _ => g.key_with_room(map, key, 0, span)?,
-            };
             let (total, count) = (g.word(span)? as i16, g.word(span)? as i16);
-            g.asm.store(Size::DW, R10, total, 0);
-            g.asm.store(Size::DW, R10, count, 0);
+            g.asm.store(Size::DW, g.fp, total, 0);
+            g.asm.store(Size::DW, g.fp, count, 0);
             for cpu in 0..g.cpus.min(MAX_CPUS) {
                 let next = g.asm.label();
                 g.asm.map(R1, index);
@@ -270,13 +283,13 @@ impl Gen<'_> {
                 g.asm.call(MAP_LOOKUP_PERCPU_ELEM);
                 g.asm.jump_if(JmpOp::Eq, R0, 0, next);
                 g.asm.load(Size::DW, R1, R0, 0);
-                g.asm.load(Size::DW, R2, R10, total);
+                g.asm.load(Size::DW, R2, g.fp, total);
                 match agg {
                     Agg::Min { signed } | Agg::Max { signed } => {
                         g.asm.load(Size::DW, R3, R0, 8);
                         g.asm.jump_if(JmpOp::Eq, R3, 0, next);
                         let take = g.asm.label();
-                        g.asm.load(Size::DW, R4, R10, count);
+                        g.asm.load(Size::DW, R4, g.fp, count);
                         g.asm.jump_if(JmpOp::Eq, R4, 0, take);
                         let keep = match (matches!(agg, Agg::Min { .. }), signed) {
                             (true, true) => JmpOp::SLe,
@@ -286,25 +299,25 @@ impl Gen<'_> {
                         };
                         g.asm.jump_if(keep, R2, R1, next);
                         g.asm.bind(take);
-                        g.asm.store(Size::DW, R10, total, R1);
-                        g.asm.store(Size::DW, R10, count, 1);
+                        g.asm.store(Size::DW, g.fp, total, R1);
+                        g.asm.store(Size::DW, g.fp, count, 1);
                     }
                     _ => {
                         g.asm.alu(AluOp::Add, R2, R1);
-                        g.asm.store(Size::DW, R10, total, R2);
+                        g.asm.store(Size::DW, g.fp, total, R2);
                         if matches!(agg, Agg::Avg { .. } | Agg::Stats { .. }) {
-                            g.asm.load(Size::DW, R5, R10, count);
+                            g.asm.load(Size::DW, R5, g.fp, count);
                             g.asm.load(Size::DW, R1, R0, 8);
                             g.asm.alu(AluOp::Add, R5, R1);
-                            g.asm.store(Size::DW, R10, count, R5);
+                            g.asm.store(Size::DW, g.fp, count, R5);
                         }
                     }
                 }
                 g.asm.bind(next);
             }
-            g.asm.load(Size::DW, R0, R10, total);
+            g.asm.load(Size::DW, R0, g.fp, total);
             if let Agg::Avg { signed } = agg {
-                g.asm.load(Size::DW, R1, R10, count);
+                g.asm.load(Size::DW, R1, g.fp, count);
                 g.asm
                     .alu(if signed { AluOp::SDiv } else { AluOp::Div }, R0, R1);
             }

@@ -5,7 +5,7 @@
 
 use probity_isa::{AluOp, JmpOp, Size};
 
-use super::strings::{read_str, words};
+use super::strings::{read_str, read_str_at_r0, words};
 use super::{Gen, Generated, Place, R0, R1, R2, R3, R6};
 use crate::diagnostics::Diagnostic;
 use crate::hir::{Expr, ExprKind};
@@ -18,9 +18,9 @@ const PROBE_READ_KERNEL: u32 = 113;
 const GET_STACKID: u32 = 27;
 const GET_CURRENT_PID_TGID: u32 = 14;
 
-impl Gen<'_> {
+impl<'a> Gen<'a> {
     /// Where a value is, working it out when it is nowhere yet.
-    pub(super) fn stored(&mut self, e: &Expr) -> Generated<Place> {
+    pub(super) fn stored(&mut self, e: &'a Expr) -> Generated<Place> {
         match &e.kind {
             ExprKind::Var(id) => Ok(self.vars[*id]),
             ExprKind::Part { of, offset } => Ok(self.stored(of)?.plus(*offset)),
@@ -36,7 +36,7 @@ impl Gen<'_> {
     /// Without `exact`, bytes behind a string's NUL may be anything.
     pub(super) fn store_as(
         &mut self,
-        e: &Expr,
+        e: &'a Expr,
         ty: &Ty,
         place: Place,
         exact: bool,
@@ -47,7 +47,7 @@ impl Gen<'_> {
         Ok(())
     }
 
-    fn store_inner(&mut self, e: &Expr, ty: &Ty, place: Place, exact: bool) -> Generated<()> {
+    fn store_inner(&mut self, e: &'a Expr, ty: &Ty, place: Place, exact: bool) -> Generated<()> {
         // Memory on the stack has to be initialised, all of it.
         let exact = exact || matches!(place, Place::Stack(_));
         if e.ty == Ty::Void {
@@ -191,7 +191,8 @@ impl Gen<'_> {
             }
             for (half, off) in [(word as u32 as i32, 0), ((word >> 32) as u32 as i32, 4)] {
                 let at = at.plus(off);
-                self.asm.store(Size::W, at.base(), at.off() as i16, half);
+                self.asm
+                    .store(Size::W, self.base(at), at.off() as i16, half);
             }
         }
     }
@@ -260,8 +261,8 @@ impl Gen<'_> {
         const COMM_LEN: u32 = 16;
         if bytes != COMM_LEN {
             self.zero(place, 0, ty.stored());
-            let addr = Expr::new(ExprKind::Ctx(offset), Ty::U64, span);
-            return read_str(self, &addr, Space::Kernel, None, bytes, place, span);
+            self.asm.lea(R0, R6, offset);
+            return read_str_at_r0(self, Space::Kernel, None, bytes, place, span);
         }
         let mut at = 0;
         while at < bytes {
@@ -275,7 +276,7 @@ impl Gen<'_> {
                 .map_err(|_| Diagnostic::error(span, "this field is too far away"))?;
             self.asm.load(size, R0, R6, off);
             let to = place.plus(at);
-            self.asm.store(size, to.base(), to.off() as i16, R0);
+            self.asm.store(size, self.base(to), to.off() as i16, R0);
             at += step;
         }
         self.zero(place, bytes, ty.stored());
@@ -284,12 +285,12 @@ impl Gen<'_> {
 
     fn read_buf(
         &mut self,
-        addr: &Expr,
+        addr: &'a Expr,
         space: Space,
-        len: &Expr,
+        len: &'a Expr,
         ty: &Ty,
         place: Place,
-        e: &Expr,
+        e: &'a Expr,
     ) -> Generated<()> {
         let Ty::Buf(most) = e.ty else {
             return Err(Diagnostic::error(e.span, "this is no buffer"));

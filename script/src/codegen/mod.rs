@@ -6,6 +6,7 @@
 
 mod access;
 mod aggregate;
+mod callback;
 mod maps;
 mod memory;
 mod scalar;
@@ -39,8 +40,9 @@ pub(crate) mod globals {
     pub const BYTES: u32 = 64;
 }
 
-/// Bytes of stack for values and intermediates; the rest of the 512 stays for spills.
-const STACK_BYTES: i32 = 480;
+/// Bytes of stack for values and intermediates, of 512.
+/// A callback's own frame, which counts 32 bytes, must still fit beside it.
+const STACK_BYTES: i32 = 440;
 /// Largest scratch cell: offsets in it must fit a load's 16 bits.
 const SCRATCH_BYTES: u32 = 32_000;
 
@@ -56,13 +58,6 @@ pub(super) enum Place {
 }
 
 impl Place {
-    fn base(self) -> Reg {
-        match self {
-            Place::Stack(_) => Reg::R10,
-            Place::Scratch(_) => Reg::R7,
-        }
-    }
-
     fn off(self) -> i32 {
         match self {
             Place::Stack(o) | Place::Scratch(o) => o,
@@ -110,6 +105,10 @@ pub(super) struct Gen<'a> {
     done: Label,
     /// Whether r7 is set up.
     has_scratch: bool,
+    /// The main function's frame: r10 in it, r9 in callbacks.
+    fp: Reg,
+    /// Bodies of loops over maps, to be written behind the main function.
+    callbacks: Vec<callback::Pending<'a>>,
 }
 
 pub(super) const R0: Reg = Reg::R0;
@@ -205,6 +204,8 @@ fn write(
         loops: Vec::new(),
         done,
         has_scratch,
+        fp: R10,
+        callbacks: Vec::new(),
     };
     g.program(def)?;
     let scratch = g.scratch_most;
@@ -250,7 +251,7 @@ fn finish(
         name: program_name(n, kind),
         section: kind.section(),
         insns: w.code.insns,
-        subprogs: Vec::new(),
+        subprogs: w.code.subprogs,
         lines,
     }
 }
@@ -296,6 +297,7 @@ impl<'a> Gen<'a> {
         self.asm.at(def.span);
         self.asm.mov(R0, self.probe.returns());
         self.asm.exit();
+        self.write_callbacks()?;
         if self.asm.len() > 900_000 {
             return Err(Diagnostic::error(def.span, "the program is too long"));
         }
@@ -371,7 +373,8 @@ impl<'a> Gen<'a> {
         span: Span,
         f: impl FnOnce(&mut Self, Held) -> Generated<T>,
     ) -> Generated<T> {
-        if self.held < 2 {
+        let free = if self.fp == R10 { 2 } else { 1 };
+        if self.held < free {
             let reg = if self.held == 0 { R8 } else { R9 };
             self.asm.mov(reg, R0);
             self.held += 1;
@@ -389,7 +392,7 @@ impl<'a> Gen<'a> {
             }
             g.stack -= 8;
             let at = g.stack;
-            g.asm.store(Size::DW, R10, at as i16, R0);
+            g.asm.store(Size::DW, g.fp, at as i16, R0);
             f(g, Held::Stack(at))
         })
     }
@@ -397,26 +400,35 @@ impl<'a> Gen<'a> {
     fn fetch(&mut self, held: Held, dst: Reg) {
         match held {
             Held::Reg(r) => self.asm.mov(dst, r),
-            Held::Stack(at) => self.asm.load(Size::DW, dst, R10, at as i16),
+            Held::Stack(at) => self.asm.load(Size::DW, dst, self.fp, at as i16),
+        }
+    }
+
+    /// The register that a place counts from.
+    fn base(&self, place: Place) -> Reg {
+        match place {
+            Place::Stack(_) => self.fp,
+            Place::Scratch(_) => R7,
         }
     }
 
     fn address(&mut self, dst: Reg, place: Place) {
-        self.asm.lea(dst, place.base(), place.off());
+        let base = self.base(place);
+        self.asm.lea(dst, base, place.off());
     }
 
     fn store_imm(&mut self, place: Place, value: i32) {
         self.asm
-            .store(Size::DW, place.base(), place.off() as i16, value);
+            .store(Size::DW, self.base(place), place.off() as i16, value);
     }
 
     fn store_reg(&mut self, place: Place, reg: Reg) {
         self.asm
-            .store(Size::DW, place.base(), place.off() as i16, reg);
+            .store(Size::DW, self.base(place), place.off() as i16, reg);
     }
 
     fn load_word(&mut self, dst: Reg, place: Place) {
         self.asm
-            .load(Size::DW, dst, place.base(), place.off() as i16);
+            .load(Size::DW, dst, self.base(place), place.off() as i16);
     }
 }

@@ -2,7 +2,7 @@
 
 use probity_isa::{AluOp, Insn, JmpOp, Reg, Size, SwapOp, Width};
 
-use super::{Gen, Generated, Held, Place, R0, R1, R2, R3, R4, R5, R6, R10};
+use super::{Gen, Generated, Held, Place, R0, R1, R2, R3, R4, R5, R6};
 use crate::diagnostics::Diagnostic;
 use crate::hir::{Arg, Arith, Cmp, Expr, ExprKind};
 use crate::source::Span;
@@ -12,16 +12,16 @@ use crate::types::Space;
 const PROBE_READ_USER: u32 = 112;
 const PROBE_READ_KERNEL: u32 = 113;
 
-impl Gen<'_> {
+impl<'a> Gen<'a> {
     /// r0 = e. Keeps r6 to r9.
-    pub(super) fn scalar(&mut self, e: &Expr) -> Generated<()> {
+    pub(super) fn scalar(&mut self, e: &'a Expr) -> Generated<()> {
         let before = self.asm.at(e.span);
         self.scalar_inner(e)?;
         self.asm.at(before);
         Ok(())
     }
 
-    fn scalar_inner(&mut self, e: &Expr) -> Generated<()> {
+    fn scalar_inner(&mut self, e: &'a Expr) -> Generated<()> {
         match &e.kind {
             ExprKind::Int(v) => self.asm.constant(R0, *v),
             ExprKind::Var(id) => {
@@ -147,7 +147,7 @@ impl Gen<'_> {
     /// r0 = the number at an address; 0 when it cannot be read.
     fn read(
         &mut self,
-        addr: &Expr,
+        addr: &'a Expr,
         bytes: u8,
         signed: bool,
         space: Space,
@@ -157,11 +157,11 @@ impl Gen<'_> {
         self.scoped(|g| {
             let at = g.word(span)?;
             g.asm.mov(R3, R0);
-            g.asm.store(Size::DW, R10, at as i16, 0);
-            g.asm.lea(R1, R10, at);
+            g.asm.store(Size::DW, g.fp, at as i16, 0);
+            g.asm.lea(R1, g.fp, at);
             g.asm.mov(R2, i32::from(bytes));
             g.call_by_space(space, PROBE_READ_USER, PROBE_READ_KERNEL);
-            g.asm.load(size(bytes), R0, R10, at as i16);
+            g.asm.load(size(bytes), R0, g.fp, at as i16);
             if signed {
                 g.extend(R0, bytes, true);
             }
@@ -220,7 +220,7 @@ impl Gen<'_> {
     }
 
     /// Works both operands out: left into r0, right into r1 or a constant.
-    fn operands(&mut self, left: &Expr, right: &Expr) -> Generated<crate::emit::Operand> {
+    fn operands(&mut self, left: &'a Expr, right: &'a Expr) -> Generated<crate::emit::Operand> {
         if let Some(v) = right.constant().and_then(|v| i32::try_from(v).ok()) {
             self.scalar(left)?;
             return Ok(v.into());
@@ -241,7 +241,7 @@ impl Gen<'_> {
         Ok(R1.into())
     }
 
-    fn bin(&mut self, op: Arith, left: &Expr, right: &Expr) -> Generated<()> {
+    fn bin(&mut self, op: Arith, left: &'a Expr, right: &'a Expr) -> Generated<()> {
         let operand = self.operands(left, right)?;
         let op = match op {
             Arith::Add => AluOp::Add,
@@ -278,7 +278,7 @@ impl Gen<'_> {
         Ok(())
     }
 
-    fn cmp(&mut self, op: Cmp, signed: bool, left: &Expr, right: &Expr) -> Generated<()> {
+    fn cmp(&mut self, op: Cmp, signed: bool, left: &'a Expr, right: &'a Expr) -> Generated<()> {
         let operand = self.operands(left, right)?;
         let (yes, end) = (self.asm.label(), self.asm.label());
         self.asm.jump_if(jump_op(op, signed), R0, operand, yes);
@@ -291,7 +291,7 @@ impl Gen<'_> {
     }
 
     /// A condition as 0 or 1.
-    fn truth(&mut self, e: &Expr) -> Generated<()> {
+    fn truth(&mut self, e: &'a Expr) -> Generated<()> {
         let (no, end) = (self.asm.label(), self.asm.label());
         self.branch_unless(e, no)?;
         self.asm.mov(R0, 1);
@@ -303,7 +303,7 @@ impl Gen<'_> {
     }
 
     /// Goes on when `e` is not zero, otherwise to `to`.
-    pub(super) fn branch_unless(&mut self, e: &Expr, to: crate::emit::Label) -> Generated<()> {
+    pub(super) fn branch_unless(&mut self, e: &'a Expr, to: crate::emit::Label) -> Generated<()> {
         match &e.kind {
             ExprKind::Cmp {
                 op,
@@ -334,7 +334,7 @@ impl Gen<'_> {
         Ok(())
     }
 
-    fn branch_if(&mut self, e: &Expr, to: crate::emit::Label) -> Generated<()> {
+    fn branch_if(&mut self, e: &'a Expr, to: crate::emit::Label) -> Generated<()> {
         match &e.kind {
             ExprKind::Cmp {
                 op,
@@ -364,7 +364,7 @@ impl Gen<'_> {
         Ok(())
     }
 
-    fn char_at(&mut self, of: &Expr, index: &Expr, span: Span) -> Generated<()> {
+    fn char_at(&mut self, of: &'a Expr, index: &'a Expr, span: Span) -> Generated<()> {
         self.scoped(|g| {
             let bytes = of.ty.stored();
             if let Some(i) = index.constant() {
@@ -376,7 +376,7 @@ impl Gen<'_> {
                     ));
                 }
                 let at = place.plus(i as u32);
-                g.asm.load(Size::B, R0, at.base(), at.off() as i16);
+                g.asm.load(Size::B, R0, g.base(at), at.off() as i16);
                 g.extend(R0, 1, true);
                 return Ok(());
             }
@@ -403,7 +403,7 @@ impl Gen<'_> {
     }
 }
 
-const STACK_LIMIT: i32 = 504;
+const STACK_LIMIT: i32 = 464;
 
 fn far(span: Span) -> Diagnostic {
     Diagnostic::error(span, "this field is too far away")

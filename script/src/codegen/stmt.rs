@@ -13,8 +13,8 @@ const RINGBUF_OUTPUT: u32 = 130;
 /// Records up to this size are made on the stack.
 const RECORD_ON_STACK: u32 = 128;
 
-impl Gen<'_> {
-    pub(super) fn stmts(&mut self, stmts: &[Stmt]) -> Generated<()> {
+impl<'a> Gen<'a> {
+    pub(super) fn stmts(&mut self, stmts: &'a [Stmt]) -> Generated<()> {
         for s in stmts {
             let before = self.asm.at(s.span);
             self.scoped(|g| g.stmt(s))?;
@@ -23,7 +23,7 @@ impl Gen<'_> {
         Ok(())
     }
 
-    fn stmt(&mut self, s: &Stmt) -> Generated<()> {
+    fn stmt(&mut self, s: &'a Stmt) -> Generated<()> {
         match &s.kind {
             StmtKind::Expr(e) => self.effect(e),
             StmtKind::SetVar(id, e) => {
@@ -72,6 +72,7 @@ impl Gen<'_> {
                 self.asm.bind(out);
                 Ok(())
             }
+            StmtKind::ForMap { map, var, body } => self.for_map(*map, *var, body, s.span),
             StmtKind::Turn(turns) => {
                 let out = self.asm.label();
                 for turn in turns {
@@ -113,7 +114,7 @@ impl Gen<'_> {
         }
     }
 
-    fn effect(&mut self, e: &Expr) -> Generated<()> {
+    fn effect(&mut self, e: &'a Expr) -> Generated<()> {
         if e.ty.is_scalar() || e.ty == Ty::Void {
             return match &e.kind {
                 // Either side for what it does.
@@ -139,7 +140,7 @@ impl Gen<'_> {
     }
 
     /// A record: the event's number, then its arguments.
-    fn emit(&mut self, event: usize, args: &[Expr], span: Span) -> Generated<()> {
+    fn emit(&mut self, event: usize, args: &'a [Expr], span: Span) -> Generated<()> {
         let bytes = 8 + args.iter().map(|a| a.ty.stored()).sum::<u32>();
         let place = if self.on_stack_limit > 0
             && bytes <= RECORD_ON_STACK

@@ -27,16 +27,28 @@ pub(super) fn words(s: &[u8], w: usize, bytes: usize) -> u64 {
 }
 
 /// Reads a string into memory: empty when it cannot be read.
-pub(super) fn read_str(
-    g: &mut Gen<'_>,
-    addr: &Expr,
+pub(super) fn read_str<'a>(
+    g: &mut Gen<'a>,
+    addr: &'a Expr,
     space: Space,
-    len: Option<&Expr>,
+    len: Option<&'a Expr>,
     size: u32,
     place: Place,
     span: Span,
 ) -> Generated<()> {
     g.scalar(addr)?;
+    read_str_at_r0(g, space, len, size, place, span)
+}
+
+/// Reads the string whose address is in r0.
+pub(super) fn read_str_at_r0<'a>(
+    g: &mut Gen<'a>,
+    space: Space,
+    len: Option<&'a Expr>,
+    size: u32,
+    place: Place,
+    span: Span,
+) -> Generated<()> {
     match len {
         None => {
             g.asm.mov(R3, R0);
@@ -55,12 +67,12 @@ pub(super) fn read_str(
     Ok(())
 }
 
-impl Gen<'_> {
+impl<'a> Gen<'a> {
     /// r0 = 1 when the strings are equal, up to `limit` bytes.
     pub(super) fn str_eq(
         &mut self,
-        left: &Expr,
-        right: &Expr,
+        left: &'a Expr,
+        right: &'a Expr,
         limit: Option<u32>,
         span: Span,
     ) -> Generated<()> {
@@ -132,7 +144,7 @@ impl Gen<'_> {
             word[..step].copy_from_slice(&bytes[at..at + step]);
             let from = place.plus(at as u32);
             let size = super::scalar::size(step as u8);
-            self.asm.load(size, R0, from.base(), from.off() as i16);
+            self.asm.load(size, R0, self.base(from), from.off() as i16);
             let value = i64::from_le_bytes(word);
             match i32::try_from(value) {
                 Ok(v) => self.asm.jump_if(JmpOp::Ne, R0, v, no),
@@ -158,8 +170,8 @@ impl Gen<'_> {
         if n <= UNROLLED {
             for i in 0..n {
                 let (x, y) = (a.plus(i), b.plus(i));
-                self.asm.load(Size::B, R1, x.base(), x.off() as i16);
-                self.asm.load(Size::B, R2, y.base(), y.off() as i16);
+                self.asm.load(Size::B, R1, self.base(x), x.off() as i16);
+                self.asm.load(Size::B, R2, self.base(y), y.off() as i16);
                 self.asm.jump_if(JmpOp::Ne, R1, R2, no);
                 self.asm.jump_if(JmpOp::Eq, R1, 0, same);
             }
@@ -184,13 +196,13 @@ impl Gen<'_> {
         Ok(())
     }
 
-    pub(super) fn mem_eq(&mut self, left: &Expr, right: &Expr, span: Span) -> Generated<()> {
+    pub(super) fn mem_eq(&mut self, left: &'a Expr, right: &'a Expr, span: Span) -> Generated<()> {
         self.scoped(|g| {
             let Some(ty) = left.ty.unify(&right.ty) else {
                 g.asm.mov(R0, 0);
                 return Ok(());
             };
-            let wide = |g: &mut Self, e: &Expr| -> Generated<Place> {
+            let wide = |g: &mut Self, e: &'a Expr| -> Generated<Place> {
                 if e.ty == ty {
                     return g.stored(e);
                 }
@@ -216,7 +228,7 @@ impl Gen<'_> {
     }
 
     /// A copy of a string in scratch memory, where offsets may be unknown.
-    fn in_scratch(&mut self, e: &Expr, span: Span) -> Generated<Place> {
+    fn in_scratch(&mut self, e: &'a Expr, span: Span) -> Generated<Place> {
         let place = self.stored(e)?;
         if let Place::Scratch(_) = place {
             return Ok(place);
@@ -227,7 +239,7 @@ impl Gen<'_> {
     }
 
     /// r0 = 1 when the stored string contains the text.
-    pub(super) fn str_has(&mut self, hay: &Expr, needle: &[u8], span: Span) -> Generated<()> {
+    pub(super) fn str_has(&mut self, hay: &'a Expr, needle: &[u8], span: Span) -> Generated<()> {
         if needle.is_empty() {
             self.asm.mov(R0, 1);
             return Ok(());
@@ -273,7 +285,7 @@ impl Gen<'_> {
     }
 
     /// r0 = bytes before the NUL.
-    pub(super) fn str_len(&mut self, of: &Expr, span: Span) -> Generated<()> {
+    pub(super) fn str_len(&mut self, of: &'a Expr, span: Span) -> Generated<()> {
         let room = of.ty.stored();
         self.scoped(|g| {
             let place = g.in_scratch(of, span)?;
