@@ -96,6 +96,7 @@ pub fn compile(ast: &Ast, env: &Environment<'_>) -> Result<Script, Diagnostics> 
         max_strlen: checked.config.max_strlen,
         trailer: checked.config.str_trunc_trailer,
         host: Arc::new(NoHost),
+        clock_start: 0,
     };
     let mut warnings = checked.warnings;
     warnings.list.retain(|d| d.severity == Severity::Warning);

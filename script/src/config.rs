@@ -162,7 +162,7 @@ impl Config {
             return Ok(());
         }
         Err(
-            Diagnostic::error(span, format!("unknown config variable `{key}`"))
+            Diagnostic::error(span, format!("{key}: not a known configuration option"))
                 .suggest(name, KEYS.iter().map(|(k, ..)| *k)),
         )
     }

@@ -54,7 +54,7 @@ fn messages_name_the_place_and_what_was_meant() {
         (
             "t:syscalls:sys_enter_opneat { }",
             "t:1:1-28",
-            "not found",
+            "No matches for tracepoint",
             "sys_enter_openat",
         ),
         (
@@ -72,7 +72,7 @@ fn messages_name_the_place_and_what_was_meant() {
         (
             "config = { max_strln = 64 } begin { }",
             "t:1:12-26",
-            "unknown config variable",
+            "not a known configuration option",
             "max_strlen",
         ),
         (

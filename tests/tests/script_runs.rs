@@ -243,7 +243,7 @@ fn strings() {
         out(
             "begin { print(ntop(0x0100007f)); print(ntop(pton(\"::1\"))); print(strerror(2)); print(signal_name(9)); }"
         ),
-        "127.0.0.1\n::1\nNo such file or directory\nSIGKILL\n"
+        "127.0.0.1\n::1\nNo such file or directory\nKilled\n"
     );
 }
 

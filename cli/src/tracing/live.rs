@@ -76,12 +76,13 @@ pub fn run(
     for probe in of(|k| *k == ProbeKind::Begin) {
         session.run_raw_tracepoint(&probe.program, &[])?;
     }
+    for probe in of(|k| !matches!(k, ProbeKind::Begin | ProbeKind::End)) {
+        session.attach(&probe.program, &place(&probe.kind))?;
+    }
+    // Said before anything is printed: what `begin` printed may end without a line's end.
+    sink.attached(&printer, probes.iter().filter(|p| !p.implicit).count())?;
     let mut status = drain(&mut records, &mut printer, &maps, sink)?;
     if status.is_none() {
-        for probe in of(|k| !matches!(k, ProbeKind::Begin | ProbeKind::End)) {
-            session.attach(&probe.program, &place(&probe.kind))?;
-        }
-        sink.attached(&printer, probes.iter().filter(|p| !p.implicit).count())?;
         if let Some(command) = &command {
             command.go()?;
         }

@@ -158,7 +158,7 @@ pub const BSWAP: Row = Row {
         let v = c.number(&call.args[0])?;
         // A literal has the width it needs.
         let bytes = match v.constant() {
-            Some(n) if v.ty.int_bytes() == 8 => match n as u64 {
+            Some(n) if v.ty == Ty::I64 => match n as u64 {
                 0..=0xff => 1,
                 0x100..=0xffff => 2,
                 0x1_0000..=0xffff_ffff => 4,

@@ -1,4 +1,6 @@
 //! `strerror`, `signal_name`: numbers that have a name.
+//!
+//! A table's last row, of the least number, stands for all that are not in it.
 
 use super::{Row, Use};
 use crate::hir::Expr;
@@ -73,40 +75,44 @@ const ERRORS: &[(i64, &str)] = &[
     (114, "Operation already in progress"),
     (115, "Operation now in progress"),
     (125, "Operation canceled"),
+    (i64::MIN, "Unknown error"),
 ];
 
+/// The C library's words for signals.
 const SIGNALS: &[(i64, &str)] = &[
-    (1, "SIGHUP"),
-    (2, "SIGINT"),
-    (3, "SIGQUIT"),
-    (4, "SIGILL"),
-    (5, "SIGTRAP"),
-    (6, "SIGABRT"),
-    (7, "SIGBUS"),
-    (8, "SIGFPE"),
-    (9, "SIGKILL"),
-    (10, "SIGUSR1"),
-    (11, "SIGSEGV"),
-    (12, "SIGUSR2"),
-    (13, "SIGPIPE"),
-    (14, "SIGALRM"),
-    (15, "SIGTERM"),
-    (16, "SIGSTKFLT"),
-    (17, "SIGCHLD"),
-    (18, "SIGCONT"),
-    (19, "SIGSTOP"),
-    (20, "SIGTSTP"),
-    (21, "SIGTTIN"),
-    (22, "SIGTTOU"),
-    (23, "SIGURG"),
-    (24, "SIGXCPU"),
-    (25, "SIGXFSZ"),
-    (26, "SIGVTALRM"),
-    (27, "SIGPROF"),
-    (28, "SIGWINCH"),
-    (29, "SIGIO"),
-    (30, "SIGPWR"),
-    (31, "SIGSYS"),
+    (0, "Unknown signal 0"),
+    (1, "Hangup"),
+    (2, "Interrupt"),
+    (3, "Quit"),
+    (4, "Illegal instruction"),
+    (5, "Trace/breakpoint trap"),
+    (6, "Aborted"),
+    (7, "Bus error"),
+    (8, "Floating point exception"),
+    (9, "Killed"),
+    (10, "User defined signal 1"),
+    (11, "Segmentation fault"),
+    (12, "User defined signal 2"),
+    (13, "Broken pipe"),
+    (14, "Alarm clock"),
+    (15, "Terminated"),
+    (16, "Stack fault"),
+    (17, "Child exited"),
+    (18, "Continued"),
+    (19, "Stopped (signal)"),
+    (20, "Stopped"),
+    (21, "Stopped (tty input)"),
+    (22, "Stopped (tty output)"),
+    (23, "Urgent I/O condition"),
+    (24, "CPU time limit exceeded"),
+    (25, "File size limit exceeded"),
+    (26, "Virtual timer expired"),
+    (27, "Profiling timer expired"),
+    (28, "Window changed"),
+    (29, "I/O possible"),
+    (30, "Power failure"),
+    (31, "Bad system call"),
+    (i64::MIN, "N/A"),
 ];
 
 pub const STRERROR: Row = Row {
@@ -128,7 +134,7 @@ pub const SIGNAL_NAME: Row = Row {
     names: &["signal_name"],
     kind: Use::Function { min: 1, max: 1 },
     syntax: "`signal_name(NUMBER)`",
-    doc: "The name of a signal.",
+    doc: "The words for a signal.",
     example: "begin { printf(\"%s\\n\", signal_name(9)); }",
     lower: |c, call| {
         let v = c.number(&call.args[0])?;

@@ -9,10 +9,11 @@ use crate::source::Span;
 use crate::types::Ty;
 
 /// The type of a number worked out from two literals.
-pub(super) fn literal_type(a: &Ty, b: &Ty, value: i64) -> Ty {
-    let signed =
-        (a.is_signed() && b.is_signed()) || (value >= 0 && (a.is_signed() || b.is_signed()));
-    Ty::Int { bytes: 8, signed }
+pub(super) fn literal_type(a: &Ty, b: &Ty) -> Ty {
+    Ty::Int {
+        bytes: 8,
+        signed: a.is_signed() && b.is_signed(),
+    }
 }
 
 impl<'a> Checker<'a> {

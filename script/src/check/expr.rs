@@ -450,7 +450,7 @@ impl<'a> Checker<'a> {
             let ty = if matches!(op, BinOp::Sub) {
                 Ty::I64
             } else {
-                literal_type(&l.ty, &r.ty, v)
+                literal_type(&l.ty, &r.ty)
             };
             return Ok(Expr::int(v, ty, span));
         }

@@ -545,6 +545,9 @@ impl<'a> Checker<'a> {
         };
         self.pop_scope();
         let value = value?;
+        if stmts.is_empty() && !matches!(value.kind, ExprKind::Agg { .. }) {
+            return Ok(value);
+        }
         let ty = value.ty.clone();
         if let ExprKind::Agg { .. } = value.kind {
             return Err(Diagnostic::error(

@@ -119,6 +119,8 @@ pub struct Printer {
     pub(crate) max_strlen: u32,
     pub(crate) trailer: String,
     pub(crate) host: Arc<dyn Host + Send + Sync>,
+    /// Asked of the host once: two answers would differ by the clocks' drift.
+    pub(crate) clock_start: i128,
 }
 
 impl std::fmt::Debug for Printer {
@@ -138,6 +140,7 @@ impl Printer {
     }
 
     pub fn set_host(&mut self, host: Arc<dyn Host + Send + Sync>) {
+        self.clock_start = host.clock_start();
         self.host = host;
     }
 

@@ -81,7 +81,7 @@ impl Printer {
             }
             Ty::Inet => Value::Str(inet(w, word(bytes, 8), word(bytes, 16)).into_bytes()),
             Ty::Timestamp(format) => Value::Str(
-                self.local_time(format, self.host.clock_start() + i128::from(w))
+                self.local_time(format, self.clock_start + i128::from(w))
                     .into_bytes(),
             ),
             Ty::ProbeName => {
@@ -97,10 +97,12 @@ impl Printer {
             }
             Ty::Word(words) => {
                 let n = i64::from(w as i32);
-                match words.iter().find(|(v, _)| *v == n) {
-                    Some((_, text)) => Value::Str(text.as_bytes().to_vec()),
-                    None => Value::Str(format!("unknown ({n})").into_bytes()),
-                }
+                let text = words
+                    .iter()
+                    .find(|(v, _)| *v == n)
+                    .or(words.last())
+                    .map_or("", |(_, t)| t);
+                Value::Str(text.as_bytes().to_vec())
             }
             Ty::CgroupPath => {
                 let text = self

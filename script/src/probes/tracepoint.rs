@@ -29,7 +29,7 @@ fn expand(p: &Point<'_>, env: &Environment<'_>) -> Result<Vec<ProbeKind>, Diagno
         let names = env.tracepoints.names();
         let wanted = format!("{category}:{name}");
         let known: Vec<String> = names.iter().map(|(c, n)| format!("{c}:{n}")).collect();
-        let d = Diagnostic::error(p.span, format!("tracepoint not found: {wanted}"));
+        let d = Diagnostic::error(p.span, format!("No matches for tracepoint {wanted}."));
         return Err(
             match crate::diagnostics::nearest(&wanted, known.iter().map(String::as_str)) {
                 Some(near) => d.hint(format!("did you mean `tracepoint:{near}`?")),
@@ -49,7 +49,7 @@ fn expand(p: &Point<'_>, env: &Environment<'_>) -> Result<Vec<ProbeKind>, Diagno
     if found.is_empty() {
         return Err(Diagnostic::error(
             p.span,
-            format!("no tracepoint matches {category}:{name}"),
+            format!("No matches for tracepoint {category}:{name}."),
         ));
     }
     Ok(found)
