@@ -1,4 +1,4 @@
-//! Verdicts on object files: `survey [--btf FILE] [--why] [--expect] [--program NAME] [--states N] FILE.o…`, one line a program.
+//! Verdicts on object files: `survey [--btf FILE] [--why] [--expect] [--program NAME] [--states N] FILE.o|FILE.s…`, one line a program.
 //!
 //! `--expect` compares them with the declaration tags of the kernel's selftests
 //! (`comment:test_expect_success`, `comment:test_expect_failure`) and tells about disagreements only.
@@ -38,10 +38,16 @@ fn main() {
     let platform = Arc::new(Platform::linux(Version(6, 18), types));
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for file in files {
-        let object = match std::fs::read(&file)
-            .map_err(|e| e.to_string())
-            .and_then(|b| open(&file, &b).map_err(|e| e.to_string()))
-        {
+        let helper = |name: &str| platform.helper_by_name(name).map(|h| h.id);
+        let read = std::fs::read(&file).map_err(|e| e.to_string());
+        let opened = read.and_then(|b| match file.strip_suffix(".s") {
+            Some(_) => {
+                let text = String::from_utf8_lossy(&b);
+                probity_objfile::assemble(&file, &text, &helper).map_err(|e| e.to_string())
+            }
+            None => open(&file, &b).map_err(|e| e.to_string()),
+        });
+        let object = match opened {
             Ok(object) => object,
             Err(e) => {
                 println!("{file}: not opened: {e}");

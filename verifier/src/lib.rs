@@ -22,6 +22,7 @@ mod depth;
 mod env;
 mod explain;
 mod explore;
+mod fields;
 mod kernel;
 mod liveness;
 mod memory;

@@ -8,9 +8,10 @@
 
 use probity_domains::Scalar;
 use probity_isa::{Pc, Reg, Size, Src};
-use probity_platform::{Context, Field, FieldKind, Layout, field_access};
+use probity_platform::{Context, FieldKind};
 
 use crate::env::Env;
+use crate::fields;
 use crate::reject::{Explain, Outcome, fail, unsupported};
 use crate::report::{Access, Region, Rule};
 use crate::stack::{Byte, STACK_BYTES, SlotSet, place as slot_place};
@@ -135,7 +136,7 @@ fn region(
                     Some(off),
                 ));
             }
-            let field = context(env, p, reg, off, size, kind)?;
+            let field = fields::context(env, p, reg, off, size, kind)?;
             Ok((Place::Field(field), Region::Context(field), Some(off)))
         }
         To::MapValue(map) => {
@@ -205,7 +206,7 @@ fn region(
                 reg,
                 off,
                 size as i64,
-                struct_size(env, "bpf_flow_keys"),
+                fields::struct_size(env, "bpf_flow_keys"),
             )?;
             Ok((Place::Plain, Region::Memory, at))
         }
@@ -213,7 +214,7 @@ fn region(
             if kind.writes() {
                 return Err(read_only(reg, "a socket"));
             }
-            socket_field(env, p, socket, reg, off, size, kind)
+            fields::socket_field(env, p, socket, reg, off, size, kind)
         }
         To::Kernel { type_id, trust } => {
             crate::kernel::load(env, p, type_id, trust, reg, off, size, kind)
@@ -226,59 +227,6 @@ fn region(
             let known = format!("{reg} is {}", describe(env, p));
             let must = format!("{reg} points to memory that may be accessed");
             Err(fail(Rule::BadPointer, &must, &known).about(reg))
-        }
-    }
-}
-
-fn struct_size(env: &Env<'_>, name: &str) -> i64 {
-    env.platform
-        .structure(name)
-        .map_or(0, |s| i64::from(s.size))
-}
-
-impl Socket {
-    fn name(self) -> &'static str {
-        match self {
-            Socket::Sock => "bpf_sock",
-            Socket::SockCommon => "sock_common",
-            Socket::TcpSock => "bpf_tcp_sock",
-            Socket::XdpSock => "bpf_xdp_sock",
-        }
-    }
-}
-
-fn socket_field(
-    env: &Env<'_>,
-    p: &Pointer,
-    socket: Socket,
-    reg: Reg,
-    off: i64,
-    size: usize,
-    kind: Kind,
-) -> Outcome<(Place, Region, Option<i64>)> {
-    let must = format!(
-        "fields of `struct {}` are read whole, at constant offsets",
-        socket.name()
-    );
-    let Some(at) = p.constant_offset().map(|o| o.saturating_add(off)) else {
-        return Err(fail(Rule::OutOfBounds, &must, &describe(env, p)).about(reg));
-    };
-    let found = env
-        .platform
-        .structure(socket.name())
-        .and_then(|s| match s.layout {
-            Layout::Fields(fields) => {
-                field_access(fields, u32::try_from(at).ok()?, size as u32, false, None)
-            }
-            Layout::Bytes => None,
-        });
-    match found {
-        Some(f) if kind == Kind::Read || f.kind == FieldKind::Scalar => {
-            Ok((Place::Field(f.kind), Region::Socket, Some(at)))
-        }
-        _ => {
-            let known = format!("{size} bytes at offset {at} are none of them");
-            Err(fail(Rule::OutOfBounds, &must, &known).about(reg))
         }
     }
 }
@@ -510,119 +458,6 @@ fn frozen_load(bytes: &[u8], at: i64, size: usize) -> Option<u64> {
     let mut word = [0; 8];
     word[..size].copy_from_slice(bytes);
     Some(u64::from_le_bytes(word))
-}
-
-fn context(
-    env: &Env<'_>,
-    p: &Pointer,
-    reg: Reg,
-    off: i64,
-    size: usize,
-    kind: Kind,
-) -> Outcome<FieldKind> {
-    if p.constant_offset() != Some(0) {
-        let known = format!(
-            "{reg} is the context at offset {} + {}",
-            p.off,
-            Known(&p.var)
-        );
-        let e = fail(
-            Rule::ContextAccess,
-            "the context is accessed through its own address",
-            &known,
-        );
-        return Err(e
-            .about(reg)
-            .hint("index it with constants only; copy the field before computing with it"));
-    }
-    let bad = |known: &str| {
-        let must = format!(
-            "`{}` programs may {} {size} bytes at offset {off} of their context",
-            env.kind.name,
-            if kind.writes() { "write" } else { "read" }
-        );
-        Err(fail(Rule::ContextAccess, &must, known).about(reg))
-    };
-    if kind == Kind::Atomic {
-        return bad("contexts do not take atomic operations");
-    }
-    let len = size as i64;
-    match &env.kind.context {
-        Context::None => bad("it has no context"),
-        Context::Typed => Err(unsupported("contexts typed by BTF").about(reg)),
-        Context::Bytes {
-            from, size: bytes, ..
-        } => {
-            if kind.writes() {
-                return bad("it is read-only");
-            }
-            if off < i64::from(*from) || off + len > i64::from(*bytes) || off % len != 0 {
-                return bad(&format!(
-                    "readable are the bytes {from} to {bytes}, aligned"
-                ));
-            }
-            Ok(FieldKind::Scalar)
-        }
-        Context::Words { count, widths, .. } => {
-            if kind.writes() {
-                return bad("it is read-only");
-            }
-            let width = widths.contains(size as u32);
-            if off < 0 || off + len > i64::from(*count) * 8 || off % len != 0 || !width {
-                return bad(&format!("readable are {count} words of 8 bytes"));
-            }
-            Ok(FieldKind::Scalar)
-        }
-        Context::Memory { .. } => bad("it is plain memory"),
-        Context::Struct {
-            name,
-            fields,
-            size: bytes,
-        } => {
-            let at = u32::try_from(off)
-                .ok()
-                .filter(|_| off + len <= i64::from(*bytes));
-            let Some(at) = at else {
-                return bad(&format!("`struct {name}` has {bytes} bytes"));
-            };
-            match env
-                .kind
-                .context_access(at, size as u32, kind.writes(), env.attach_type())
-            {
-                Some(f) if f.kind == FieldKind::Scalar || kind == Kind::Read => Ok(f.kind),
-                Some(f) => bad(&format!("`{name}.{}` holds a pointer", f.name)),
-                None => match fields
-                    .iter()
-                    .find(|f| f.offset <= at && at < f.offset.saturating_add(f.size))
-                {
-                    None => bad(&format!("`struct {name}` has no field there")),
-                    Some(f) => bad(&refused(name, f, kind)),
-                },
-            }
-        }
-    }
-}
-
-fn refused(name: &str, f: &Field, kind: Kind) -> String {
-    let widths = if kind.writes() { f.write } else { f.read };
-    let list: Vec<String> = [1, 2, 4, 8]
-        .into_iter()
-        .filter(|n| widths.contains(*n))
-        .map(|n| n.to_string())
-        .collect();
-    let what = match (list.is_empty(), kind.writes()) {
-        (true, true) => "read-only".to_string(),
-        (true, false) => "not readable".to_string(),
-        _ if f.attach.is_empty() => format!("accessed by {} bytes, aligned", list.join(", ")),
-        _ => format!(
-            "accessed by {} bytes, aligned, and only at some attachments",
-            list.join(", ")
-        ),
-    };
-    format!(
-        "`{name}.{}` ({} bytes at {}) is {what}",
-        f.name, f.size, f.offset
-    )
 }
 
 /// Slots of the current segment that are read.
