@@ -100,7 +100,7 @@ pub fn test_run(
     fd: BorrowedFd<'_>,
     data: Option<&[u8]>,
     ctx: Option<&[u8]>,
-    out: Option<&mut Vec<u8>>,
+    mut out: Option<&mut Vec<u8>>,
 ) -> io::Result<u32> {
     let mut attr = TestRun {
         prog_fd: fd.as_raw_fd() as u32,
@@ -114,11 +114,10 @@ pub fn test_run(
         attr.ctx_in = ctx.as_ptr() as u64;
         attr.ctx_size_in = ctx.len() as u32;
     }
-    let out = out.map(|out| {
+    if let Some(out) = &mut out {
         attr.data_out = out.as_mut_ptr() as u64;
         attr.data_size_out = out.len() as u32;
-        out
-    });
+    }
     // SAFETY: the attribute is a prefix of union bpf_attr and its size is given; the buffers
     // live until the call returns and their sizes are given beside them.
     let r = unsafe {
