@@ -1,0 +1,16 @@
+//! The `probity` command as a stranger meets it: run as a process, judged by what it prints and
+//! how it exits.
+//!
+//! **Invariant:** every run has a time limit and an address-space limit, so a hang or an
+//! allocation without bound is a failure here and no nuisance for the machine.
+
+mod bad_input;
+mod btf;
+mod help;
+mod process;
+mod run;
+mod text_forms;
+mod trace;
+mod verify;
+
+use process::{Done, Scratch, probity, programs};

@@ -1,0 +1,134 @@
+//! `probity run`: programs in process, on contexts and on packets.
+
+use crate::{Scratch, probity, programs};
+
+const ENGINES: [&str; 2] = ["interp", "jit"];
+
+/// A capture in the classic format, little-endian, Ethernet.
+pub fn pcap(packets: &[Vec<u8>]) -> Vec<u8> {
+    let mut file = Vec::new();
+    for word in [0xa1b2_c3d4u32, 0x0004_0002, 0, 0, 65535, 1] {
+        file.extend(word.to_le_bytes());
+    }
+    for (n, packet) in packets.iter().enumerate() {
+        let length = packet.len() as u32;
+        for word in [n as u32, 0, length, length] {
+            file.extend(word.to_le_bytes());
+        }
+        file.extend(packet);
+    }
+    file
+}
+
+/// Ethernet, IPv4, UDP to `port`; `fragment` as in the IPv4 header.
+pub fn udp(port: u16, fragment: u16) -> Vec<u8> {
+    let mut packet = vec![2; 12];
+    packet.extend([8, 0, 0x45, 0, 0, 32, 0, 1]);
+    packet.extend(fragment.to_be_bytes());
+    packet.extend([64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+    packet.extend(1234u16.to_be_bytes());
+    packet.extend(port.to_be_bytes());
+    packet.extend([0, 12, 0, 0, 1, 2, 3, 4]);
+    packet
+}
+
+#[test]
+fn fragments_are_dropped_and_the_rest_written() {
+    let scratch = Scratch::new();
+    let packets = [udp(53, 0), udp(53, 0x2000), udp(53, 7), udp(80, 185), vec![0; 20]];
+    let capture = scratch.file("in.pcap", pcap(&packets));
+    let program = programs("xdp-fragments/xdp-fragments.s");
+    for engine in ENGINES {
+        let out = scratch.path("out.pcap");
+        let done = probity!["run", &program, "--packets", &capture, "--write-pcap", &out, "--engine", engine, "--json"]
+            .run()
+            .ok();
+        let row = done.json_lines().remove(0);
+        assert_eq!(row["packets"], 5, "{row}");
+        assert_eq!(row["written"], 3, "{row}");
+        assert_eq!(row["engine"], engine);
+        let verdicts = row["verdicts"].as_array().unwrap();
+        let count = |name: &str| {
+            let row = verdicts.iter().find(|v| v["name"] == name);
+            row.map_or((0, 0), |v| (v["packets"].as_u64().unwrap(), v["bytes"].as_u64().unwrap()))
+        };
+        assert_eq!(count("XDP_DROP"), (2, 92), "{row}");
+        assert_eq!(count("XDP_PASS"), (3, 112), "{row}");
+        assert_eq!(row["maps"]["dropped"][0]["value"], 2, "{row}");
+        // The same packets, at the same times, without the fragments.
+        let mut kept = pcap(&packets[..2]);
+        kept.extend(&pcap(&packets)[pcap(&packets[..4]).len()..]);
+        assert_eq!(std::fs::read(out).unwrap(), kept);
+    }
+}
+
+#[test]
+fn packets_for_people() {
+    let scratch = Scratch::new();
+    let capture = scratch.file("in.pcap", pcap(&[udp(53, 0), udp(53, 0), udp(80, 0)]));
+    for engine in ENGINES {
+        probity!["run", &programs("port-counter/port-counter.o"), "--packets", &capture, "--engine", engine]
+            .run()
+            .ok()
+            .prints(&["3 packets", "packets: 2 entries"]);
+    }
+}
+
+#[test]
+fn an_empty_capture() {
+    let scratch = Scratch::new();
+    let capture = scratch.file("in.pcap", pcap(&[]));
+    probity!["run", &programs("port-counter/port-counter.o"), "--packets", &capture]
+        .run()
+        .ok()
+        .prints(&["0 packets"]);
+}
+
+#[test]
+fn one_packet_given_as_hex_or_file() {
+    let scratch = Scratch::new();
+    let packet = udp(53, 7);
+    let hex: String = packet.iter().map(|b| format!("{b:02x}")).collect();
+    let file = scratch.file("packet.bin", &packet);
+    let at = format!("@{}", file.display());
+    for given in [hex.as_str(), &at] {
+        let row = probity!["run", &programs("xdp-fragments/xdp-fragments.s"), "--packet", given, "--json"]
+            .run()
+            .ok()
+            .json_lines()
+            .remove(0);
+        assert_eq!(row["return"], 1, "{row}");
+    }
+}
+
+#[test]
+fn contexts_are_read_and_results_returned() {
+    let scratch = Scratch::new();
+    let file = scratch.file(
+        "sum.s",
+        ".section \"kprobe/x\"\n.globl sum\nsum:\n\tr2 = *(u64 *)(r1 + 0)\n\tr0 = *(u64 *)(r1 + 8)\n\tr0 += r2\n\texit\n",
+    );
+    let mut context = vec![0u8; 168];
+    context[0] = 40;
+    context[8] = 2;
+    let hex: String = context.iter().map(|b| format!("{b:02x}")).collect();
+    for engine in ENGINES {
+        let row = probity!["run", &file, "--ctx", &hex, "--repeat", "1000", "--engine", engine, "--json"]
+            .run()
+            .ok()
+            .json_lines()
+            .remove(0);
+        assert_eq!((&row["return"], &row["runs"]), (&42.into(), &1000.into()), "{row}");
+        assert!(row["ns_per_run"].as_f64() > Some(0.0), "{row}");
+        probity!["run", &file, "--ctx", &hex, "--engine", engine].run().ok().prints(&["return 42"]);
+    }
+    probity!["run", &file, "--ctx", "28"].run().fails(&["1 bytes", "uses"]);
+}
+
+#[test]
+fn what_is_rejected_is_not_run() {
+    let done = probity!["run", &programs("unsafe/packet-no-check.o")].run();
+    assert_eq!(done.code, 1, "{done}");
+    let done = done.prints(&["reject", "out_of_bounds", "packet-no-check.bpf.c:10"]);
+    assert!(!done.stdout.contains("return "), "{done}");
+}
