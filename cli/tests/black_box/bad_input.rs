@@ -66,7 +66,10 @@ fn files_that_are_no_objects() {
     File::create(&zeros).unwrap().set_len(64 << 20).unwrap();
     let name = |p: &Path| p.file_name().unwrap().to_str().unwrap().to_string();
     for (file, word) in [
-        (scratch.file("text.o", "int main(void) { return 0; }\n"), "ELF"),
+        (
+            scratch.file("text.o", "int main(void) { return 0; }\n"),
+            "ELF",
+        ),
         (scratch.file("empty.o", ""), "ELF"),
         (zeros, "ELF"),
         (scratch.file("magic.o", b"\x7fELF"), "ELF"),
@@ -108,10 +111,14 @@ fn truncated_objects() {
     let types = programs("exec-snoop/exec-snoop.o");
     for whole in ["exec-snoop/exec-snoop.o", "tc-meter/tc-meter.o"] {
         let bytes = std::fs::read(programs(whole)).unwrap();
-        let lengths = (0..64).step_by(7).chain((64..bytes.len()).step_by(bytes.len() / 24));
+        let lengths = (0..64)
+            .step_by(7)
+            .chain((64..bytes.len()).step_by(bytes.len() / 24));
         for length in lengths.chain([bytes.len() - 1]) {
             let file = scratch.file("cut.o", &bytes[..length]);
-            probity!["verify", "--btf", &types, &file].run().fails(&["cut.o"]);
+            probity!["verify", "--btf", &types, &file]
+                .run()
+                .fails(&["cut.o"]);
         }
     }
 }
@@ -122,8 +129,12 @@ fn damaged_objects() {
     let scratch = Scratch::new();
     let mut random = Random::new();
     let types = programs("exec-snoop/exec-snoop.o");
-    let originals = ["exec-snoop/exec-snoop.o", "cpu-profile/cpu-profile.o", "tc-meter/tc-meter.o"]
-        .map(|p| std::fs::read(programs(p)).unwrap());
+    let originals = [
+        "exec-snoop/exec-snoop.o",
+        "cpu-profile/cpu-profile.o",
+        "tc-meter/tc-meter.o",
+    ]
+    .map(|p| std::fs::read(programs(p)).unwrap());
     let mut refused = 0;
     for n in 0..60 {
         let file = scratch.file("damaged.o", random.damage(&originals[n % 3]));
@@ -142,17 +153,34 @@ fn malformed_types() {
     let mut random = Random::new();
     let object = programs("tc-meter/tc-meter.o");
     let long = [&[0x9f, 0xeb, 1, 0, 24, 0, 0, 0][..], &[0xff; 16]].concat();
-    for bytes in [&b""[..], b"BTF", &[0x9f, 0xeb], &[0; 24], &[0xff; 64], &long] {
+    for bytes in [
+        &b""[..],
+        b"BTF",
+        &[0x9f, 0xeb],
+        &[0; 24],
+        &[0xff; 64],
+        &long,
+    ] {
         let file = scratch.file("bad.btf", bytes);
         probity!["btf", "dump", &file].run().fails(&["bad.btf"]);
         probity!["btf", "header", &file].run().fails(&["bad.btf"]);
-        probity!["btf", "show", "x", "--btf", &file].run().fails(&["bad.btf"]);
-        probity!["verify", "--btf", &file, &object].run().fails(&["bad.btf"]);
+        probity!["btf", "show", "x", "--btf", &file]
+            .run()
+            .fails(&["bad.btf"]);
+        probity!["verify", "--btf", &file, &object]
+            .run()
+            .fails(&["bad.btf"]);
     }
     // An ELF file without types.
-    probity!["btf", "dump", env!("CARGO_BIN_EXE_probity")].run().fails(&[".BTF"]);
-    probity!["btf", "dump", &scratch.path("missing")].run().fails(&["missing"]);
-    probity!["btf", "dump", "/dev/zero"].run().fails(&["/dev/zero"]);
+    probity!["btf", "dump", env!("CARGO_BIN_EXE_probity")]
+        .run()
+        .fails(&[".BTF"]);
+    probity!["btf", "dump", &scratch.path("missing")]
+        .run()
+        .fails(&["missing"]);
+    probity!["btf", "dump", "/dev/zero"]
+        .run()
+        .fails(&["/dev/zero"]);
     let good = std::fs::read(programs("exec-snoop/exec-snoop.o")).unwrap();
     for _ in 0..25 {
         let file = scratch.file("damaged.o", random.damage(&good));
@@ -167,14 +195,38 @@ fn malformed_types() {
 fn assembly_with_errors() {
     let scratch = Scratch::new();
     for (text, place, words) in [
-        (".section \"xdp\"\np:\n\tr0 = frog\n\texit\n", ":3:", &["frog"][..]),
+        (
+            ".section \"xdp\"\np:\n\tr0 = frog\n\texit\n",
+            ":3:",
+            &["frog"][..],
+        ),
         (".section \"xdp\"\np:\n\tr11 = 0\n\texit\n", ":3:", &["r11"]),
-        (".section \"xdp\"\np:\n\tif r0 == 0 goto nowhere\n\texit\n", ":3:", &["nowhere"]),
-        (".section \"xdp\"\np:\n\tcall bpf_no_such_helper\n\texit\n", ":3:", &["bpf_no_such_helper"]),
-        (".section \"xdp\"\np:\n\tr1 = map absent ll\n\texit\n", ":3:", &["absent"]),
-        (".section \"xdp\"\np:\n\tr0 = 99999999999999999999\n\texit\n", ":3:", &["99999999999999999999"]),
+        (
+            ".section \"xdp\"\np:\n\tif r0 == 0 goto nowhere\n\texit\n",
+            ":3:",
+            &["nowhere"],
+        ),
+        (
+            ".section \"xdp\"\np:\n\tcall bpf_no_such_helper\n\texit\n",
+            ":3:",
+            &["bpf_no_such_helper"],
+        ),
+        (
+            ".section \"xdp\"\np:\n\tr1 = map absent ll\n\texit\n",
+            ":3:",
+            &["absent"],
+        ),
+        (
+            ".section \"xdp\"\np:\n\tr0 = 99999999999999999999\n\texit\n",
+            ":3:",
+            &["99999999999999999999"],
+        ),
         (".frobnicate 3\n", ":1:", &[".frobnicate"]),
-        (".map m kind=frog key=4 value=4 max_entries=1\n", ":1:", &["frog"]),
+        (
+            ".map m kind=frog key=4 value=4 max_entries=1\n",
+            ":1:",
+            &["frog"],
+        ),
         (".section \"xdp\n", ":1:", &[]),
         ("p:\n\u{1F980} = 1\n", ":2:", &["\u{1F980}"]),
     ] {
@@ -188,14 +240,24 @@ fn assembly_with_errors() {
             // file:line:column.
             let after = done.stderr.split(&place).nth(1).unwrap();
             let column: String = after.chars().take_while(char::is_ascii_digit).collect();
-            assert!(column.parse::<u32>().is_ok_and(|c| c > 0), "no column in {done}");
+            assert!(
+                column.parse::<u32>().is_ok_and(|c| c > 0),
+                "no column in {done}"
+            );
         }
         assert!(!scratch.path("never.o").exists(), "an object of wrong text");
     }
     let file = scratch.file("binary.s", [0xff, 0xfe, 0, 1]);
-    probity!["verify", &file].run().fails(&["binary.s", "not text"]);
-    probity!["asm", &file].run().fails(&["binary.s", "not text"]);
-    let deep = scratch.file("deep.s", format!(".section \"xdp\"\np:\n\tr0 = {}\n", "(".repeat(1 << 20)));
+    probity!["verify", &file]
+        .run()
+        .fails(&["binary.s", "not text"]);
+    probity!["asm", &file]
+        .run()
+        .fails(&["binary.s", "not text"]);
+    let deep = scratch.file(
+        "deep.s",
+        format!(".section \"xdp\"\np:\n\tr0 = {}\n", "(".repeat(1 << 20)),
+    );
     probity!["asm", &deep].run().fails(&["deep.s:3:"]);
 }
 
@@ -225,17 +287,27 @@ fn bad_policies() {
     let object = programs("tc-meter/tc-meter.o");
     for (text, words) in [
         ("helpers = [\n", &["policy.toml", "line "][..]),
-        ("\nhelpers = ['map_lokup_elem']", &["line 2", "map_lokup_elem", "map_lookup_elem"]),
+        (
+            "\nhelpers = ['map_lokup_elem']",
+            &["line 2", "map_lokup_elem", "map_lookup_elem"],
+        ),
         ("max_insn = 3", &["line 1", "max_insn", "max_insns"]),
-        ("max_insns = 'many'", &["line 1", "max_insns", "whole number"]),
+        (
+            "max_insns = 'many'",
+            &["line 1", "max_insns", "whole number"],
+        ),
         ("max_stack = -1", &["line 1", "-1"]),
         ("map_kinds = ['hsah']", &["hsah", "hash"]),
     ] {
         let policy = scratch.file("policy.toml", text);
-        probity!["verify", "--policy", &policy, &object].run().fails(words);
+        probity!["verify", "--policy", &policy, &object]
+            .run()
+            .fails(words);
     }
     let binary = scratch.file("policy.toml", [0xff, 0xfe]);
-    probity!["verify", "--policy", &binary, &object].run().fails(&["policy.toml", "not text"]);
+    probity!["verify", "--policy", &binary, &object]
+        .run()
+        .fails(&["policy.toml", "not text"]);
     probity!["verify", "--policy", &scratch.path("missing.toml"), &object]
         .run()
         .fails(&["missing.toml"]);
@@ -253,15 +325,23 @@ fn bad_contexts_and_packets() {
         run("caf\u{e9}").fails(&[option, "\u{e9}"]);
         run(&missing).fails(&["missing"]);
     }
-    probity!["run", "--packet", "@/dev/zero", &object].run().fails(&["/dev/zero"]);
+    probity!["run", "--packet", "@/dev/zero", &object]
+        .run()
+        .fails(&["/dev/zero"]);
     // Larger than any packet, larger than the context.
     let large = scratch.file("large", vec![0; 1 << 20]);
     let large = format!("@{}", large.display());
-    probity!["run", "--packet", &large, &object].run().fails(&["packet"]);
-    probity!["run", "--ctx", &large, &object].run().fails(&["context"]);
+    probity!["run", "--packet", &large, &object]
+        .run()
+        .fails(&["packet"]);
+    probity!["run", "--ctx", &large, &object]
+        .run()
+        .fails(&["context"]);
     // A program that sees no packets.
     let counter = programs("syscall-count/syscall-count.o");
-    probity!["run", "--packet", "00", &counter].run().fails(&["no packets"]);
+    probity!["run", "--packet", "00", &counter]
+        .run()
+        .fails(&["no packets"]);
 }
 
 #[test]
@@ -271,7 +351,14 @@ fn malformed_captures() {
     let object = programs("port-counter/port-counter.o");
     let good = pcap(&[udp(53, 0), udp(80, 0), udp(443, 0)]);
     let run = |file: &Path| probity!["run", "--packets", file, &object].run();
-    for bytes in [&b""[..], b"not a capture at all, but text", &[0; 64], &good[..20], &good[..30], &good[..50]] {
+    for bytes in [
+        &b""[..],
+        b"not a capture at all, but text",
+        &[0; 64],
+        &good[..20],
+        &good[..30],
+        &good[..50],
+    ] {
         run(&scratch.file("bad.pcap", bytes)).fails(&["bad.pcap"]);
     }
     // A packet that claims four gigabytes.
@@ -287,24 +374,67 @@ fn malformed_captures() {
     }
     // Where nothing can be written.
     let capture = scratch.file("good.pcap", &good);
-    probity!["run", "--packets", &capture, "--write-pcap", "/no/such/place.pcap", &object]
-        .run()
-        .fails(&["/no/such/place.pcap"]);
+    probity![
+        "run",
+        "--packets",
+        &capture,
+        "--write-pcap",
+        "/no/such/place.pcap",
+        &object
+    ]
+    .run()
+    .fails(&["/no/such/place.pcap"]);
 }
 
 #[test]
 fn scripts_with_errors() {
     let recording = programs("recordings/syscalls.perf.data");
     for (text, place, words) in [
-        ("tracepoint:raw_syscalls:sys_enter { @[com] = count(); }", "1:", &["com", "comm"][..]),
-        ("tracepoint:raw_syscalls:sys_enter {\n  @ = count(;\n}", "2:", &["@ = count(;"]),
-        ("tracepoint:raw_syscalls:sys_enter { @ = count(); ", "1:", &[]),
-        ("tracepoint:raw_syscalls:sys_entr { @ = count(); }", "1:", &["sys_entr", "sys_enter"]),
-        ("tracepoint:raw_syscalls:sys_enter { @ = args.idd; }", "1:", &["idd", "id"]),
-        ("tracepoint:raw_syscalls:sys_enter { @ = cuont(); }", "1:", &["cuont", "count"]),
-        ("tracepoint:raw_syscalls:sys_enter { $x = 1; $x = \"text\"; }", "1:", &["$x"]),
-        ("tracepoint:raw_syscalls:sys_enter { printf(\"%d %d\\n\", 1); }", "1:", &["printf"]),
-        ("tracepont:raw_syscalls:sys_enter { @ = count(); }", "1:", &["tracepont", "tracepoint"]),
+        (
+            "tracepoint:raw_syscalls:sys_enter { @[com] = count(); }",
+            "1:",
+            &["com", "comm"][..],
+        ),
+        (
+            "tracepoint:raw_syscalls:sys_enter {\n  @ = count(;\n}",
+            "2:",
+            &["@ = count(;"],
+        ),
+        (
+            "tracepoint:raw_syscalls:sys_enter { @ = count(); ",
+            "1:",
+            &[],
+        ),
+        (
+            "tracepoint:raw_syscalls:sys_entr { @ = count(); }",
+            "1:",
+            &["sys_entr", "sys_enter"],
+        ),
+        (
+            "tracepoint:raw_syscalls:sys_enter { @ = args.idd; }",
+            "1:",
+            &["idd", "id"],
+        ),
+        (
+            "tracepoint:raw_syscalls:sys_enter { @ = cuont(); }",
+            "1:",
+            &["cuont", "count"],
+        ),
+        (
+            "tracepoint:raw_syscalls:sys_enter { $x = 1; $x = \"text\"; }",
+            "1:",
+            &["$x"],
+        ),
+        (
+            "tracepoint:raw_syscalls:sys_enter { printf(\"%d %d\\n\", 1); }",
+            "1:",
+            &["printf"],
+        ),
+        (
+            "tracepont:raw_syscalls:sys_enter { @ = count(); }",
+            "1:",
+            &["tracepont", "tracepoint"],
+        ),
         ("\u{1F980}", "1:", &["\u{1F980}"]),
         ("", "", &[]),
     ] {
@@ -315,10 +445,16 @@ fn scripts_with_errors() {
     let deep = format!("begin {{ @ = {}1; }}", "(".repeat(100_000));
     let scratch = Scratch::new();
     let deep = scratch.file("deep.bt", deep);
-    probity!["trace", "--replay", &recording, &deep].run().fails(&["deep.bt"]);
-    probity!["dump", "--stage", "ast", &deep].run().fails(&["deep.bt"]);
+    probity!["trace", "--replay", &recording, &deep]
+        .run()
+        .fails(&["deep.bt"]);
+    probity!["dump", "--stage", "ast", &deep]
+        .run()
+        .fails(&["deep.bt"]);
     let binary = scratch.file("binary.bt", [0xff, 0xfe, 0, 1]);
-    probity!["trace", "--replay", &recording, &binary].run().fails(&["binary.bt", "not text"]);
+    probity!["trace", "--replay", &recording, &binary]
+        .run()
+        .fails(&["binary.bt", "not text"]);
     probity!["trace", "--replay", &recording, &scratch.path("missing.bt")]
         .run()
         .fails(&["missing.bt"]);
@@ -331,7 +467,15 @@ fn malformed_recordings() {
     let script = programs("scripts/syscalls-by-process.bt");
     let replay = |file: &Path| probity!["trace", "--replay", file, &script].run();
     let good = std::fs::read(programs("recordings/syscalls.perf.data")).unwrap();
-    for bytes in [&b""[..], b"PERFILE2", &[0; 4096], &[0xff; 4096], &good[..104], &good[..good.len() / 2], &good[..good.len() - 1]] {
+    for bytes in [
+        &b""[..],
+        b"PERFILE2",
+        &[0; 4096],
+        &[0xff; 4096],
+        &good[..104],
+        &good[..good.len() / 2],
+        &good[..good.len() - 1],
+    ] {
         replay(&scratch.file("bad.perf.data", bytes)).fails(&["bad.perf.data"]);
     }
     replay(&scratch.path("missing.perf.data")).fails(&["missing.perf.data"]);
@@ -365,10 +509,16 @@ fn no_privilege() {
         .as_nobody(&scratch)
         .run()
         .fails(&["root"]);
-    probity!["attach", &object].as_nobody(&scratch).run().fails(&["root"]);
+    probity!["attach", &object]
+        .as_nobody(&scratch)
+        .run()
+        .fails(&["root"]);
     // Verifying, and replaying, need none.
     let recording = scratch.path("r.perf.data");
     std::fs::copy(programs("recordings/syscalls.perf.data"), &recording).unwrap();
-    probity!["trace", "--replay", &recording, &script].as_nobody(&scratch).run().ok();
+    probity!["trace", "--replay", &recording, &script]
+        .as_nobody(&scratch)
+        .run()
+        .ok();
     probity!["verify", &object].as_nobody(&scratch).run().ok();
 }

@@ -5,7 +5,16 @@ use std::process::{Command, Stdio};
 use crate::{probity, programs};
 
 const SUBCOMMANDS: &[&str] = &[
-    "verify", "run", "trace", "attach", "asm", "dis", "btf", "dump", "helpers", "completions",
+    "verify",
+    "run",
+    "trace",
+    "attach",
+    "asm",
+    "dis",
+    "btf",
+    "dump",
+    "helpers",
+    "completions",
 ];
 
 #[test]
@@ -37,7 +46,10 @@ fn examples_name_files_that_exist() {
             .split(|c: char| c.is_whitespace() || "'\"`".contains(c));
         for path in words.filter_map(|w| w.strip_prefix("programs/")) {
             if !path.contains('*') {
-                assert!(programs(path).exists(), "{name}: programs/{path} is not there");
+                assert!(
+                    programs(path).exists(),
+                    "{name}: programs/{path} is not there"
+                );
             }
         }
     }
@@ -46,25 +58,50 @@ fn examples_name_files_that_exist() {
 #[test]
 fn wrong_usage_is_status_2() {
     probity![].run().misused(&["Usage:"]);
-    probity!["frobnicate"].run().misused(&["frobnicate", "--help"]);
+    probity!["frobnicate"]
+        .run()
+        .misused(&["frobnicate", "--help"]);
     probity!["verify"].run().misused(&["OBJECT"]);
-    probity!["verify", "--frobnicate", "x.o"].run().misused(&["--frobnicate"]);
-    probity!["run", "x.o", "--engine", "steam"].run().misused(&["steam", "interp"]);
-    probity!["run", "x.o", "--repeat", "0"].run().misused(&["0"]);
-    probity!["run", "x.o", "--repeat", "many"].run().misused(&["many"]);
-    probity!["attach", "x.o", "--duration", "-1"].run().misused(&["-1"]);
-    probity!["attach", "x.o", "--duration", "soon"].run().misused(&["soon"]);
-    probity!["attach", "x.o", "--duration", "inf"].run().misused(&["inf"]);
+    probity!["verify", "--frobnicate", "x.o"]
+        .run()
+        .misused(&["--frobnicate"]);
+    probity!["run", "x.o", "--engine", "steam"]
+        .run()
+        .misused(&["steam", "interp"]);
+    probity!["run", "x.o", "--repeat", "0"]
+        .run()
+        .misused(&["0"]);
+    probity!["run", "x.o", "--repeat", "many"]
+        .run()
+        .misused(&["many"]);
+    probity!["attach", "x.o", "--duration", "-1"]
+        .run()
+        .misused(&["-1"]);
+    probity!["attach", "x.o", "--duration", "soon"]
+        .run()
+        .misused(&["soon"]);
+    probity!["attach", "x.o", "--duration", "inf"]
+        .run()
+        .misused(&["inf"]);
     probity!["trace"].run().misused(&["-e"]);
-    probity!["dump", "x.o", "--stage", "moon"].run().misused(&["moon", "object"]);
-    probity!["completions", "noshell"].run().misused(&["noshell", "bash"]);
-    probity!["run", "x.o", "--packets", "p", "--ctx", "00"].run().misused(&["--ctx"]);
+    probity!["dump", "x.o", "--stage", "moon"]
+        .run()
+        .misused(&["moon", "object"]);
+    probity!["completions", "noshell"]
+        .run()
+        .misused(&["noshell", "bash"]);
+    probity!["run", "x.o", "--packets", "p", "--ctx", "00"]
+        .run()
+        .misused(&["--ctx"]);
 }
 
 #[test]
 fn version() {
     let done = probity!["--version"].run().ok();
-    assert_eq!(done.stdout, format!("probity {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        done.stdout,
+        format!("probity {}\n", env!("CARGO_PKG_VERSION"))
+    );
 }
 
 #[test]
@@ -83,14 +120,33 @@ fn helpers_are_listed() {
     let rows = all.json_lines();
     assert!(rows.len() > 200, "{} helpers", rows.len());
     for row in &rows {
-        let keys: Vec<&str> = row.as_object().unwrap().keys().map(String::as_str).collect();
+        let keys: Vec<&str> = row
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
         assert_eq!(
             keys,
-            ["id", "name", "prototype", "since", "gpl_only", "in_process", "prog_types"]
+            [
+                "id",
+                "name",
+                "prototype",
+                "since",
+                "gpl_only",
+                "in_process",
+                "prog_types"
+            ]
         );
     }
-    let lookup = rows.iter().find(|r| r["name"] == "bpf_map_lookup_elem").unwrap();
-    assert_eq!((&lookup["id"], &lookup["in_process"]), (&1.into(), &true.into()));
+    let lookup = rows
+        .iter()
+        .find(|r| r["name"] == "bpf_map_lookup_elem")
+        .unwrap();
+    assert_eq!(
+        (&lookup["id"], &lookup["in_process"]),
+        (&1.into(), &true.into())
+    );
 
     let ring = probity!["helpers", "ringbuf"].run().ok();
     ring.prints(&["ringbuf_reserve", "ringbuf_output"]);
@@ -98,19 +154,31 @@ fn helpers_are_listed() {
     for one in ["6", "bpf_trace_printk", "trace_printk"] {
         let done = probity!["helpers", one, "--json"].run().ok();
         assert!(
-            done.json_lines().iter().any(|r| r["name"] == "bpf_trace_printk"),
+            done.json_lines()
+                .iter()
+                .any(|r| r["name"] == "bpf_trace_printk"),
             "{done}"
         );
     }
-    let xdp = probity!["helpers", "--prog-type", "xdp", "--json"].run().ok().json_lines();
+    let xdp = probity!["helpers", "--prog-type", "xdp", "--json"]
+        .run()
+        .ok()
+        .json_lines();
     assert!(xdp.iter().any(|r| r["name"] == "bpf_xdp_adjust_head"));
     assert!(!xdp.iter().any(|r| r["name"] == "bpf_skb_load_bytes"));
-    let here = probity!["helpers", "--in-process", "--json"].run().ok().json_lines();
+    let here = probity!["helpers", "--in-process", "--json"]
+        .run()
+        .ok()
+        .json_lines();
     assert!(here.len() >= 30 && here.len() < rows.len());
     assert!(here.iter().all(|r| r["in_process"] == true));
 
-    probity!["helpers", "no_such_helper"].run().fails(&["no_such_helper"]);
-    probity!["helpers", "--prog-type", "xpd"].run().fails(&["xpd", "xdp"]);
+    probity!["helpers", "no_such_helper"]
+        .run()
+        .fails(&["no_such_helper"]);
+    probity!["helpers", "--prog-type", "xpd"]
+        .run()
+        .fails(&["xpd", "xdp"]);
 }
 
 /// `probity … | head -1` ends without a word.

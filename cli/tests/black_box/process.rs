@@ -25,8 +25,11 @@ pub fn programs(path: &str) -> PathBuf {
 
 pub fn is_root() -> bool {
     std::fs::read_to_string("/proc/self/status").is_ok_and(|s| {
-        s.lines()
-            .any(|l| l.strip_prefix("Uid:").and_then(|u| u.split_whitespace().nth(1)) == Some("0"))
+        s.lines().any(|l| {
+            l.strip_prefix("Uid:")
+                .and_then(|u| u.split_whitespace().nth(1))
+                == Some("0")
+        })
     })
 }
 

@@ -35,14 +35,30 @@ pub fn udp(port: u16, fragment: u16) -> Vec<u8> {
 #[test]
 fn fragments_are_dropped_and_the_rest_written() {
     let scratch = Scratch::new();
-    let packets = [udp(53, 0), udp(53, 0x2000), udp(53, 7), udp(80, 185), vec![0; 20]];
+    let packets = [
+        udp(53, 0),
+        udp(53, 0x2000),
+        udp(53, 7),
+        udp(80, 185),
+        vec![0; 20],
+    ];
     let capture = scratch.file("in.pcap", pcap(&packets));
     let program = programs("xdp-fragments/xdp-fragments.s");
     for engine in ENGINES {
         let out = scratch.path("out.pcap");
-        let done = probity!["run", &program, "--packets", &capture, "--write-pcap", &out, "--engine", engine, "--json"]
-            .run()
-            .ok();
+        let done = probity![
+            "run",
+            &program,
+            "--packets",
+            &capture,
+            "--write-pcap",
+            &out,
+            "--engine",
+            engine,
+            "--json"
+        ]
+        .run()
+        .ok();
         let row = done.json_lines().remove(0);
         assert_eq!(row["packets"], 5, "{row}");
         assert_eq!(row["written"], 3, "{row}");
@@ -50,7 +66,9 @@ fn fragments_are_dropped_and_the_rest_written() {
         let verdicts = row["verdicts"].as_array().unwrap();
         let count = |name: &str| {
             let row = verdicts.iter().find(|v| v["name"] == name);
-            row.map_or((0, 0), |v| (v["packets"].as_u64().unwrap(), v["bytes"].as_u64().unwrap()))
+            row.map_or((0, 0), |v| {
+                (v["packets"].as_u64().unwrap(), v["bytes"].as_u64().unwrap())
+            })
         };
         assert_eq!(count("XDP_DROP"), (2, 92), "{row}");
         assert_eq!(count("XDP_PASS"), (3, 112), "{row}");
@@ -67,10 +85,17 @@ fn packets_for_people() {
     let scratch = Scratch::new();
     let capture = scratch.file("in.pcap", pcap(&[udp(53, 0), udp(53, 0), udp(80, 0)]));
     for engine in ENGINES {
-        probity!["run", &programs("port-counter/port-counter.o"), "--packets", &capture, "--engine", engine]
-            .run()
-            .ok()
-            .prints(&["3 packets", "packets: 2 entries"]);
+        probity![
+            "run",
+            &programs("port-counter/port-counter.o"),
+            "--packets",
+            &capture,
+            "--engine",
+            engine
+        ]
+        .run()
+        .ok()
+        .prints(&["3 packets", "packets: 2 entries"]);
     }
 }
 
@@ -78,10 +103,15 @@ fn packets_for_people() {
 fn an_empty_capture() {
     let scratch = Scratch::new();
     let capture = scratch.file("in.pcap", pcap(&[]));
-    probity!["run", &programs("port-counter/port-counter.o"), "--packets", &capture]
-        .run()
-        .ok()
-        .prints(&["0 packets"]);
+    probity![
+        "run",
+        &programs("port-counter/port-counter.o"),
+        "--packets",
+        &capture
+    ]
+    .run()
+    .ok()
+    .prints(&["0 packets"]);
 }
 
 #[test]
@@ -92,11 +122,17 @@ fn one_packet_given_as_hex_or_file() {
     let file = scratch.file("packet.bin", &packet);
     let at = format!("@{}", file.display());
     for given in [hex.as_str(), &at] {
-        let row = probity!["run", &programs("xdp-fragments/xdp-fragments.s"), "--packet", given, "--json"]
-            .run()
-            .ok()
-            .json_lines()
-            .remove(0);
+        let row = probity![
+            "run",
+            &programs("xdp-fragments/xdp-fragments.s"),
+            "--packet",
+            given,
+            "--json"
+        ]
+        .run()
+        .ok()
+        .json_lines()
+        .remove(0);
         assert_eq!(row["return"], 1, "{row}");
     }
 }
@@ -113,16 +149,27 @@ fn contexts_are_read_and_results_returned() {
     context[8] = 2;
     let hex: String = context.iter().map(|b| format!("{b:02x}")).collect();
     for engine in ENGINES {
-        let row = probity!["run", &file, "--ctx", &hex, "--repeat", "1000", "--engine", engine, "--json"]
+        let row = probity![
+            "run", &file, "--ctx", &hex, "--repeat", "1000", "--engine", engine, "--json"
+        ]
+        .run()
+        .ok()
+        .json_lines()
+        .remove(0);
+        assert_eq!(
+            (&row["return"], &row["runs"]),
+            (&42.into(), &1000.into()),
+            "{row}"
+        );
+        assert!(row["ns_per_run"].as_f64() > Some(0.0), "{row}");
+        probity!["run", &file, "--ctx", &hex, "--engine", engine]
             .run()
             .ok()
-            .json_lines()
-            .remove(0);
-        assert_eq!((&row["return"], &row["runs"]), (&42.into(), &1000.into()), "{row}");
-        assert!(row["ns_per_run"].as_f64() > Some(0.0), "{row}");
-        probity!["run", &file, "--ctx", &hex, "--engine", engine].run().ok().prints(&["return 42"]);
+            .prints(&["return 42"]);
     }
-    probity!["run", &file, "--ctx", "28"].run().fails(&["1 bytes", "uses"]);
+    probity!["run", &file, "--ctx", "28"]
+        .run()
+        .fails(&["1 bytes", "uses"]);
 }
 
 #[test]

@@ -41,10 +41,11 @@ fn assembled_and_disassembled() {
     }
     // And assembling is deterministic.
     let again = scratch.path("again.o");
-    probity!["asm", &source, "-o", &again]
-        .run()
-        .ok();
-    assert_eq!(std::fs::read(object).unwrap(), std::fs::read(again).unwrap());
+    probity!["asm", &source, "-o", &again].run().ok();
+    assert_eq!(
+        std::fs::read(object).unwrap(),
+        std::fs::read(again).unwrap()
+    );
 }
 
 #[test]
@@ -52,10 +53,7 @@ fn assembly_from_standard_input() {
     let scratch = Scratch::new();
     let text = ".section \"socket\"\nzero:\n\tr0 = 0\n\texit\n";
     let object = scratch.path("zero.o");
-    probity!["asm", "-", "-o", &object]
-        .stdin(text)
-        .run()
-        .ok();
+    probity!["asm", "-", "-o", &object].stdin(text).run().ok();
     probity!["verify", &object].run().ok().prints(&["accept"]);
     probity!["asm", "-"].stdin(text).run().fails(&["-o FILE"]);
 }
@@ -64,9 +62,7 @@ fn assembly_from_standard_input() {
 fn source_lines_can_be_left_out() {
     let object = programs("exec-snoop/exec-snoop.o");
     let with = probity!["dis", &object].run().ok();
-    let without = probity!["dis", &object, "--no-source"]
-        .run()
-        .ok();
+    let without = probity!["dis", &object, "--no-source"].run().ok();
     assert!(with.stdout.contains("exec-snoop.bpf.c"), "{with}");
     assert!(!without.stdout.contains("exec-snoop.bpf.c"), "{without}");
     assert_eq!(instructions(&with.stdout), instructions(&without.stdout));
@@ -77,8 +73,16 @@ fn every_stage_can_be_seen() {
     let object = programs("port-counter/port-counter.o");
     let script = programs("scripts/off-cpu.bt");
     for (stage, file, words) in [
-        ("ast", &script, &["tracepoint:sched:sched_switch", "@left"][..]),
-        ("object", &object, &["program port_counter", "map 0", "percpu_hash", "license"]),
+        (
+            "ast",
+            &script,
+            &["tracepoint:sched:sched_switch", "@left"][..],
+        ),
+        (
+            "object",
+            &object,
+            &["program port_counter", "map 0", "percpu_hash", "license"],
+        ),
         ("relocated", &object, &["port_counter", "exit"]),
         ("states", &object, &["port_counter", "r1"]),
         ("facts", &object, &["port_counter", "exit"]),
@@ -94,9 +98,7 @@ fn every_stage_can_be_seen() {
 #[test]
 fn stages_of_what_is_rejected() {
     let object = programs("unsafe/packet-no-check.o");
-    let stage = |name: &str| {
-        probity!["dump", "--stage", name, &object].run()
-    };
+    let stage = |name: &str| probity!["dump", "--stage", name, &object].run();
     stage("object").ok().prints(&["program packet_no_check"]);
     // States lead up to the rejection; facts there are none.
     assert_eq!(stage("states").prints(&["r1"]).code, 1);

@@ -30,11 +30,18 @@ const BY_PROCESS: &str = "scripts/syscalls-by-process.bt";
 fn replays_the_same_on_every_run_and_engine() {
     let script = programs(BY_PROCESS);
     let replay = |engine: &str| {
-        probity!["trace", "--engine", engine, "--replay", &recording("syscalls"), &script]
-            .run()
-            .ok()
-            .prints(&["@calls[sort]: ", "@calls[sh]: ", "@numbers[0]: "])
-            .stdout
+        probity![
+            "trace",
+            "--engine",
+            engine,
+            "--replay",
+            &recording("syscalls"),
+            &script
+        ]
+        .run()
+        .ok()
+        .prints(&["@calls[sort]: ", "@calls[sh]: ", "@numbers[0]: "])
+        .stdout
     };
     let first = replay("interp");
     assert_eq!(replay("interp"), first);
@@ -45,16 +52,28 @@ fn replays_the_same_on_every_run_and_engine() {
 /// Every call is counted once by process and once by number.
 #[test]
 fn counts_agree_with_each_other() {
-    let rows = probity!["trace", "-f", "json", "--replay", &recording("syscalls"), &programs(BY_PROCESS)]
-        .run()
-        .ok()
-        .json_lines();
+    let rows = probity![
+        "trace",
+        "-f",
+        "json",
+        "--replay",
+        &recording("syscalls"),
+        &programs(BY_PROCESS)
+    ]
+    .run()
+    .ok()
+    .json_lines();
     let calls = total(map(&rows, "@calls"));
     assert!(calls > 100);
     assert_eq!(calls, total(map(&rows, "@numbers")));
     let one = probity![
-        "trace", "-f", "json", "--replay", &recording("syscalls"),
-        "-e", "tracepoint:raw_syscalls:sys_enter { @n[1] = count(); }"
+        "trace",
+        "-f",
+        "json",
+        "--replay",
+        &recording("syscalls"),
+        "-e",
+        "tracepoint:raw_syscalls:sys_enter { @n[1] = count(); }"
     ]
     .run()
     .ok()
@@ -80,10 +99,17 @@ fn counts_agree_with_perf() {
         }
     }
     assert!(expected.len() > 3, "{expected:?}");
-    let rows = probity!["trace", "-f", "json", "--replay", &recording("syscalls"), &programs(BY_PROCESS)]
-        .run()
-        .ok()
-        .json_lines();
+    let rows = probity![
+        "trace",
+        "-f",
+        "json",
+        "--replay",
+        &recording("syscalls"),
+        &programs(BY_PROCESS)
+    ]
+    .run()
+    .ok()
+    .json_lines();
     let ours: BTreeMap<String, u64> = map(&rows, "@calls")
         .iter()
         .map(|(k, v)| (k.clone(), v.as_u64().unwrap()))
@@ -96,17 +122,28 @@ fn counts_agree_with_perf() {
 fn scripts_over_their_recordings() {
     for (script, data, words) in [
         ("open-files", "files", &["PROCESS", "sh ", "0x80000"][..]),
-        ("read-sizes", "files", &["@read_bytes:", "@write_stats[", "[512, 1K)"]),
+        (
+            "read-sizes",
+            "files",
+            &["@read_bytes:", "@write_stats[", "[512, 1K)"],
+        ),
         ("off-cpu", "sched", &["@usecs[", "|@"]),
         ("exec-snoop", "sched", &["ELAPSED", "/bin/", "@execs: "]),
     ] {
         let script = programs(&format!("scripts/{script}.bt"));
         let run = |engine: &str| {
-            probity!["trace", "--engine", engine, "--replay", &recording(data), &script]
-                .run()
-                .ok()
-                .prints(words)
-                .stdout
+            probity![
+                "trace",
+                "--engine",
+                engine,
+                "--replay",
+                &recording(data),
+                &script
+            ]
+            .run()
+            .ok()
+            .prints(words)
+            .stdout
         };
         assert_eq!(run("interp"), run("jit"), "{}", script.display());
     }
@@ -115,14 +152,21 @@ fn scripts_over_their_recordings() {
 #[test]
 fn probes_that_a_recording_lacks() {
     let by_process = programs(BY_PROCESS);
-    probity!["trace", "--replay", &recording("sched"), &by_process].run().fails(&[
-        "raw_syscalls:sys_enter",
-        "the recording holds",
-        "sched:sched_switch",
-    ]);
-    probity!["trace", "--replay", &recording("sched"), &programs("scripts/malloc.bt")]
+    probity!["trace", "--replay", &recording("sched"), &by_process]
         .run()
-        .fails(&["uprobe:libc:malloc", "none of the script's probes"]);
+        .fails(&[
+            "raw_syscalls:sys_enter",
+            "the recording holds",
+            "sched:sched_switch",
+        ]);
+    probity![
+        "trace",
+        "--replay",
+        &recording("sched"),
+        &programs("scripts/malloc.bt")
+    ]
+    .run()
+    .fails(&["uprobe:libc:malloc", "none of the script's probes"]);
     probity!["trace", "--replay", &recording("sched"), "-l", "*"]
         .run()
         .ok()
@@ -137,11 +181,17 @@ fn begin_end_exit_and_parameters() {
     let rec = recording("syscalls");
     let script = "begin { printf(\"hello %s\\n\", str($1)); } \
                   tracepoint:raw_syscalls:sys_enter { @ = count(); } end { printf(\"bye\\n\"); }";
-    let done = probity!["trace", "-q", "--replay", &rec, "-e", script, "world"].run().ok();
+    let done = probity!["trace", "-q", "--replay", &rec, "-e", script, "world"]
+        .run()
+        .ok();
     assert!(done.stdout.starts_with("hello world\nbye\n"), "{done}");
     assert!(done.stdout.contains("@: "), "{done}");
     let done = probity![
-        "trace", "-q", "--replay", &rec, "-e",
+        "trace",
+        "-q",
+        "--replay",
+        &rec,
+        "-e",
         "tracepoint:raw_syscalls:sys_enter { printf(\"one\\n\"); exit(3); }"
     ]
     .run();
@@ -152,18 +202,37 @@ fn begin_end_exit_and_parameters() {
 fn output_to_a_file() {
     let scratch = Scratch::new();
     let to = scratch.path("out.txt");
-    let whole = probity!["trace", "--replay", &recording("syscalls"), &programs(BY_PROCESS)]
-        .run()
-        .ok()
-        .stdout;
-    let done = probity!["trace", "-o", &to, "--replay", &recording("syscalls"), &programs(BY_PROCESS)]
-        .run()
-        .ok();
+    let whole = probity![
+        "trace",
+        "--replay",
+        &recording("syscalls"),
+        &programs(BY_PROCESS)
+    ]
+    .run()
+    .ok()
+    .stdout;
+    let done = probity![
+        "trace",
+        "-o",
+        &to,
+        "--replay",
+        &recording("syscalls"),
+        &programs(BY_PROCESS)
+    ]
+    .run()
+    .ok();
     assert!(done.stdout.is_empty(), "{done}");
     assert_eq!(std::fs::read_to_string(to).unwrap(), whole);
-    probity!["trace", "-o", "/no/such/place", "--replay", &recording("syscalls"), &programs(BY_PROCESS)]
-        .run()
-        .fails(&["/no/such/place"]);
+    probity![
+        "trace",
+        "-o",
+        "/no/such/place",
+        "--replay",
+        &recording("syscalls"),
+        &programs(BY_PROCESS)
+    ]
+    .run()
+    .fails(&["/no/such/place"]);
 }
 
 #[test]
@@ -178,16 +247,41 @@ fn a_script_from_standard_input() {
 #[test]
 fn a_recording_takes_no_live_options() {
     let rec = recording("syscalls");
-    probity!["trace", "--replay", &rec, "-d", "3", "-e", "begin { exit(); }"].run().misused(&["--duration"]);
-    probity!["trace", "--replay", &rec, "-c", "true", "-e", "begin { exit(); }"].run().misused(&["-c"]);
-    probity!["trace", "--engine", "jit", "-e", "begin { exit(); }"].run().misused(&["--replay"]);
+    probity![
+        "trace",
+        "--replay",
+        &rec,
+        "-d",
+        "3",
+        "-e",
+        "begin { exit(); }"
+    ]
+    .run()
+    .misused(&["--duration"]);
+    probity![
+        "trace",
+        "--replay",
+        &rec,
+        "-c",
+        "true",
+        "-e",
+        "begin { exit(); }"
+    ]
+    .run()
+    .misused(&["-c"]);
+    probity!["trace", "--engine", "jit", "-e", "begin { exit(); }"]
+        .run()
+        .misused(&["--replay"]);
 }
 
 /// Is the kernel ours to trace? Where it must be, saying no is a failure.
 fn live() -> bool {
     let there = is_root() && std::path::Path::new("/sys/kernel/btf/vmlinux").exists();
     let required = std::env::var_os("PROBITY_REQUIRE_KERNEL").is_some();
-    assert!(there || !required, "the kernel is required and cannot be traced");
+    assert!(
+        there || !required,
+        "the kernel is required and cannot be traced"
+    );
     if !there {
         println!("skipped: needs root and a kernel with BTF");
     }
@@ -201,8 +295,13 @@ fn live_counts_of_a_command() {
     }
     // A shell of our own that makes a known number of chdir system calls.
     let rows = probity![
-        "trace", "-f", "json", "-c", "sh -c 'for i in 1 2 3 4 5 6 7; do cd /; cd /tmp; done'",
-        "-e", "tracepoint:syscalls:sys_enter_chdir /pid == cpid/ { @n[\"chdir\"] = count(); }"
+        "trace",
+        "-f",
+        "json",
+        "-c",
+        "sh -c 'for i in 1 2 3 4 5 6 7; do cd /; cd /tmp; done'",
+        "-e",
+        "tracepoint:syscalls:sys_enter_chdir /pid == cpid/ { @n[\"chdir\"] = count(); }"
     ]
     .run()
     .ok()
@@ -215,7 +314,9 @@ fn live_for_a_while() {
     if !live() {
         return;
     }
-    let done = probity!["trace", "--duration", "1", &programs(BY_PROCESS)].run().ok();
+    let done = probity!["trace", "--duration", "1", &programs(BY_PROCESS)]
+        .run()
+        .ok();
     done.prints(&["@calls[", "@numbers["]);
 }
 
@@ -225,16 +326,32 @@ fn unknown_probes_name_the_nearest() {
         return;
     }
     for (text, words) in [
-        ("tracepoint:sched:sched_swich { @ = count(); }", &["stdin:1:1", "sched_swich", "sched_switch"][..]),
-        ("tracepoint:shced:sched_switch { @ = count(); }", &["shced", "sched:sched_switch"]),
-        ("kprobe:do_sys_openat3 { @ = count(); }", &["do_sys_openat3", "do_sys_openat2"]),
+        (
+            "tracepoint:sched:sched_swich { @ = count(); }",
+            &["stdin:1:1", "sched_swich", "sched_switch"][..],
+        ),
+        (
+            "tracepoint:shced:sched_switch { @ = count(); }",
+            &["shced", "sched:sched_switch"],
+        ),
+        (
+            "kprobe:do_sys_openat3 { @ = count(); }",
+            &["do_sys_openat3", "do_sys_openat2"],
+        ),
         ("uprobe:libc:maloc { @ = count(); }", &["maloc", "malloc"]),
-        ("uprobe:/no/such/file:f { @ = count(); }", &["/no/such/file"]),
+        (
+            "uprobe:/no/such/file:f { @ = count(); }",
+            &["/no/such/file"],
+        ),
     ] {
-        probity!["trace", "--dry-run", "-e", text].run().fails(words);
+        probity!["trace", "--dry-run", "-e", text]
+            .run()
+            .fails(words);
         probity!["trace", "-e", text].run().fails(words);
     }
-    probity!["trace", "-l", "tracepoint:nonsense:*"].run().fails(&["tracepoint:nonsense:*"]);
+    probity!["trace", "-l", "tracepoint:nonsense:*"]
+        .run()
+        .fails(&["tracepoint:nonsense:*"]);
     probity!["trace", "-l", "tracepoint:sched:*"]
         .run()
         .ok()

@@ -7,8 +7,17 @@ use serde_json::Value;
 use crate::{Scratch, probity, programs};
 
 const KEYS: [&str; 11] = [
-    "object", "program", "section", "prog_type", "verdict", "insns", "processed", "states",
-    "peak_states", "stack_depth", "time_us",
+    "object",
+    "program",
+    "section",
+    "prog_type",
+    "verdict",
+    "insns",
+    "processed",
+    "states",
+    "peak_states",
+    "stack_depth",
+    "time_us",
 ];
 
 fn keys(value: &Value) -> Vec<&str> {
@@ -80,7 +89,10 @@ fn rejections_say_where_and_why() {
         assert_eq!(keys(&row["error"]), ["insn", "source", "kind", "message"]);
         assert_eq!(row["verdict"], "reject", "{row}");
         assert!(!row["error"]["kind"].as_str().unwrap().is_empty(), "{row}");
-        assert!(!row["error"]["message"].as_str().unwrap().is_empty(), "{row}");
+        assert!(
+            !row["error"]["message"].as_str().unwrap().is_empty(),
+            "{row}"
+        );
         let stem = file.file_stem().unwrap().to_str().unwrap();
         let source = row["error"]["source"].as_str().unwrap_or_default();
         assert!(source.contains(stem), "no place in the source: {row}");
@@ -101,9 +113,15 @@ fn a_rejection_for_people() {
         "instruction",
     ]);
     let quiet = probity!["verify", "--quiet", &path].run();
-    assert_eq!((quiet.code, quiet.stdout.lines().count()), (1, 1), "{quiet}");
+    assert_eq!(
+        (quiet.code, quiet.stdout.lines().count()),
+        (1, 1),
+        "{quiet}"
+    );
     assert!(done.stdout.starts_with("reject"), "{done}");
-    probity!["verify", "--quiet", "--json", &path].run().misused(&["--quiet"]);
+    probity!["verify", "--quiet", "--json", &path]
+        .run()
+        .misused(&["--quiet"]);
 }
 
 /// One bad file does not keep the others from being looked at.
@@ -111,12 +129,18 @@ fn a_rejection_for_people() {
 fn several_objects_one_of_them_bad() {
     let scratch = Scratch::new();
     let bad = scratch.file("bad.o", b"\x7fELF and nothing more");
-    let (first, last) = (programs("tc-meter/tc-meter.o"), programs("port-counter/port-counter.o"));
+    let (first, last) = (
+        programs("tc-meter/tc-meter.o"),
+        programs("port-counter/port-counter.o"),
+    );
     let done = probity!["verify", "--json", &first, &bad, &last]
         .run()
         .fails(&["bad.o"]);
     let rows = done.json_lines();
-    let verdicts: Vec<&str> = rows.iter().map(|r| r["verdict"].as_str().unwrap()).collect();
+    let verdicts: Vec<&str> = rows
+        .iter()
+        .map(|r| r["verdict"].as_str().unwrap())
+        .collect();
     assert_eq!(verdicts, ["accept", "accept"], "{done}");
     let rejected = programs("unsafe/recursion.o");
     assert_eq!(probity!["verify", "-q", &first, &rejected].run().code, 1);
@@ -126,9 +150,14 @@ fn several_objects_one_of_them_bad() {
 #[test]
 fn the_same_on_every_run() {
     let report = || {
-        let rows = probity!["verify", "--json", &programs("xdp-firewall/xdp-firewall.o"), &programs("unsafe/size-not-bounded.o")]
-            .run()
-            .json_lines();
+        let rows = probity![
+            "verify",
+            "--json",
+            &programs("xdp-firewall/xdp-firewall.o"),
+            &programs("unsafe/size-not-bounded.o")
+        ]
+        .run()
+        .json_lines();
         rows.into_iter()
             .map(|mut r| {
                 r["time_us"] = 0.into();
@@ -182,7 +211,11 @@ fn prog_type_overrides_the_section() {
     for (kind, verdict) in [("socket_filter", "accept"), ("kprobe", "accept")] {
         let done = probity!["verify", "--json", "--prog-type", kind, &file].run();
         let row = done.json_lines().remove(0);
-        assert_eq!((row["verdict"].as_str(), row["prog_type"].as_str()), (Some(verdict), Some(kind)), "{done}");
+        assert_eq!(
+            (row["verdict"].as_str(), row["prog_type"].as_str()),
+            (Some(verdict), Some(kind)),
+            "{done}"
+        );
     }
     // An XDP context starts with the packet's address, which must not be returned.
     let done = probity!["verify", "--json", "--prog-type", "xdp", &file].run();
