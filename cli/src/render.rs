@@ -3,12 +3,12 @@
 use std::fmt::Write as _;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
-use probity_verifier::Rejection;
+use probity_verifier::{Rejection, Rule};
 
 /// Several lines, coloured; the output stream takes colours away where they are not wanted.
 pub fn rejection(object: &str, program: &str, rejection: &Rejection) -> String {
     let r = rejection;
-    let title = format!("{program}: {}", r.must);
+    let title = format!("{program}: {}", unproved(r));
     let mut group = Group::with_title(Level::ERROR.primary_title(title).id(r.rule.name()));
     let path;
     if let Some(line) = r.line.as_ref().filter(|l| !l.text.trim().is_empty()) {
@@ -57,6 +57,23 @@ pub fn rejection(object: &str, program: &str, rejection: &Rejection) -> String {
         group = group.element(Level::HELP.message(hint.clone()));
     }
     Renderer::styled().render(&[group])
+}
+
+/// What a rejection says must hold is a statement; alone it would read as if it did hold.
+fn unproved(rejection: &Rejection) -> String {
+    match rejection.rule {
+        Rule::Unsupported => format!("not modelled yet: {}", rejection.must),
+        _ => format!("not proved: {}", rejection.must),
+    }
+}
+
+/// A rejection in one line.
+pub fn message(rejection: &Rejection) -> String {
+    let mut text = unproved(rejection);
+    if !rejection.known.is_empty() {
+        let _ = write!(text, "; known: {}", rejection.known);
+    }
+    text
 }
 
 /// `file:line:column` of a rejection, when it has one.

@@ -27,7 +27,7 @@ mod types;
 
 pub use ast::Ast;
 pub use compile::{Probe, Script, compile, compile_text};
-pub use diagnostics::{Diagnostic, Diagnostics, Severity};
+pub use diagnostics::{Diagnostic, Diagnostics, Severity, nearest};
 pub use env::{Arch, Clock, Environment, FormatTable, Functions, NoFunctions, TracepointFormats};
 pub use formats::{FieldPlace, Format, FormatError, FormatField};
 pub use parser::parse;

@@ -96,7 +96,15 @@ fn show(btf: &Btf, name: &str) -> Result<()> {
         .or_else(|| btf.find_struct(name))
         .or_else(|| btf.find_union(name))
     else {
-        bail!("no type `{name}`");
+        let names: Vec<String> = btf
+            .types()
+            .map(|(id, _)| btf.name(id).to_string())
+            .collect();
+        let wanted = name.rsplit(' ').next().unwrap_or(name);
+        match probity_script::nearest(wanted, names.iter().map(String::as_str)) {
+            Some(near) => bail!("no type `{name}`; did you mean `{near}`?"),
+            None => bail!("no type `{name}`"),
+        }
     };
     let size = btf
         .size_of(id)

@@ -85,6 +85,9 @@ pub fn print(
 /// The program of that name, or all.
 pub fn select<'a>(object: &'a Object, name: Option<&str>) -> Result<Vec<&'a Program>> {
     let Some(name) = name else {
+        if object.programs.is_empty() {
+            bail!("{} holds no programs", object.name);
+        }
         return Ok(object.programs.iter().collect());
     };
     match object.program(name) {

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use serde_json::json;
 
 use crate::{kernel, output};
@@ -27,6 +27,21 @@ pub struct Args {
     /// One JSON object a line
     #[arg(long)]
     json: bool,
+}
+
+/// What was asked for and, where one name is nearly it, that name.
+fn none_matches(args: &Args, linux: &probity_platform::Platform) -> anyhow::Error {
+    let Some(pattern) = &args.pattern else {
+        return anyhow!("no helper is like that");
+    };
+    let narrowed = args.prog_type.is_some() || args.in_process;
+    let name = pattern.strip_prefix("bpf_").unwrap_or(pattern);
+    let near = probity_script::nearest(name, linux.helpers.iter().map(|h| h.name));
+    match near {
+        Some(near) => anyhow!("no helper matches `{pattern}`; did you mean `{near}`?"),
+        None if narrowed => anyhow!("no helper matches `{pattern}` and the options beside it"),
+        None => anyhow!("no helper matches `{pattern}`"),
+    }
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
@@ -92,7 +107,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         }
     }
     if found == 0 {
-        bail!("no helper matches");
+        return Err(none_matches(&args, &linux));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -22,7 +22,9 @@ use crate::{input, kernel, output, render};
 
 /// Run a tracing script (bpftrace's language) in the kernel, or over a recording without root
 #[derive(clap::Args)]
-#[command(after_help = "\
+#[command(
+    override_usage = "probity trace [OPTIONS] (-e TEXT | FILE) [ARG]...\n       probity trace -l [PATTERN]",
+    after_help = "\
 Examples:
   probity trace -e 'tracepoint:raw_syscalls:sys_enter { @[comm] = count(); }' --duration 5
   probity trace programs/scripts/open-files.bt
@@ -31,7 +33,8 @@ Examples:
   probity trace -l 'tracepoint:sched:*'      probes there are
 
 Ctrl-C ends a script in order: its `end` probes run and its maps are printed.
-Record something to replay with: perf record -a -k CLOCK_MONOTONIC -e 'sched:*' -- sleep 5")]
+Record something to replay with: perf record -a -k CLOCK_MONOTONIC -e 'sched:*' -- sleep 5"
+)]
 pub struct Args {
     /// The script; `-` reads standard input
     #[arg(required_unless_present_any = ["expression", "list"])]

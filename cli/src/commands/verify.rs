@@ -191,16 +191,11 @@ pub fn print_json(path: &Path, p: &ProgramReport) -> Result<()> {
         "time_us": s.time_us,
     });
     if let Verdict::Reject(r) = &p.verdict {
-        let message = if r.known.is_empty() {
-            r.must.clone()
-        } else {
-            format!("{}; {}", r.must, r.known)
-        };
         row["error"] = json!({
             "insn": r.pc,
             "source": render::place(r),
             "kind": r.rule.name(),
-            "message": message,
+            "message": render::message(r),
         });
     }
     output::json(&row)
