@@ -48,11 +48,26 @@ static noinline void count_exec(u32 uid)
 		map_update_elem(&execs_by_uid, &uid, &one, NOEXIST);
 }
 
+/* A function of its own, so that `struct event` is among the object's types: readers decode by it. */
+static noinline int describe(struct event *event, struct exec_record *record, u32 uid)
+{
+	struct task_struct *task = (void *)get_current_task(), *parent;
+
+	parent = core_field(task, real_parent);
+	event->pid = get_current_pid_tgid() >> 32;
+	event->ppid = core_field(parent, tgid);
+	event->uid = uid;
+	event->size = sizeof(*event);
+	get_current_comm(event->comm, sizeof(event->comm));
+	/* __data_loc: offset in the record in the low half, length in the high half. */
+	return probe_read_kernel_str(event->filename, sizeof(event->filename),
+				     (char *)record + (record->filename_loc & 0xffff));
+}
+
 SEC("tracepoint/sched/sched_process_exec")
 int exec_snoop(struct exec_record *ctx)
 {
 	u32 uid = (u32)get_current_uid_gid();
-	struct task_struct *task = (void *)get_current_task(), *parent;
 	struct event *event;
 
 	if (uid < min_uid)
@@ -63,14 +78,7 @@ int exec_snoop(struct exec_record *ctx)
 		__sync_fetch_and_add(&lost, 1);
 		return 1;
 	}
-	parent = core_field(task, real_parent);
-	event->pid = get_current_pid_tgid() >> 32;
-	event->ppid = core_field(parent, tgid);
-	event->uid = uid;
-	event->size = sizeof(*event);
-	get_current_comm(event->comm, sizeof(event->comm));
-	/* __data_loc: offset in the record in the low half, length in the high half. */
-	probe_read_kernel_str(event->filename, sizeof(event->filename), (char *)ctx + (ctx->filename_loc & 0xffff));
+	describe(event, ctx, uid);
 	ringbuf_submit(event, 0);
 	return 1;
 }

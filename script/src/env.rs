@@ -125,7 +125,7 @@ pub trait Functions {
     }
     /// Functions of an executable or library; empty when unknown.
     fn user(&self, path: &str) -> Vec<String>;
-    /// The file that a name such as `libc` or `bash` means.
+    /// The file that a name such as `libc` or `bash` means; `None` when there is no such file.
     fn resolve(&self, path: &str) -> Option<String>;
     /// Address of a kernel symbol, for `kaddr`.
     fn kernel_address(&self, _name: &str) -> Option<u64> {
@@ -154,8 +154,8 @@ impl Functions for NoFunctions {
         Vec::new()
     }
 
-    fn resolve(&self, _path: &str) -> Option<String> {
-        None
+    fn resolve(&self, path: &str) -> Option<String> {
+        Some(path.to_owned())
     }
 }
 

@@ -406,13 +406,13 @@ fn maps(cfg: &Cfg, object: &Object, platform: &Platform, policy: &Policy) -> Out
                 &known,
             ));
         }
-        let bytes =
-            u64::from(map.max_entries) * (u64::from(map.key_size) + u64::from(map.value_size));
+        let entry = u64::from(map.key_size) + u64::from(map.value_size);
+        let bytes = u64::from(map.max_entries).saturating_mul(entry);
         if policy.max_map_bytes.is_some_and(|most| bytes > most) {
             let known = format!("map `{}` takes {bytes} bytes", map.name);
             return Err(fail(
                 Rule::Policy,
-                "maps are as small as the policy says",
+                "a map takes no more bytes than the policy's max_map_bytes",
                 &known,
             ));
         }
@@ -423,7 +423,7 @@ fn maps(cfg: &Cfg, object: &Object, platform: &Platform, policy: &Policy) -> Out
             let known = format!("map `{}` has {} entries", map.name, map.max_entries);
             return Err(fail(
                 Rule::Policy,
-                "maps are as small as the policy says",
+                "a map has no more entries than the policy's max_map_entries",
                 &known,
             ));
         }

@@ -135,6 +135,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
             let Some((script, report)) =
                 prepare(&text, &name, env, positional, &args, kernel::platform(None))?
             else {
+                if !args.quiet && probity_script::parse(&text, &name).is_ok() {
+                    output::note(holds(&recording));
+                }
                 return Ok(ExitCode::FAILURE);
             };
             if args.goes_no_further() {
@@ -226,6 +229,26 @@ fn prepare(
         }
     }
     Ok(accepted.then_some((script, report)))
+}
+
+/// What a recording can feed: the answer to a probe that it cannot.
+fn holds(recording: &Recording) -> String {
+    let mut names: Vec<String> = recording
+        .events
+        .iter()
+        .map(|e| format!("{}:{}", e.category, e.name))
+        .collect();
+    names.sort();
+    let more = names.len().saturating_sub(12);
+    names.truncate(12);
+    let more = match more {
+        0 => String::new(),
+        more => format!(" and {more} more (-l lists them)"),
+    };
+    format!(
+        "the recording holds the tracepoints {}{more}",
+        names.join(", ")
+    )
 }
 
 fn no_privilege(args: &Args) -> String {

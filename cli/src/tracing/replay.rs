@@ -20,6 +20,9 @@ use crate::recording::{EventFormat, Recording, Sample};
 /// Bytes at the start of a record that belong to the kernel; programs see zeros there.
 const HIDDEN: usize = 8;
 
+/// How often an interval may fire between two events. A damaged time must not keep us busy for years.
+const MOST_TICKS: u64 = 1_000_000;
+
 /// The formats of a recording's events.
 pub fn formats(recording: &Recording) -> FormatTable {
     let mut table = FormatTable::new();
@@ -240,6 +243,13 @@ pub fn run(
             }
         }
         for timer in &mut timers {
+            let missed = sample.time.saturating_sub(timer.next) / timer.period;
+            if missed > MOST_TICKS {
+                bail!(
+                    "the recording leaps by {} s between two events; an interval would fire {missed} times in between",
+                    sample.time.saturating_sub(last) / 1_000_000_000
+                );
+            }
             while status.is_none() && timer.next <= sample.time {
                 replay.host.now.store(timer.next, Ordering::Relaxed);
                 let surroundings = Surroundings {

@@ -313,6 +313,24 @@ fn bad_policies() {
         .fails(&["missing.toml"]);
 }
 
+/// The largest map that can be written down: sizes multiply without overflow.
+#[test]
+fn a_map_beyond_all_bounds() {
+    let scratch = Scratch::new();
+    let file = scratch.file(
+        "large.s",
+        ".map m kind=hash key=4294967295 value=4294967295 max_entries=4294967295\n\
+         .section \"socket\"\np:\n\tr1 = map m ll\n\tr0 = 0\n\texit\n",
+    );
+    let policy = scratch.file("policy.toml", "max_map_bytes = 1048576\n");
+    let done = probity!["verify", "--policy", &policy, &file].run();
+    assert_eq!(done.code, 1, "{done}");
+    let done = probity!["verify", &file].run();
+    assert!(done.code <= 1, "{done}");
+    let done = probity!["run", &file].run();
+    assert_eq!(done.code, 1, "{done}");
+}
+
 #[test]
 fn bad_contexts_and_packets() {
     let scratch = Scratch::new();
@@ -328,12 +346,9 @@ fn bad_contexts_and_packets() {
     probity!["run", "--packet", "@/dev/zero", &object]
         .run()
         .fails(&["/dev/zero"]);
-    // Larger than any packet, larger than the context.
+    // Larger than the context.
     let large = scratch.file("large", vec![0; 1 << 20]);
     let large = format!("@{}", large.display());
-    probity!["run", "--packet", &large, &object]
-        .run()
-        .fails(&["packet"]);
     probity!["run", "--ctx", &large, &object]
         .run()
         .fails(&["context"]);

@@ -98,7 +98,10 @@ impl Probity {
         if is_root() {
             let copy = scratch.path("probity");
             if !copy.exists() {
-                std::fs::copy(&self.program, &copy).expect("a copy of the command");
+                // Another process copies: a file that this one has open for writing is "busy"
+                // for every child that happens to be forked meanwhile.
+                let done = Command::new("cp").arg(&self.program).arg(&copy).status();
+                assert!(done.is_ok_and(|s| s.success()), "no copy of the command");
             }
             self.program = copy;
             self.nobody = true;

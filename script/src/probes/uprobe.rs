@@ -28,7 +28,7 @@ fn expand(p: &Point<'_>, env: &Environment<'_>, ret: bool) -> Result<Vec<ProbeKi
     let path = env
         .functions
         .resolve(file)
-        .unwrap_or_else(|| file.to_owned());
+        .ok_or_else(|| Diagnostic::error(p.span, format!("no program or library `{file}` here")))?;
     let target = target.trim_matches('"');
     let kind = |target: UserTarget, offset: u64| ProbeKind::Uprobe {
         path: path.clone(),
