@@ -261,7 +261,11 @@ pub(crate) fn load(
                     } else {
                         Trust::Untrusted
                     };
-                    let trust = if leaf.in_union {
+                    // Padding beside a pointer is a union in form only.
+                    let padded = types
+                        .members_at(id, at as u64, size as u64)
+                        .is_ok_and(|all| all.iter().filter(|l| !l.field.bitfield).count() == 1);
+                    let trust = if leaf.in_union && !padded {
                         Trust::Untrusted
                     } else {
                         trust
