@@ -50,8 +50,9 @@ type Callback = unsafe extern "C" fn(*mut Call<'_>, u64, u64, u64, u64, u64) -> 
 impl Jit {
     /// Compiles every program of the instance.
     ///
-    /// Time and memory grow with the size of the programs, at about a microsecond and a
-    /// kilobyte an instruction; a function too large for the code generator is an error.
+    /// Straight code takes some microseconds and a kilobyte an instruction; the time grows faster
+    /// with the number of branches in one function (thousands: a second; tens of thousands: a
+    /// minute). A function too large for the code generator is an error.
     pub fn new(instance: Arc<Instance>) -> Result<Jit, Error> {
         let entries: Box<[AtomicU64]> = instance
             .programs()

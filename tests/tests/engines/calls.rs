@@ -159,11 +159,16 @@ fn a_long_program_compiles() {
     let mut text = String::from(
         ".license \"GPL\"\n.section raw_tracepoint\n.globl main\nmain:\nr0 = *(u64 *)(r1 + 0)\nr2 = *(u64 *)(r1 + 8)\n",
     );
-    for n in 0..20_000 {
-        text += match n % 4 {
+    let insns = std::env::var("TEST_INSNS")
+        .ok()
+        .and_then(|s| s.parse().ok());
+    let insns = insns.unwrap_or(20_000usize);
+    for n in 0..insns {
+        text += match n % 5 {
             0 => "r0 += r2\n",
             1 => "r2 ^= r0\n",
             2 => "*(u64 *)(r10 - 8) = r0\n",
+            3 => "if r0 s> r2 goto +1\n",
             _ => "r0 <<= 1\n",
         };
     }
@@ -174,7 +179,7 @@ fn a_long_program_compiles() {
     let instance = Arc::new(Instance::new(verified, Options::default()).expect("an instance"));
     let start = std::time::Instant::now();
     let jit = Jit::new(instance.clone()).expect("code");
-    println!("20,000 instructions in {:?}", start.elapsed());
+    println!("{insns} instructions in {:?}", start.elapsed());
     let interp = probity_interp::Interp::new(instance);
     let mut ctx = context(17, &[3, 5], &[]);
     assert_eq!(jit.call(0, &mut ctx, 0), interp.call(0, &mut ctx, 0));
