@@ -1,1 +1,1 @@
-
+//! Benchmarks are in `benches/`; this crate has nothing else.

@@ -2,8 +2,8 @@
 //!
 //! One section a program, under the section names aya parses; subprograms in `.text`, a
 //! copy for each program so that no two share an address; maps in the `maps` section, data
-//! in `.rodata.N`, `.data.N`, `.bss.N`; no BTF: CO-RE is applied already, and aya loads
-//! programs without it.
+//! in `.rodata.N`, `.data.N`, `.bss.N`. CO-RE is applied already, so there is no BTF, but for
+//! programs with callbacks: of those Linux wants to know every function's type.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +13,7 @@ use object::{
     Architecture, BinaryFormat, Endianness, RelocationFlags, SectionKind, SymbolFlags, SymbolKind,
     SymbolScope,
 };
+use probity_btf::{Btf, BtfBuilder, BtfExt, ExtSection, FuncRecord, TypeId};
 use probity_isa::{CallTarget, Imm64, Insn, to_bytes};
 use probity_objfile::{DataKind, Map, ProgType, Subprog};
 use probity_verifier::{Verified, VerifiedProgram};
@@ -39,7 +40,9 @@ pub fn normalise(verified: &Verified) -> Result<Normalised, Error> {
         elf: Elf::new(BinaryFormat::Elf, Architecture::Bpf, Endianness::Little),
         text: None,
         map_section: None,
+        program_sections: BTreeMap::new(),
         maps: BTreeMap::new(),
+        funcs: Vec::new(),
     };
     let license = object.license.clone().unwrap_or_default();
     w.section(b"license", SectionKind::Data, license.as_bytes(), &[0]);
@@ -69,6 +72,9 @@ pub fn normalise(verified: &Verified) -> Result<Normalised, Error> {
             })?;
         program_names.push(w.program(program, &section, &mut names)?);
     }
+    if let Some(btf) = &object.btf {
+        w.types(btf)?;
+    }
     let elf = w.elf.write().map_err(|e| Error::Write(e.to_string()))?;
     Ok(Normalised {
         elf,
@@ -81,6 +87,10 @@ struct Writer<'a> {
     elf: Elf<'a>,
     text: Option<SectionId>,
     map_section: Option<SectionId>,
+    /// By name: aya finds a function's type by its section's name and its place there.
+    program_sections: BTreeMap<String, SectionId>,
+    /// Section name, byte offset and type of the functions whose types Linux wants.
+    funcs: Vec<(String, u64, TypeId)>,
     /// Symbols of maps by index.
     maps: BTreeMap<usize, SymbolId>,
 }
@@ -231,28 +241,38 @@ impl Writer<'_> {
         } else {
             p.subprogs()
         };
+        let callbacks = p.insns().iter().any(|i| {
+            matches!(
+                i,
+                Insn::LoadImm64 {
+                    imm: Imm64::Func { .. },
+                    ..
+                }
+            )
+        });
+        let typed = callbacks && functions.iter().all(|f| f.func.is_some());
         let bytes = to_bytes(p.raw());
         let mut placed: Vec<(SectionId, u64, SymbolId)> = Vec::new();
         let main = names.unique(p.name());
         for (n, function) in functions.iter().enumerate() {
             let code = &bytes[function.start * 8..function.end * 8];
-            let (id, name) = if n == 0 {
+            let elf = &mut self.elf;
+            let mut text = |name: &str| elf.add_section(Vec::new(), name.into(), SectionKind::Text);
+            let (id, in_section, name) = if n == 0 {
+                let known = self.program_sections.entry(section.into());
                 (
-                    self.elf.add_section(
-                        Vec::new(),
-                        section.as_bytes().to_vec(),
-                        SectionKind::Text,
-                    ),
+                    *known.or_insert_with_key(|name| text(name)),
+                    section,
                     main.clone(),
                 )
             } else {
-                let elf = &mut self.elf;
-                let text = *self.text.get_or_insert_with(|| {
-                    elf.add_section(Vec::new(), b".text".to_vec(), SectionKind::Text)
-                });
-                (text, names.unique(&function.name))
+                let id = *self.text.get_or_insert_with(|| text(".text"));
+                (id, ".text", names.unique(&function.name))
             };
             let offset = self.elf.append_section_data(id, code, 8);
+            if let Some(func) = function.func.filter(|_| typed) {
+                self.funcs.push((in_section.into(), offset, func));
+            }
             let symbol = self.symbol(&name, id, offset, code.len() as u64, SymbolKind::Text);
             placed.push((id, offset, symbol));
         }
@@ -316,6 +336,39 @@ impl Writer<'_> {
                 .map_err(|e| Error::Write(e.to_string()))?;
         }
         Ok(main)
+    }
+
+    /// The types of the functions that want one, and where they are.
+    fn types(&mut self, btf: &Btf) -> Result<(), Error> {
+        if self.funcs.is_empty() {
+            return Ok(());
+        }
+        let roots: Vec<TypeId> = self.funcs.iter().map(|(_, _, id)| *id).collect();
+        let subset = btf
+            .subset(&roots, false)
+            .map_err(|e| Error::Write(e.to_string()))?;
+        let mut by_section: BTreeMap<&str, Vec<FuncRecord>> = BTreeMap::new();
+        for (section, offset, id) in &self.funcs {
+            by_section.entry(section).or_default().push(FuncRecord {
+                insn_off: *offset as u32,
+                type_id: subset.ids.get(id).copied().unwrap_or_default(),
+            });
+        }
+        let ext = BtfExt {
+            funcs: by_section
+                .into_iter()
+                .map(|(name, records)| ExtSection {
+                    section: name.into(),
+                    records,
+                })
+                .collect(),
+            ..BtfExt::default()
+        };
+        let mut builder = BtfBuilder::from_btf(&subset.btf);
+        let ext = ext.to_bytes(&mut builder);
+        self.section(b".BTF", SectionKind::Other, &builder.to_bytes(), &[]);
+        self.section(b".BTF.ext", SectionKind::Other, &ext, &[]);
+        Ok(())
     }
 
     /// The instruction as a compiler leaves it for the linker: the addend in the immediate,
