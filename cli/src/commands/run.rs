@@ -61,6 +61,9 @@ pub struct Args {
     common: verify::Common,
 }
 
+/// Bytes of an Ethernet header.
+const LINK_HEADER: usize = 14;
+
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum EngineKind {
     /// Machine code, by Cranelift
@@ -191,11 +194,19 @@ fn is_packet_kind(kind: ProgType) -> bool {
     )
 }
 
-fn packet_context(kind: ProgType, packet: &[u8]) -> Result<Context> {
-    Ok(if kind == ProgType::XDP {
-        Context::xdp(packet)?
-    } else {
-        Context::skb(packet)?
+/// A context for an Ethernet frame.
+fn packet_context(kind: ProgType, frame: &[u8]) -> Result<Context> {
+    /// Offset of `protocol` in `struct __sk_buff`.
+    const PROTOCOL: usize = 16;
+    Ok(match kind {
+        ProgType::XDP => Context::xdp(frame)?,
+        // Programs of control groups see a packet from its network header on.
+        ProgType::CGROUP_SKB if frame.len() >= LINK_HEADER => {
+            let mut ctx = Context::skb(&frame[LINK_HEADER..])?;
+            ctx.write(PROTOCOL, &[frame[12], frame[13], 0, 0])?;
+            ctx
+        }
+        _ => Context::skb(frame)?,
     })
 }
 
@@ -292,13 +303,11 @@ fn packets(
     let start = Instant::now();
     while let Some(packet) = reader.next_packet() {
         let packet = packet.with_context(|| format!("packet {} of {shown}", count + 1))?;
-        // A cgroup program sees the packet from its network header on.
-        let skip = if kind == ProgType::CGROUP_SKB {
-            14.min(packet.data.len())
-        } else {
-            0
+        let skip = match kind {
+            ProgType::CGROUP_SKB => LINK_HEADER.min(packet.data.len()),
+            _ => 0,
         };
-        let mut ctx = packet_context(kind, &packet.data[skip..])?;
+        let mut ctx = packet_context(kind, &packet.data)?;
         let ret = engine.call(index, &mut ctx, 0)?.ret;
         count += 1;
         let row = verdicts.entry(ret & 0xffff_ffff).or_default();
