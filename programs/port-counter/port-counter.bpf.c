@@ -23,6 +23,9 @@ int port_counter(struct __sk_buff *skb)
 		return 0;
 	if (ip.protocol != PROTO_TCP && ip.protocol != PROTO_UDP)
 		return 0;
+	/* Ports are in the first fragment only. */
+	if (ip.frag_off & bswap16(0x1fff))
+		return 0;
 	offset += (ip.version_ihl & 0xf) * 4;
 	if (skb_load_bytes(skb, offset, &ports, sizeof(ports)))
 		return 0;

@@ -64,7 +64,9 @@ int tc_meter(struct __sk_buff *skb)
 	flow.daddr = ip->daddr;
 	flow.protocol = ip->protocol;
 	ihl = (ip->version_ihl & 0xf) * 4;
+	/* Ports are in the first fragment only. */
 	if ((flow.protocol == PROTO_TCP || flow.protocol == PROTO_UDP) &&
+	    !(ip->frag_off & bswap16(0x1fff)) &&
 	    !skb_load_bytes(skb, sizeof(*eth) + ihl, &ports, sizeof(ports))) {
 		flow.sport = bswap16(ports.source);
 		flow.dport = bswap16(ports.dest);

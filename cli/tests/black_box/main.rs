@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod btf;
+mod documents;
 mod help;
 mod process;
 mod run;

@@ -182,3 +182,46 @@ fn what_is_rejected_is_not_run() {
         "{done}"
     );
 }
+
+/// A recorded conversation: name look-ups in fragments, a web page, pings, a refused connection.
+#[test]
+fn a_recorded_capture() {
+    let run = |program: &str, engine: &str| {
+        probity![
+            "run",
+            &programs(program),
+            "--packets",
+            &programs("recordings/packets.pcap"),
+            "--engine",
+            engine,
+            "--json"
+        ]
+        .run()
+        .ok()
+        .json_lines()
+        .remove(0)
+    };
+    for engine in ENGINES {
+        let fragments = run("xdp-fragments/xdp-fragments.s", engine);
+        assert_eq!(fragments["maps"]["dropped"][0]["value"], 5, "{fragments}");
+        // UDP and TCP to the ports there were, and to no port that a fragment's payload spells.
+        let ports = run("port-counter/port-counter.o", engine);
+        let rows = ports["maps"]["packets"].as_array().unwrap();
+        let keys: Vec<u64> = rows.iter().filter_map(|r| r["key"].as_u64()).collect();
+        assert!(
+            keys.contains(&(17 << 16 | 53)) && keys.contains(&(6 << 16 | 80)),
+            "{ports}"
+        );
+        assert_eq!(keys.len(), 6, "{ports}");
+        // A cgroup program sees packets from the IP header on: ICMP, TCP, UDP.
+        let meter = run("cgroup-meter/cgroup-meter.o", engine);
+        let mut protocols: Vec<u64> = meter["maps"]["bytes_by_protocol"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|r| r["key"].as_u64())
+            .collect();
+        protocols.sort();
+        assert_eq!(protocols, [0, 1, 6, 17], "{meter}");
+    }
+}

@@ -1,10 +1,16 @@
 //! Packets of a control group.
 
 use std::fs::File;
+use std::path::Path;
 
 use aya::programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, Program};
 
 use super::{Direction, Link, text, typed};
+
+/// Does the group list its controllers, as those of the unified hierarchy do?
+fn is_unified(path: &str) -> bool {
+    Path::new(path).join("cgroup.controllers").exists()
+}
 
 pub(super) fn attach(
     program: &mut Program,
@@ -13,6 +19,9 @@ pub(super) fn attach(
 ) -> Result<Vec<Link>, String> {
     let p: &mut CgroupSkb = typed(program)?;
     let directory = File::open(path).map_err(|e| e.to_string())?;
+    if !is_unified(path) {
+        return Err("it is not a control group of the unified hierarchy (cgroup v2)".into());
+    }
     let kind = match direction {
         Some(Direction::Ingress) => CgroupSkbAttachType::Ingress,
         Some(Direction::Egress) => CgroupSkbAttachType::Egress,
