@@ -210,6 +210,14 @@ fn packet_context(kind: ProgType, frame: &[u8]) -> Result<Context> {
     })
 }
 
+/// The part of a frame that programs of this kind see.
+fn seen(kind: ProgType, frame: &[u8]) -> &[u8] {
+    match kind {
+        ProgType::CGROUP_SKB => frame.get(LINK_HEADER..).unwrap_or(frame),
+        _ => frame,
+    }
+}
+
 fn once(
     engine: &dyn Engine,
     instance: &Instance,
@@ -264,10 +272,11 @@ fn once(
     if after != before {
         result["context"] = value::hex(&after).into();
     }
-    if let Some(changed) = ctx
-        .packet()
-        .filter(|p| packet.as_ref().is_some_and(|given| given != p))
-    {
+    if let Some(changed) = ctx.packet().filter(|p| {
+        packet
+            .as_deref()
+            .is_some_and(|given| seen(kind, given) != p)
+    }) {
         result["packet"] = value::hex(&changed).into();
     }
     Ok(result)

@@ -183,7 +183,7 @@ fn what_is_rejected_is_not_run() {
     );
 }
 
-/// A recorded conversation: name look-ups in fragments, a web page, pings, a refused connection.
+/// A recorded conversation: UDP with fragments, a web page, a refused connection.
 #[test]
 fn a_recorded_capture() {
     let run = |program: &str, engine: &str| {
@@ -213,7 +213,7 @@ fn a_recorded_capture() {
             "{ports}"
         );
         assert_eq!(keys.len(), 6, "{ports}");
-        // A cgroup program sees packets from the IP header on: ICMP, TCP, UDP.
+        // A cgroup program sees packets from the IP header on: TCP, UDP, ICMPv6.
         let meter = run("cgroup-meter/cgroup-meter.o", engine);
         let mut protocols: Vec<u64> = meter["maps"]["bytes_by_protocol"]
             .as_array()
@@ -222,6 +222,24 @@ fn a_recorded_capture() {
             .filter_map(|r| r["key"].as_u64())
             .collect();
         protocols.sort();
-        assert_eq!(protocols, [0, 1, 6, 17], "{meter}");
+        assert_eq!(protocols, [0, 6, 17, 58], "{meter}");
+    }
+}
+
+/// A packet that a program leaves alone is not shown as changed, whatever part of it it sees.
+#[test]
+fn an_unchanged_packet_is_not_shown() {
+    let hex: String = udp(53, 0).iter().map(|b| format!("{b:02x}")).collect();
+    for program in [
+        "cgroup-meter/cgroup-meter.o",
+        "tc-meter/tc-meter.o",
+        "xdp-firewall/xdp-firewall.o",
+    ] {
+        let row = probity!["run", &programs(program), "--packet", &hex, "--json"]
+            .run()
+            .ok()
+            .json_lines()
+            .remove(0);
+        assert!(row.get("packet").is_none(), "{row}");
     }
 }
