@@ -21,6 +21,7 @@ use crate::{kernel, output, value};
 Examples:
   probity attach programs/exec-snoop/exec-snoop.o            records as they come; Ctrl-C ends
   probity attach programs/syscall-count/syscall-count.o --duration 5 --json
+  probity attach programs/exec-snoop/exec-snoop.o --set min_uid=1000
   probity attach programs/xdp-firewall/xdp-firewall.o --interface lo --duration 10
   probity attach programs/cgroup-meter/cgroup-meter.o --cgroup /sys/fs/cgroup/app
 
@@ -65,7 +66,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let policy = args.common.policy()?;
     let mut options = args.common.options(&platform)?;
     options.programs = args.program.clone().map(|name| vec![name]);
-    let report = verify::one(&args.object, &platform, &policy, &options)?;
+    let report = verify::one(&args.object, &platform, &policy, &options, &args.common.set)?;
     for program in report
         .programs
         .iter()

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use probity_verifier::Verdict;
 
 use super::{dis, verify};
-use crate::{input, kernel, output};
+use crate::{input, kernel, output, value};
 
 /// Show what a stage makes of a file, as the tests see it
 #[derive(clap::Args)]
@@ -63,7 +63,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let platform = kernel::platform(kernel::types(args.common.btf.as_deref())?);
-    let object = input::object(&args.file, &platform)?;
+    let mut object = input::object(&args.file, &platform)?;
+    value::set_variables(&mut object, &args.common.set)?;
     if args.stage == Stage::Object {
         return print_object(&object);
     }

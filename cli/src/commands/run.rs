@@ -85,7 +85,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let platform = kernel::platform(kernel::types(args.common.btf.as_deref())?);
     let policy = args.common.policy()?;
     let mut options = args.common.options(&platform)?;
-    let object = crate::input::object(&args.object, &platform)?;
+    let mut object = crate::input::object(&args.object, &platform)?;
+    value::set_variables(&mut object, &args.common.set)?;
     let chosen = choose(&object, args.program.as_deref(), &args.object)?;
     // Programs that it may tail call run too.
     options.programs = Some(reachable(&object, &chosen));

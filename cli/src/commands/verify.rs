@@ -9,7 +9,7 @@ use probity_platform::{Platform, Policy};
 use probity_verifier::{ProgramReport, Report, Rule, Verdict};
 use serde_json::json;
 
-use crate::{input, kernel, output, render};
+use crate::{input, kernel, output, render, value};
 
 /// Prove that every program of an object is safe, or say which rule it breaks and where
 #[derive(clap::Args)]
@@ -55,6 +55,9 @@ pub struct Common {
     /// Verify as this kind of program, whatever the section says (xdp, socket_filter, kprobe, …)
     #[arg(long, value_name = "KIND")]
     pub prog_type: Option<String>,
+    /// Give a global variable another initial value; may be given more than once
+    #[arg(long = "set", value_name = "VARIABLE=NUMBER")]
+    pub set: Vec<String>,
 }
 
 impl Common {
@@ -87,7 +90,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     options.programs = args.program.map(|name| vec![name]);
     let mut ok = true;
     for path in &args.objects {
-        match one(path, &platform, &policy, &options) {
+        match one(path, &platform, &policy, &options, &args.common.set) {
             Ok(report) => {
                 for program in &report.programs {
                     ok &= matches!(program.verdict, Verdict::Accept(_));
@@ -117,8 +120,10 @@ pub fn one(
     platform: &Arc<Platform>,
     policy: &Policy,
     options: &probity_verifier::Options,
+    set: &[String],
 ) -> Result<Report> {
-    let object = input::object(path, platform)?;
+    let mut object = input::object(path, platform)?;
+    value::set_variables(&mut object, set)?;
     if object.programs.is_empty() {
         bail!("{} holds no programs", path.display());
     }
