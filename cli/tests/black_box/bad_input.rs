@@ -517,23 +517,26 @@ fn no_privilege() {
     let object = scratch.path("exec-snoop.o");
     std::fs::copy(programs("exec-snoop/exec-snoop.o"), &object).unwrap();
     probity!["trace", &script]
-        .as_nobody(&scratch)
+        .unprivileged(&scratch)
         .run()
         .fails(&["root", "CAP_BPF", "--replay", "s.bt"]);
     probity!["trace", "-l", "tracepoint:sched:*"]
-        .as_nobody(&scratch)
+        .unprivileged(&scratch)
         .run()
         .fails(&["root"]);
     probity!["attach", &object]
-        .as_nobody(&scratch)
+        .unprivileged(&scratch)
         .run()
         .fails(&["root"]);
     // Verifying, and replaying, need none.
     let recording = scratch.path("r.perf.data");
     std::fs::copy(programs("recordings/syscalls.perf.data"), &recording).unwrap();
     probity!["trace", "--replay", &recording, &script]
-        .as_nobody(&scratch)
+        .unprivileged(&scratch)
         .run()
         .ok();
-    probity!["verify", &object].as_nobody(&scratch).run().ok();
+    probity!["verify", &object]
+        .unprivileged(&scratch)
+        .run()
+        .ok();
 }

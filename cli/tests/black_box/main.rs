@@ -4,6 +4,7 @@
 //! **Invariant:** every run has a time limit and an address-space limit, so a hang or an
 //! allocation without bound is a failure here and no nuisance for the machine.
 
+mod attach;
 mod bad_input;
 mod btf;
 mod documents;

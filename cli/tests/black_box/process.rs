@@ -33,6 +33,20 @@ pub fn is_root() -> bool {
     })
 }
 
+/// Is the kernel ours to trace? Where it must be, saying no is a failure.
+pub fn live() -> bool {
+    let there = is_root() && Path::new("/sys/kernel/btf/vmlinux").exists();
+    let required = std::env::var_os("PROBITY_REQUIRE_KERNEL").is_some();
+    assert!(
+        there || !required,
+        "the kernel is required and cannot be traced"
+    );
+    if !there {
+        println!("skipped: needs root and a kernel with BTF");
+    }
+    there
+}
+
 /// A directory of a test's own, gone when the test ends.
 pub struct Scratch(PathBuf);
 
@@ -94,7 +108,7 @@ impl Probity {
     }
 
     /// As a user without rights: the binary is copied to where that user can run it.
-    pub fn as_nobody(mut self, scratch: &Scratch) -> Probity {
+    pub fn unprivileged(mut self, scratch: &Scratch) -> Probity {
         if is_root() {
             let copy = scratch.path("probity");
             if !copy.exists() {

@@ -144,7 +144,7 @@ fn contexts_are_read_and_results_returned() {
         "sum.s",
         ".section \"kprobe/x\"\n.globl sum\nsum:\n\tr2 = *(u64 *)(r1 + 0)\n\tr0 = *(u64 *)(r1 + 8)\n\tr0 += r2\n\texit\n",
     );
-    let mut context = vec![0u8; 168];
+    let mut context = [0u8; 168];
     context[0] = 40;
     context[8] = 2;
     let hex: String = context.iter().map(|b| format!("{b:02x}")).collect();

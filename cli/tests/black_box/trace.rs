@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::process::is_root;
+use crate::process::live;
 use crate::{Scratch, probity, programs};
 
 fn recording(name: &str) -> PathBuf {
@@ -272,20 +272,6 @@ fn a_recording_takes_no_live_options() {
     probity!["trace", "--engine", "jit", "-e", "begin { exit(); }"]
         .run()
         .misused(&["--replay"]);
-}
-
-/// Is the kernel ours to trace? Where it must be, saying no is a failure.
-fn live() -> bool {
-    let there = is_root() && std::path::Path::new("/sys/kernel/btf/vmlinux").exists();
-    let required = std::env::var_os("PROBITY_REQUIRE_KERNEL").is_some();
-    assert!(
-        there || !required,
-        "the kernel is required and cannot be traced"
-    );
-    if !there {
-        println!("skipped: needs root and a kernel with BTF");
-    }
-    there
 }
 
 #[test]

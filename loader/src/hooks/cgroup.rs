@@ -31,8 +31,9 @@ pub(super) fn attach(
             );
         }
     };
+    // A link always leaves room for others; it takes no flag that says so.
     let id = p
-        .attach(directory, kind, CgroupAttachMode::AllowMultiple)
+        .attach(directory, kind, CgroupAttachMode::Single)
         .map_err(text)?;
     Ok(vec![Box::new(p.take_link(id).map_err(text)?)])
 }
