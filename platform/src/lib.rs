@@ -10,6 +10,7 @@ mod kfunc;
 mod map;
 mod policy;
 mod program;
+mod target;
 
 pub mod linux;
 
@@ -24,6 +25,7 @@ pub use kfunc::*;
 pub use map::*;
 pub use policy::*;
 pub use program::*;
+pub use target::*;
 
 /// A kernel version in which a row first appeared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,6 +51,7 @@ pub struct Platform {
     pub kfuncs: Arc<[Kfunc]>,
     /// Structures that contexts and helpers lead to.
     pub structs: Arc<[Struct]>,
+    pub targets: Targets,
     pub limits: Limits,
     /// Types of the kernel or host: CO-RE target, kfunc prototypes, BTF-typed pointers.
     pub types: Option<Arc<Btf>>,

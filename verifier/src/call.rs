@@ -58,6 +58,15 @@ pub(crate) fn helper(env: &mut Env<'_>, state: &mut State, pc: Pc, id: u32) -> O
             &known,
         ));
     }
+    let target = env.target();
+    if !env.platform.targets.allow(row.name, attach, target) {
+        let known = format!("bpf_{} is not for programs on `{target}`", row.name);
+        return Err(fail(
+            Rule::CallNotAllowed,
+            "the program's target allows the helper",
+            &known,
+        ));
+    }
     if let Some(allowed) = &env.policy.helpers
         && !allowed
             .iter()
@@ -110,6 +119,10 @@ pub(crate) fn helper(env: &mut Env<'_>, state: &mut State, pc: Pc, id: u32) -> O
         )?),
         None => None,
     };
+    let replaced = match proto.effects.may_not_return {
+        true => replaced(env, state, pc)?,
+        false => None,
+    };
     finish(state, pc, value);
     let map = found.map.filter(|m| !m.inner).map(|m| m.index);
     env.call_maps
@@ -119,7 +132,32 @@ pub(crate) fn helper(env: &mut Env<'_>, state: &mut State, pc: Pc, id: u32) -> O
     if let Some(callback) = callback {
         return crate::callback::enter(env, state, std::rc::Rc::new(callback));
     }
+    if let Some((later, state)) = replaced {
+        return Ok(Next::Fork {
+            now: pc + 1,
+            later,
+            state,
+        });
+    }
     Ok(Next::At(pc + 1))
+}
+
+/// What a subprogram's caller finds when a tail call puts another program in the subprogram's place:
+/// that program returns to it with any number, and may have changed the packet.
+fn replaced(env: &mut Env<'_>, state: &State, pc: Pc) -> Outcome<Option<(Pc, Box<State>)>> {
+    if state.frames.len() == 1 {
+        return Ok(None);
+    }
+    if state.frames.iter().any(|f| f.callback.is_some()) {
+        return Err(unsupported("tail calls in callbacks"));
+    }
+    let mut other = state.clone();
+    forget_packet(env, &mut other);
+    other.set(pc, Reg::R0, Value::unknown());
+    match exit(env, &mut other, pc)? {
+        Next::At(later) => Ok(Some((later, Box::new(other)))),
+        _ => Err(unsupported("tail calls where nothing is returned to")),
+    }
 }
 
 /// r0 has the result, r1 to r5 are lost.

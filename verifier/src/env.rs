@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use probity_isa::{Insn, Pc};
-use probity_objfile::{DataKind, Map, Object, Poisoned, Program};
+use probity_objfile::{DataKind, Map, Object, Poisoned, Program, Target};
 use probity_platform::{MapKind, Platform, Policy, ProgKind};
 
 use crate::Options;
@@ -107,6 +107,14 @@ impl<'a> Env<'a> {
 
     pub(crate) fn sleepable(&self) -> bool {
         self.program.hook.sleepable
+    }
+
+    /// The kernel function that the program attaches to; empty when there is none.
+    pub(crate) fn target(&self) -> &'a str {
+        match &self.program.hook.target {
+            Target::Function { name, .. } => name,
+            _ => "",
+        }
     }
 
     pub(crate) fn attach_type(&self) -> Option<u32> {

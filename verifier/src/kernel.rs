@@ -9,7 +9,8 @@
 
 use probity_btf::{Btf, Type, TypeId};
 use probity_isa::Reg;
-use probity_objfile::Target;
+use probity_objfile::{Hook, Target};
+use probity_platform::{Platform, Targets};
 
 use crate::env::Env;
 use crate::memory::{Kind, Place, describe};
@@ -26,6 +27,8 @@ pub(crate) struct TypedContext {
     pub ret: Option<TypeId>,
     /// Pointers may be NULL where nothing says that they are not.
     pub nullable: bool,
+    /// How far the pointers among the arguments are to be believed.
+    pub trust: Trust,
     /// What a program that stands in for the function returns.
     pub returned: Returned,
 }
@@ -40,11 +43,16 @@ pub(crate) enum Returned {
 
 /// The prototype for a program's target; `Err` when it is not known or not modelled.
 pub(crate) fn context(
-    types: Option<&Btf>,
-    target: &Target,
+    platform: &Platform,
+    hook: &Hook,
     attach: Option<u32>,
 ) -> Outcome<TypedContext> {
-    let Some(types) = types else {
+    let target = &hook.target;
+    let lists = &platform.targets;
+    if let Target::Function { name, .. } = target {
+        attachable(lists, name, attach, hook.sleepable)?;
+    }
+    let Some(types) = platform.types.as_deref() else {
         return Err(unsupported(
             "contexts typed by BTF without the kernel's types",
         ));
@@ -75,6 +83,7 @@ pub(crate) fn context(
                 args,
                 ret: None,
                 nullable: false,
+                trust: Trust::Plain,
                 returned: Returned::Integer,
             });
         }
@@ -98,15 +107,64 @@ pub(crate) fn context(
         return Err(missing(&name));
     };
     let args = args.into_iter().skip(skip).collect();
+    let hook_name = match attach {
+        Some(LSM_MAC | LSM_CGROUP) => name.strip_prefix("bpf_lsm_"),
+        _ => None,
+    };
     Ok(TypedContext {
         args,
         ret: ret.then_some(result),
         nullable,
-        returned: match attach {
-            Some(LSM_MAC | LSM_CGROUP) => returned(types, result),
-            _ => Returned::Integer,
+        trust: match hook_name {
+            Some(hook) if lists.lsm_untrusted.contains(&hook) => Trust::Untrusted,
+            _ => Trust::Plain,
+        },
+        returned: match hook_name {
+            Some(hook) if lists.lsm_bool.contains(&hook) => Returned::Bool,
+            Some(_) => returned(types, result),
+            None => Returned::Integer,
         },
     })
+}
+
+/// May a program be attached so to the function? By name where Linux goes by name; what it knows from lists
+/// that are not in its types is refused as such.
+fn attachable(lists: &Targets, name: &str, attach: Option<u32>, sleepable: bool) -> Outcome<()> {
+    let begins = |all: &[&str]| all.iter().any(|p| name.starts_with(p));
+    let refuse = |known: String| {
+        let must = "the program may be attached to its target";
+        Err(fail(Rule::ProgramKind, must, &known))
+    };
+    match attach {
+        Some(LSM_MAC | LSM_CGROUP) => {
+            if lists.lsm_disabled.contains(&name) {
+                return refuse(format!("the hook `{name}` is not for programs"));
+            }
+            if sleepable && !lists.lsm_sleepable.contains(&name) {
+                return refuse(format!("the hook `{name}` is not for sleepable programs"));
+            }
+        }
+        Some(TRACE_FENTRY | TRACE_FEXIT | MODIFY_RETURN) => {
+            if lists.untraceable.contains(&name) {
+                return refuse(format!("`{name}` is not for programs"));
+            }
+            if attach != Some(TRACE_FENTRY) && lists.never_returning.contains(&name) {
+                return refuse(format!("`{name}` does not return"));
+            }
+            if attach == Some(MODIFY_RETURN) && !begins(lists.replaceable) {
+                return Err(unsupported(&format!(
+                    "fmod_ret on `{name}` (whether it is open to error injection is not in the kernel's types)"
+                )));
+            }
+            if sleepable && !begins(lists.sleepable) {
+                return Err(unsupported(&format!(
+                    "sleepable programs on `{name}` (whether it may sleep is not in the kernel's types)"
+                )));
+            }
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 // `enum bpf_attach_type`.
@@ -177,7 +235,7 @@ pub(crate) fn context_load(
                 Some(type_id) => {
                     let p = Pointer::new(To::Kernel {
                         type_id,
-                        trust: Trust::Plain,
+                        trust: typed.trust,
                     });
                     // The first argument of an iterator is always there.
                     let null = typed.nullable && index > 0;

@@ -62,6 +62,11 @@ pub enum Error {
 }
 
 /// Verdicts on the selected programs of an object.
+///
+/// A program is walked as it runs: subprograms, global functions too, with the arguments that their callers give.
+/// A proof is therefore about programs started at their entry, not about a global function called from
+/// elsewhere. Linux walks global functions on their own, with whatever their prototypes allow, and may refuse
+/// one that is accepted here because no caller misuses it.
 pub fn verify(
     object: &Object,
     platform: &Arc<Platform>,
@@ -220,8 +225,8 @@ fn verdict(
     );
     if matches!(kind.context, probity_platform::Context::Typed) {
         let attach = env.attach_type().or(kind.default_attach);
-        let typed = crate::kernel::context(platform.types.as_deref(), &program.hook.target, attach)
-            .map_err(Stopped::early)?;
+        let typed =
+            crate::kernel::context(platform, &program.hook, attach).map_err(Stopped::early)?;
         env.typed = Some(std::rc::Rc::new(typed));
     }
     let context = match kind.context {

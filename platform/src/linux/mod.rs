@@ -9,6 +9,7 @@ mod kfuncs;
 pub mod kinds;
 mod maps;
 mod programs;
+mod targets;
 
 use std::sync::Arc;
 
@@ -48,6 +49,7 @@ impl Platform {
                 .cloned()
                 .collect(),
             structs: STRUCTS.into(),
+            targets: targets::TARGETS,
             limits: LIMITS,
             types,
             privileged: true,
