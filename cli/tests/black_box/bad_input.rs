@@ -282,6 +282,20 @@ fn names_that_are_not_there() {
 }
 
 #[test]
+fn bad_settings() {
+    let object = programs("tc-meter/tc-meter.o");
+    let huge = "byte_budget=99999999999999999999";
+    for setting in ["nonsense=1", "byte_budget=x", "byte_budget", huge, "=1"] {
+        probity!["run", &object, "--set", setting]
+            .run()
+            .fails(&["error"]);
+    }
+    probity!["run", &object, "--set", "byte_budgt=1"]
+        .run()
+        .fails(&["byte_budgt", "byte_budget"]);
+}
+
+#[test]
 fn bad_policies() {
     let scratch = Scratch::new();
     let object = programs("tc-meter/tc-meter.o");
@@ -514,8 +528,8 @@ fn malformed_recordings() {
 fn no_privilege() {
     let scratch = Scratch::new();
     let script = scratch.file("s.bt", "tracepoint:raw_syscalls:sys_enter { @ = count(); }");
-    let object = scratch.path("exec-snoop.o");
-    std::fs::copy(programs("exec-snoop/exec-snoop.o"), &object).unwrap();
+    let object = scratch.path("tc-meter.o");
+    std::fs::copy(programs("tc-meter/tc-meter.o"), &object).unwrap();
     probity!["trace", &script]
         .unprivileged(&scratch)
         .run()

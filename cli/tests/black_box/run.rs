@@ -243,3 +243,26 @@ fn an_unchanged_packet_is_not_shown() {
         assert!(row.get("packet").is_none(), "{row}");
     }
 }
+
+#[test]
+fn variables_can_be_set() {
+    let capture = programs("recordings/packets.pcap");
+    let dropped = |setting: &str| {
+        let row = probity![
+            "run",
+            &programs("tc-meter/tc-meter.o"),
+            "--packets",
+            &capture,
+            "--set",
+            setting,
+            "--json"
+        ]
+        .run()
+        .ok()
+        .json_lines()
+        .remove(0);
+        row["maps"][".bss"]["dropped"].as_u64().unwrap()
+    };
+    assert_eq!(dropped("byte_budget=0"), 0);
+    assert!(dropped("byte_budget=1000") > 0);
+}
