@@ -176,7 +176,7 @@ fn packets_of_a_control_group() {
     .ok()
     .json_lines();
     let total = map(&rows, ".bss")["total"].as_u64().unwrap();
-    assert!(total > 0 && total % 34 == 0, "{rows:?}");
+    assert!(total > 0 && total.is_multiple_of(34), "{rows:?}");
     let entries = map(&rows, "bytes_by_protocol").as_array().unwrap();
     assert_eq!(entries.len(), 1, "{rows:?}");
     assert_eq!(
