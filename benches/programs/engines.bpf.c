@@ -1,5 +1,5 @@
 // Programs that measure engines: each computes from the words of its context.
-// Build: clang -O2 -g -target bpf -mcpu=v3 -c engines.bpf.c -o engines.o
+// Built by: cargo xtask programs --write
 typedef unsigned char u8;
 typedef unsigned int u32;
 typedef unsigned long long u64;

@@ -1,4 +1,4 @@
-//! Rebuilds the objects of `programs/` and compares them with the committed ones.
+//! Rebuilds the objects of `programs/` and `benches/programs/` and compares them with the committed ones.
 //!
 //! The same clang gives the same bytes; with another version, or without clang, the
 //! comparison says that it skips.
@@ -27,6 +27,7 @@ pub fn run(write: bool) -> Result<()> {
     let mut differ = Vec::new();
     let mut count = 0;
     let mut sources = sources(Path::new("programs"))?;
+    sources.extend(self::sources(Path::new("benches/programs"))?);
     let rust = rust_programs::compiler()?;
     if rust.is_none() {
         sources.retain(|s| s.extension().is_none_or(|x| x != "rs"));
