@@ -54,3 +54,16 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
 pub fn diagnostics(diagnostics: &impl Display) {
     let _ = write!(anstream::stderr(), "{diagnostics}");
 }
+
+/// A bar on standard error for work on many files; nothing where nobody watches, or for a few.
+pub fn progress(files: usize) -> indicatif::ProgressBar {
+    const FEW: usize = 8;
+    if files <= FEW {
+        return indicatif::ProgressBar::hidden();
+    }
+    let bar = indicatif::ProgressBar::new(files as u64);
+    if let Ok(style) = indicatif::ProgressStyle::with_template("{bar:30} {pos}/{len} {wide_msg}") {
+        bar.set_style(style);
+    }
+    bar
+}

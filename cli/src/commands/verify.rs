@@ -89,25 +89,28 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let mut options = args.common.options(&platform)?;
     options.programs = args.program.map(|name| vec![name]);
     let mut ok = true;
+    let progress = output::progress(args.objects.len());
     for path in &args.objects {
+        progress.set_message(path.display().to_string());
         match one(path, &platform, &policy, &options, &args.common.set) {
             Ok(report) => {
                 for program in &report.programs {
                     ok &= matches!(program.verdict, Verdict::Accept(_));
-                    if args.json {
-                        print_json(path, program)?
-                    } else {
-                        print_text(path, program, args.quiet)?
-                    }
+                    progress.suspend(|| match args.json {
+                        true => print_json(path, program),
+                        false => print_text(path, program, args.quiet),
+                    })?;
                 }
             }
             // One bad file does not keep the others from being looked at.
             Err(error) => {
                 ok = false;
-                output::error(&error);
+                progress.suspend(|| output::error(&error));
             }
         }
+        progress.inc(1);
     }
+    progress.finish_and_clear();
     Ok(if ok {
         ExitCode::SUCCESS
     } else {
