@@ -125,10 +125,8 @@ fn arithmetic_with_immediates() {
     for wide in [true, false] {
         for op in OPS {
             for imm in [1i32, 2, 7, 31, -1, -7, i32::MAX, i32::MIN] {
-                if op.contains("<<") || op.contains(">>") {
-                    if !(0..32).contains(&imm) {
-                        continue;
-                    }
+                if (op.contains("<<") || op.contains(">>")) && !(0..32).contains(&imm) {
+                    continue;
                 }
                 let r = if wide { "r" } else { "w" };
                 let body = format!("{r}2 {op} {imm}\nr0 = r2");
