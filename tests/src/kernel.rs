@@ -120,6 +120,16 @@ pub fn verdict(object: &Object, program: &Program, kind: ProgType) -> Verdict {
             Err(e) => return Verdict::NoVerdict(format!("map {}: {e}", map.name)),
         }
     }
+    verdict_with(object, program, kind, &maps)
+}
+
+/// The same with maps that are made already, in the object's order.
+pub fn verdict_with(
+    object: &Object,
+    program: &Program,
+    kind: ProgType,
+    maps: &[OwnedFd],
+) -> Verdict {
     let mut raw = program.insns.clone();
     // A program that does not decode is given as it is: the kernel shall say so too.
     for pc in 0..raw.len() {
@@ -147,7 +157,8 @@ fn sleepable(hook: &Hook) -> bool {
     hook.sleepable
 }
 
-fn create(map: &Map) -> io::Result<OwnedFd> {
+/// Makes a map.
+pub fn create(map: &Map) -> io::Result<OwnedFd> {
     let inner = map.inner.as_deref().map(create).transpose()?;
     let read_only = map
         .data
@@ -205,18 +216,23 @@ pub fn load(
     let bytes = probity_isa::to_bytes(insns);
     let license: Vec<u8> = license.bytes().chain([0]).collect();
     let mut log = vec![0u8; 1 << 20];
-    let attr = ProgLoad {
+    let mut attr = ProgLoad {
         prog_type: kind.0,
         insn_cnt: insns.len() as u32,
         insns: bytes.as_ptr() as u64,
         license: license.as_ptr() as u64,
-        log_level: 1,
-        log_size: log.len() as u32,
-        log_buf: log.as_mut_ptr() as u64,
         expected_attach_type: attach,
         prog_flags: if sleepable { 1 << 4 } else { 0 },
         ..ProgLoad::default()
     };
+    // A log that does not fit is an error of its own, so it is asked for after the verdict only.
+    if let Ok(fd) = bpf(PROG_LOAD, &attr) {
+        drop(owned(fd));
+        return Verdict::Accept;
+    }
+    attr.log_level = 1;
+    attr.log_size = log.len() as u32;
+    attr.log_buf = log.as_mut_ptr() as u64;
     match bpf(PROG_LOAD, &attr) {
         Ok(fd) => {
             drop(owned(fd));
