@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use probity_btf::Btf;
 use probity_platform::{Platform, Version};
 
-use crate::input;
+use crate::{input, output};
 
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 /// Where the kernel keeps its events; the second is the old place.
@@ -49,6 +49,24 @@ pub fn tracefs() -> Option<&'static Path> {
         .iter()
         .map(Path::new)
         .find(|p| p.join("events").is_dir())
+}
+
+/// Mounts tracefs where this system did not; says so. What keeps it from being mounted shows
+/// when something is looked up in it.
+pub fn ensure_tracefs() {
+    if tracefs().is_some() || !may_trace() {
+        return;
+    }
+    match probity_loader::mount_tracefs() {
+        Ok(()) => output::note(format_args!(
+            "mounted tracefs on {}",
+            probity_loader::TRACEFS
+        )),
+        Err(error) => output::warning(format_args!(
+            "tracefs is not mounted and cannot be ({error}): mount -t tracefs tracefs {}",
+            probity_loader::TRACEFS
+        )),
+    }
 }
 
 /// Elements of the kernel's per-CPU maps.

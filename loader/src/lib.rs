@@ -24,3 +24,4 @@ pub use normalise::normalise;
 pub use records::Records;
 pub use session::Session;
 pub use signals::{Stop, stop_on_signals};
+pub use sys::{TRACEFS, mount_tracefs};

@@ -136,3 +136,26 @@ pub fn test_run(
     }
     Ok(attr.retval)
 }
+
+/// Where tracefs belongs.
+pub const TRACEFS: &str = "/sys/kernel/tracing";
+
+/// Mounts tracefs where it belongs, as `perf` does where nobody else has. Attaching to
+/// tracepoints and uprobes reads from it.
+pub fn mount_tracefs() -> io::Result<()> {
+    // SAFETY: all four texts are NUL-terminated and live through the call; tracefs takes no data.
+    let r = unsafe {
+        libc::mount(
+            c"tracefs".as_ptr(),
+            c"/sys/kernel/tracing".as_ptr(),
+            c"tracefs".as_ptr(),
+            0,
+            std::ptr::null(),
+        )
+    };
+    if r < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}

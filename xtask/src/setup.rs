@@ -27,6 +27,7 @@ const PACKAGES: &[(&str, &str, &str)] = &[
 /// Installs what is missing, where that is possible. Never an error: what is still
 /// missing is said, and the tests that need it say that they skip.
 pub fn install() -> Result<()> {
+    mount_tracefs();
     let missing: Vec<_> = PACKAGES
         .iter()
         .filter(|(program, ..)| !sh::has(program))
@@ -67,4 +68,19 @@ pub fn install() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Tests of scripts read the kernel's events; a system without an init may not have mounted them.
+fn mount_tracefs() {
+    let places = [
+        "/sys/kernel/tracing/events",
+        "/sys/kernel/debug/tracing/events",
+    ];
+    if !sh::is_root() || places.iter().any(|p| std::path::Path::new(p).is_dir()) {
+        return;
+    }
+    match sh::run(Command::new("mount").args(["-t", "tracefs", "tracefs", "/sys/kernel/tracing"])) {
+        Ok(()) => println!("setup: mounted tracefs"),
+        Err(e) => println!("setup: tracefs cannot be mounted: {e}"),
+    }
 }

@@ -78,6 +78,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     };
     let stop = stop_on_signals()?;
+    kernel::ensure_tracefs();
     let mut session = Session::load(&verified)?;
     let attached = attach_all(&mut session, &verified, &args)?;
     let object = &verified.relocated().object;

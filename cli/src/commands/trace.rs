@@ -158,6 +158,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
                 .filter(|_| !args.goes_no_further())
                 .map(live::Stopped::start)
                 .transpose()?;
+            kernel::ensure_tracefs();
             let tracefs = Tracefs::new();
             let types = kernel::types(None)?;
             let mut env = Environment::new(&tracefs, &Machine);
@@ -278,6 +279,7 @@ fn list(pattern: &str, recording: Option<&std::path::Path>) -> Result<ExitCode> 
             );
         }
         None => {
+            kernel::ensure_tracefs();
             let tracefs = Tracefs::new();
             if !tracefs.readable() && pattern.starts_with("tracepoint") {
                 bail!("tracepoints can be listed by root only (tracefs is not readable)");
