@@ -87,31 +87,26 @@ impl Records {
     }
 }
 
-/// Sleeps until one of them has records, or `timeout` has passed, or a signal came.
-pub(crate) fn wait(records: &[&Records], timeout: Duration) {
-    let mut polled: Vec<libc::pollfd> = records
-        .iter()
-        .flat_map(|r| r.descriptors())
-        .map(|fd| libc::pollfd {
-            fd: fd.as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
-        })
-        .collect();
-    let milliseconds = timeout.as_millis().min(i32::MAX as u128) as i32;
-    // SAFETY: the array lives through the call and its length is given with it.
-    unsafe {
-        libc::poll(
-            polled.as_mut_ptr(),
-            polled.len() as libc::nfds_t,
-            milliseconds,
-        )
-    };
-}
-
 impl Records {
     /// Sleeps until one of `records` has something to read, `timeout` has passed or a signal came.
     pub fn wait(records: &[&Records], timeout: Duration) {
-        wait(records, timeout);
+        let mut polled: Vec<libc::pollfd> = records
+            .iter()
+            .flat_map(|r| r.descriptors())
+            .map(|fd| libc::pollfd {
+                fd: fd.as_raw_fd(),
+                events: libc::POLLIN,
+                revents: 0,
+            })
+            .collect();
+        let milliseconds = timeout.as_millis().min(i32::MAX as u128) as i32;
+        // SAFETY: the array lives through the call and its length is given with it.
+        unsafe {
+            libc::poll(
+                polled.as_mut_ptr(),
+                polled.len() as libc::nfds_t,
+                milliseconds,
+            )
+        };
     }
 }

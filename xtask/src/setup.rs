@@ -21,7 +21,6 @@ const PACKAGES: &[(&str, &str, &str)] = &[
     ),
     ("busybox", "busybox-static", "tests in a virtual machine"),
     ("cpio", "cpio", "tests in a virtual machine"),
-    ("zstd", "zstd", "tests in a virtual machine"),
 ];
 
 /// Installs what is missing, where that is possible. Never an error: what is still

@@ -251,7 +251,7 @@ impl<'a> Gen<'a> {
         })
     }
 
-    /// Adds one to a word of `__globals`, on whichever processor.
+    /// Adds one to a word of the script's own counters, on whichever processor.
     pub(super) fn count_global(&mut self, off: u32) {
         self.asm.map_value(R1, self.layout.globals_index, off);
         self.asm.mov(R2, 1);
