@@ -184,6 +184,10 @@ pub fn platform() -> Option<Platform> {
     };
     let verdict = load(&trivial, true);
     if verdict.error == libc::EPERM {
+        assert!(
+            std::env::var_os("PROBITY_REQUIRE_KERNEL").is_none(),
+            "the kernel is required here (PROBITY_REQUIRE_KERNEL), but bpf() is not permitted"
+        );
         println!("skipped: bpf() is not permitted to this user");
         return None;
     }
