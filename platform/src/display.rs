@@ -74,6 +74,7 @@ impl Display for Callback {
             Callback::Timer => "fn(map, key, value)",
             Callback::FindVma => "fn(task, vma, ctx)",
             Callback::Dynptr => "fn(dynptr, ctx)",
+            Callback::WorkQueue => "fn(map, key, wq)",
         })
     }
 }

@@ -176,6 +176,8 @@ pub enum Callback {
     FindVma,
     /// user_ringbuf_drain: (dynptr, ctx), 0 or 1.
     Dynptr,
+    /// wq_set_callback: (map, key, value), any number; like a timer's, but it may sleep.
+    WorkQueue,
 }
 
 /// What r0 is after the call.

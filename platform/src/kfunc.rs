@@ -10,6 +10,8 @@ pub struct Kfunc {
     /// `enum bpf_prog_type`s that may call it; empty: all.
     pub kinds: &'static [u32],
     pub since: Version,
+    /// What it does that neither its prototype nor its flags say.
+    pub special: Option<KfuncSpecial>,
     /// Kernel source file that registers it.
     pub origin: &'static str,
 }
@@ -37,6 +39,57 @@ pub enum KfuncFlag {
     IterDestroy,
     /// Only inside an RCU read section.
     RcuProtected,
+}
+
+/// What a kernel function does that neither its prototype nor its flags say, as far as a verifier must know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KfuncSpecial {
+    /// Memory of a structure of the program's own types, given by its type id; a per-CPU one.
+    ObjNew,
+    ObjDrop,
+    PercpuObjNew,
+    PercpuObjDrop,
+    /// One more owner of an allocated structure with a `bpf_refcount`.
+    RefcountAcquire,
+    /// Nodes move between the program and a list or tree, under its lock.
+    ListPush,
+    ListPop,
+    ListPeek,
+    RbtreeAdd,
+    RbtreeRemove,
+    /// First, root, left or right: still owned by the tree.
+    RbtreePeek,
+    RcuLock,
+    RcuUnlock,
+    PreemptDisable,
+    PreemptEnable,
+    IrqSave,
+    IrqRestore,
+    ResSpinLock {
+        irq: bool,
+    },
+    ResSpinUnlock {
+        irq: bool,
+    },
+    /// Ends the program from anywhere in it.
+    Throw,
+    /// Any pointer or number as a pointer to a kernel structure that may be read only.
+    RdonlyCast,
+    /// The context as the structure that the kernel itself sees.
+    CastToKernelContext,
+    /// A dynptr of the packet; read-only where the program kind does not write packets.
+    DynptrFromPacket,
+    /// Memory of a constant size in a dynptr, or in the buffer given, or NULL.
+    DynptrSlice {
+        writable: bool,
+    },
+    DynptrClone,
+    /// Calls a subprogram later, on its own: of a work queue, …
+    AsyncCallback(crate::Callback),
+    /// Gives a number that is an address in the program's arena.
+    ArenaAlloc,
+    /// Packet pointers are invalid afterwards.
+    ChangesPacket,
 }
 
 impl Kfunc {

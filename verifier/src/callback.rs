@@ -70,7 +70,7 @@ pub(crate) fn plan(
             args[3] = *state.reg(Reg::R3);
             (0, 1)
         }
-        Kind::Timer => return Err(unsupported("timers")),
+        Kind::Timer | Kind::WorkQueue => return Err(unsupported("timers")),
         Kind::FindVma => return Err(unsupported("callbacks with kernel structures")),
         Kind::Dynptr => return Err(unsupported("dynptrs")),
     };

@@ -61,6 +61,12 @@ pub(crate) fn covers(
         ids: Vec::new(),
         links: Vec::new(),
     };
+    if !old
+        .regions
+        .covers(&new.regions, &mut |a, b| c.same_id(a, b))
+    {
+        return false;
+    }
     for (a, b) in old.references.iter().zip(&new.references) {
         if !c.same_id(a.id, b.id) {
             return false;
@@ -164,7 +170,9 @@ impl Comparison<'_> {
             Mode::Exact => a.var == b.var && a.range == b.range,
             _ => a.var.includes(&b.var) && a.range <= b.range,
         };
-        var && self.same_id(a.id, b.id) && self.same_id(a.reference, b.reference)
+        var && self.same_id(a.id, b.id)
+            && self.same_id(a.reference, b.reference)
+            && self.same_id(a.parent, b.parent)
     }
 
     fn same_id(&mut self, a: Id, b: Id) -> bool {

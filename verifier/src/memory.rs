@@ -216,6 +216,7 @@ fn region(
             }
             fields::socket_field(env, p, socket, reg, off, size, kind)
         }
+        To::Allocated { .. } => Err(unsupported("allocated structures").about(reg)),
         To::Kernel { type_id, trust } => {
             crate::kernel::load(env, p, type_id, trust, reg, off, size, kind)
         }

@@ -9,6 +9,7 @@ use probity_isa::{Pc, Reg};
 
 use crate::callback::Callback;
 use crate::env::Slots;
+use crate::regions::Regions;
 use crate::stack::Stack;
 use crate::value::{Id, Pointer, To, Value};
 
@@ -17,6 +18,8 @@ pub(crate) struct State {
     pub frames: Vec<Rc<Frame>>,
     /// Acquired and not yet released, oldest first.
     pub references: Vec<Reference>,
+    /// Locks held, RCU read sections, and whatever else must be left again.
+    pub regions: Regions,
     /// Slots written since the last stored state, frame by frame.
     pub written: Slots,
     /// Laps of loops that end by themselves on this path (`may_goto` passed, callbacks called).
@@ -66,6 +69,7 @@ impl State {
         State {
             frames: vec![Rc::new(frame)],
             references: Vec::new(),
+            regions: Regions::default(),
             written: Slots::default(),
             laps: 0,
         }

@@ -10,7 +10,7 @@ use crate::reject::{Outcome, fail, unsupported};
 use crate::report::Rule;
 use crate::state::State;
 use crate::value::{MapRef, Pointer, To, Value};
-use crate::{alu, atomic, branch, call, memory, obligation};
+use crate::{alu, atomic, branch, call, kfunc, memory, obligation};
 
 /// Where execution goes on.
 pub(crate) enum Step {
@@ -158,22 +158,7 @@ pub(crate) fn step(env: &mut Env<'_>, state: &mut State, pc: Pc) -> Outcome<Step
             };
             return to(call::subprogram(env, state, pc, entry)?);
         }
-        Insn::Call(CallTarget::Kfunc { id, .. }) => {
-            if let Some(p) = env.poisoned.iter().find(|p| p.pc == pc) {
-                let must = "every relocation that can be reached finds its target";
-                return Err(fail(Rule::FailedRelocation, must, &p.what));
-            }
-            let name = env
-                .platform
-                .types
-                .as_deref()
-                .map(|t| t.name(probity_btf::TypeId(id)))
-                .unwrap_or_default();
-            return Err(unsupported(&match name {
-                "" => "kernel functions (kfuncs)".to_string(),
-                name => format!("the kernel function (kfunc) `{name}`"),
-            }));
-        }
+        Insn::Call(CallTarget::Kfunc { id, .. }) => return to(kfunc::call(env, state, pc, id)?),
         Insn::Call(CallTarget::Reg(_)) => {
             let must = "calls name what they call";
             return Err(fail(

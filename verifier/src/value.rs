@@ -49,6 +49,8 @@ pub(crate) struct Pointer {
     pub range: u32,
     /// The reference it carries, to be released; 0: none.
     pub reference: Id,
+    /// What it lies in and ends with, other than a reference: a dynptr; 0: nothing.
+    pub parent: Id,
 }
 
 /// A map of the object, or the map that a map-in-map holds.
@@ -91,6 +93,15 @@ pub(crate) enum To {
         type_id: u32,
         trust: Trust,
     },
+    /// A structure of the program's own types (type id in the object's types) that the program allocated
+    /// (`bpf_obj_new`), or that a list or tree gave back.
+    Allocated {
+        type_id: u32,
+        /// The program must release it or give it away; otherwise a list or tree owns it, and it may be used
+        /// only while its lock is held.
+        owning: bool,
+        percpu: bool,
+    },
     /// A subprogram, by its index.
     Function(usize),
 }
@@ -107,6 +118,8 @@ pub(crate) enum Socket {
 pub(crate) enum Trust {
     /// May be handed to helpers.
     Trusted,
+    /// Alive while the RCU read section lasts.
+    Rcu,
     /// From the program's context, or found behind such a pointer: may be handed to helpers.
     Plain,
     /// May be read (a fault gives 0), nothing else.
@@ -173,6 +186,7 @@ impl Pointer {
             id: 0,
             range: 0,
             reference: 0,
+            parent: 0,
         }
     }
 
@@ -222,6 +236,7 @@ impl To {
             To::SockoptStart => "the option value",
             To::SockoptEnd => "the end of the option value",
             To::Kernel { .. } => "a kernel structure",
+            To::Allocated { .. } => "an allocated structure",
             To::Function(_) => "a function",
         }
     }
@@ -269,10 +284,20 @@ impl fmt::Display for Pointer {
             To::Kernel { type_id, trust } => {
                 let word = match trust {
                     Trust::Trusted => "trusted_",
+                    Trust::Rcu => "rcu_",
                     Trust::Plain => "",
                     Trust::Untrusted => "untrusted_",
                 };
                 write!(f, "{word}ptr(type {type_id})")?
+            }
+            To::Allocated {
+                type_id,
+                owning,
+                percpu,
+            } => {
+                let percpu = if percpu { "percpu_" } else { "" };
+                let owning = if owning { "" } else { "non_own_" };
+                write!(f, "{percpu}{owning}alloc(type {type_id})")?
             }
             To::Function(n) => write!(f, "func({n})")?,
         }
@@ -293,6 +318,9 @@ impl fmt::Display for Pointer {
         }
         if self.reference != 0 {
             write!(f, " ref={}", self.reference)?;
+        }
+        if self.parent != 0 {
+            write!(f, " in={}", self.parent)?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@
 //! **Invariant:** rows ascend by name.
 
 use super::kinds as k;
-use crate::{Kfunc, KfuncFlag as Flag, Version};
+use crate::{Kfunc, KfuncFlag as Flag, KfuncSpecial as Special, Version};
 
 /// All kernel functions known, ascending by name.
 pub static KFUNCS: &[Kfunc] = &[
@@ -1784,6 +1784,89 @@ const fn row(
         flags,
         kinds,
         since,
+        special: special(name),
         origin,
     }
 }
+
+/// Only for the table above, when it is compiled.
+const fn special(name: &str) -> Option<Special> {
+    let mut i = 0;
+    while i < SPECIAL.len() {
+        if same(SPECIAL[i].0, name) {
+            return Some(SPECIAL[i].1);
+        }
+        i += 1;
+    }
+    None
+}
+
+const fn same(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut i = 0;
+    while i < a.len() {
+        if a[i] != b[i] {
+            return false;
+        }
+        i += 1;
+    }
+    true
+}
+
+/// What the verifier of Linux itself knows by name.
+const SPECIAL: &[(&str, Special)] = &[
+    ("bpf_arena_alloc_pages", Special::ArenaAlloc),
+    ("bpf_cast_to_kern_ctx", Special::CastToKernelContext),
+    ("bpf_dynptr_clone", Special::DynptrClone),
+    ("bpf_dynptr_from_skb", Special::DynptrFromPacket),
+    ("bpf_dynptr_from_skb_meta", Special::DynptrFromPacket),
+    ("bpf_dynptr_from_xdp", Special::DynptrFromPacket),
+    ("bpf_dynptr_slice", Special::DynptrSlice { writable: false }),
+    (
+        "bpf_dynptr_slice_rdwr",
+        Special::DynptrSlice { writable: true },
+    ),
+    ("bpf_list_back", Special::ListPeek),
+    ("bpf_list_front", Special::ListPeek),
+    ("bpf_list_pop_back", Special::ListPop),
+    ("bpf_list_pop_front", Special::ListPop),
+    ("bpf_list_push_back_impl", Special::ListPush),
+    ("bpf_list_push_front_impl", Special::ListPush),
+    ("bpf_local_irq_restore", Special::IrqRestore),
+    ("bpf_local_irq_save", Special::IrqSave),
+    ("bpf_obj_drop_impl", Special::ObjDrop),
+    ("bpf_obj_new_impl", Special::ObjNew),
+    ("bpf_percpu_obj_drop_impl", Special::PercpuObjDrop),
+    ("bpf_percpu_obj_new_impl", Special::PercpuObjNew),
+    ("bpf_preempt_disable", Special::PreemptDisable),
+    ("bpf_preempt_enable", Special::PreemptEnable),
+    ("bpf_rbtree_add_impl", Special::RbtreeAdd),
+    ("bpf_rbtree_first", Special::RbtreePeek),
+    ("bpf_rbtree_left", Special::RbtreePeek),
+    ("bpf_rbtree_remove", Special::RbtreeRemove),
+    ("bpf_rbtree_right", Special::RbtreePeek),
+    ("bpf_rbtree_root", Special::RbtreePeek),
+    ("bpf_rcu_read_lock", Special::RcuLock),
+    ("bpf_rcu_read_unlock", Special::RcuUnlock),
+    ("bpf_rdonly_cast", Special::RdonlyCast),
+    ("bpf_refcount_acquire_impl", Special::RefcountAcquire),
+    ("bpf_res_spin_lock", Special::ResSpinLock { irq: false }),
+    (
+        "bpf_res_spin_lock_irqsave",
+        Special::ResSpinLock { irq: true },
+    ),
+    ("bpf_res_spin_unlock", Special::ResSpinUnlock { irq: false }),
+    (
+        "bpf_res_spin_unlock_irqrestore",
+        Special::ResSpinUnlock { irq: true },
+    ),
+    ("bpf_throw", Special::Throw),
+    (
+        "bpf_wq_set_callback_impl",
+        Special::AsyncCallback(crate::Callback::WorkQueue),
+    ),
+    ("bpf_xdp_pull_data", Special::ChangesPacket),
+];
