@@ -2,6 +2,7 @@
 
 mod corners;
 mod cves;
+mod exhaustive;
 mod linux;
 mod random;
 mod small;

@@ -4,20 +4,36 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use super::Random;
-use crate::branch::Comparison;
 use crate::range::{Range, Span};
 use crate::scalar::Product;
 use crate::tnum::{Tnum, low_mask};
 
-const BITS: u32 = 4;
-const HALF: u32 = BITS / 2;
-type Small = Product<BITS>;
+pub const BITS: u32 = 4;
+pub const HALF: u32 = BITS / 2;
+pub type Small = Product<BITS>;
 
-fn members(of: &Small) -> u16 {
-    (0..16).filter(|&x| of.contains(x)).map(|x| 1 << x).sum()
+/// The numbers that all three parts hold.
+pub fn members(of: &Small) -> u16 {
+    let between = |span: Span| match span.is_empty() {
+        true => 0u32,
+        false => (2 << span.hi) - (1 << span.lo),
+    };
+    let of_range = |range: Range| (between(range.pos) | between(range.neg)) as u16;
+    // Each bit of a tnum that is known leaves half of all numbers.
+    let of_tnum = [0xaaaau16, 0xcccc, 0xf0f0, 0xff00]
+        .into_iter()
+        .enumerate()
+        .fold(u16::MAX, |all, (bit, ones)| {
+            match (of.tnum.mask() >> bit & 1, of.tnum.value() >> bit & 1) {
+                (1, _) => all,
+                (_, 1) => all & ones,
+                _ => all & !ones,
+            }
+        });
+    of_tnum & of_range(of.wide) & of_range(of.low()).wrapping_mul(0x1111)
 }
 
-fn numbers(set: u16) -> impl Iterator<Item = u64> + Clone {
+pub fn numbers(set: u16) -> impl Iterator<Item = u64> + Clone {
     (0..16).filter(move |x| set >> x & 1 != 0)
 }
 
@@ -47,8 +63,16 @@ fn ranges(bits: u32) -> Vec<Range> {
         .collect()
 }
 
+#[test]
+fn members_are_what_contains_says() {
+    for (product, set) in all() {
+        let contained = (0..16).filter(|&x| product.contains(x));
+        assert_eq!(contained.fold(0, |set, x| set | 1u16 << x), *set);
+    }
+}
+
 /// Every abstract number with its members.
-fn all() -> &'static [(Small, u16)] {
+pub fn all() -> &'static [(Small, u16)] {
     static ALL: OnceLock<Vec<(Small, u16)>> = OnceLock::new();
     ALL.get_or_init(|| {
         let mut found = HashMap::new();
@@ -107,67 +131,12 @@ fn reduction_is_sound_idempotent_and_close_to_best() {
     }
 }
 
-type Abstract = fn(&Small, &Small) -> Small;
-type Concrete = fn(i64, i64) -> i64;
-
-/// Each operation at a width, on numbers already cut to it, the second implementation on signed 64-bit integers.
-const OPERATIONS: &[(&str, Abstract, Abstract, bool, Concrete)] = &[
-    ("add", Small::add64, Small::add32, false, |a, b| a + b),
-    ("sub", Small::sub64, Small::sub32, false, |a, b| a - b),
-    ("mul", Small::mul64, Small::mul32, false, |a, b| a * b),
-    ("div", Small::div64, Small::div32, false, |a, b| {
-        if b == 0 { 0 } else { a / b }
-    }),
-    ("mod", Small::mod64, Small::mod32, false, |a, b| {
-        if b == 0 { a } else { a % b }
-    }),
-    ("sdiv", Small::sdiv64, Small::sdiv32, true, |a, b| {
-        if b == 0 { 0 } else { a / b }
-    }),
-    ("smod", Small::smod64, Small::smod32, true, |a, b| {
-        if b == 0 { a } else { a % b }
-    }),
-    ("and", Small::and64, Small::and32, false, |a, b| a & b),
-    ("or", Small::or64, Small::or32, false, |a, b| a | b),
-    ("xor", Small::xor64, Small::xor32, false, |a, b| a ^ b),
-];
-
-type Shift = fn(i64, u32) -> i64;
-const SHIFTS: &[(&str, Abstract, Abstract, bool, Shift)] = &[
-    ("lsh", Small::lsh64, Small::lsh32, false, |a, k| a << k),
-    ("rsh", Small::rsh64, Small::rsh32, false, |a, k| a >> k),
-    ("arsh", Small::arsh64, Small::arsh32, true, |a, k| a >> k),
-];
-
-fn cut(x: u64, bits: u32, signed: bool) -> i64 {
+pub fn cut(x: u64, bits: u32, signed: bool) -> i64 {
     let x = (x & low_mask(bits)) as i64;
     if signed && x >> (bits - 1) != 0 {
         x - (1 << bits)
     } else {
         x
-    }
-}
-
-/// All pairs of operands when `PROBITY_EXHAUSTIVE` is set, else some.
-fn pairs(count: usize, mut f: impl FnMut((Small, u16), (Small, u16))) {
-    let all = all();
-    if std::env::var_os("PROBITY_EXHAUSTIVE").is_some() {
-        for a in all {
-            for b in all {
-                f(*a, *b);
-            }
-        }
-        return;
-    }
-    let mut random = Random::new();
-    let constants: Vec<_> = all
-        .iter()
-        .copied()
-        .filter(|(a, _)| a.as_constant().is_some())
-        .collect();
-    for _ in 0..count / 2 {
-        f(random.pick(all), random.pick(all));
-        f(random.pick(all), random.pick(&constants));
     }
 }
 
@@ -232,46 +201,6 @@ fn best(set: u16) -> u16 {
 }
 
 #[test]
-fn every_operation_holds_every_result() {
-    let mut precision = Precision::default();
-    pairs(8_000, |(a, in_a), (b, in_b)| {
-        for bits in [BITS, HALF] {
-            for (name, wide, half, signed, concrete) in OPERATIONS {
-                let result = if bits == BITS {
-                    wide(&a, &b)
-                } else {
-                    half(&a, &b)
-                };
-                let mut needed = 0;
-                for x in numbers(in_a) {
-                    for y in numbers(in_b) {
-                        let exact = concrete(cut(x, bits, *signed), cut(y, bits, *signed));
-                        needed |= 1 << (exact as u64 & low_mask(bits));
-                    }
-                }
-                precision.check(name, bits, &a, &b, &result, needed);
-            }
-            for (name, wide, half, signed, concrete) in SHIFTS {
-                let result = if bits == BITS {
-                    wide(&a, &b)
-                } else {
-                    half(&a, &b)
-                };
-                let mut needed = 0;
-                for x in numbers(in_a) {
-                    for y in numbers(in_b) {
-                        let exact = concrete(cut(x, bits, *signed), y as u32 % bits);
-                        needed |= 1 << (exact as u64 & low_mask(bits));
-                    }
-                }
-                precision.check(name, bits, &a, &b, &result, needed);
-            }
-        }
-    });
-    precision.report();
-}
-
-#[test]
 fn every_cast_holds_every_result() {
     let mut precision = Precision::default();
     for (a, in_a) in all() {
@@ -295,135 +224,6 @@ fn every_cast_holds_every_result() {
         }
     }
     precision.report();
-}
-
-fn holds(op: Comparison, x: u64, y: u64, bits: u32) -> bool {
-    let (ux, uy) = (cut(x, bits, false), cut(y, bits, false));
-    let (sx, sy) = (cut(x, bits, true), cut(y, bits, true));
-    match op {
-        Comparison::Eq => ux == uy,
-        Comparison::Ne => ux != uy,
-        Comparison::Gt => ux > uy,
-        Comparison::Ge => ux >= uy,
-        Comparison::Lt => ux < uy,
-        Comparison::Le => ux <= uy,
-        Comparison::Sgt => sx > sy,
-        Comparison::Sge => sx >= sy,
-        Comparison::Slt => sx < sy,
-        Comparison::Sle => sx <= sy,
-        Comparison::Set => ux & uy != 0,
-    }
-}
-
-#[test]
-fn branches_lose_no_pair_that_takes_them() {
-    let mut decided: HashMap<(String, u32), (u64, u64, u64, u64)> = HashMap::new();
-    pairs(8_000, |(a, in_a), (b, in_b)| {
-        for op in Comparison::ALL {
-            for bits in [BITS, HALF] {
-                let (decision, refined): (_, [_; 2]) = if bits == BITS {
-                    (
-                        op.decide64(&a, &b),
-                        [false, true].map(|taken| op.refine64(taken, &a, &b)),
-                    )
-                } else {
-                    (
-                        op.decide32(&a, &b),
-                        [false, true].map(|taken| op.refine32(taken, &a, &b)),
-                    )
-                };
-                let count = decided.entry((format!("{op:?}"), bits)).or_default();
-                let mut seen = [false; 2];
-                for (taken, refined) in [false, true].into_iter().zip(&refined) {
-                    let (mut left_a, mut left_b) = (0, 0);
-                    for x in numbers(in_a) {
-                        for y in numbers(in_b).filter(|&y| holds(op, x, y, bits) == taken) {
-                            left_a |= 1u16 << x;
-                            left_b |= 1u16 << y;
-                        }
-                    }
-                    seen[usize::from(taken)] = left_a != 0;
-                    let Some((new_a, new_b)) = refined else {
-                        assert_eq!(
-                            left_a, 0,
-                            "{op:?} {bits} {taken} of {a} and {b} is possible"
-                        );
-                        continue;
-                    };
-                    assert!(
-                        a.includes(new_a) && b.includes(new_b),
-                        "{op:?} {bits} {taken} of {a}, {b}: {new_a}, {new_b}"
-                    );
-                    for (new, left) in [(new_a, left_a), (new_b, left_b)] {
-                        let has = members(new);
-                        assert_eq!(
-                            left & !has,
-                            0,
-                            "{op:?} {bits} {taken} of {a} and {b}: {new_a} and {new_b}"
-                        );
-                        count.2 += 1;
-                        count.3 += u64::from(has == best(left));
-                    }
-                }
-                if let Some(decision) = decision {
-                    assert!(
-                        !seen[usize::from(!decision)],
-                        "{op:?} {bits} of {a} and {b} is not decided {decision}"
-                    );
-                }
-                count.0 += u64::from(seen[0] != seen[1]);
-                count.1 += u64::from(decision.is_some());
-            }
-        }
-    });
-    let mut rows: Vec<_> = decided.into_iter().collect();
-    rows.sort();
-    for ((op, bits), (decidable, decided, refined, best)) in rows {
-        println!(
-            "{op:4} {bits}: decides {:.1}% of the decidable, refines best in {:.1}%",
-            decided as f64 * 100.0 / decidable as f64,
-            best as f64 * 100.0 / refined as f64
-        );
-        // Both bounds of an order are kept; of which bits two numbers share, a tnum can say little.
-        let least = if op == "Set" { 0.7 } else { 0.97 };
-        assert!(
-            best as f64 >= least * refined as f64,
-            "{op} refines less precisely"
-        );
-        assert!(
-            decided as f64 >= 0.9 * decidable as f64,
-            "{op} decides less"
-        );
-    }
-}
-
-#[test]
-fn order_join_and_meet_are_a_lattice() {
-    pairs(50_000, |(a, in_a), (b, in_b)| {
-        assert!(a.includes(&a));
-        if a.includes(&b) {
-            assert_eq!(in_b & !in_a, 0, "{a} includes {b}");
-            assert!(!b.includes(&a) || a == b, "{a} and {b} include each other");
-        }
-        let join = a.join(&b);
-        assert!(
-            join.includes(&a) && join.includes(&b),
-            "{a} join {b} is {join}"
-        );
-        assert_eq!(join, b.join(&a));
-        match a.meet(&b) {
-            Some(meet) => {
-                assert!(
-                    a.includes(&meet) && b.includes(&meet),
-                    "{a} meet {b} is {meet}"
-                );
-                assert_eq!(members(&meet), in_a & in_b);
-            }
-            None => assert_eq!(in_a & in_b, 0, "{a} meet {b}"),
-        }
-        let wide = a.widen(&b, &[5, 12]);
-        assert!(wide.includes(&join), "{a} widened by {b} is {wide}");
-    });
 }
 
 #[test]
