@@ -1,0 +1,84 @@
+//! What a call of each subprogram may do that its caller must know without walking it: the call graph,
+//! closed over calls and functions whose address is taken.
+//!
+//! **Invariant:** dead code counts; what is found here is never less than what a walk finds.
+
+use probity_btf::TypeId;
+use probity_isa::{CallTarget, Insn};
+use probity_platform::{Helper, Kfunc, KfuncFlag, Platform};
+
+use crate::cfg::Cfg;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Effects {
+    /// Packet pointers are invalid afterwards.
+    pub changes_packet: bool,
+    pub sleeps: bool,
+}
+
+impl Effects {
+    fn join(self, other: Effects) -> Effects {
+        Effects {
+            changes_packet: self.changes_packet | other.changes_packet,
+            sleeps: self.sleeps | other.sleeps,
+        }
+    }
+
+    fn of(insn: &Insn, platform: &Platform, prog_kind: u32) -> Effects {
+        match insn {
+            Insn::Call(CallTarget::Helper(id)) => platform
+                .helper(*id)
+                .map_or_else(Effects::default, |h| Effects::of_helper(h, prog_kind)),
+            Insn::Call(CallTarget::Kfunc { id, .. }) => {
+                let name = platform.types.as_deref().map(|t| t.name(TypeId(*id)));
+                name.and_then(|n| platform.kfunc(n))
+                    .map_or_else(Effects::default, Effects::of_kfunc)
+            }
+            _ => Effects::default(),
+        }
+    }
+
+    fn of_helper(helper: &Helper, prog_kind: u32) -> Effects {
+        let effects = helper.prototype(prog_kind).effects;
+        Effects {
+            // Where the program is replaced, the replacement may change the packet.
+            changes_packet: effects.changes_packet || effects.may_not_return,
+            sleeps: effects.sleeps,
+        }
+    }
+
+    fn of_kfunc(kfunc: &Kfunc) -> Effects {
+        Effects {
+            changes_packet: false,
+            sleeps: kfunc.has(KfuncFlag::Sleepable),
+        }
+    }
+}
+
+/// The effects of each subprogram, of what it calls included.
+pub(crate) fn compute(cfg: &Cfg, platform: &Platform, prog_kind: u32) -> Vec<Effects> {
+    let n = cfg.subprogs.len();
+    let mut all = vec![Effects::default(); n];
+    let mut callees: Vec<Vec<usize>> = vec![Vec::new(); n];
+    for (s, subprog) in cfg.subprogs.iter().enumerate() {
+        for pc in subprog.start..subprog.end {
+            let insn = &cfg.insns[pc];
+            all[s] = all[s].join(Effects::of(insn, platform, prog_kind));
+            callees[s].extend(insn.subprog_target(pc).and_then(|t| cfg.subprog_entry(t)));
+        }
+        callees[s].sort_unstable();
+        callees[s].dedup();
+    }
+    // Each pass but the last adds an effect somewhere, so there are few.
+    loop {
+        let mut changed = false;
+        for s in 0..n {
+            let joined = callees[s].iter().fold(all[s], |e, &c| e.join(all[c]));
+            changed |= joined != all[s];
+            all[s] = joined;
+        }
+        if !changed {
+            return all;
+        }
+    }
+}
