@@ -49,7 +49,8 @@ impl Aliasing {
             _ if self.mixed => region::MEMORY,
             Region::Stack => region::STACK,
             Region::Context(_) => region::CONTEXT,
-            Region::Packet => region::PACKET,
+            // What a global function is handed may lie in the packet.
+            Region::Packet if !self.unnamed => region::PACKET,
             Region::MapValue(n) if !self.unnamed && n < MAX_MAPS => region::MAPS + n as u32,
             _ => region::MEMORY,
         }

@@ -26,7 +26,41 @@ pub struct ProgKind {
     pub attach: &'static [u32],
     /// The attach type of a program that states none.
     pub default_attach: Option<u32>,
+    /// How parameters of global functions spell the context's type, beside the name of its structure.
+    pub spellings: &'static [ContextSpelling],
+    /// Large frames of such programs are not on the kernel's own stack.
+    pub private_stack: Option<PrivateStack>,
     pub since: Version,
+}
+
+/// Where programs of a kind have a stack of their own, so that only small frames add up over a chain of calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PrivateStack {
+    /// `enum bpf_attach_type`s for which it holds; empty: all.
+    pub attach: &'static [u32],
+    pub since: Version,
+}
+
+/// A type that a pointer to the context may have in a global function's prototype.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContextSpelling {
+    /// `enum bpf_attach_type`s this row is for; empty: all.
+    pub attach: &'static [u32],
+    pub spelling: Spelling,
+    /// Without the tag `arg:ctx` too.
+    pub untagged: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spelling {
+    /// A structure of this name.
+    Struct(&'static str),
+    /// A structure whose name begins so.
+    Prefix(&'static str),
+    Typedef(&'static str),
+    /// An integer of 8 bytes.
+    Word,
+    Any,
 }
 
 impl ProgKind {
@@ -36,6 +70,27 @@ impl ProgKind {
         self.returns
             .iter()
             .find(|r| r.attach.is_empty() || attach.is_some_and(|a| r.attach.contains(&a)))
+    }
+
+    /// How a global function's parameter may spell the context's type, with the tag `arg:ctx` or without.
+    /// `void` with the tag is always fine.
+    pub fn context_spellings(
+        &self,
+        attach: Option<u32>,
+        tagged: bool,
+    ) -> impl Iterator<Item = Spelling> + use<> {
+        let name = match self.context {
+            Context::Struct { name, .. } | Context::Words { name, .. } => Some(name),
+            _ => None,
+        };
+        let attach = attach.or(self.default_attach);
+        let rows = self.spellings.iter().filter(move |s| {
+            (tagged || s.untagged)
+                && (s.attach.is_empty() || attach.is_some_and(|a| s.attach.contains(&a)))
+        });
+        name.map(Spelling::Struct)
+            .into_iter()
+            .chain(rows.map(|s| s.spelling))
     }
 
     /// The field through which such an access of the context is allowed, for contexts that are structures.

@@ -485,6 +485,32 @@ fn size(
     )
 }
 
+/// Memory of `size` bytes that a global function may read and write: the stack bytes that it may change.
+pub(crate) fn memory(
+    env: &mut Env<'_>,
+    state: &State,
+    function: &str,
+    index: usize,
+    p: Pointer,
+    size: i64,
+) -> Outcome<Vec<StackWrite>> {
+    let mut call = Call {
+        helper: function,
+        packet_access: true,
+        found: Found::default(),
+    };
+    let access = MemAccess::ReadWrite;
+    let reg = ARGS[index];
+    region_of(env, state, &mut call, p, reg, index, size, size, access).map_err(|mut e| {
+        let helper = format!("bpf_{function}");
+        e.must = e
+            .must
+            .replace(&helper, &format!("the global function `{function}`"));
+        e
+    })?;
+    Ok(call.found.writes)
+}
+
 /// Memory that a helper reads or writes, of `least` to `most` bytes.
 fn region(
     env: &mut Env<'_>,
@@ -510,6 +536,20 @@ fn region(
         return Err(may_be_null(env, call.helper, index, &p));
     }
     let _ = zero_ok;
+    region_of(env, state, call, p, reg, index, least, most, access)
+}
+
+fn region_of(
+    env: &mut Env<'_>,
+    state: &State,
+    call: &mut Call<'_>,
+    p: Pointer,
+    reg: Reg,
+    index: usize,
+    least: i64,
+    most: i64,
+    access: MemAccess,
+) -> Outcome<()> {
     let writes = access != MemAccess::Read;
     let reads = access != MemAccess::Write;
     let kind = if writes { Kind::Write } else { Kind::Read };

@@ -18,6 +18,7 @@ use crate::report::Rule;
 use crate::stack::SlotSet;
 use crate::state::{Frame, Reference, State};
 use crate::value::{Id, MapRef, Number, Pointer, Socket, To, Trust, Value};
+use crate::walks::Role;
 
 pub(crate) const ARGS: [Reg; 5] = [Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5];
 
@@ -184,7 +185,7 @@ fn release(env: &Env<'_>, state: &mut State, id: Id) -> Outcome<()> {
     Ok(())
 }
 
-fn forget_packet(env: &Env<'_>, state: &mut State) {
+pub(crate) fn forget_packet(env: &Env<'_>, state: &mut State) {
     let gone = if env.leaks_ok() {
         Value::unknown()
     } else {
@@ -362,6 +363,9 @@ pub(crate) fn subprogram(
     pc: Pc,
     entry: usize,
 ) -> Outcome<Next> {
+    if crate::global::is_global(env, entry) {
+        return crate::global::call(env, state, pc, entry);
+    }
     let start = env.cfg.subprogs[entry].start;
     push_frame(env, state, entry, pc + 1)?;
     let caller = state.frames.len() - 2;
@@ -436,6 +440,11 @@ fn end(env: &mut Env<'_>, state: &State) -> Outcome<Next> {
     if !state.references.is_empty() {
         return Err(leak(state, "at exit"));
     }
+    match env.role {
+        Role::Main => {}
+        Role::Global => return returned(env, state, None),
+        Role::Later(min, max) => return returned(env, state, Some((min, max))),
+    }
     let attach = env.attach_type().or(env.kind.default_attach);
     let range = env.kind.return_range(attach).map(|r| (r.min, r.max));
     // A hook that returns nothing takes anything; one that returns a truth value takes these.
@@ -477,6 +486,33 @@ fn end(env: &mut Env<'_>, state: &State) -> Outcome<Next> {
             Err(fail(rule, &must, &known).about(Reg::R0))
         }
     }
+}
+
+/// The end of a walk that did not start at the program's entry: a number comes back.
+fn returned(env: &mut Env<'_>, state: &State, range: Option<(i64, i64)>) -> Outcome<Next> {
+    let must = match range {
+        Some((min, max)) if min == max => format!("a function called later returns {min}"),
+        Some((min, max)) => format!("a function called later returns {min} to {max}"),
+        None => "a global function returns a number".to_string(),
+    };
+    let known = match (state.reg(Reg::R0), range) {
+        (Value::Number(n), None) => {
+            env.origins.need(n.origin);
+            return Ok(Next::End);
+        }
+        (Value::Number(n), Some((min, max))) => {
+            env.origins.need(n.origin);
+            if min <= n.set.smin() && n.set.smax() <= max {
+                return Ok(Next::End);
+            }
+            format!("r0 is {}", crate::value::Known(&n.set))
+        }
+        (Value::Uninit, _) => {
+            return Err(fail(Rule::Uninitialised, &must, "r0 was never written").about(Reg::R0));
+        }
+        (Value::Pointer(p), _) => format!("r0 is {}", describe(env, p)),
+    };
+    Err(fail(Rule::ReturnValue, &must, &known).about(Reg::R0))
 }
 
 /// `ld_abs` and `ld_ind`: like a call with r6 as the context; the program ends when the packet is too short.

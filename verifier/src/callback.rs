@@ -46,6 +46,7 @@ pub(crate) fn plan(
     found: &Found,
     result: Value,
 ) -> Outcome<Callback> {
+    env.callbacks.insert(subprog);
     let mut args = [Value::Uninit; 5];
     let mut left = None;
     let returns = match kind {

@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** in a built [`Cfg`] every successor of every instruction is the start of an instruction of
 //! the same subprogram, every instruction can be reached by following them from its subprogram's entry,
-//! calls lead to entries, and no chain of calls repeats a subprogram.
+//! calls lead to entries, and no chain of direct calls repeats a subprogram.
 
 use std::collections::BTreeSet;
 
@@ -182,10 +182,7 @@ impl Cfg {
         while let Some(from) = work.pop() {
             let s = &self.subprogs[from];
             for pc in s.start..s.end {
-                let Some(to) = self.insns[pc]
-                    .subprog_target(pc)
-                    .and_then(|t| self.subprog_entry(t))
-                else {
+                let Some(to) = self.callee(pc) else {
                     continue;
                 };
                 if depth[from] >= depth[to] {
@@ -202,14 +199,20 @@ impl Cfg {
         Ok(())
     }
 
-    /// Calls and callbacks, from each subprogram.
+    /// The subprogram that the instruction calls itself. Functions whose address is taken are called by
+    /// whoever gets it: where that is a loop, frames run out in the walk, or the depth of chains is found endless.
+    fn callee(&self, pc: Pc) -> Option<usize> {
+        let insn = &self.insns[pc];
+        matches!(insn, Insn::Call(_))
+            .then(|| insn.subprog_target(pc))?
+            .and_then(|t| self.subprog_entry(t))
+    }
+
+    /// Calls from each subprogram.
     fn check_recursion(&self) -> Outcome<()> {
         let mut calls = vec![BTreeSet::new(); self.subprogs.len()];
         for pc in 0..self.insns.len() {
-            if let (Some(from), Some(target)) =
-                (self.subprog_at(pc), self.insns[pc].subprog_target(pc))
-                && let Some(to) = self.subprog_entry(target)
-            {
+            if let (Some(from), Some(to)) = (self.subprog_at(pc), self.callee(pc)) {
                 calls[from].insert((to, pc));
             }
         }

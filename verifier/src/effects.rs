@@ -5,7 +5,7 @@
 
 use probity_btf::TypeId;
 use probity_isa::{CallTarget, Insn};
-use probity_platform::{Helper, Kfunc, KfuncFlag, Platform};
+use probity_platform::{Helper, Kfunc, KfuncFlag, KfuncSpecial, Platform};
 
 use crate::cfg::Cfg;
 
@@ -14,6 +14,8 @@ pub(crate) struct Effects {
     /// Packet pointers are invalid afterwards.
     pub changes_packet: bool,
     pub sleeps: bool,
+    /// May end the program without returning to its caller.
+    pub throws: bool,
 }
 
 impl Effects {
@@ -21,6 +23,7 @@ impl Effects {
         Effects {
             changes_packet: self.changes_packet | other.changes_packet,
             sleeps: self.sleeps | other.sleeps,
+            throws: self.throws | other.throws,
         }
     }
 
@@ -44,19 +47,25 @@ impl Effects {
             // Where the program is replaced, the replacement may change the packet.
             changes_packet: effects.changes_packet || effects.may_not_return,
             sleeps: effects.sleeps,
+            throws: false,
         }
     }
 
     fn of_kfunc(kfunc: &Kfunc) -> Effects {
         Effects {
-            changes_packet: false,
+            changes_packet: kfunc.special == Some(KfuncSpecial::ChangesPacket),
             sleeps: kfunc.has(KfuncFlag::Sleepable),
+            throws: kfunc.special == Some(KfuncSpecial::Throw),
         }
     }
 }
 
-/// The effects of each subprogram, of what it calls included.
-pub(crate) fn compute(cfg: &Cfg, platform: &Platform, prog_kind: u32) -> Vec<Effects> {
+/// The effects of each subprogram itself, and with what it calls.
+pub(crate) fn compute(
+    cfg: &Cfg,
+    platform: &Platform,
+    prog_kind: u32,
+) -> (Vec<Effects>, Vec<Effects>) {
     let n = cfg.subprogs.len();
     let mut all = vec![Effects::default(); n];
     let mut callees: Vec<Vec<usize>> = vec![Vec::new(); n];
@@ -69,6 +78,7 @@ pub(crate) fn compute(cfg: &Cfg, platform: &Platform, prog_kind: u32) -> Vec<Eff
         callees[s].sort_unstable();
         callees[s].dedup();
     }
+    let own = all.clone();
     // Each pass but the last adds an effect somewhere, so there are few.
     loop {
         let mut changed = false;
@@ -78,7 +88,7 @@ pub(crate) fn compute(cfg: &Cfg, platform: &Platform, prog_kind: u32) -> Vec<Eff
             all[s] = joined;
         }
         if !changed {
-            return all;
+            return (own, all);
         }
     }
 }

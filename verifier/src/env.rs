@@ -1,6 +1,7 @@
 //! What stays the same while one program is verified, and what is gathered on the way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use probity_isa::{Insn, Pc};
 use probity_objfile::{DataKind, Map, Object, Poisoned, Program, Target};
@@ -8,6 +9,8 @@ use probity_platform::{MapKind, Platform, Policy, ProgKind};
 
 use crate::Options;
 use crate::cfg::Cfg;
+use crate::effects::Effects;
+use crate::global::Parameter;
 use crate::kernel::TypedContext;
 use crate::liveness::Liveness;
 use crate::origin::Origins;
@@ -15,7 +18,8 @@ use crate::reject::{Outcome, fail};
 use crate::report::{Access, Fact, Region, Rule};
 use crate::special::Special;
 use crate::stack::SlotSet;
-use crate::value::{Id, MapRef};
+use crate::value::{Id, MapRef, Value};
+use crate::walks::{Queue, Role};
 
 /// Frames on one chain of calls, whatever the platform says.
 pub(crate) const MAX_FRAMES: usize = 8;
@@ -49,6 +53,21 @@ pub(crate) struct Env<'a> {
     pub ways: Vec<u8>,
     /// Deepest byte used by each subprogram.
     pub stack_depth: Vec<i64>,
+    /// What a call of each subprogram may do.
+    pub effects: Vec<Effects>,
+    /// The same, without what it calls.
+    pub own_effects: Vec<Effects>,
+    /// Parameters of the global functions that were asked for.
+    pub parameters: BTreeMap<usize, Rc<Vec<Parameter>>>,
+    pub queue: Queue,
+    /// Subprograms that helpers or kernel functions call.
+    pub callbacks: BTreeSet<usize>,
+    /// What the current walk's outermost function is.
+    pub role: Role,
+    /// The current walk may sleep.
+    pub sleeps: bool,
+    /// What the program's first argument is.
+    pub context: Value,
     next_id: Id,
 }
 
@@ -85,6 +104,14 @@ impl<'a> Env<'a> {
             call_maps: BTreeMap::new(),
             ways: vec![0; cfg.insns.len()],
             stack_depth: vec![0; cfg.subprogs.len()],
+            effects: Vec::new(),
+            own_effects: Vec::new(),
+            parameters: BTreeMap::new(),
+            queue: Queue::default(),
+            callbacks: BTreeSet::new(),
+            role: Role::Main,
+            sleeps: program.hook.sleepable,
+            context: Value::Uninit,
             next_id: 0,
         }
     }
@@ -105,8 +132,13 @@ impl<'a> Env<'a> {
         self.platform.privileged && self.options.allow_uninit_stack
     }
 
+    /// Whether the subprogram, not what it calls, may throw an exception.
+    pub(crate) fn throws_itself(&self, subprog: usize) -> bool {
+        self.own_effects.get(subprog).is_some_and(|e| e.throws)
+    }
+
     pub(crate) fn sleepable(&self) -> bool {
-        self.program.hook.sleepable
+        self.sleeps
     }
 
     /// The kernel function that the program attaches to; empty when there is none.

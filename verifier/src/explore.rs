@@ -123,7 +123,7 @@ impl Explorer<'_> {
         let state = self.nodes[root].state.clone();
         self.nodes[root].open = 1;
         let mut path = Waiting {
-            pc: 0,
+            pc: env.cfg.subprogs[state.frame().subprog].start,
             state,
             parent: root,
             history: 0,
@@ -330,7 +330,7 @@ impl Explorer<'_> {
                 return Err(fail(Rule::TooComplex, &must, "there would be more"));
             }
             self.flush(env, path.parent);
-            let state = std::mem::replace(&mut path.state, State::entry(Value::Uninit));
+            let state = std::mem::replace(&mut path.state, State::entry(0));
             let n = self.store(env, Some(path.parent), state);
             self.nodes[n].open = 1;
             path.state = self.nodes[n].state.clone();

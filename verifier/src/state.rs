@@ -63,11 +63,10 @@ impl Frame {
 }
 
 impl State {
-    pub(crate) fn entry(context: Value) -> State {
-        let mut frame = Frame::new(0, 0, 0);
-        frame.regs[Reg::R1.index()] = context;
+    /// The outermost frame runs this subprogram; no register is set.
+    pub(crate) fn entry(subprog: usize) -> State {
         State {
-            frames: vec![Rc::new(frame)],
+            frames: vec![Rc::new(Frame::new(subprog, 0, 0))],
             references: Vec::new(),
             regions: Regions::default(),
             written: Slots::default(),

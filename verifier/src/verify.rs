@@ -11,7 +11,7 @@ use probity_platform::{Platform, Policy, ProgKind, Version};
 use crate::cfg::Cfg;
 use crate::env::{Env, MAX_FRAMES};
 use crate::explain;
-use crate::explore::{Stopped, explore};
+use crate::explore::Stopped;
 use crate::liveness::Liveness;
 use crate::reject::{Failure, Outcome, fail, unsupported};
 use crate::report::{ProgramReport, Report, Rule, Stats, Verdict, VerifiedProgram};
@@ -63,10 +63,9 @@ pub enum Error {
 
 /// Verdicts on the selected programs of an object.
 ///
-/// A program is walked as it runs: subprograms, global functions too, with the arguments that their callers give.
-/// A proof is therefore about programs started at their entry, not about a global function called from
-/// elsewhere. Linux walks global functions on their own, with whatever their prototypes allow, and may refuse
-/// one that is accepted here because no caller misuses it.
+/// A program is walked as it runs: static subprograms with the arguments that their callers give, global
+/// functions that live code calls once, with whatever their prototypes allow.
+/// A proof is about programs started at their entry, not about a global function called from elsewhere.
 pub fn verify(
     object: &Object,
     platform: &Arc<Platform>,
@@ -215,6 +214,7 @@ fn verdict(
     }
     maps(&cfg, object, platform, policy).map_err(Stopped::early)?;
     let live = Liveness::compute(&cfg, platform);
+    let (own_effects, effects) = crate::effects::compute(&cfg, platform, kind.kind);
     let poisoned = relocated
         .poisoned
         .get(index)
@@ -223,6 +223,8 @@ fn verdict(
     let mut env = Env::new(
         object, program, platform, policy, options, kind, &cfg, &live, poisoned, special, gpl,
     );
+    env.effects = effects;
+    env.own_effects = own_effects;
     if matches!(kind.context, probity_platform::Context::Typed) {
         let attach = env.attach_type().or(kind.default_attach);
         let typed =
@@ -246,7 +248,7 @@ fn verdict(
             log.push((pc, state.to_string()));
         }
     };
-    explore(&mut env, State::entry(context), budget, stats, &mut trace)?;
+    crate::walks::all(&mut env, context, budget, stats, &mut trace)?;
     stats.stack_depth = crate::depth::check(&env).map_err(Stopped::early)?;
     let facts = std::mem::take(&mut env.facts);
     let facts = facts.into_iter().enumerate().map(|(pc, mut fact)| {
@@ -441,7 +443,7 @@ impl Stopped {
         Box::new(Stopped {
             pc: failure.pc.unwrap_or(usize::MAX),
             failure,
-            state: Box::new(State::entry(Value::Uninit)),
+            state: Box::new(State::entry(0)),
             turns: Vec::new(),
         })
     }

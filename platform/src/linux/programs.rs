@@ -4,7 +4,10 @@
 //! measured on Linux 6.18 where the kind loads there.
 
 use super::{contexts as c, helper_sets as h, kinds as k};
-use crate::{Context, Field, HelperSet, PacketArgs, ProgKind, Returns, Version, Widths};
+use crate::{
+    Context, ContextSpelling, Field, HelperSet, PacketArgs, PrivateStack, ProgKind, Returns,
+    Spelling, Version, Widths,
+};
 
 /// All program kinds up to Linux 6.18, ascending by number.
 pub static PROGRAMS: &[ProgKind] = &[
@@ -14,6 +17,7 @@ pub static PROGRAMS: &[ProgKind] = &[
         Version(3, 19),
         skb(c::SOCKET_FILTER),
     )
+    .spellings(SK_BUFF)
     .helpers(&[h::BASE, h::SK_CASTS, h::SOCKET_FILTER])
     .packet_loads(),
     kind(
@@ -22,6 +26,11 @@ pub static PROGRAMS: &[ProgKind] = &[
         Version(4, 1),
         structure("pt_regs", 168, c::PT_REGS),
     )
+    .spellings(&[
+        plain(Spelling::Typedef("bpf_user_pt_regs_t")),
+        plain(Spelling::Struct("bpf_user_pt_regs_t")),
+    ])
+    .private_stack(&[])
     .helpers(&[h::BASE, h::TRACING_BASE, h::COOKIE, h::FUNC_IP, h::KPROBE])
     .returns(&[Returns {
         attach: &[56, 57],
@@ -30,11 +39,13 @@ pub static PROGRAMS: &[ProgKind] = &[
     }])
     .sleepable(),
     kind(k::SCHED_CLS, "sched_cls", Version(4, 1), skb(c::SCHED_CLS))
+        .spellings(SK_BUFF)
         .packet_args(PacketArgs::Declared)
         .helpers(&[h::BASE, h::SK_CASTS, h::SCHED_CLS])
         .packet_loads()
         .packet_write(),
     kind(k::SCHED_ACT, "sched_act", Version(4, 1), skb(c::SCHED_CLS))
+        .spellings(SK_BUFF)
         .packet_args(PacketArgs::Declared)
         .helpers(&[h::BASE, h::SK_CASTS, h::SCHED_CLS])
         .packet_loads()
@@ -49,6 +60,8 @@ pub static PROGRAMS: &[ProgKind] = &[
             size: 8192,
         },
     )
+    .spellings(&[tagged(&[], Spelling::Any)])
+    .private_stack(&[])
     .helpers(&[h::BASE, h::TRACING_BASE, h::COOKIE]),
     kind(
         k::XDP,
@@ -56,6 +69,7 @@ pub static PROGRAMS: &[ProgKind] = &[
         Version(4, 8),
         structure("xdp_md", 24, c::XDP_MD),
     )
+    .spellings(&[plain(Spelling::Struct("xdp_buff"))])
     .packet_args(PacketArgs::Declared)
     .helpers(&[h::BASE, h::SK_CASTS, h::XDP])
     .packet_write(),
@@ -65,6 +79,11 @@ pub static PROGRAMS: &[ProgKind] = &[
         Version(4, 9),
         structure("bpf_perf_event_data", 184, c::PERF_EVENT_DATA),
     )
+    .spellings(&[
+        tagged(&[], Spelling::Typedef("bpf_user_pt_regs_t")),
+        tagged(&[], Spelling::Struct("pt_regs")),
+    ])
+    .private_stack(&[])
     .helpers(&[h::BASE, h::TRACING_BASE, h::COOKIE, h::PERF_EVENT]),
     kind(
         k::CGROUP_SKB,
@@ -72,6 +91,7 @@ pub static PROGRAMS: &[ProgKind] = &[
         Version(4, 10),
         skb(c::CGROUP_SKB),
     )
+    .spellings(SK_BUFF)
     .packet_args(PacketArgs::Declared)
     .helpers(&[h::BASE, h::SK_CASTS, h::CGROUP_SKB])
     .returns(&[
@@ -97,12 +117,15 @@ pub static PROGRAMS: &[ProgKind] = &[
     .returns(BOOL)
     .attach(&[2, 12, 13, 34], Some(2)),
     kind(k::LWT_IN, "lwt_in", Version(4, 10), skb(c::LWT))
+        .spellings(SK_BUFF)
         .packet_args(PacketArgs::Declared)
         .helpers(&[h::BASE, h::SK_CASTS, h::LWT, h::LWT_IN]),
     kind(k::LWT_OUT, "lwt_out", Version(4, 10), skb(c::LWT))
+        .spellings(SK_BUFF)
         .packet_args(PacketArgs::Declared)
         .helpers(&[h::BASE, h::SK_CASTS, h::LWT]),
     kind(k::LWT_XMIT, "lwt_xmit", Version(4, 10), skb(c::LWT))
+        .spellings(SK_BUFF)
         .packet_args(PacketArgs::Declared)
         .helpers(&[h::BASE, h::SK_CASTS, h::LWT, h::LWT_XMIT])
         .packet_write(),
@@ -115,6 +138,7 @@ pub static PROGRAMS: &[ProgKind] = &[
     .helpers(&[h::BASE, h::SK_CASTS, h::SOCK_OPS])
     .returns(BOOL),
     kind(k::SK_SKB, "sk_skb", Version(4, 14), skb(c::SK_SKB))
+        .spellings(SK_BUFF)
         .packet_args(PacketArgs::Declared)
         .helpers(&[h::BASE, h::SK_CASTS, h::SK_SKB])
         .packet_write(),
@@ -136,11 +160,10 @@ pub static PROGRAMS: &[ProgKind] = &[
     .packet_args(PacketArgs::Declared)
     .helpers(&[h::BASE, h::SK_CASTS, h::SK_MSG])
     .packet_write(),
-    kind(k::RAW_TRACEPOINT, "raw_tracepoint", Version(4, 17), ARGS).helpers(&[
-        h::BASE,
-        h::TRACING_BASE,
-        h::COOKIE,
-    ]),
+    kind(k::RAW_TRACEPOINT, "raw_tracepoint", Version(4, 17), ARGS)
+        .spellings(WORDS)
+        .private_stack(&[])
+        .helpers(&[h::BASE, h::TRACING_BASE, h::COOKIE]),
     kind(
         k::CGROUP_SOCK_ADDR,
         "cgroup_sock_addr",
@@ -181,6 +204,7 @@ pub static PROGRAMS: &[ProgKind] = &[
         Version(4, 18),
         skb(c::LWT),
     )
+    .spellings(SK_BUFF)
     .packet_args(PacketArgs::Declared)
     .helpers(&[h::BASE, h::SK_CASTS, h::LWT, h::LWT_SEG6LOCAL]),
     kind(
@@ -205,6 +229,7 @@ pub static PROGRAMS: &[ProgKind] = &[
         Version(4, 20),
         skb(c::FLOW_DISSECTOR),
     )
+    .spellings(SK_BUFF)
     .packet_args(PacketArgs::Declared)
     .helpers(&[h::BASE, h::SK_CASTS, h::FLOW_DISSECTOR]),
     kind(
@@ -222,6 +247,7 @@ pub static PROGRAMS: &[ProgKind] = &[
         Version(5, 2),
         structure("bpf_raw_tracepoint_args", 96, c::WRITABLE_ARGS),
     )
+    .spellings(WORDS)
     .helpers(&[h::BASE, h::TRACING_BASE, h::COOKIE]),
     kind(
         k::CGROUP_SOCKOPT,
@@ -236,6 +262,12 @@ pub static PROGRAMS: &[ProgKind] = &[
     .returns(BOOL)
     .attach(&[21, 22], None),
     kind(k::TRACING, "tracing", Version(5, 5), Context::Typed)
+        .spellings(&[
+            tagged(&[23], Spelling::Struct("bpf_raw_tracepoint_args")),
+            tagged(&[23, 24, 25, 26], Spelling::Word),
+            tagged(&[28], Spelling::Prefix("bpf_iter__")),
+        ])
+        .private_stack(&[23, 24, 25, 26])
         .helpers(&[h::BASE, h::TRACING_BASE, h::TRACING])
         .by_attach(&[
             (&[23, 24, 25, 26], h::COOKIE),
@@ -258,10 +290,14 @@ pub static PROGRAMS: &[ProgKind] = &[
         .sleepable()
         .attach(&[23, 24, 25, 26, 28], None),
     kind(k::STRUCT_OPS, "struct_ops", Version(5, 6), Context::Typed)
+        .spellings(WORDS)
         .helpers(&[h::BASE, h::STRUCT_OPS])
         .sleepable(),
-    kind(k::EXT, "ext", Version(5, 6), Context::Typed).helpers(&[h::BASE]),
+    kind(k::EXT, "ext", Version(5, 6), Context::Typed)
+        .spellings(&[tagged(&[], Spelling::Any)])
+        .helpers(&[h::BASE]),
     kind(k::LSM, "lsm", Version(5, 7), Context::Typed)
+        .spellings(WORDS)
         .helpers(&[h::BASE, h::TRACING_BASE, h::TRACING, h::LSM])
         .by_attach(&[
             (&[27, 43], h::COOKIE),
@@ -297,6 +333,7 @@ pub static PROGRAMS: &[ProgKind] = &[
         Version(5, 14),
         Context::Memory { size: 65535 },
     )
+    .spellings(&[tagged(&[], Spelling::Any)])
     .helpers(&[h::BASE, h::TRACING_BASE, h::TRACING, h::SYSCALL])
     .sleepable(),
     kind(
@@ -320,6 +357,26 @@ const ARGS: Context = Context::Words {
     count: 12,
     widths: Widths(1 | 2 | 4 | 8),
 };
+
+/// The kernel's own structure behind `__sk_buff`.
+const SK_BUFF: &[ContextSpelling] = &[plain(Spelling::Struct("sk_buff"))];
+const WORDS: &[ContextSpelling] = &[tagged(&[], Spelling::Word)];
+
+const fn plain(spelling: Spelling) -> ContextSpelling {
+    ContextSpelling {
+        attach: &[],
+        spelling,
+        untagged: true,
+    }
+}
+
+const fn tagged(attach: &'static [u32], spelling: Spelling) -> ContextSpelling {
+    ContextSpelling {
+        attach,
+        spelling,
+        untagged: false,
+    }
+}
 
 const fn skb(fields: &'static [Field]) -> Context {
     structure("__sk_buff", 192, fields)
@@ -345,6 +402,8 @@ const fn kind(kind: u32, name: &'static str, since: Version, context: Context) -
         packet_args: PacketArgs::None,
         attach: &[],
         default_attach: None,
+        spellings: &[],
+        private_stack: None,
         since,
     }
 }
@@ -360,6 +419,19 @@ impl ProgKind {
         sets: &'static [(&'static [u32], &'static [&'static str])],
     ) -> ProgKind {
         self.helpers.by_attach = sets;
+        self
+    }
+
+    const fn spellings(mut self, spellings: &'static [ContextSpelling]) -> ProgKind {
+        self.spellings = spellings;
+        self
+    }
+
+    const fn private_stack(mut self, attach: &'static [u32]) -> ProgKind {
+        self.private_stack = Some(PrivateStack {
+            attach,
+            since: Version(6, 13),
+        });
         self
     }
 

@@ -1,0 +1,165 @@
+//! Small programs with global functions, each about one rule: `functions.txt`.
+//!
+//! A line `fn NAME: P, P… -> R` declares a global function's prototype. `num` is an int, `memN` a pointer to a
+//! structure of N bytes, `word` one to an integer of 8 bytes, `void` and `fwd` ones to nothing known,
+//! `struct:NAME` one to a structure of that name; `+TAG` adds the declaration tag `arg:TAG`.
+
+use std::sync::Arc;
+
+use probity_btf::{BtfBuilder, FuncLinkage, IntEncoding, TypeId};
+use probity_objfile::{Object, assemble};
+use probity_platform::{Platform, Policy, Version};
+use probity_verifier::{Options, Verdict, verify};
+
+const MAPS: &str = "\
+.license \"GPL\"
+.map counts kind=array key=4 value=8 max_entries=4
+.map hashed kind=hash key=4 value=8 max_entries=4
+.map ring kind=ringbuf max_entries=4096
+.rodata fixed
+.quad 7
+.data varying
+.quad 7
+";
+
+#[derive(Default)]
+struct Case {
+    name: String,
+    section: String,
+    expected: String,
+    prototypes: Vec<String>,
+    code: String,
+}
+
+fn cases() -> Vec<Case> {
+    let mut cases: Vec<Case> = Vec::new();
+    for line in include_str!("functions.txt").lines() {
+        if let Some(head) = line.strip_prefix("== ") {
+            let parts: Vec<&str> = head.split(" | ").collect();
+            let [name, section, expected] = parts[..] else {
+                panic!("`{line}` is no case")
+            };
+            cases.push(Case {
+                name: name.to_string(),
+                section: section.to_string(),
+                expected: expected.to_string(),
+                ..Case::default()
+            });
+        } else if let Some(case) = cases.last_mut() {
+            match line.strip_prefix("fn ") {
+                Some(prototype) => case.prototypes.push(prototype.to_string()),
+                None => {
+                    case.code.push_str(line);
+                    case.code.push('\n');
+                }
+            }
+        }
+    }
+    cases
+}
+
+fn pointee(types: &mut BtfBuilder, word: &str) -> TypeId {
+    if let Some(size) = word.strip_prefix("mem") {
+        let size = size.parse().expect("a size");
+        return types.struct_(word, size, &[]);
+    }
+    if let Some(name) = word.strip_prefix("struct:") {
+        return types.struct_(name, 0, &[]);
+    }
+    match word {
+        "word" => types.int("long", 8, IntEncoding::SIGNED),
+        "void" => TypeId::VOID,
+        "fwd" => types.fwd("somewhere", false),
+        _ => panic!("`{word}` is no type"),
+    }
+}
+
+fn ty(types: &mut BtfBuilder, word: &str) -> TypeId {
+    match word {
+        "num" => types.int("int", 4, IntEncoding::SIGNED),
+        "nothing" => TypeId::VOID,
+        "float" => types.float("double", 8),
+        _ => {
+            let to = pointee(types, word);
+            types.ptr(to)
+        }
+    }
+}
+
+/// Gives the subprograms of the first program their prototypes.
+fn declare(object: &mut Object, prototypes: &[String]) {
+    let mut types = match &object.btf {
+        Some(btf) => BtfBuilder::from_btf(btf),
+        None => BtfBuilder::new(),
+    };
+    for text in prototypes {
+        let (name, rest) = text.split_once(':').expect("a name and parameters");
+        let (params, ret) = rest.split_once("->").unwrap_or((rest, "num"));
+        let ret = ty(&mut types, ret.trim());
+        let words: Vec<&str> = params
+            .split(',')
+            .map(str::trim)
+            .filter(|w| !w.is_empty())
+            .collect();
+        let mut list = Vec::new();
+        for word in &words {
+            let word = word.split('+').next().unwrap_or_default();
+            list.push(("p", ty(&mut types, word)));
+        }
+        let proto = types.func_proto(ret, &list);
+        let func = types.func(name, proto, FuncLinkage::Global);
+        for (i, word) in words.iter().enumerate() {
+            for tag in word.split('+').skip(1) {
+                types.decl_tag(&format!("arg:{tag}"), func, Some(i as u32));
+            }
+        }
+        let subprogs = object.programs.iter_mut().flat_map(|p| &mut p.subprogs);
+        for s in subprogs.filter(|s| s.name == name) {
+            s.func = Some(func);
+            s.global = true;
+        }
+    }
+    object.btf = Some(Arc::new(types.build().expect("types")));
+}
+
+#[test]
+fn global_functions() {
+    let platform = Arc::new(Platform::linux(Version(6, 18), None));
+    let helper = |name: &str| platform.helper_by_name(name).map(|h| h.id);
+    let mut wrong = Vec::new();
+    let all = cases();
+    for case in &all {
+        let text = format!("{MAPS}.section \"{}\"\nmain:\n{}", case.section, case.code);
+        let mut object = match assemble("case", &text, &helper) {
+            Ok(object) => object,
+            Err(e) => {
+                wrong.push(format!("{}: does not assemble: {e}", case.name));
+                continue;
+            }
+        };
+        declare(&mut object, &case.prototypes);
+        for store_often in [false, true] {
+            let options = Options {
+                store_often,
+                ..Options::default()
+            };
+            let report =
+                verify(&object, &platform, &Policy::default(), &options).expect("a report");
+            let p = report.programs.first().expect("a program");
+            let (got, why) = match &p.verdict {
+                Verdict::Accept(_) => ("accept", String::new()),
+                Verdict::Reject(r) => (r.rule.name(), r.to_string()),
+            };
+            if got != case.expected {
+                let (name, expected) = (&case.name, &case.expected);
+                wrong.push(format!("{name}: expected {expected}, got {got}\n{why}"));
+            }
+        }
+    }
+    let (bad, of) = (wrong.len(), all.len());
+    assert!(
+        wrong.is_empty(),
+        "{bad} of {of} cases:\n{}",
+        wrong.join("\n")
+    );
+}
