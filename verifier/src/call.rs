@@ -385,7 +385,7 @@ pub(crate) fn subprogram(
 }
 
 pub(crate) fn push_frame(
-    env: &Env<'_>,
+    env: &mut Env<'_>,
     state: &mut State,
     subprog: usize,
     return_pc: Pc,
@@ -407,6 +407,9 @@ pub(crate) fn push_frame(
     if let Some(w) = state.written.get_mut(index) {
         // A new frame's stack comes from no earlier state.
         *w = SlotSet::ALL;
+    }
+    if env.cfg.may_goto {
+        state.start_frame_clock(env.fresh_id());
     }
     Ok(())
 }
@@ -431,7 +434,7 @@ pub(crate) fn exit(env: &mut Env<'_>, state: &mut State, pc: Pc) -> Outcome<Next
         .about(Reg::R0));
     }
     let return_pc = state.frame().return_pc;
-    state.frames.pop();
+    state.pop_frame();
     state.set(pc, Reg::R0, r0);
     Ok(Next::At(return_pc))
 }

@@ -1,8 +1,8 @@
 //! Subprograms that helpers call, any number of times: after the call, and after each return of the
 //! subprogram, execution goes on behind the call or in the subprogram once more.
 //!
-//! **Invariant:** each call of the subprogram is a lap: states of different laps may cover each other while
-//! they are open, since the helper ends the loop by itself.
+//! **Invariant:** each call of the subprogram ticks the clock of the helper's call, since the helper ends the loop
+//! by itself; the clock stops behind the call.
 
 use std::rc::Rc;
 
@@ -16,7 +16,7 @@ use crate::env::Env;
 use crate::reject::{Explain, Outcome, fail, unsupported};
 use crate::report::Rule;
 use crate::state::State;
-use crate::value::{Known, Pointer, To, Value};
+use crate::value::{Id, Known, Pointer, To, Value};
 
 /// A helper's call of a subprogram.
 #[derive(Clone, Debug)]
@@ -31,6 +31,8 @@ pub(crate) struct Callback {
     pub result: Value,
     /// Calls that are still to come, when their number is a small constant.
     pub left: Option<u64>,
+    /// Ticks with every call of the subprogram.
+    pub clock: Id,
 }
 
 /// Constant numbers of calls up to this are walked one by one.
@@ -82,23 +84,28 @@ pub(crate) fn plan(
         returns,
         result,
         left,
+        clock: env.fresh_id(),
     })
 }
 
 /// Behind the call now, in the subprogram later. `state` is the one behind the call.
-pub(crate) fn enter(env: &Env<'_>, state: &State, callback: Rc<Callback>) -> Outcome<Next> {
+pub(crate) fn enter(env: &mut Env<'_>, state: &mut State, callback: Rc<Callback>) -> Outcome<Next> {
     let call_pc = callback.call_pc;
+    let mut inside = state.clone();
+    state.clocks.stop(callback.clock);
     if callback.left == Some(0) {
         return Ok(Next::At(call_pc + 1));
     }
-    let mut inside = state.clone();
     let left = callback.left.map(|n| n - 1);
     let callback = Rc::new(Callback {
         left,
         ..(*callback).clone()
     });
+    if !inside.clocks.runs(callback.clock) {
+        inside.clocks.start(callback.clock);
+    }
+    inside.clocks.tick(callback.clock);
     push_frame(env, &mut inside, callback.subprog, call_pc + 1)?;
-    inside.laps = inside.laps.saturating_add(1);
     let frame = inside.frame_mut();
     for (r, value) in ARGS.into_iter().zip(callback.args) {
         frame.regs[r.index()] = value;
@@ -136,7 +143,7 @@ pub(crate) fn leave(env: &mut Env<'_>, state: &mut State, pc: Pc) -> Outcome<Nex
             return Err(fail(Rule::ReturnValue, &must, &known).about(Reg::R0));
         }
     }
-    state.frames.pop();
+    state.pop_frame();
     state.set(pc, Reg::R0, callback.result);
     enter(env, state, callback)
 }

@@ -19,6 +19,9 @@ pub(crate) struct Cfg {
     pub merges: Vec<bool>,
     /// A backward jump leads here.
     pub heads: Vec<bool>,
+    /// Where a lap of a loop that ends by itself starts: `may_goto`, and calls that step an iterator.
+    pub laps: Vec<bool>,
+    pub may_goto: bool,
 }
 
 impl Cfg {
@@ -47,6 +50,8 @@ impl Cfg {
             insns,
             merges: vec![false; n],
             heads: vec![false; n],
+            laps: vec![false; n],
+            may_goto: false,
         };
         cfg.check_flow()?;
         cfg.check_reachable()?;
@@ -277,8 +282,21 @@ impl Cfg {
             }
         }
         for (pc, ways) in ways.into_iter().enumerate() {
-            // Laps of a `may_goto` are compared where it stands.
-            self.merges[pc] = ways > 1 || matches!(self.insns[pc], Insn::MayGoto { .. });
+            self.merges[pc] = ways > 1;
+            if matches!(self.insns[pc], Insn::MayGoto { .. }) {
+                self.may_goto = true;
+                self.lap_at(pc);
+            }
+        }
+    }
+}
+
+impl Cfg {
+    /// Laps are compared where they start.
+    pub(crate) fn lap_at(&mut self, pc: Pc) {
+        if let (Some(lap), Some(merge)) = (self.laps.get_mut(pc), self.merges.get_mut(pc)) {
+            *lap = true;
+            *merge = true;
         }
     }
 }

@@ -5,17 +5,26 @@
 //! States are stored at merge points as nodes of a tree. A node is *open* while a path from it is still
 //! being walked or waits. Only closed nodes cut paths by what they needed ([`Mode::Needed`]); an open
 //! node equal to the current state is a loop that never ends, and the program is rejected.
-//! After another lap of a loop that ends by itself (`may_goto`, callbacks), an open node that includes the
-//! current state cuts the path: what follows was, or is being, checked from the larger state. The nodes on
-//! the way are then *tied* to the open one: while it is open, they cut only paths that made a lap of it too,
-//! so that every way around the loop passes what ends it.
+//!
+//! After another lap of a loop that ends by itself ([`crate::clocks`]), an open node that includes the current
+//! state cuts the path: what follows was, or is being, checked from the larger state. That is right for what
+//! the program may do. That it ends needs more, since the graph of nodes, cuts included, now has cycles:
+//!
+//! - Open nodes are the ancestors of the current path, so every cycle lies below one node of it, its *head*, and
+//!   returns to the head by cuts at which the head was open.
+//! - The nodes on the way are *tied* to the head. While it is open, they cut only paths that are *as far* on the
+//!   way from it, by its clocks, as they are themselves.
+//! - So, whatever inner cycles and cuts a run takes, when it comes back to the head the oldest of the head's clocks
+//!   that changed has ticked, and not been started anew: an inner cycle changes a clock of the head only if it
+//!   ticked one of the head's that is older still. A run that comes back for ever would tick a clock for ever.
+//! - A run that does not come back to the head for ever stays in a smaller cycle, with a head of its own.
 //!
 //! When a path is cut by a node, everything that node needed is needed of the current state too:
 //! slots become reads of the current segment, numbers are marked through their origins.
 //!
 //! **Invariant:** a node's `reads` and marks are final when it closes, since its whole subtree is closed before.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use probity_isa::{Insn, Pc};
 
@@ -36,8 +45,8 @@ struct Node {
     open: usize,
     /// Slots that some path from here reads before it writes them.
     reads: Slots,
-    /// The outermost open state that a path from here was cut by.
-    tied: Option<usize>,
+    /// Nodes that were open when they cut a path from here: what follows leads back to them. Ascending.
+    tied: Vec<usize>,
     /// Slots written on the way from the parent.
     way: Slots,
     hits: u32,
@@ -119,6 +128,10 @@ impl Explorer<'_> {
         entry: State,
         trace: &mut dyn FnMut(Pc, &State),
     ) -> Result<(), Box<Stopped>> {
+        let mut entry = entry;
+        if env.cfg.may_goto && entry.frame().clock == 0 {
+            entry.start_frame_clock(env.fresh_id());
+        }
         let root = self.store(env, None, entry);
         let state = self.nodes[root].state.clone();
         self.nodes[root].open = 1;
@@ -245,16 +258,15 @@ impl Explorer<'_> {
         for &n in list.iter().rev() {
             let node = &self.nodes[n];
             let open = node.open > 0;
-            // A closed state that leads back into an open loop cuts only what made a lap of that loop.
-            if let Some(o) = self.tie(n)
-                && !open
-                && self.nodes[o].state.laps == path.state.laps
-            {
-                continue;
-            }
+            let clocks = &path.state.clocks;
             let mode = if !open {
+                let as_far =
+                    |o: &usize| clocks.as_far_as(&node.state.clocks, &self.nodes[*o].state.clocks);
+                if !node.tied.is_empty() && !self.ties(n).iter().all(as_far) {
+                    continue;
+                }
                 Mode::Needed
-            } else if node.state.laps != path.state.laps {
+            } else if clocks.lap_since(&node.state.clocks) {
                 Mode::Within
             } else {
                 Mode::Exact
@@ -288,12 +300,11 @@ impl Explorer<'_> {
         }
         if let Some((n, mode)) = cut {
             self.nodes[n].hits += 1;
-            let tied = if mode == Mode::Within {
-                Some(n)
-            } else {
-                self.tie(n)
+            let ties = match mode {
+                Mode::Within => vec![n],
+                _ => self.ties(n),
             };
-            self.bind(path.parent, tied);
+            self.bind(path.parent, &ties);
             self.need(env, path, n, mode);
             self.at.insert(pc, list);
             return Ok(Visit::Cut);
@@ -314,7 +325,7 @@ impl Explorer<'_> {
         if lap
             && let Some(&n) = list.iter().rev().find(|n| {
                 let node = &self.nodes[**n];
-                node.open > 0 && node.state.laps != path.state.laps
+                node.open > 0 && path.state.clocks.lap_since(&node.state.clocks)
             })
         {
             self.widen(env, &mut path.state, n);
@@ -399,7 +410,7 @@ impl Explorer<'_> {
             parent,
             open: 0,
             reads: Slots::default(),
-            tied: None,
+            tied: Vec::new(),
             way,
             hits: 0,
             misses: 0,
@@ -431,29 +442,38 @@ impl Explorer<'_> {
             for (i, to) in self.nodes[parent].reads.iter_mut().enumerate() {
                 to.0 |= reads[i].0 & !way[i].0;
             }
-            let tied = self.nodes[node].tied;
-            self.bind(parent, tied);
+            let ties = self.ties(node);
+            self.bind(parent, &ties);
+            self.nodes[node].tied = ties;
             node = parent;
         }
     }
 
-    /// The outermost loop that is still walked and that a node leads back to.
-    fn tie(&self, n: usize) -> Option<usize> {
-        let mut at = self.nodes[n].tied?;
-        // Ends: a node is only tied to earlier ones.
-        while self.nodes[at].open == 0 {
-            at = self.nodes[at].tied?;
+    /// The open nodes that a node leads back to, also by way of others that were open once.
+    fn ties(&self, n: usize) -> Vec<usize> {
+        let mut work = self.nodes[n].tied.clone();
+        let mut seen = BTreeSet::new();
+        let mut ties = Vec::new();
+        while let Some(at) = work.pop() {
+            if seen.insert(at) {
+                match self.nodes[at].open {
+                    0 => work.extend(&self.nodes[at].tied),
+                    _ => ties.push(at),
+                }
+            }
         }
-        Some(at)
+        ties.sort_unstable();
+        ties
     }
 
-    /// `node` leads back to `to`.
-    fn bind(&mut self, node: usize, to: Option<usize>) {
-        if let Some(to) = to
-            && to < node
-        {
-            let tied = &mut self.nodes[node].tied;
-            *tied = Some(tied.map_or(to, |t| t.min(to)));
+    /// `node` leads back to these.
+    fn bind(&mut self, node: usize, to: &[usize]) {
+        let tied = &mut self.nodes[node].tied;
+        let new: Vec<usize> = to.iter().filter(|t| **t < node).copied().collect();
+        if new.iter().any(|t| !tied.contains(t)) {
+            tied.extend(new);
+            tied.sort_unstable();
+            tied.dedup();
         }
     }
 
@@ -509,6 +529,5 @@ impl Explorer<'_> {
 /// Whether a lap of a loop that ends by itself starts here.
 fn lap_starts(env: &Env<'_>, pc: Pc, state: &State) -> bool {
     let frame = state.frame();
-    matches!(env.insn(pc), Insn::MayGoto { .. })
-        || frame.callback.is_some() && env.cfg.subprogs[frame.subprog].start == pc
+    env.cfg.laps[pc] || frame.callback.is_some() && env.cfg.subprogs[frame.subprog].start == pc
 }

@@ -17,6 +17,7 @@ mod branch;
 mod call;
 mod callback;
 mod cfg;
+mod clocks;
 mod cover;
 mod depth;
 mod effects;

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use probity_isa::{Pc, Reg};
 
 use crate::callback::Callback;
+use crate::clocks::Clocks;
 use crate::env::Slots;
 use crate::regions::Regions;
 use crate::stack::Stack;
@@ -22,8 +23,8 @@ pub(crate) struct State {
     pub regions: Regions,
     /// Slots written since the last stored state, frame by frame.
     pub written: Slots,
-    /// Laps of loops that end by themselves on this path (`may_goto` passed, callbacks called).
-    pub laps: u32,
+    /// Of loops that end by themselves.
+    pub clocks: Clocks,
 }
 
 #[derive(Clone, Debug)]
@@ -36,6 +37,8 @@ pub(crate) struct Frame {
     pub subprog: usize,
     /// Where it returns to: the instruction after the call. Unused in the outermost frame.
     pub return_pc: Pc,
+    /// The clock of its `may_goto`s; 0: the program has none.
+    pub clock: Id,
     /// Called by a helper, over and over.
     pub callback: Option<Rc<Callback>>,
 }
@@ -57,6 +60,7 @@ impl Frame {
             stack: Stack::default(),
             subprog,
             return_pc,
+            clock: 0,
             callback: None,
         }
     }
@@ -70,7 +74,20 @@ impl State {
             references: Vec::new(),
             regions: Regions::default(),
             written: Slots::default(),
-            laps: 0,
+            clocks: Clocks::default(),
+        }
+    }
+
+    /// The running frame has a clock for its `may_goto`s from now on.
+    pub(crate) fn start_frame_clock(&mut self, id: Id) {
+        self.frame_mut().clock = id;
+        self.clocks.start(id);
+    }
+
+    /// The running frame is left.
+    pub(crate) fn pop_frame(&mut self) {
+        if let Some(frame) = self.frames.pop() {
+            self.clocks.stop(frame.clock);
         }
     }
 

@@ -137,7 +137,7 @@ pub(crate) fn step(env: &mut Env<'_>, state: &mut State, pc: Pc) -> Outcome<Step
         Insn::MayGoto { .. } => {
             let (jump, next) = (target(env, pc)?, env.cfg.next(pc));
             let mut again = state.clone();
-            again.laps = again.laps.saturating_add(1);
+            again.clocks.tick(again.frame().clock);
             return Ok(Step::Fork {
                 now: jump,
                 later: next,
