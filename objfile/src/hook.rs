@@ -5,7 +5,7 @@ use std::fmt;
 use crate::hook_table::{ROWS, Rest};
 
 /// Program kinds by their number in `enum bpf_prog_type`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProgType(pub u32);
 
 #[rustfmt::skip]

@@ -1,5 +1,6 @@
 //! What the suites share: where the programs are, what a file's marks expect, and the kernel as an oracle.
 
+pub mod agree;
 pub mod kernel;
 pub mod marks;
 

@@ -1,5 +1,6 @@
 //! What a developer runs beside `cargo build`: `cargo xtask test` is everything CI does.
 
+mod agree;
 mod programs;
 mod rust_programs;
 mod setup;
@@ -19,6 +20,8 @@ usage: cargo xtask COMMAND
                     phases: fmt clippy tidy unit programs vm bench
   setup             install the Debian packages that tests can use
   programs [--write]  rebuild programs/ with clang and compare (or replace) the committed objects
+  agree [OPTIONS] DIR|FILE.o…
+                    verdicts on every program, Linux's and ours, compared; --help lists the options
   vm [NAME…]        boot a Debian kernel in QEMU and run tests/vm/*.sh in it
   tidy              file sizes, documents that name files, words that do not belong
 ";
@@ -35,8 +38,12 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    std::env::set_current_dir(sh::root())?;
     let rest = args.get(1..).unwrap_or_default();
+    // Its paths are the caller's.
+    if args.first().is_some_and(|a| a == "agree") {
+        return agree::run(rest);
+    }
+    std::env::set_current_dir(sh::root())?;
     match args.first().map(String::as_str) {
         Some("test") => suite::run(rest),
         Some("setup") => setup::install(),

@@ -1,0 +1,184 @@
+//! One object in the running kernel: its types and maps, and the verdict on each of its programs.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use probity_isa::{Imm64, Insn};
+use probity_objfile::{Object, ProgType, Program, Relocated};
+
+use super::attach::{self, Attach};
+use super::load::{Answer, Load};
+use super::maps::{self, Made};
+use super::{Machine, types, with_maps};
+
+pub struct Session<'a> {
+    machine: &'a Machine,
+    /// As opened: externs and structures of operations are complete only here.
+    object: &'a Object,
+    relocated: Relocated,
+    types: Option<types::Loaded>,
+    types_error: Option<String>,
+    maps: BTreeMap<usize, Result<Made, String>>,
+}
+
+/// Programs that `freplace` programs of other objects may extend.
+pub trait Targets {
+    /// A loaded program and the type of the named function in its types.
+    fn find(&self, function: &str, by: &Object) -> Option<(OwnedFd, u32)>;
+}
+
+impl<'a> Session<'a> {
+    pub fn new(machine: &'a Machine, object: &'a Object) -> Result<Session<'a>, String> {
+        let relocated = machine.relocate(object)?;
+        let (types, types_error) = match types::load(object) {
+            Ok(types) => (types, None),
+            Err(why) => (None, Some(why)),
+        };
+        Ok(Session {
+            machine,
+            object,
+            relocated,
+            types,
+            types_error,
+            maps: BTreeMap::new(),
+        })
+    }
+
+    pub fn relocated(&self) -> &Relocated {
+        &self.relocated
+    }
+
+    /// Why the kernel did not take the object's types.
+    pub fn types_error(&self) -> Option<&str> {
+        self.types_error.as_deref()
+    }
+
+    /// What the kernel says of a program of the object.
+    pub fn answer(&mut self, index: usize, targets: &dyn Targets) -> Answer {
+        match self.prepared(index, targets, |load| load.answer()) {
+            Ok(answer) => answer,
+            Err(why) => Answer::none(why),
+        }
+    }
+
+    /// The program loaded, and the type of one of its functions, to be extended.
+    pub fn descriptor(&mut self, index: usize, function: &str) -> Result<(OwnedFd, u32), String> {
+        let func = self
+            .relocated
+            .object
+            .programs
+            .get(index)
+            .and_then(|p| p.subprogs.iter().find(|s| s.name == function)?.func)
+            .ok_or("no such function")?;
+        let fd = self.prepared(index, &NoTargets, |load| load.descriptor())??;
+        Ok((fd, func.0))
+    }
+
+    fn prepared<T>(
+        &mut self,
+        index: usize,
+        targets: &dyn Targets,
+        then: impl FnOnce(&Load<'_>) -> T,
+    ) -> Result<T, String> {
+        if let Some(Some(e)) = self.relocated.failed.get(index) {
+            return Err(format!("relocation: {e}"));
+        }
+        let program = self
+            .relocated
+            .object
+            .programs
+            .get(index)
+            .cloned()
+            .ok_or("no such program")?;
+        let kind = program.hook.prog_type.unwrap_or_default();
+        let mut held = None;
+        let target = if kind == ProgType::EXT {
+            let name = attach::name(&program.hook).ok_or("its section names no function")?;
+            let (fd, btf_id) = targets
+                .find(name, self.object)
+                .ok_or_else(|| format!("no program with a function `{name}` to replace"))?;
+            let prog_fd = fd.as_raw_fd() as u32;
+            held = Some(fd);
+            Attach {
+                attach_type: None,
+                btf_id,
+                prog_fd,
+            }
+        } else {
+            attach::target(self.object, &program, self.machine.types.as_deref())?
+        };
+        let own = self.make_maps(&program)?;
+        let insns = with_maps(&program.insns, |index| {
+            let made = own.get(&index).or_else(|| match self.maps.get(&index) {
+                Some(Ok(made)) => Some(made),
+                _ => None,
+            });
+            made.map(|m| m.fd.as_raw_fd())
+        });
+        let (funcs, lines) = match &self.types {
+            Some(types) => (
+                types::func_info(&program),
+                types::line_info(&program, types),
+            ),
+            None => (Vec::new(), Vec::new()),
+        };
+        let license = self.object.license.clone().unwrap_or_default();
+        let load = Load {
+            insns: &insns,
+            kind,
+            attach: program.hook.attach_type.map_or(0, |a| a.0),
+            license: &license,
+            sleepable: program.hook.sleepable,
+            frags: program.hook.frags,
+            kernel_version: self.machine.version,
+            types: self.types.as_ref().map(types::Loaded::raw),
+            funcs: &funcs,
+            // Lines say something of functions only.
+            lines: if funcs.is_empty() { &[] } else { &lines },
+            target,
+            strict_alignment: false,
+        };
+        let result = then(&load);
+        drop(held);
+        Ok(result)
+    }
+
+    /// Makes what maps the program refers to and are not there yet; gives those that are its own.
+    fn make_maps(&mut self, program: &Program) -> Result<BTreeMap<usize, Made>, String> {
+        let btf = self.types.as_ref().map(|t| &t.fd);
+        let mut own = BTreeMap::new();
+        for pc in 0..program.insns.len() {
+            let Ok(Insn::LoadImm64 {
+                imm: Imm64::MapIdx(index) | Imm64::MapIdxValue { index, .. },
+                ..
+            }) = probity_isa::decode_at(&program.insns, pc)
+            else {
+                continue;
+            };
+            let index = index as usize;
+            let Some(map) = self.relocated.object.maps.get(index) else {
+                continue;
+            };
+            let make = || maps::make(map, btf).map_err(|e| format!("map `{}`: {e}", map.name));
+            if maps::exclusive(map.kind) {
+                if !own.contains_key(&index) {
+                    own.insert(index, make()?);
+                }
+                continue;
+            }
+            let made = self.maps.entry(index).or_insert_with(make);
+            if let Err(why) = made {
+                return Err(why.clone());
+            }
+        }
+        Ok(own)
+    }
+}
+
+struct NoTargets;
+
+impl Targets for NoTargets {
+    fn find(&self, _: &str, _: &Object) -> Option<(OwnedFd, u32)> {
+        None
+    }
+}
