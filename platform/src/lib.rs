@@ -6,6 +6,7 @@
 
 mod display;
 mod helper;
+mod hooks;
 mod kfunc;
 mod map;
 mod policy;
@@ -21,6 +22,7 @@ use std::{fmt, sync::Arc};
 use probity_btf::Btf;
 
 pub use helper::*;
+pub use hooks::*;
 pub use kfunc::*;
 pub use map::*;
 pub use policy::*;

@@ -1,5 +1,7 @@
 //! Rows about the functions that programs attach to.
 
+use crate::{Iterator, Replaceable, StructOps, TracepointArgs, WritableIn};
+
 /// What depends on the name of a program's target. LSM hooks are named without `bpf_lsm_`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Targets {
@@ -20,6 +22,16 @@ pub struct Targets {
     /// How the names of functions begin that sleepable tracing programs attach to, as far as names tell.
     pub sleepable: &'static [&'static str],
     pub helpers: &'static [HelperTargets],
+    /// Functions that `fmod_ret` programs may replace whatever they are called; ascending by name.
+    pub fmod_ret: &'static [Replaceable],
+    /// Structures that programs may implement; ascending by name.
+    pub struct_ops: &'static [StructOps],
+    /// Ascending by name.
+    pub iterators: &'static [Iterator],
+    /// Tracepoints some of whose arguments may be no pointers; ascending by name.
+    pub tracepoints: &'static [TracepointArgs],
+    /// Fields of kernel structures that some kinds of programs may write.
+    pub writable: &'static [WritableIn],
 }
 
 /// A helper that programs of these attach types call for some targets only.
@@ -33,6 +45,35 @@ pub struct HelperTargets {
 }
 
 impl Targets {
+    pub fn fmod_ret(&self, name: &str) -> Option<&'static Replaceable> {
+        let at = self.fmod_ret.binary_search_by_key(&name, |r| r.name).ok()?;
+        self.fmod_ret.get(at)
+    }
+
+    pub fn struct_ops(&self, name: &str) -> Option<&'static StructOps> {
+        let at = self
+            .struct_ops
+            .binary_search_by_key(&name, |s| s.name)
+            .ok()?;
+        self.struct_ops.get(at)
+    }
+
+    pub fn iterator(&self, name: &str) -> Option<&'static Iterator> {
+        let at = self
+            .iterators
+            .binary_search_by_key(&name, |i| i.name)
+            .ok()?;
+        self.iterators.get(at)
+    }
+
+    pub fn tracepoint(&self, name: &str) -> Option<&'static TracepointArgs> {
+        let at = self
+            .tracepoints
+            .binary_search_by_key(&name, |t| t.name)
+            .ok()?;
+        self.tracepoints.get(at)
+    }
+
     /// May a program attached so to `target` call the helper, if its kind may at all?
     pub fn allow(&self, helper: &str, attach: Option<u32>, target: &str) -> bool {
         self.helpers

@@ -639,6 +639,9 @@ fn region_of(
         To::Memory { size, writable } if writable || !writes => {
             memory::bounds(env, &p, reg, 0, most, i64::from(size))
         }
+        To::Buffer { writable, helpers } if helpers && (writable || !writes) => {
+            memory::buffer(env, &p, reg, most)
+        }
         To::Record { size } => memory::bounds(env, &p, reg, 0, most, i64::from(size)),
         To::Kernel { .. } => Err(unsupported("kernel structures as memory of helpers")),
         _ => {

@@ -11,12 +11,12 @@ use probity_platform::{Arg, Lookup, Prototype, Ret};
 
 use crate::args::{self, Found};
 use crate::env::{Env, MAX_FRAMES};
-use crate::kernel::Returned;
 use crate::memory::{self, describe};
 use crate::reject::{Explain, Outcome, fail, unsupported};
 use crate::report::Rule;
 use crate::stack::SlotSet;
 use crate::state::{Frame, Reference, State};
+use crate::typed::{self, Returned};
 use crate::value::{Id, MapRef, Number, Pointer, Socket, To, Trust, Value};
 use crate::walks::Role;
 
@@ -58,6 +58,17 @@ pub(crate) fn helper(env: &mut Env<'_>, state: &mut State, pc: Pc, id: u32) -> O
             "the program kind may call the helper",
             &known,
         ));
+    }
+    if let Some(typed) = &env.typed
+        && let Some(ops) = typed.ops
+        && !ops.allows(&typed.name, row.name)
+    {
+        let known = format!(
+            "bpf_{} is not for programs of `{}.{}`",
+            row.name, ops.name, typed.name
+        );
+        let must = "the member that the program implements allows the helper";
+        return Err(fail(Rule::CallNotAllowed, must, &known));
     }
     let target = env.target();
     if !env.platform.targets.allow(row.name, attach, target) {
@@ -440,7 +451,8 @@ pub(crate) fn exit(env: &mut Env<'_>, state: &mut State, pc: Pc) -> Outcome<Next
 }
 
 fn end(env: &mut Env<'_>, state: &State) -> Outcome<Next> {
-    if !state.references.is_empty() {
+    let given = typed::returned_reference(env, state);
+    if state.references.iter().any(|r| Some(r.id) != given) {
         return Err(leak(state, "at exit"));
     }
     match env.role {
@@ -451,16 +463,20 @@ fn end(env: &mut Env<'_>, state: &State) -> Outcome<Next> {
     let attach = env.attach_type().or(env.kind.default_attach);
     let range = env.kind.return_range(attach).map(|r| (r.min, r.max));
     // A hook that returns nothing takes anything; one that returns a truth value takes these.
-    let range = match env.typed.as_ref().map_or(Returned::Integer, |t| t.returned) {
+    let returned = env.typed.as_ref().map_or(Returned::Integer, |t| t.returned);
+    let range = match returned {
         Returned::Nothing => None,
         Returned::Bool => range.map(|_| (0, 1)),
         Returned::Integer => range,
+        Returned::Only(n) => Some((n, n)),
+        Returned::Pointer { .. } => Some((0, 0)),
     };
     let must = match range {
         Some((min, max)) => format!("`{}` programs return {min} to {max}", env.kind.name),
         None => "r0 holds the return value".to_string(),
     };
     match (state.reg(Reg::R0), range) {
+        _ if returned == Returned::Nothing || given.is_some() => Ok(Next::End),
         (Value::Uninit, _) => Err(fail(
             Rule::Uninitialised,
             "r0 holds the return value at exit",

@@ -11,13 +11,13 @@ use crate::Options;
 use crate::cfg::Cfg;
 use crate::effects::Effects;
 use crate::global::Parameter;
-use crate::kernel::TypedContext;
 use crate::liveness::Liveness;
 use crate::origin::Origins;
 use crate::reject::{Outcome, fail};
 use crate::report::{Access, Fact, Region, Rule};
 use crate::special::Special;
 use crate::stack::SlotSet;
+use crate::typed::TypedContext;
 use crate::value::{Id, MapRef, Value};
 use crate::walks::{Queue, Role};
 

@@ -39,6 +39,8 @@ mod special;
 mod stack;
 mod state;
 mod step;
+mod trust;
+mod typed;
 mod value;
 mod verify;
 mod walks;

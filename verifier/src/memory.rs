@@ -44,6 +44,8 @@ pub(crate) enum Place {
     Typed {
         type_id: u32,
         trust: Trust,
+        /// May be NULL, and has to be tested.
+        null: bool,
     },
     /// An argument in a typed context.
     Argument(Value),
@@ -129,7 +131,7 @@ fn region(
         To::Context => {
             aligned(p, reg, off, size, strict)?;
             if matches!(env.kind.context, Context::Typed) && p.constant_offset() == Some(0) {
-                let value = crate::kernel::context_load(env, reg, off, size, kind)?;
+                let value = crate::typed::load(env, state, reg, off, size, kind)?;
                 return Ok((
                     Place::Argument(value),
                     Region::Context(FieldKind::Scalar),
@@ -191,6 +193,13 @@ fn region(
             bounds(env, p, reg, off, size as i64, i64::from(bytes))?;
             Ok((Place::Plain, Region::Memory, at))
         }
+        To::Buffer { writable, .. } => {
+            if kind.writes() && !writable {
+                return Err(read_only(reg, "a read-only buffer"));
+            }
+            buffer(env, p, reg, off)?;
+            Ok((Place::Plain, Region::Memory, at))
+        }
         To::Record { size: bytes } => {
             bounds(env, p, reg, off, size as i64, i64::from(bytes))?;
             Ok((Place::Plain, Region::Memory, at))
@@ -218,7 +227,7 @@ fn region(
         }
         To::Allocated { .. } => Err(unsupported("allocated structures").about(reg)),
         To::Kernel { type_id, trust } => {
-            crate::kernel::load(env, p, type_id, trust, reg, off, size, kind)
+            crate::kernel::load(env, state, p, type_id, trust, reg, off, size, kind)
         }
         To::SockoptStart | To::SockoptEnd => Err(unsupported("socket option buffers").about(reg)),
         To::Map(_) if kind == Kind::Read => {
@@ -231,6 +240,19 @@ fn region(
         }
     }
 }
+
+/// A place in a buffer whose size whoever attaches the program looks at.
+pub(crate) fn buffer(env: &Env<'_>, p: &Pointer, reg: Reg, off: i64) -> Outcome<()> {
+    match p.constant_offset().and_then(|o| o.checked_add(off)) {
+        Some(0..=MAX_BUFFER) => Ok(()),
+        _ => {
+            let must = "a buffer is accessed at constant offsets";
+            Err(fail(Rule::OutOfBounds, must, &describe(env, p)).about(reg))
+        }
+    }
+}
+
+const MAX_BUFFER: i64 = 1 << 29;
 
 fn read_only(reg: Reg, what: &str) -> Box<crate::reject::Failure> {
     fail(
@@ -498,7 +520,14 @@ pub(crate) fn load(
     let any = || Value::number(Scalar::unknown().zero_extend(bits));
     let value = match place {
         Place::Plain => any(),
-        Place::Typed { type_id, trust } => Value::pointer(To::Kernel { type_id, trust }),
+        Place::Typed {
+            type_id,
+            trust,
+            null,
+        } => {
+            let p = Pointer::new(To::Kernel { type_id, trust });
+            Value::Pointer(if null { p.or_null(env.fresh_id()) } else { p })
+        }
         Place::Argument(v) => v,
         Place::Constant(x) => Value::constant(x),
         Place::Field(kind) => field_value(env, kind)?.unwrap_or_else(any),
@@ -588,7 +617,10 @@ fn field_value(env: &mut Env<'_>, kind: FieldKind) -> Outcome<Option<Value>> {
                 "context fields that point to kernel structures",
             ));
         }
-        FieldKind::TracepointBuffer => return Err(unsupported("writable tracepoint buffers")),
+        FieldKind::TracepointBuffer => Value::pointer(To::Buffer {
+            writable: true,
+            helpers: false,
+        }),
     }))
 }
 

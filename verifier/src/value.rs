@@ -79,6 +79,13 @@ pub(crate) enum To {
         size: u32,
         writable: bool,
     },
+    /// Bytes of which no more is known here than that what attaches the program sees to their number:
+    /// a map's key or value that an iterator gives, or the record of a writable tracepoint.
+    Buffer {
+        writable: bool,
+        /// Helpers take it.
+        helpers: bool,
+    },
     /// Memory of a ring buffer reservation.
     Record {
         size: u32,
@@ -230,6 +237,7 @@ impl To {
             To::PacketMeta => "the packet's metadata",
             To::PacketEnd => "the end of the packet",
             To::Memory { .. } => "memory",
+            To::Buffer { .. } => "a buffer",
             To::Record { .. } => "a ring buffer record",
             To::Socket(_) => "a socket",
             To::FlowKeys => "flow keys",
@@ -272,6 +280,9 @@ impl fmt::Display for Pointer {
             To::PacketEnd => f.write_str("pkt_end")?,
             To::Memory { size, writable } => {
                 write!(f, "{}mem({size})", if writable { "" } else { "rdonly_" })?
+            }
+            To::Buffer { writable, .. } => {
+                f.write_str(if writable { "buf" } else { "rdonly_buf" })?
             }
             To::Record { size } => write!(f, "ringbuf_mem({size})")?,
             To::Socket(Socket::Sock) => f.write_str("sock")?,

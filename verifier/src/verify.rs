@@ -228,7 +228,7 @@ fn verdict(
     if matches!(kind.context, probity_platform::Context::Typed) {
         let attach = env.attach_type().or(kind.default_attach);
         let typed =
-            crate::kernel::context(platform, &program.hook, attach).map_err(Stopped::early)?;
+            crate::typed::context(platform, object, program, attach).map_err(Stopped::early)?;
         env.typed = Some(std::rc::Rc::new(typed));
     }
     let context = match kind.context {

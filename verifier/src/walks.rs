@@ -90,6 +90,9 @@ pub(crate) fn all(
             state.frame_mut().regs[r.index()] = value;
         }
         debug_assert!(state.reg(Reg::R10).is_init());
+        if entry.role == Role::Main {
+            crate::typed::enter(env, &mut state);
+        }
         explore(env, state, budget, stats, trace)?;
     }
     Ok(())

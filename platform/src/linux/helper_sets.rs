@@ -463,8 +463,20 @@ pub const SYSCALL: &[&str] = &[
     "kallsyms_lookup_name",
 ];
 
-/// `struct_ops`: TCP congestion control, the widest that takes helpers beside [`BASE`].
+/// `struct_ops`: what some structure's programs take beside [`BASE`]; each structure has a row of its own.
 pub const STRUCT_OPS: &[&str] = &[
+    "task_storage_get",
+    "task_storage_delete",
+    "tcp_send_ack",
+    "sk_storage_get",
+    "sk_storage_delete",
+    "setsockopt",
+    "getsockopt",
+    "ktime_get_coarse_ns",
+];
+
+/// TCP congestion control.
+pub const TCP_CONGESTION: &[&str] = &[
     "tcp_send_ack",
     "sk_storage_get",
     "sk_storage_delete",

@@ -5,10 +5,12 @@
 mod contexts;
 mod helper_sets;
 mod helpers;
+mod hooks;
 mod kfuncs;
 pub mod kinds;
 mod maps;
 mod programs;
+mod struct_ops;
 mod targets;
 
 use std::sync::Arc;
@@ -187,6 +189,28 @@ mod tests {
                 && acquire.allows(kinds::TRACING)
                 && !acquire.allows(kinds::SK_MSG)
         );
+    }
+
+    #[test]
+    fn rows_about_hooks_are_found_by_name() {
+        let targets = &targets::TARGETS;
+        assert!(targets.fmod_ret.is_sorted_by_key(|r| r.name));
+        assert!(targets.struct_ops.is_sorted_by_key(|r| r.name));
+        assert!(targets.iterators.is_sorted_by_key(|r| r.name));
+        assert!(targets.tracepoints.is_sorted_by_key(|r| r.name));
+        let tcp = targets.struct_ops("tcp_congestion_ops").unwrap();
+        assert!(tcp.allows("init", "setsockopt") && !tcp.allows("release", "setsockopt"));
+        assert_eq!(tcp.promote("sock"), "tcp_sock");
+        let linux = Platform::linux(NEWEST, None);
+        for helper in targets
+            .struct_ops
+            .iter()
+            .flat_map(|s| s.helpers)
+            .copied()
+            .flatten()
+        {
+            assert!(linux.helper_by_name(helper).is_some(), "{helper}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Facts of `kernel/bpf/bpf_lsm.c`, `kernel/bpf/verifier.c` and `kernel/trace/bpf_trace.c`.
 //! Lists that Linux keeps outside of its types (functions open to error injection) are not here: see [`Targets::replaceable`].
 
+use super::{hooks, struct_ops};
 use crate::{HelperTargets, Targets};
 
 // `enum bpf_attach_type`.
@@ -23,6 +24,11 @@ pub const TARGETS: Targets = Targets {
     replaceable: &["security_", "__x64_sys_", "__ia32_sys_"],
     sleepable: &["__x64_sys_", "__ia32_sys_"],
     helpers: HELPERS,
+    fmod_ret: hooks::FMOD_RET,
+    struct_ops: struct_ops::STRUCT_OPS,
+    iterators: hooks::ITERATORS,
+    tracepoints: hooks::TRACEPOINTS,
+    writable: hooks::WRITABLE,
 };
 
 const HELPERS: &[HelperTargets] = &[

@@ -1,0 +1,53 @@
+//! May a program be attached to a kernel function? By name where Linux goes by name.
+//!
+//! What Linux knows from lists that are not in its types is refused as such.
+
+use probity_platform::Targets;
+
+use super::{LSM_CGROUP, LSM_MAC, MODIFY_RETURN, TRACE_FENTRY, TRACE_FEXIT};
+use crate::reject::{Outcome, fail, unsupported};
+use crate::report::Rule;
+
+pub(super) fn check(
+    lists: &Targets,
+    name: &str,
+    attach: Option<u32>,
+    sleepable: bool,
+) -> Outcome<()> {
+    let begins = |all: &[&str]| all.iter().any(|p| name.starts_with(p));
+    let refuse = |known: String| {
+        let must = "the program may be attached to its target";
+        Err(fail(Rule::ProgramKind, must, &known))
+    };
+    match attach {
+        Some(LSM_MAC | LSM_CGROUP) => {
+            if lists.lsm_disabled.contains(&name) {
+                return refuse(format!("the hook `{name}` is not for programs"));
+            }
+            if sleepable && !lists.lsm_sleepable.contains(&name) {
+                return refuse(format!("the hook `{name}` is not for sleepable programs"));
+            }
+        }
+        Some(TRACE_FENTRY | TRACE_FEXIT | MODIFY_RETURN) => {
+            if lists.untraceable.contains(&name) {
+                return refuse(format!("`{name}` is not for programs"));
+            }
+            if attach != Some(TRACE_FENTRY) && lists.never_returning.contains(&name) {
+                return refuse(format!("`{name}` does not return"));
+            }
+            let row = lists.fmod_ret(name);
+            if attach == Some(MODIFY_RETURN) && row.is_none() && !begins(lists.replaceable) {
+                return Err(unsupported(&format!(
+                    "fmod_ret on `{name}` (whether it is open to error injection is not in the kernel's types)"
+                )));
+            }
+            if sleepable && !row.is_some_and(|r| r.sleepable) && !begins(lists.sleepable) {
+                return Err(unsupported(&format!(
+                    "sleepable programs on `{name}` (whether it may sleep is not in the kernel's types)"
+                )));
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
