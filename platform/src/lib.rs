@@ -53,6 +53,8 @@ pub struct Platform {
     pub kfuncs: Arc<[Kfunc]>,
     /// Structures that contexts and helpers lead to.
     pub structs: Arc<[Struct]>,
+    /// Structures as programs see them, and the kernel's that they stand for: one is taken for the other.
+    pub projections: &'static [(&'static str, &'static str)],
     pub targets: Targets,
     pub limits: Limits,
     /// Types of the kernel or host: CO-RE target, kfunc prototypes, BTF-typed pointers.

@@ -372,14 +372,19 @@ fn map_of(call: &Call<'_>) -> Outcome<MapRef> {
 
 fn wrong(env: &Env<'_>, helper: &str, index: usize, value: &Value, what: &str) -> Box<Failure> {
     let reg = ARGS[index];
-    let known = match value {
+    let known = known_argument(env, reg, value);
+    let must = format!("argument {} of bpf_{helper} is {what}", index + 1);
+    fail(Rule::BadArgument, &must, &known).about(reg)
+}
+
+/// What is known of an argument, for messages.
+pub(crate) fn known_argument(env: &Env<'_>, reg: Reg, value: &Value) -> String {
+    match value {
         Value::Pointer(p) if p.null => format!("{reg} is {} or NULL", describe(env, p)),
         Value::Pointer(p) => format!("{reg} is {}", describe(env, p)),
         Value::Number(n) => format!("{reg} is a number: {}", Known(&n.set)),
         Value::Uninit => format!("{reg} is uninitialised"),
-    };
-    let must = format!("argument {} of bpf_{helper} is {what}", index + 1);
-    fail(Rule::BadArgument, &must, &known).about(reg)
+    }
 }
 
 fn may_be_null(env: &Env<'_>, helper: &str, index: usize, p: &Pointer) -> Box<Failure> {
@@ -401,25 +406,9 @@ fn size(
     zero_ok: bool,
     proto: &Prototype,
 ) -> Outcome<()> {
-    env.origins.need(n.origin);
     call.found.size = Some(n);
     let reg = ARGS[index];
-    let must = format!(
-        "argument {} of bpf_{} is a size with an upper bound",
-        index + 1,
-        call.helper
-    );
-    if n.set.smin() < 0 {
-        let e = fail(
-            Rule::OutOfBounds,
-            &must,
-            &format!("{reg} may be negative: {}", Known(&n.set)),
-        )
-        .about(reg);
-        return Err(
-            e.hint("use an unsigned type, and mask it or compare it with the size of the memory")
-        );
-    }
+    let most = size_bound(env, reg, index, call.helper, &n)? as u64;
     if n.set.umin() == 0 && !zero_ok {
         let must = format!(
             "argument {} of bpf_{} is a size of at least 1",
@@ -432,16 +421,6 @@ fn size(
             &format!("{reg} may be 0: {}", Known(&n.set)),
         )
         .about(reg));
-    }
-    let most = n.set.umax();
-    if most >= 1 << 29 {
-        let e = fail(
-            Rule::OutOfBounds,
-            &must,
-            &format!("{reg} is {}", Known(&n.set)),
-        )
-        .about(reg);
-        return Err(e.hint("mask it, or compare it with the size of the memory"));
     }
     let Some(before) = index.checked_sub(1) else {
         return Ok(());
@@ -508,6 +487,55 @@ pub(crate) fn memory(
             .replace(&helper, &format!("the global function `{function}`"));
         e
     })?;
+    Ok(call.found.writes)
+}
+
+/// The greatest value of a size, which must have one.
+pub(crate) fn size_bound(
+    env: &mut Env<'_>,
+    reg: Reg,
+    index: usize,
+    helper: &str,
+    n: &Number,
+) -> Outcome<i64> {
+    env.origins.need(n.origin);
+    let must = format!(
+        "argument {} of bpf_{helper} is a size with an upper bound",
+        index + 1
+    );
+    if n.set.smin() < 0 {
+        let known = format!("{reg} may be negative: {}", Known(&n.set));
+        let e = fail(Rule::OutOfBounds, &must, &known).about(reg);
+        return Err(
+            e.hint("use an unsigned type, and mask it or compare it with the size of the memory")
+        );
+    }
+    let most = n.set.umax();
+    if most >= 1 << 29 {
+        let known = format!("{reg} is {}", Known(&n.set));
+        let e = fail(Rule::OutOfBounds, &must, &known).about(reg);
+        return Err(e.hint("mask it, or compare it with the size of the memory"));
+    }
+    Ok(most as i64)
+}
+
+/// Memory given to a kernel function, of `least` to `most` bytes: the stack bytes that it may write.
+pub(crate) fn memory_argument(
+    env: &mut Env<'_>,
+    state: &State,
+    name: &str,
+    index: usize,
+    least: i64,
+    most: i64,
+    access: MemAccess,
+) -> Outcome<Vec<StackWrite>> {
+    let mut call = Call {
+        helper: name,
+        packet_access: true,
+        found: Found::default(),
+    };
+    let reg = ARGS[index];
+    region(env, state, &mut call, reg, index, least, most, access, true)?;
     Ok(call.found.writes)
 }
 
@@ -687,7 +715,7 @@ fn constant_key(env: &mut Env<'_>, state: &State, reg: Reg, map: MapRef) -> Outc
 }
 
 /// A constant string: a place in frozen data with a NUL after it.
-fn const_str(env: &Env<'_>, value: &Value) -> Option<()> {
+pub(crate) fn const_str(env: &Env<'_>, value: &Value) -> Option<()> {
     let p = value.as_pointer()?;
     let To::MapValue(map) = p.to else { return None };
     let bytes = env.frozen(map)?;

@@ -105,8 +105,17 @@ pub(crate) fn helper(env: &mut Env<'_>, state: &mut State, pc: Pc, id: u32) -> O
             &known,
         ));
     }
-    if proto.effects.may_not_return && !state.references.is_empty() {
-        return Err(leak(state, "before the call"));
+    if proto.effects.may_not_return {
+        nothing_held(state, None, "before the call")?;
+    }
+    if proto.effects.sleeps
+        && let Some(region) = state.regions.unsleepable()
+    {
+        let must = format!(
+            "bpf_{} may sleep, and is called where sleeping is allowed",
+            row.name
+        );
+        return Err(fail(Rule::CallNotAllowed, &must, &region));
     }
     let found = args::check(env, state, pc, row.name, &proto)?;
     let value = result(env, state, row.name, &proto, &found)?;
@@ -181,7 +190,7 @@ pub(crate) fn finish(state: &mut State, pc: Pc, value: Value) {
 }
 
 /// The reference is given back: nothing points to its memory any more.
-fn release(env: &Env<'_>, state: &mut State, id: Id) -> Outcome<()> {
+pub(crate) fn release(env: &Env<'_>, state: &mut State, id: Id) -> Outcome<()> {
     if !state.holds(id) {
         let known = "it was released before";
         return Err(fail(Rule::Reference, "a reference is released once", known));
@@ -203,6 +212,22 @@ pub(crate) fn forget_packet(env: &Env<'_>, state: &mut State) {
         Value::Uninit
     };
     state.for_each_pointer(|p| p.is_packet() || p.to == To::PacketEnd, |v| *v = gone);
+}
+
+/// Nothing is to be released or left any more.
+/// `given`: the reference that the program hands back.
+pub(crate) fn nothing_held(state: &State, given: Option<Id>, when: &str) -> Outcome<()> {
+    if state.references.iter().any(|r| Some(r.id) != given) {
+        return Err(leak(state, when));
+    }
+    match state.regions.unsleepable() {
+        Some(region) => Err(fail(
+            Rule::Reference,
+            "locks and sections are left on every path",
+            &format!("{region} {when}"),
+        )),
+        None => Ok(()),
+    }
 }
 
 fn leak(state: &State, when: &str) -> Box<crate::reject::Failure> {
@@ -452,9 +477,7 @@ pub(crate) fn exit(env: &mut Env<'_>, state: &mut State, pc: Pc) -> Outcome<Next
 
 fn end(env: &mut Env<'_>, state: &State) -> Outcome<Next> {
     let given = typed::returned_reference(env, state);
-    if state.references.iter().any(|r| Some(r.id) != given) {
-        return Err(leak(state, "at exit"));
-    }
+    nothing_held(state, given, "at exit")?;
     match env.role {
         Role::Main => {}
         Role::Global => return returned(env, state, None),
@@ -561,9 +584,7 @@ pub(crate) fn load_packet(
             .about(Reg::R6));
         }
     }
-    if !state.references.is_empty() {
-        return Err(leak(state, "when the packet is too short"));
-    }
+    nothing_held(state, None, "when the packet is too short")?;
     let _ = size;
     // Where the packet is too short, the function ends here with 0.
     let mut short = state.clone();

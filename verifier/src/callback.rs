@@ -147,3 +147,26 @@ pub(crate) fn leave(env: &mut Env<'_>, state: &mut State, pc: Pc) -> Outcome<Nex
     state.set(pc, Reg::R0, callback.result);
     enter(env, state, callback)
 }
+
+/// A kernel function's argument that is a field of a map value with a callback: `kind` says which.
+pub(crate) fn field_argument(
+    _env: &mut Env<'_>,
+    _state: &State,
+    _call: &crate::kfunc::Call<'_>,
+    _reg: Reg,
+    _kind: &crate::kfunc::ParamKind,
+    _found: &mut crate::kfunc::Found,
+) -> Outcome<()> {
+    Err(unsupported("work queues and timers"))
+}
+
+/// A subprogram that the kernel calls later, on its own; `found.callback` says which.
+pub(crate) fn plan_async(
+    _env: &mut Env<'_>,
+    _state: &mut State,
+    _call: &crate::kfunc::Call<'_>,
+    _kind: Kind,
+    _found: &crate::kfunc::Found,
+) -> Outcome<Next> {
+    Err(unsupported("callbacks that run later"))
+}

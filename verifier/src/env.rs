@@ -11,6 +11,7 @@ use crate::Options;
 use crate::cfg::Cfg;
 use crate::effects::Effects;
 use crate::global::Parameter;
+use crate::kfunc::Prototype;
 use crate::liveness::Liveness;
 use crate::origin::Origins;
 use crate::reject::{Outcome, fail};
@@ -68,6 +69,8 @@ pub(crate) struct Env<'a> {
     pub sleeps: bool,
     /// What the program's first argument is.
     pub context: Value,
+    /// Prototypes of the kernel functions called so far, by id.
+    pub kfuncs: BTreeMap<u32, Rc<Prototype>>,
     next_id: Id,
 }
 
@@ -112,6 +115,7 @@ impl<'a> Env<'a> {
             role: Role::Main,
             sleeps: program.hook.sleepable,
             context: Value::Uninit,
+            kfuncs: BTreeMap::new(),
             next_id: 0,
         }
     }

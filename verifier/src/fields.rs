@@ -175,4 +175,13 @@ impl Socket {
             Socket::XdpSock => "bpf_xdp_sock",
         }
     }
+    /// The kernel's own structure.
+    pub(crate) fn kernel_name(self) -> Option<&'static str> {
+        match self {
+            Socket::Sock => Some("sock"),
+            Socket::SockCommon => Some("sock_common"),
+            Socket::TcpSock => Some("tcp_sock"),
+            Socket::XdpSock => None,
+        }
+    }
 }

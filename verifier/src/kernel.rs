@@ -13,7 +13,7 @@ use crate::memory::{Kind, Place, describe};
 use crate::reject::{Explain, Outcome, fail, unsupported};
 use crate::report::{Region, Rule};
 use crate::state::State;
-use crate::value::{Pointer, Trust};
+use crate::value::{Pointer, To, Trust, Value};
 
 /// The structure that a pointer to `to` leads to, when a program may follow it.
 fn pointee(types: &Btf, to: TypeId) -> Option<u32> {
@@ -127,4 +127,109 @@ pub(crate) fn begins_with(types: &Btf, id: TypeId, name: &str) -> bool {
         }
     }
     false
+}
+
+/// The kernel structure that a pointer is known by, and how far it is to be believed.
+pub(crate) fn structure_of(types: &Btf, p: &Pointer) -> Option<(u32, Trust)> {
+    match p.to {
+        To::Kernel { type_id, trust } => Some((type_id, trust)),
+        To::Socket(socket) => {
+            let id = types.find_struct(socket.kernel_name()?)?;
+            Some((id.0, Trust::Trusted))
+        }
+        To::Map(_) => Some((types.find_struct("bpf_map")?.0, Trust::Trusted)),
+        _ => None,
+    }
+}
+
+/// Whether at `off` of structure `have` there begins a structure `want`: it itself, or a member, or a member's
+/// member. `strict`: it itself only.
+pub(crate) fn is_within(types: &Btf, have: u32, off: i64, want: TypeId, strict: bool) -> bool {
+    let Ok(mut off) = u64::try_from(off) else {
+        return false;
+    };
+    let want = types.resolve(want);
+    let mut id = types.resolve(TypeId(have));
+    if off == 0 && id == want {
+        return true;
+    }
+    if strict {
+        return false;
+    }
+    // Structures do not hold themselves, but hostile types might say so.
+    for _ in 0..64 {
+        let Some((next, rest)) = member_structure(types, id, off) else {
+            return false;
+        };
+        (id, off) = (next, rest);
+        if off == 0 && id == want {
+            return true;
+        }
+    }
+    false
+}
+
+/// The first member that covers byte `off` and is a structure or union, or an array of such, and what is left of `off` in it.
+fn member_structure(types: &Btf, id: TypeId, off: u64) -> Option<(TypeId, u64)> {
+    let Some(Type::Struct(s) | Type::Union(s)) = types.ty(id) else {
+        return None;
+    };
+    for m in s.members.iter() {
+        let field = types.member_field(&m)?;
+        if field.bitfield || off < field.byte_offset() {
+            continue;
+        }
+        let at = off - field.byte_offset();
+        let (mut ty, mut at_in) = (types.resolve(m.ty), at);
+        // Arrays of arrays of structures.
+        for _ in 0..16 {
+            let Some(Type::Array { elem, .. }) = types.ty(ty) else {
+                break;
+            };
+            let step = u64::from(types.size_of(elem).unwrap_or(0));
+            if step == 0 || at >= field.byte_size() {
+                break;
+            }
+            at_in %= step;
+            ty = types.resolve(elem);
+        }
+        if at >= field.byte_size() {
+            continue;
+        }
+        return match types.ty(ty) {
+            Some(Type::Struct(_) | Type::Union(_)) => Some((ty, at_in)),
+            _ => None,
+        };
+    }
+    None
+}
+
+/// Two names of structures of which one is the other that is not set up yet (`___init`): never taken for each other.
+pub(crate) fn aliases_without_cast(a: &str, b: &str) -> bool {
+    const SUFFIX: &str = "___init";
+    a.strip_suffix(SUFFIX) == Some(b) || b.strip_suffix(SUFFIX) == Some(a)
+}
+
+/// The last RCU read section ended: what it protected may be read, and is not believed any more.
+pub(crate) fn rcu_ended(state: &mut State) {
+    state.for_each_pointer(
+        |p| {
+            matches!(
+                p.to,
+                To::Kernel {
+                    trust: Trust::Rcu,
+                    ..
+                }
+            )
+        },
+        |v| {
+            if let Value::Pointer(p) = v
+                && let To::Kernel { trust, .. } = &mut p.to
+            {
+                *trust = Trust::Untrusted;
+                p.null = false;
+                p.id = 0;
+            }
+        },
+    );
 }

@@ -10,7 +10,9 @@
 //!
 //! **Invariant:** no engines, kernels or files here.
 
+mod alloc;
 mod alu;
+mod arena;
 mod args;
 mod atomic;
 mod branch;
@@ -20,15 +22,21 @@ mod cfg;
 mod clocks;
 mod cover;
 mod depth;
+mod dynptr;
 mod effects;
 mod env;
+mod exception;
 mod explain;
 mod explore;
 mod fields;
 mod global;
+mod graph;
+mod irq;
+mod iter;
 mod kernel;
 mod kfunc;
 mod liveness;
+mod lock;
 mod memory;
 mod obligation;
 mod origin;

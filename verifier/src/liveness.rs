@@ -46,6 +46,10 @@ impl Liveness {
                         .map_or(5, |h| h.args.len().max(longest(h)));
                     RegSet::from_bits(RegSet::ARGUMENTS.bits() & ((2u16 << n.min(5)) - 1))
                 }
+                Insn::Call(CallTarget::Kfunc { id, .. }) => {
+                    let n = crate::kfunc::arguments(platform.types.as_deref(), *id);
+                    RegSet::from_bits(RegSet::ARGUMENTS.bits() & ((2u16 << n.min(5)) - 1))
+                }
                 Insn::Call(CallTarget::Subprog { .. }) => match insn.subprog_target(pc) {
                     Some(to) if to >= 0 => {
                         let entry = at.get(to as usize).copied().unwrap_or(RegSet::ALL);

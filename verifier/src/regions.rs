@@ -52,6 +52,22 @@ impl Regions {
         self.locks.is_empty() && self.rcu == 0 && self.preempt == 0 && self.irqs.is_empty()
     }
 
+    /// What forbids to sleep, in words.
+    pub(crate) fn unsleepable(&self) -> Option<String> {
+        let entered = if !self.locks.is_empty() {
+            "a lock is held"
+        } else if self.rcu > 0 {
+            "an RCU read section was entered"
+        } else if self.preempt > 0 {
+            "preemption is disabled"
+        } else if !self.irqs.is_empty() {
+            "interrupts are disabled"
+        } else {
+            return None;
+        };
+        Some(entered.to_string())
+    }
+
     /// Whether what is right in these regions is right in the others; `same` compares ids.
     pub(crate) fn covers(&self, new: &Regions, same: &mut dyn FnMut(Id, Id) -> bool) -> bool {
         let within = |a: Within, b: Within, same: &mut dyn FnMut(Id, Id) -> bool| match (a, b) {

@@ -133,6 +133,18 @@ pub(crate) enum Trust {
     Untrusted,
 }
 
+impl Trust {
+    /// For people.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Trust::Trusted => "trusted",
+            Trust::Rcu => "under RCU protection",
+            Trust::Plain => "not known to be trusted",
+            Trust::Untrusted => "untrusted",
+        }
+    }
+}
+
 impl Value {
     pub(crate) fn number(set: Scalar) -> Value {
         Value::Number(Number {

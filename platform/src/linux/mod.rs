@@ -51,6 +51,7 @@ impl Platform {
                 .cloned()
                 .collect(),
             structs: STRUCTS.into(),
+            projections: &[("__sk_buff", "sk_buff"), ("xdp_md", "xdp_buff")],
             targets: targets::TARGETS,
             limits: LIMITS,
             types,

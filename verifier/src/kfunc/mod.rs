@@ -1,17 +1,65 @@
 //! Calls of kernel functions (kfuncs): by their prototype in the kernel's types and their row in the platform.
 //!
+//! As with helpers, a call's arguments are checked first and what the call will do is gathered in [`Found`];
+//! only then does the state change.
+//!
 //! **Invariant:** no kernel function is named here; what neither prototype nor flags say is a
 //! [`probity_platform::KfuncSpecial`] of its row.
 
-use probity_btf::TypeId;
-use probity_isa::Pc;
-use probity_platform::{Kfunc, KfuncFlag};
+mod args;
+mod effects;
+mod prototype;
+mod result;
 
-use crate::call::Next;
+use std::rc::Rc;
+
+use probity_btf::{Btf, TypeId};
+use probity_isa::{Pc, Reg};
+use probity_platform::{Context, Kfunc, KfuncFlag, ProgKind};
+
+use crate::args::StackWrite;
+use crate::call::{self, Next};
 use crate::env::Env;
 use crate::reject::{Explain, Outcome, fail, unsupported};
 use crate::report::Rule;
 use crate::state::State;
+use crate::value::{Id, MapRef};
+use crate::{alloc, dynptr, graph, irq, iter, lock};
+
+pub(crate) use prototype::{ParamKind, Prototype};
+
+/// What is known of a call before its arguments are looked at.
+#[derive(Clone)]
+pub(crate) struct Call<'a> {
+    pub pc: Pc,
+    pub row: &'a Kfunc,
+    pub types: &'a Btf,
+    pub proto: Rc<Prototype>,
+}
+
+/// What the arguments of one call are, and what the call will do.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// A number that the prototype wants known (`__k`, `__szk`).
+    pub constant: Option<u64>,
+    /// Size of the memory that the call gives, and whether it may be written.
+    pub buffer: Option<(u32, bool)>,
+    pub map: Option<MapRef>,
+    /// The reference of the last argument that carries one.
+    pub reference: Id,
+    /// The reference that ends.
+    pub release: Option<Id>,
+    /// Stack bytes that the function writes.
+    pub writes: Vec<StackWrite>,
+    /// The subprogram given.
+    pub callback: Option<usize>,
+    pub dynptr: dynptr::Found,
+    pub iter: iter::Found,
+    pub irq: irq::Found,
+    pub alloc: alloc::Found,
+    pub graph: graph::Found,
+    pub lock: lock::Found,
+}
 
 /// A call of the kernel function whose `FUNC` has this id in the platform's types.
 pub(crate) fn call(env: &mut Env<'_>, state: &mut State, pc: Pc, id: u32) -> Outcome<Next> {
@@ -20,21 +68,82 @@ pub(crate) fn call(env: &mut Env<'_>, state: &mut State, pc: Pc, id: u32) -> Out
         return Err(fail(Rule::FailedRelocation, must, &p.what));
     }
     let platform = env.platform;
-    let name = platform
-        .types
-        .as_deref()
-        .map(|t| t.name(TypeId(id)))
-        .unwrap_or_default();
-    let Some(row) = platform.kfunc(name) else {
+    let types = platform.types.as_deref();
+    let name = types.map(|t| t.name(TypeId(id))).unwrap_or_default();
+    let (Some(types), Some(row)) = (types, platform.kfunc(name)) else {
         let known = format!("kernel function `{name}` (type {id}) is none that programs may call");
         let must = "the kernel function is one of the platform's";
         return Err(fail(Rule::CallNotAllowed, must, &known));
     };
     allowed(env, row)?;
-    let _ = state;
-    Err(unsupported(&format!(
-        "the kernel function (kfunc) `{name}`"
-    )))
+    let Some(proto) = known(env, types, row, id) else {
+        return Err(unsupported(&format!(
+            "the kernel function (kfunc) `{name}`, which has no prototype"
+        )));
+    };
+    let call = Call {
+        pc,
+        row,
+        types,
+        proto,
+    };
+    effects::within_regions(env, state, &call)?;
+    let found = args::check(env, state, &call)?;
+    let value = result::result(env, state, &call, &found)?;
+    effects::apply(env, state, &call, &found, value)?;
+    call::finish(state, pc, value);
+    effects::after(env, state, &call, &found)
+}
+
+/// The function's prototype as this program sees it.
+fn known(env: &mut Env<'_>, types: &Btf, row: &Kfunc, id: u32) -> Option<Rc<Prototype>> {
+    if let Some(known) = env.kfuncs.get(&id) {
+        return Some(known.clone());
+    }
+    let contexts = contexts(types, env.kind, env.platform.projections);
+    let proto = Rc::new(prototype::prototype(types, TypeId(id), row, &contexts)?);
+    env.kfuncs.insert(id, proto.clone());
+    Some(proto)
+}
+
+/// Arguments that a call reads, for liveness: all, where the function is not known.
+pub(crate) fn arguments(types: Option<&Btf>, id: u32) -> usize {
+    let proto = types.and_then(|t| t.ty(t.proto(TypeId(id))?));
+    match proto {
+        Some(probity_btf::Type::FuncProto { params, .. }) => params.len(),
+        _ => call::ARGS.len(),
+    }
+}
+
+/// Names of the structures that stand for the context of a program of this kind.
+fn contexts<'a>(
+    types: &'a Btf,
+    kind: &'a ProgKind,
+    projections: &[(&'static str, &'static str)],
+) -> Vec<&'a str> {
+    let mut names = Vec::new();
+    if let Some(user) = context_structure(types, kind, "prog") {
+        names.push(types.name(user));
+    } else if let Context::Struct { name, .. } = kind.context {
+        names.push(name);
+    }
+    let kernel = |user: &str| projections.iter().find(|p| p.0 == user).map(|p| p.1);
+    if let Some(kernel) = names.first().and_then(|n| kernel(n)) {
+        names.push(kernel);
+    }
+    names
+}
+
+/// The structure behind the context of a program kind: as programs see it (`prog`) or the kernel (`kern`).
+///
+/// The kernel's types list both for each kind in one structure.
+pub(crate) fn context_structure(types: &Btf, kind: &ProgKind, side: &str) -> Option<TypeId> {
+    let list = types.find_struct("bpf_ctx_convert")?;
+    let member = format!("BPF_PROG_TYPE_{}_{side}", kind.name.to_uppercase());
+    let found = types.members(list).iter().find(|m| m.name == member)?;
+    let id = types.resolve(found.ty);
+    let structure = matches!(types.kind(id), Some(probity_btf::Kind::Struct));
+    structure.then_some(id)
 }
 
 /// May this program call it at all?
@@ -63,4 +172,18 @@ fn allowed(env: &Env<'_>, row: &Kfunc) -> Outcome<()> {
         return Err(fail(Rule::CallNotAllowed, must, &known));
     }
     Ok(())
+}
+
+/// The argument in `reg` is not what the function takes.
+pub(crate) fn wrong(
+    env: &Env<'_>,
+    state: &State,
+    call: &Call<'_>,
+    reg: Reg,
+    what: &str,
+) -> Box<crate::reject::Failure> {
+    let known = crate::args::known_argument(env, reg, state.reg(reg));
+    let index = reg.index();
+    let must = format!("argument {index} of {} is {what}", call.row.name);
+    fail(Rule::BadArgument, &must, &known).about(reg)
 }
