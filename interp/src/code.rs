@@ -36,7 +36,7 @@ pub(crate) enum Site {
 const FUNCTION: u64 = 0x4650 << 48;
 
 /// The value that a program sees for one of its functions.
-pub(crate) fn function_value(program: usize, pc: Pc) -> u64 {
+pub fn function_value(program: usize, pc: Pc) -> u64 {
     FUNCTION | (program as u64 & 0xffff) << 32 | pc as u64 & 0xffff_ffff
 }
 

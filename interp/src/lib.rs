@@ -14,10 +14,14 @@ mod machine;
 
 use std::sync::{Arc, Mutex};
 
-use probity_isa::Pc;
-use probity_runtime::{Call, Context, Engine, Fault, FaultKind, Instance, Memory, Outcome};
+use probity_isa::{Pc, Size};
+use probity_platform::FieldKind;
+use probity_runtime::{
+    Call, Context, Engine, Fault, FaultKind, Instance, Memory, Outcome, hidden_word,
+};
 
 use code::Code;
+pub use code::function_value;
 use machine::{MAX_FRAMES, Machine};
 
 /// The interpreter of one instance.
@@ -33,6 +37,44 @@ pub struct Interp {
 pub trait Observer {
     /// `regs` are r0 to r10.
     fn step(&mut self, program: usize, pc: Pc, regs: &[u64; 11]);
+
+    /// The same, with the memory that the call may touch.
+    #[inline]
+    fn look(&mut self, _program: usize, _pc: Pc, _regs: &[u64; 11], _view: &View<'_>) {}
+}
+
+/// A call's memory before an instruction.
+pub struct View<'a> {
+    memory: &'a Memory,
+    call: &'a Call<'a>,
+}
+
+impl View<'_> {
+    /// What a load would give; `None` outside of the call's memory.
+    pub fn load(&self, address: u64, size: Size) -> Option<u64> {
+        self.memory.load(self.call, address, size)
+    }
+
+    /// The context's address.
+    pub fn context(&self) -> u64 {
+        self.call.ctx
+    }
+
+    /// The address that a context field stands for (packet bounds and the like).
+    pub fn field(&self, kind: FieldKind) -> Option<u64> {
+        self.memory.hidden(self.call, hidden_word(kind)?)
+    }
+
+    /// Ring buffer records held: start and size.
+    pub fn records(&self) -> &[(u64, u64)] {
+        self.memory.records()
+    }
+}
+
+impl std::fmt::Debug for View<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("View").finish_non_exhaustive()
+    }
 }
 
 /// Sees nothing, at no cost.

@@ -7,9 +7,9 @@ use probity_runtime::{
     Call, Fault, FaultKind, Memory, NO_PROGRAM, Reenter, call_helper, kernel_read, packet_load,
 };
 
-use crate::Observer;
 use crate::alu::{self, Regs, compare, operand, sign_extend};
 use crate::code::{Code, Site, function_of};
+use crate::{Observer, View};
 
 /// Turns that `may_goto` grants a function, as in Linux.
 const MAY_GOTO_TURNS: u32 = 8 * 1024 * 1024;
@@ -79,6 +79,11 @@ impl<O: Observer> Machine<'_, O> {
             }
             self.budget -= 1;
             self.observer.step(at.program, at.pc, &regs);
+            let view = View {
+                memory: &self.memory,
+                call,
+            };
+            self.observer.look(at.program, at.pc, &regs, &view);
             let mut next = at.pc + 1;
             // An exit, or a packet load outside of the packet, which is one with r0 = 0.
             let mut exits = false;

@@ -41,6 +41,11 @@ impl Memory {
         self.records.clear();
     }
 
+    /// Ring buffer records that the call holds: where they start, and their sizes.
+    pub fn records(&self) -> &[(u64, u64)] {
+        &self.records
+    }
+
     /// Enters a frame of zeros and gives its frame pointer; `None` when the stack is used up.
     pub fn push_frame(&mut self) -> Option<u64> {
         if self.depth + FRAME > self.stack.len() {

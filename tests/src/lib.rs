@@ -1,8 +1,11 @@
 //! What the suites share: where the programs are, what a file's marks expect, and the kernel as an oracle.
 
 pub mod agree;
+pub mod containment;
+pub mod generate;
 pub mod kernel;
 pub mod marks;
+pub mod shrink;
 
 use std::path::{Path, PathBuf};
 

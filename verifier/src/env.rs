@@ -14,6 +14,7 @@ use crate::global::Parameter;
 use crate::kfunc::Prototype;
 use crate::liveness::Liveness;
 use crate::origin::Origins;
+use crate::recorded::{Recorded, Recorder};
 use crate::reject::{Outcome, fail};
 use crate::report::{Access, Fact, Region, Rule};
 use crate::special::Special;
@@ -71,6 +72,10 @@ pub(crate) struct Env<'a> {
     pub context: Value,
     /// Prototypes of the kernel functions called so far, by id.
     pub kfuncs: BTreeMap<u32, Rc<Prototype>>,
+    /// Keeps every state walked, where one asked for it.
+    pub recorder: Option<Box<Recorder>>,
+    /// All states of the main function's walk, when it has ended.
+    pub recorded: Option<Recorded>,
     next_id: Id,
 }
 
@@ -116,6 +121,8 @@ impl<'a> Env<'a> {
             sleeps: program.hook.sleepable,
             context: Value::Uninit,
             kfuncs: BTreeMap::new(),
+            recorder: None,
+            recorded: None,
             next_id: 0,
         }
     }

@@ -30,6 +30,7 @@ use probity_isa::{Insn, Pc};
 
 use crate::cover::{Mode, covers};
 use crate::env::{Env, MAX_FRAMES, Slots};
+use crate::recorded::{Place, Stored};
 use crate::reject::{Failure, fail};
 use crate::report::{Rule, Stats};
 use crate::stack::{Byte, SLOTS, SlotSet};
@@ -61,6 +62,8 @@ struct Waiting {
     history: u32,
     jumps: u32,
     insns: u32,
+    /// The instruction before, where states are recorded.
+    place: Place,
 }
 
 /// A branch taken, and the one before it on the path.
@@ -142,6 +145,7 @@ impl Explorer<'_> {
             history: 0,
             jumps: 0,
             insns: 0,
+            place: Place::default(),
         };
         loop {
             match self.walk(env, &mut path, trace) {
@@ -159,9 +163,32 @@ impl Explorer<'_> {
             self.close(path.parent);
             match self.waiting.pop() {
                 Some(next) => path = next,
-                None => return Ok(()),
+                None => {
+                    self.record(env);
+                    return Ok(());
+                }
             }
         }
+    }
+
+    /// What was recorded, with what is known now that all is walked.
+    fn record(&self, env: &mut Env<'_>) {
+        let Some(recorder) = env.recorder.take() else {
+            return;
+        };
+        let stored: Vec<Stored> = self
+            .nodes
+            .iter()
+            .map(|n| Stored {
+                parent: n.parent,
+                way: n.way,
+                reads: n.reads,
+                cuts: n.hits > 0,
+            })
+            .collect();
+        let starts = env.cfg.subprogs.iter().map(|s| s.start).collect();
+        let recorded = recorder.finish(&stored, &env.origins, env.live.clone(), starts);
+        env.recorded = Some(recorded);
     }
 
     /// Walks one path to its end, or to where it is cut.
@@ -186,6 +213,9 @@ impl Explorer<'_> {
             }
             if let Some(fact) = env.facts.get_mut(pc) {
                 fact.reached = true;
+            }
+            if let Some(r) = &mut env.recorder {
+                path.place = r.visit(pc, &path.state, path.parent, path.place);
             }
             trace(pc, &path.state);
             match step(env, &mut path.state, pc)? {
@@ -213,6 +243,7 @@ impl Explorer<'_> {
                         history: path.history,
                         jumps: path.jumps,
                         insns: path.insns,
+                        place: path.place,
                     };
                     self.turn(&mut other, pc, later);
                     self.waiting.push(other);
@@ -306,6 +337,9 @@ impl Explorer<'_> {
             };
             self.bind(path.parent, &ties);
             self.need(env, path, n, mode);
+            if let Some(r) = &mut env.recorder {
+                r.cut(pc, &path.state, path.parent, path.place, n);
+            }
             self.at.insert(pc, list);
             return Ok(Visit::Cut);
         }

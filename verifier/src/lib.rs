@@ -40,6 +40,7 @@ mod lock;
 mod memory;
 mod obligation;
 mod origin;
+pub mod recorded;
 mod regions;
 mod reject;
 mod report;
@@ -54,4 +55,4 @@ mod verify;
 mod walks;
 
 pub use report::*;
-pub use verify::{Error, Options, verify};
+pub use verify::{Error, Options, verify, verify_recorded};

@@ -10,6 +10,7 @@ use probity_platform::Platform;
 
 use crate::cfg::Cfg;
 
+#[derive(Clone, Debug)]
 pub(crate) struct Liveness {
     at: Vec<RegSet>,
 }

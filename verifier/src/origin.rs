@@ -13,6 +13,14 @@ pub(crate) struct Origin(u32);
 
 impl Origin {
     pub(crate) const NONE: Origin = Origin(0);
+
+    pub(crate) fn at(index: usize) -> Origin {
+        Origin(u32::try_from(index).unwrap_or(0))
+    }
+
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -37,6 +45,17 @@ impl Origins {
             nodes: vec![none],
             work: Vec::new(),
         }
+    }
+
+    /// How many origins there are, with [`Origin::NONE`].
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    pub(crate) fn parents(&self, of: Origin) -> [Origin; 2] {
+        self.nodes
+            .get(of.index())
+            .map_or([Origin::NONE; 2], |n| n.parents)
     }
 
     fn push(&mut self, parents: [Origin; 2]) -> Origin {

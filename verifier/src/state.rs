@@ -125,6 +125,12 @@ impl State {
         frame.set_at[reg.index()] = u32::try_from(pc).unwrap_or(u32::MAX);
     }
 
+    /// All registers and spilled values of all frames.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &Value> {
+        let frames = self.frames.iter();
+        frames.flat_map(|f| f.regs.iter().chain(f.stack.spills().map(|(_, v)| v)))
+    }
+
     /// Changes every value of every frame for which `wanted` holds.
     pub(crate) fn for_each(
         &mut self,

@@ -13,6 +13,7 @@ use crate::env::{Env, MAX_FRAMES};
 use crate::explain;
 use crate::explore::Stopped;
 use crate::liveness::Liveness;
+use crate::recorded::Recorded;
 use crate::reject::{Failure, Outcome, fail, unsupported};
 use crate::report::{ProgramReport, Report, Rule, Stats, Verdict, VerifiedProgram};
 use crate::special::Special;
@@ -72,6 +73,28 @@ pub fn verify(
     policy: &Policy,
     options: &Options,
 ) -> Result<Report, Error> {
+    run(object, platform, policy, options, None)
+}
+
+/// [`verify`], and all states walked of each program that is accepted, for tests to hold runs against.
+pub fn verify_recorded(
+    object: &Object,
+    platform: &Arc<Platform>,
+    policy: &Policy,
+    options: &Options,
+) -> Result<(Report, Vec<Option<Recorded>>), Error> {
+    let mut records = Vec::new();
+    let report = run(object, platform, policy, options, Some(&mut records))?;
+    Ok((report, records))
+}
+
+fn run(
+    object: &Object,
+    platform: &Arc<Platform>,
+    policy: &Policy,
+    options: &Options,
+    mut records: Option<&mut Vec<Option<Recorded>>>,
+) -> Result<Report, Error> {
     if let Some(names) = &options.programs {
         for name in names {
             if object.program(name).is_none() {
@@ -97,9 +120,20 @@ pub fn verify(
             .as_ref()
             .is_none_or(|names| names.contains(&program.name));
         if wanted {
+            let mut recorded = None;
             programs.push(verify_program(
-                &relocated, index, program, platform, policy, options, &special,
+                &relocated,
+                index,
+                program,
+                platform,
+                policy,
+                options,
+                &special,
+                records.is_some().then_some(&mut recorded),
             ));
+            if let Some(records) = &mut records {
+                records.push(recorded);
+            }
         }
     }
     Ok(Report::new(
@@ -129,6 +163,7 @@ fn verify_program(
     policy: &Policy,
     options: &Options,
     special: &[Special],
+    recorded: Option<&mut Option<Recorded>>,
 ) -> ProgramReport {
     let start = Instant::now();
     let mut stats = Stats::default();
@@ -137,7 +172,7 @@ fn verify_program(
     let kind = prog_type.and_then(|t| platform.prog_kind(t.0));
     let verdict = match verdict(
         relocated, index, program, prog_type, kind, platform, policy, options, special, &mut stats,
-        &mut log,
+        &mut log, recorded,
     ) {
         Ok(v) => Verdict::Accept(Arc::new(v)),
         Err(stopped) => Verdict::Reject(Box::new(explain::rejection(
@@ -179,6 +214,7 @@ fn verdict(
     special: &[Special],
     stats: &mut Stats,
     log: &mut Vec<(Pc, String)>,
+    recorded: Option<&mut Option<Recorded>>,
 ) -> Result<VerifiedProgram, Box<Stopped>> {
     let object = &relocated.object;
     if let Some(Some(e)) = relocated.failed.get(index) {
@@ -248,7 +284,11 @@ fn verdict(
             log.push((pc, state.to_string()));
         }
     };
+    env.recorder = recorded.is_some().then(Box::default);
     crate::walks::all(&mut env, context, budget, stats, &mut trace)?;
+    if let Some(recorded) = recorded {
+        *recorded = env.recorded.take();
+    }
     stats.stack_depth = crate::depth::check(&env).map_err(Stopped::early)?;
     let facts = std::mem::take(&mut env.facts);
     let facts = facts.into_iter().enumerate().map(|(pc, mut fact)| {

@@ -347,6 +347,25 @@ impl Map {
         ((off as usize) < self.value_size).then(|| array.base + u64::from(off))
     }
 
+    /// Where values of the map lie, those that are not in use too; none for kinds that programs get no pointers into.
+    pub fn values(&self) -> Vec<Span> {
+        let mut found: Vec<Span> = Vec::new();
+        for (start, end) in self.store.extents() {
+            let mut at = start;
+            while at < end {
+                let span = self.store.span(at);
+                at += 1;
+                if let Some(s) = span {
+                    at = at.max(s.end);
+                    if s.writable && found.last().is_none_or(|l| l.start != s.start) {
+                        found.push(s);
+                    }
+                }
+            }
+        }
+        found
+    }
+
     pub(crate) fn extents(&self) -> Vec<(u64, u64)> {
         self.store.extents()
     }
