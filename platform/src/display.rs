@@ -28,7 +28,7 @@ impl Display for Arg {
             ArgKind::ConstStr => f.write_str("constant string"),
             ArgKind::Func(callback) => write!(f, "{callback}"),
             ArgKind::CallbackCtx => f.write_str("callback ctx"),
-            ArgKind::SpinLock => f.write_str("spin lock"),
+            ArgKind::SpinLock { .. } => f.write_str("spin lock"),
             ArgKind::Timer => f.write_str("timer"),
             ArgKind::Kptr => f.write_str("kptr field"),
             ArgKind::KptrNew => f.write_str("released kptr"),

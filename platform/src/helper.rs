@@ -113,7 +113,10 @@ pub enum ArgKind {
     Func(Callback),
     /// A pointer into the stack that is handed to the callback.
     CallbackCtx,
-    SpinLock,
+    /// A spin lock in a map value or an allocated structure, to be taken or left.
+    SpinLock {
+        leave: bool,
+    },
     Timer,
     /// A kptr field in a map value: where kptr_xchg stores.
     Kptr,
@@ -237,6 +240,8 @@ pub struct Effects {
     pub sleeps: bool,
     /// Does not return (tail_call succeeds).
     pub may_not_return: bool,
+    /// May be called while a lock is held.
+    pub under_lock: bool,
     /// The result is the first argument under another type and shares its reference.
     pub casts: bool,
 }

@@ -12,6 +12,8 @@ pub struct Kfunc {
     pub since: Version,
     /// What it does that neither its prototype nor its flags say.
     pub special: Option<KfuncSpecial>,
+    /// May be called while a lock is held.
+    pub under_lock: bool,
     /// Kernel source file that registers it.
     pub origin: &'static str,
 }

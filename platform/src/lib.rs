@@ -8,6 +8,7 @@ mod display;
 mod helper;
 mod hooks;
 mod kfunc;
+mod managed;
 mod map;
 mod policy;
 mod program;
@@ -24,6 +25,7 @@ use probity_btf::Btf;
 pub use helper::*;
 pub use hooks::*;
 pub use kfunc::*;
+pub use managed::*;
 pub use map::*;
 pub use policy::*;
 pub use program::*;
@@ -56,6 +58,7 @@ pub struct Platform {
     /// Structures as programs see them, and the kernel's that they stand for: one is taken for the other.
     pub projections: &'static [(&'static str, &'static str)],
     pub targets: Targets,
+    pub managed: ManagedTypes,
     pub limits: Limits,
     /// Types of the kernel or host: CO-RE target, kfunc prototypes, BTF-typed pointers.
     pub types: Option<Arc<Btf>>,

@@ -305,7 +305,7 @@ fn check(
             ArgKind::RingbufMem { .. } if !memory.records.iter().any(|r| r.0 == value) => {
                 return Err(bad(0));
             }
-            ArgKind::SpinLock => range(4, MemAccess::ReadWrite)?,
+            ArgKind::SpinLock { .. } => range(4, MemAccess::ReadWrite)?,
             ArgKind::ConstStr => {
                 let mut at = value;
                 while memory.load(call, at, Size::B).ok_or_else(|| bad(1))? != 0 {

@@ -3,15 +3,20 @@
 //! **Invariant:** nothing of the state changes here; what the call will do is gathered in [`Found`].
 
 use probity_isa::{Pc, Reg};
-use probity_platform::{Arg, ArgKind, Callback, MemAccess, Prototype, Values};
+use probity_platform::{Arg, ArgKind, Callback, Managed, MemAccess, Prototype, Values};
 
 use crate::call::{ARGS, acquires, is_null};
 use crate::env::Env;
+use crate::kptr;
+use crate::lock;
 use crate::memory::{self, Kind, describe};
+use crate::regions::Within;
 use crate::reject::{Explain, Failure, Outcome, fail, unsupported};
 use crate::report::Rule;
+use crate::special::SpecialField;
 use crate::state::State;
-use crate::value::{Id, Known, MapRef, Number, Pointer, To, Value};
+use crate::timer::{self, MapOf};
+use crate::value::{Hold, Id, Known, MapRef, Number, Pointer, To, Value};
 
 /// What the arguments of one call are, and what the call will do.
 #[derive(Default)]
@@ -27,6 +32,16 @@ pub(crate) struct Found {
     /// The key is a constant of a dense map: the lookup does not fail.
     pub present: bool,
     pub callback: Option<(Callback, usize)>,
+    /// The lookup that found the map, where it is an inner one.
+    pub lookup: Id,
+    /// The lock, and whether it is left.
+    pub lock: Option<(Within, bool)>,
+    /// The field that names its map.
+    pub field: Option<MapOf>,
+    /// Where an exchange stores.
+    pub kptr: Option<SpecialField>,
+    /// The structure, of which there is one for each CPU.
+    pub percpu: Option<u32>,
 }
 
 pub(crate) struct StackWrite {
@@ -136,7 +151,11 @@ fn argument(
                     &known,
                 ));
             }
+            if let Some(field) = call.found.field {
+                timer::same_map(env, reg, &p, field)?;
+            }
             call.found.map = Some(map);
+            call.found.lookup = p.parent;
             Ok(())
         }
         ArgKind::MapKey => {
@@ -323,10 +342,69 @@ fn argument(
             _ if null => Ok(()),
             _ => Err(wrong(env, "a pointer to the stack, or NULL")),
         },
-        ArgKind::SpinLock => Err(unsupported("spin locks")),
-        ArgKind::Timer => Err(unsupported("timers")),
-        ArgKind::Kptr | ArgKind::KptrNew => Err(unsupported("kernel pointers in maps (kptr)")),
-        ArgKind::PercpuBtf => Err(unsupported("per-CPU kernel variables")),
+        ArgKind::SpinLock { leave } => {
+            let callee = format!("bpf_{}", call.helper);
+            let within = lock::argument(env, reg, &value, Managed::SpinLock, &callee)?;
+            call.found.lock = Some((within, leave));
+            Ok(())
+        }
+        ArgKind::Timer => {
+            let callee = format!("bpf_{}", call.helper);
+            let field = timer::argument(env, reg, &value, Managed::Timer, &callee)?;
+            call.found.field = Some(field);
+            call.found.map = Some(field.map);
+            call.found.lookup = field.lookup;
+            Ok(())
+        }
+        ArgKind::Kptr => {
+            let field = match &value {
+                Value::Pointer(p) => kptr::destination(env, p),
+                _ => None,
+            };
+            if field.is_none() {
+                return Err(wrong(env, "a kernel pointer (kptr) in a map value"));
+            }
+            call.found.kptr = field;
+            Ok(())
+        }
+        ArgKind::KptrNew => match (value, call.found.kptr) {
+            _ if null => Ok(()),
+            (Value::Number(n), _) if n.set.as_constant() == Some(0) => {
+                env.origins.need(n.origin);
+                Ok(())
+            }
+            (Value::Pointer(p), Some(field)) if kptr::accepts(env, &field, &p) => {
+                call.found.release = Some(p.reference);
+                Ok(())
+            }
+            _ => Err(wrong(
+                env,
+                "a pointer of the field's type that the program owns, or NULL",
+            )),
+        },
+        ArgKind::PercpuBtf => match value {
+            Value::Pointer(Pointer {
+                to:
+                    To::Allocated {
+                        type_id,
+                        hold: Hold::Rcu,
+                        percpu: true,
+                    },
+                null: false,
+                ..
+            }) if value.as_pointer().and_then(Pointer::constant_offset) == Some(0) => {
+                call.found.percpu = Some(type_id);
+                Ok(())
+            }
+            Value::Pointer(Pointer {
+                to: To::Allocated { .. },
+                ..
+            }) => Err(wrong(
+                env,
+                "memory of each CPU under RCU protection, not NULL",
+            )),
+            _ => Err(unsupported("per-CPU kernel variables")),
+        },
         ArgKind::Dynptr { .. } | ArgKind::MapMem { .. } => Err(unsupported("dynptrs")),
     }
 }

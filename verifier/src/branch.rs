@@ -17,7 +17,7 @@ use crate::memory::describe;
 use crate::reject::{Explain, Outcome, fail};
 use crate::report::Rule;
 use crate::state::State;
-use crate::value::{Id, Number, Pointer, To, Trust, Value};
+use crate::value::{Hold, Id, Number, Pointer, To, Trust, Value};
 
 /// Where execution goes. The state given becomes the one of the way that falls through, or of the only one.
 pub(crate) enum Ways {
@@ -52,7 +52,7 @@ pub(crate) fn branch(
                 && matches!(op, JmpOp::Eq | JmpOp::Ne)
             {
                 env.origins.need(n.origin);
-                return Ok(null_check(state, op == JmpOp::Eq, p));
+                return Ok(null_check(env, state, op == JmpOp::Eq, p));
             }
             if env.leaks_ok() {
                 return Ok(both(state, |_, _| {}));
@@ -214,7 +214,7 @@ fn sync(env: &mut Env<'_>, state: &mut State, link: Id, add: i64, to: Number) {
 }
 
 /// `p == NULL` when `equal`, else `p != NULL`.
-fn null_check(state: &mut State, equal: bool, p: Pointer) -> Ways {
+fn null_check(env: &Env<'_>, state: &mut State, equal: bool, p: Pointer) -> Ways {
     if !p.null {
         let sure = never_null(&p);
         return match (sure, equal) {
@@ -224,7 +224,7 @@ fn null_check(state: &mut State, equal: bool, p: Pointer) -> Ways {
         };
     }
     both(state, |state, taken| {
-        set_null(state, p.id, p.reference, taken == equal)
+        set_null(env, state, p.id, p.reference, taken == equal)
     })
 }
 
@@ -234,12 +234,13 @@ fn never_null(p: &Pointer) -> bool {
         To::Stack { .. } | To::Map(_) | To::MapKey(_) | To::MapValue(_) => true,
         To::Memory { .. } | To::Record { .. } | To::Socket(_) => true,
         To::Kernel { trust, .. } => trust == Trust::Trusted,
+        To::Allocated { hold, .. } => matches!(hold, Hold::Owning | Hold::Borrowed { .. }),
         _ => false,
     }
 }
 
 /// All copies of a pointer turned out to be NULL, or not.
-fn set_null(state: &mut State, id: Id, reference: Id, null: bool) {
+fn set_null(env: &Env<'_>, state: &mut State, id: Id, reference: Id, null: bool) {
     // A pointer derived from a referenced one shares its reference, but not its being NULL.
     if null && reference != 0 && reference == id {
         state.references.retain(|r| r.id != reference);
@@ -251,7 +252,9 @@ fn set_null(state: &mut State, id: Id, reference: Id, null: bool) {
                 *v = Value::constant(0);
             } else if let Value::Pointer(p) = v {
                 p.null = false;
-                p.id = 0;
+                if !env.keeps_id(&p.to) {
+                    p.id = 0;
+                }
             }
         },
     );
@@ -291,7 +294,7 @@ fn pointers(
         if never_null(&sure) {
             return Ok(both(state, |state, taken| {
                 if taken == equal {
-                    set_null(state, maybe.id, maybe.reference, false);
+                    set_null(env, state, maybe.id, maybe.reference, false);
                 }
             }));
         }

@@ -9,11 +9,16 @@ use probity_domains::Scalar;
 use probity_isa::{Pc, Reg, Size};
 use probity_platform::{Arg, Lookup, Prototype, Ret};
 
+use crate::alloc;
 use crate::args::{self, Found};
 use crate::env::{Env, MAX_FRAMES};
+use crate::kptr;
+use crate::lock;
 use crate::memory::{self, describe};
+use crate::regions::LockKind;
 use crate::reject::{Explain, Outcome, fail, unsupported};
 use crate::report::Rule;
+use crate::special::Special;
 use crate::stack::SlotSet;
 use crate::state::{Frame, Reference, State};
 use crate::typed::{self, Returned};
@@ -50,6 +55,7 @@ pub(crate) fn helper(env: &mut Env<'_>, state: &mut State, pc: Pc, id: u32) -> O
             &known,
         ));
     };
+    let name = row.name;
     let attach = env.attach_type().or(env.kind.default_attach);
     if !env.kind.helpers.allows(row.name, attach) {
         let known = format!("`{}` programs may not call bpf_{}", env.kind.name, row.name);
@@ -105,6 +111,7 @@ pub(crate) fn helper(env: &mut Env<'_>, state: &mut State, pc: Pc, id: u32) -> O
             &known,
         ));
     }
+    lock::call_allowed(state, &format!("bpf_{name}"), proto.effects.under_lock)?;
     if proto.effects.may_not_return {
         nothing_held(state, None, "before the call")?;
     }
@@ -122,7 +129,16 @@ pub(crate) fn helper(env: &mut Env<'_>, state: &mut State, pc: Pc, id: u32) -> O
     for w in &found.writes {
         memory::clobber(state, env, w.frame, w.low, w.high, w.size)?;
     }
+    if let Some((within, left)) = found.lock {
+        match left {
+            false => lock::take(env, state, pc, LockKind::Spin, within)?,
+            true => lock::leave(env, state, LockKind::Spin, within)?,
+        }
+    }
     if let Some(id) = found.release {
+        if found.kptr.is_some() {
+            kptr::given_away(env, state, id);
+        }
         release(env, state, id)?;
     }
     if proto.effects.changes_packet {
@@ -256,6 +272,13 @@ fn result(
         ..p
     };
     let pointer = Pointer::new;
+    match (proto.ret, found.kptr, found.percpu) {
+        (Ret::KptrOrNull, Some(field), _) => return kptr::exchanged(env, &field),
+        (Ret::PercpuMem { nullable }, _, Some(type_id)) => {
+            return Ok(alloc::of_cpu(env, type_id, nullable));
+        }
+        _ => {}
+    }
     Ok(match proto.ret {
         Ret::Void => Value::Uninit,
         Ret::Integer { min, max } => match Scalar::from_signed(min, max) {
@@ -303,7 +326,17 @@ fn result(
             };
             let sure = proto.ret == Ret::MapValue || lookup == Lookup::Value && found.present;
             let id = env.fresh_id();
-            let p = acquire(pointer(to), found, id);
+            let mut p = acquire(pointer(to), found, id);
+            match to {
+                To::MapValue(_) => p.parent = found.lookup,
+                To::Map(inner) if env.fields(inner).is_some_and(Special::named_with_map) => {
+                    p.parent = id;
+                }
+                _ => {}
+            }
+            if env.keeps_id(&to) {
+                p.id = id;
+            }
             Value::Pointer(if sure { p } else { p.or_null(id) })
         }
         Ret::RingbufMemOrNull => {
@@ -380,7 +413,7 @@ fn result(
 /// Whether the call makes a reference that must be released.
 pub(crate) fn acquires(env: &Env<'_>, proto: &Prototype, map: Option<MapRef>) -> bool {
     match proto.ret {
-        Ret::RingbufMemOrNull => true,
+        Ret::RingbufMemOrNull | Ret::KptrOrNull => true,
         Ret::SocketOrNull { acquire }
         | Ret::TcpSockOrNull { acquire }
         | Ret::SockCommonOrNull { acquire } => acquire,

@@ -29,6 +29,8 @@ pub(crate) struct Callback {
     pub returns: (i64, i64),
     /// What the helper returns.
     pub result: Value,
+    /// It compares nodes of a tree whose lock is held: locks and trees stay as they are.
+    pub under_lock: bool,
     /// Calls that are still to come, when their number is a small constant.
     pub left: Option<u64>,
     /// Ticks with every call of the subprogram.
@@ -85,6 +87,7 @@ pub(crate) fn plan(
         result,
         left,
         clock: env.fresh_id(),
+        under_lock: false,
     })
 }
 
@@ -106,8 +109,17 @@ pub(crate) fn enter(env: &mut Env<'_>, state: &mut State, callback: Rc<Callback>
     }
     inside.clocks.tick(callback.clock);
     push_frame(env, &mut inside, callback.subprog, call_pc + 1)?;
+    // Each call may get another value: locks of one are not those of another.
+    let ids = callback.args.map(|v| match v {
+        Value::Pointer(p) if p.id == 0 && env.keeps_id(&p.to) => Some(env.fresh_id()),
+        _ => None,
+    });
     let frame = inside.frame_mut();
-    for (r, value) in ARGS.into_iter().zip(callback.args) {
+    for ((r, value), id) in ARGS.into_iter().zip(callback.args).zip(ids) {
+        let value = match (value, id) {
+            (Value::Pointer(p), Some(id)) => Value::Pointer(Pointer { id, ..p }),
+            (value, _) => value,
+        };
         frame.regs[r.index()] = value;
         frame.set_at[r.index()] = u32::try_from(call_pc).unwrap_or(u32::MAX);
     }

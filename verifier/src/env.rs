@@ -17,10 +17,10 @@ use crate::origin::Origins;
 use crate::recorded::{Recorded, Recorder};
 use crate::reject::{Outcome, fail};
 use crate::report::{Access, Fact, Region, Rule};
-use crate::special::Special;
+use crate::special::{Records, Special};
 use crate::stack::SlotSet;
 use crate::typed::TypedContext;
-use crate::value::{Id, MapRef, Value};
+use crate::value::{Id, MapRef, To, Value};
 use crate::walks::{Queue, Role};
 
 /// Frames on one chain of calls, whatever the platform says.
@@ -39,8 +39,9 @@ pub(crate) struct Env<'a> {
     pub cfg: &'a Cfg,
     pub live: &'a Liveness,
     pub poisoned: &'a [Poisoned],
-    /// Special fields of each map's values.
+    /// Managed fields of each map's values, and of allocated structures.
     pub special: &'a [Special],
+    pub records: Records,
     /// The licence is compatible with the GPL.
     pub gpl: bool,
     /// What types the context's arguments, where BTF does.
@@ -104,6 +105,7 @@ impl<'a> Env<'a> {
             live,
             poisoned,
             special,
+            records: Records::default(),
             gpl,
             typed: None,
             origins: Origins::new(),
@@ -194,6 +196,30 @@ impl<'a> Env<'a> {
             Ok(m) => m.name.clone(),
             Err(_) => format!("map {}", map.index),
         }
+    }
+
+    /// Managed fields of a map's values.
+    pub(crate) fn fields(&self, map: MapRef) -> Option<&'a Special> {
+        let outer = self.special.get(map.index)?;
+        match map.inner {
+            false => Some(outer),
+            true => outer.inner.as_deref(),
+        }
+    }
+
+    /// It matters which object a pointer points to, after NULL checks too: it may hold a lock.
+    pub(crate) fn keeps_id(&self, to: &To) -> bool {
+        match to {
+            To::MapValue(map) => self.fields(*map).is_some_and(Special::locked),
+            To::Allocated { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Managed fields of an allocated structure.
+    pub(crate) fn record_of(&self, type_id: u32) -> std::rc::Rc<Special> {
+        let btf = self.object.btf.as_deref();
+        self.records.get(btf, self.platform, type_id)
     }
 
     /// The bytes of a map that no one can change, when it is one.

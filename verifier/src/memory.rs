@@ -47,8 +47,10 @@ pub(crate) enum Place {
         /// May be NULL, and has to be tested.
         null: bool,
     },
-    /// An argument in a typed context.
+    /// An argument in a typed context, a kernel pointer in a map value.
     Argument(Value),
+    /// A kernel pointer in a map value, to be written.
+    Kptr(crate::special::Holds),
     /// Memory of which nothing is known.
     Plain,
 }
@@ -146,12 +148,15 @@ fn region(
             let def = env.map(map)?;
             map_direction(env, map, reg, kind)?;
             bounds(env, p, reg, off, size as i64, i64::from(def.value_size))?;
-            special_fields(env, p, reg, off, size as i64)?;
+            let managed = crate::kptr::access(env, state, p, reg, off, size as i64, kind)?;
             let region = if map.inner {
                 Region::Memory
             } else {
                 Region::MapValue(map.index)
             };
+            if let Some(place) = managed {
+                return Ok((place, region, at));
+            }
             let place = match (env.frozen(map), at) {
                 (Some(bytes), Some(at))
                     if !map.inner && kind == Kind::Read || kind == Kind::ReadSigned =>
@@ -225,7 +230,7 @@ fn region(
             }
             fields::socket_field(env, p, socket, reg, off, size, kind)
         }
-        To::Allocated { .. } => Err(unsupported("allocated structures").about(reg)),
+        To::Allocated { .. } => crate::alloc::access(env, p, reg, off, size, kind),
         To::Kernel { type_id, trust } => {
             crate::kernel::load(env, state, p, type_id, trust, reg, off, size, kind)
         }
@@ -433,6 +438,7 @@ pub(crate) fn map_direction(
     Ok(())
 }
 
+/// Managed fields of map values are no memory for helpers.
 pub(crate) fn special_fields(
     env: &Env<'_>,
     p: &Pointer,
@@ -443,16 +449,8 @@ pub(crate) fn special_fields(
     let To::MapValue(map) = p.to else {
         return Ok(());
     };
-    // An inner map's definition has no entry of its own: its fields are those of its own value type.
-    let inner;
-    let special = if map.inner {
-        inner = crate::special::Special::of(env.map(map)?, env.object.btf.as_deref());
-        &inner
-    } else {
-        match env.special.get(map.index) {
-            Some(s) => s,
-            None => return Ok(()),
-        }
+    let Some(special) = env.fields(map) else {
+        return Ok(());
     };
     let (low, high) = p.offset_range();
     let (low, high) = (
@@ -461,17 +459,7 @@ pub(crate) fn special_fields(
     );
     match special.overlap(low, high) {
         None => Ok(()),
-        Some(f) if f.name.ends_with("ptr") || f.name.ends_with("untrusted") => {
-            Err(unsupported("kernel pointers in maps (kptr)").about(reg))
-        }
-        Some(f) => {
-            let must = format!(
-                "a `{}` in a map value is only touched by its helpers",
-                f.name
-            );
-            let known = format!("the access overlaps it at offset {}", f.offset);
-            Err(fail(Rule::BadPointer, &must, &known).about(reg))
-        }
+        Some(f) => Err(crate::kptr::untouchable(f, special.problem.as_deref()).about(reg)),
     }
 }
 
@@ -529,6 +517,7 @@ pub(crate) fn load(
             Value::Pointer(if null { p.or_null(env.fresh_id()) } else { p })
         }
         Place::Argument(v) => v,
+        Place::Kptr(_) => any(),
         Place::Constant(x) => Value::constant(x),
         Place::Field(kind) => field_value(env, kind)?.unwrap_or_else(any),
         Place::Stack { frame, low, high } => {
@@ -638,6 +627,12 @@ pub(crate) fn store(
         Src::Reg(r) => *state.reg(r),
     };
     let reg = src.reg();
+    if let Place::Kptr(holds) = place {
+        if let Value::Number(n) = value {
+            env.origins.need(n.origin);
+        }
+        return crate::kptr::store(env, holds, &value, reg.unwrap_or(base));
+    }
     let Place::Stack { frame, low, high } = place else {
         return no_leak(env, &value, reg.unwrap_or(base));
     };

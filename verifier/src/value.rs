@@ -104,9 +104,8 @@ pub(crate) enum To {
     /// (`bpf_obj_new`), or that a list or tree gave back.
     Allocated {
         type_id: u32,
-        /// The program must release it or give it away; otherwise a list or tree owns it, and it may be used
-        /// only while its lock is held.
-        owning: bool,
+        hold: Hold,
+        /// One for each CPU: an address that a helper makes a pointer of.
         percpu: bool,
     },
     /// A subprogram, by its index.
@@ -119,6 +118,19 @@ pub(crate) enum Socket {
     SockCommon,
     TcpSock,
     XdpSock,
+}
+
+/// What keeps an allocated structure alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// The program, which must release it or give it away.
+    Owning,
+    /// A list or tree, as long as its lock is held; with `counted`, the RCU read section too.
+    Borrowed { counted: bool },
+    /// The RCU read section.
+    Rcu,
+    /// Nothing: it may be read (a fault gives 0).
+    Untrusted,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -315,12 +327,17 @@ impl fmt::Display for Pointer {
             }
             To::Allocated {
                 type_id,
-                owning,
+                hold,
                 percpu,
             } => {
                 let percpu = if percpu { "percpu_" } else { "" };
-                let owning = if owning { "" } else { "non_own_" };
-                write!(f, "{percpu}{owning}alloc(type {type_id})")?
+                let hold = match hold {
+                    Hold::Owning => "",
+                    Hold::Borrowed { .. } => "non_own_",
+                    Hold::Rcu => "rcu_",
+                    Hold::Untrusted => "untrusted_",
+                };
+                write!(f, "{percpu}{hold}alloc(type {type_id})")?
             }
             To::Function(n) => write!(f, "func({n})")?,
         }

@@ -111,7 +111,7 @@ fn run(
     let special: Vec<Special> = object
         .maps
         .iter()
-        .map(|m| Special::of(m, object.btf.as_deref()))
+        .map(|m| Special::of(m, object.btf.as_deref(), platform))
         .collect();
     let mut programs = Vec::new();
     for (index, program) in object.programs.iter().enumerate() {
@@ -249,6 +249,7 @@ fn verdict(
         )));
     }
     maps(&cfg, object, platform, policy).map_err(Stopped::early)?;
+    crate::special::usable(&cfg, object, platform, kind, special).map_err(Stopped::early)?;
     let live = Liveness::compute(&cfg, platform);
     let (own_effects, effects) = crate::effects::compute(&cfg, platform, kind.kind);
     let poisoned = relocated

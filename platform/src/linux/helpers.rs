@@ -891,9 +891,9 @@ pub static HELPERS: &[Helper] = &[
     row(
         94,
         "spin_unlock",
-        &[SPIN_LOCK],
+        &[SPIN_UNLOCK],
         Ret::Void,
-        NONE,
+        UNDER_LOCK,
         Version(5, 1),
         "kernel/bpf/helpers.c",
     ),
@@ -1831,7 +1831,7 @@ pub static HELPERS: &[Helper] = &[
         "kptr_xchg",
         &[KPTR, KPTR_NEW],
         Ret::KptrOrNull,
-        NONE,
+        UNDER_LOCK,
         Version(5, 19),
         "kernel/bpf/helpers.c",
     ),
@@ -2087,7 +2087,8 @@ const SIZE0: Arg = arg(ArgKind::Size { zero_ok: true });
 const ALLOC_SIZE: Arg = arg(ArgKind::AllocSize);
 const CTX: Arg = arg(ArgKind::Ctx);
 const CONST_STR: Arg = arg(ArgKind::ConstStr);
-const SPIN_LOCK: Arg = arg(ArgKind::SpinLock);
+const SPIN_LOCK: Arg = arg(ArgKind::SpinLock { leave: false });
+const SPIN_UNLOCK: Arg = arg(ArgKind::SpinLock { leave: true });
 const TIMER: Arg = arg(ArgKind::Timer);
 const KPTR: Arg = arg(ArgKind::Kptr);
 const KPTR_NEW: Arg = arg(ArgKind::KptrNew);
@@ -2126,7 +2127,12 @@ const NONE: Effects = Effects {
     packet_access: false,
     sleeps: false,
     may_not_return: false,
+    under_lock: false,
     casts: false,
+};
+const UNDER_LOCK: Effects = Effects {
+    under_lock: true,
+    ..NONE
 };
 const GPL: Effects = Effects {
     gpl_only: true,

@@ -1785,6 +1785,7 @@ const fn row(
         kinds,
         since,
         special: special(name),
+        under_lock: under_lock(name),
         origin,
     }
 }
@@ -1799,6 +1800,18 @@ const fn special(name: &str) -> Option<Special> {
         i += 1;
     }
     None
+}
+
+/// Only for the table above, when it is compiled.
+const fn under_lock(name: &str) -> bool {
+    let mut i = 0;
+    while i < UNDER_LOCK.len() {
+        if same(UNDER_LOCK[i], name) {
+            return true;
+        }
+        i += 1;
+    }
+    false
 }
 
 const fn same(a: &str, b: &str) -> bool {
@@ -1869,4 +1882,28 @@ const SPECIAL: &[(&str, Special)] = &[
         Special::AsyncCallback(crate::Callback::WorkQueue),
     ),
     ("bpf_xdp_pull_data", Special::ChangesPacket),
+];
+
+/// What programs may call while they hold a lock.
+const UNDER_LOCK: &[&str] = &[
+    "bpf_iter_num_destroy",
+    "bpf_iter_num_new",
+    "bpf_iter_num_next",
+    "bpf_list_back",
+    "bpf_list_front",
+    "bpf_list_pop_back",
+    "bpf_list_pop_front",
+    "bpf_list_push_back_impl",
+    "bpf_list_push_front_impl",
+    "bpf_rbtree_add_impl",
+    "bpf_rbtree_first",
+    "bpf_rbtree_left",
+    "bpf_rbtree_remove",
+    "bpf_rbtree_right",
+    "bpf_rbtree_root",
+    "bpf_refcount_acquire_impl",
+    "bpf_res_spin_lock",
+    "bpf_res_spin_lock_irqsave",
+    "bpf_res_spin_unlock",
+    "bpf_res_spin_unlock_irqrestore",
 ];

@@ -8,6 +8,7 @@ mod helpers;
 mod hooks;
 mod kfuncs;
 pub mod kinds;
+pub mod managed;
 mod maps;
 mod programs;
 mod struct_ops;
@@ -53,6 +54,7 @@ impl Platform {
             structs: STRUCTS.into(),
             projections: &[("__sk_buff", "sk_buff"), ("xdp_md", "xdp_buff")],
             targets: targets::TARGETS,
+            managed: managed::MANAGED,
             limits: LIMITS,
             types,
             privileged: true,

@@ -16,7 +16,7 @@ use crate::reject::{Explain, Failure, Outcome, fail, unsupported};
 use crate::report::Rule;
 use crate::state::State;
 use crate::value::{Number, Pointer, Socket, To, Trust, Value};
-use crate::{alloc, dynptr, graph, irq, iter, lock};
+use crate::{dynptr, irq, iter};
 
 use super::prototype::{Param, Pointee};
 use super::{Call, Found, ParamKind, wrong};
@@ -150,12 +150,17 @@ fn argument(
         ParamKind::Dynptr { uninit } => dynptr::argument(env, state, call, reg, *uninit, found),
         ParamKind::Iterator { type_id } => iter::argument(env, state, call, reg, *type_id, found),
         ParamKind::IrqFlag => irq::argument(env, state, call, reg, found),
-        ParamKind::ResilientLock => lock::argument(env, state, call, reg, found),
-        ParamKind::Allocated => alloc::argument(env, state, call, reg, false, found),
-        ParamKind::Refcounted => alloc::argument(env, state, call, reg, true, found),
-        ParamKind::ListHead | ParamKind::ListNode | ParamKind::TreeRoot | ParamKind::TreeNode => {
-            graph::argument(env, state, call, reg, &param.kind, found)
-        }
+        // The functions known to take such are `alloc::special`.
+        ParamKind::ResilientLock
+        | ParamKind::Allocated
+        | ParamKind::Refcounted
+        | ParamKind::ListHead
+        | ParamKind::ListNode
+        | ParamKind::TreeRoot
+        | ParamKind::TreeNode => Err(unsupported(&format!(
+            "memory with managed fields as an argument of {}",
+            row.name
+        ))),
         ParamKind::WorkQueue | ParamKind::TaskWork | ParamKind::Timer => {
             crate::callback::field_argument(env, state, call, reg, &param.kind, found)
         }

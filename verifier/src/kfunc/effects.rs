@@ -12,14 +12,14 @@ use crate::reject::{Outcome, fail};
 use crate::report::Rule;
 use crate::state::{Reference, State};
 use crate::value::Value;
-use crate::{alloc, callback, dynptr, exception, graph, irq, iter, lock};
+use crate::{callback, dynptr, exception, irq, iter, lock};
 
 use super::{Call, Found};
 
 /// May the function be called inside of what was entered and not left?
 pub(super) fn within_regions(env: &Env<'_>, state: &State, call: &Call<'_>) -> Outcome<()> {
     let row = call.row;
-    lock::may_call(state, row)?;
+    lock::call_allowed(state, row.name, row.under_lock)?;
     if row.has(KfuncFlag::Sleepable)
         && let Some(region) = state.regions.unsleepable()
     {
@@ -66,9 +66,6 @@ pub(super) fn apply(
         memory::clobber(state, env, w.frame, w.low, w.high, w.size)?;
     }
     irq::apply(env, state, call, found)?;
-    lock::apply(env, state, call, found)?;
-    graph::apply(env, state, call, found, value)?;
-    alloc::apply(env, state, call, found)?;
     if let Some(id) = found.release {
         call::release(env, state, id)?;
     }
@@ -102,8 +99,6 @@ pub(super) fn after(
     }
     match row.special {
         Some(Special::Throw) => exception::throw(env, state, call.pc),
-        Some(Special::RbtreeAdd) => graph::add(env, state, call, found),
-        Some(Special::ResSpinLock { .. }) => lock::taken(env, state, call, found),
         Some(Special::AsyncCallback(kind)) => callback::plan_async(env, state, call, kind, found),
         _ => Ok(Next::At(call.pc + 1)),
     }
@@ -118,6 +113,7 @@ fn leave_rcu(state: &mut State) -> Outcome<()> {
     state.regions.rcu = left;
     if left == 0 {
         crate::kernel::rcu_ended(state);
+        lock::unprotect(state);
     }
     Ok(())
 }

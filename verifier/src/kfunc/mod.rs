@@ -24,7 +24,7 @@ use crate::reject::{Explain, Outcome, fail, unsupported};
 use crate::report::Rule;
 use crate::state::State;
 use crate::value::{Id, MapRef};
-use crate::{alloc, dynptr, graph, irq, iter, lock};
+use crate::{alloc, dynptr, irq, iter};
 
 pub(crate) use prototype::{ParamKind, Prototype};
 
@@ -56,9 +56,6 @@ pub(crate) struct Found {
     pub dynptr: dynptr::Found,
     pub iter: iter::Found,
     pub irq: irq::Found,
-    pub alloc: alloc::Found,
-    pub graph: graph::Found,
-    pub lock: lock::Found,
 }
 
 /// A call of the kernel function whose `FUNC` has this id in the platform's types.
@@ -88,6 +85,9 @@ pub(crate) fn call(env: &mut Env<'_>, state: &mut State, pc: Pc, id: u32) -> Out
         proto,
     };
     effects::within_regions(env, state, &call)?;
+    if let Some(next) = alloc::special(env, state, &call)? {
+        return Ok(next);
+    }
     let found = args::check(env, state, &call)?;
     let value = result::result(env, state, &call, &found)?;
     effects::apply(env, state, &call, &found, value)?;

@@ -10,7 +10,7 @@ use crate::reject::{Outcome, fail, unsupported};
 use crate::report::Rule;
 use crate::state::State;
 use crate::value::{Pointer, To, Trust, Value};
-use crate::{alloc, arena, dynptr, graph, lock};
+use crate::{arena, dynptr};
 
 use super::prototype::Returns;
 use super::{Call, Found, context_structure};
@@ -23,19 +23,10 @@ pub(super) fn result(
 ) -> Outcome<Value> {
     let row = call.row;
     let pointer = match row.special {
-        Some(Special::ObjNew | Special::PercpuObjNew | Special::RefcountAcquire) => {
-            return alloc::result(env, state, call, found);
-        }
-        Some(
-            Special::ListPop | Special::ListPeek | Special::RbtreeRemove | Special::RbtreePeek,
-        ) => {
-            return graph::result(env, state, call, found);
-        }
         Some(Special::DynptrSlice { writable }) => {
             return dynptr::slice(env, state, call, found, writable);
         }
         Some(Special::ArenaAlloc) => return arena::pages(env, found),
-        Some(Special::ResSpinLock { .. }) => return lock::result(env, state, call, found),
         Some(Special::RdonlyCast) => return rdonly_cast(call, found),
         Some(Special::CastToKernelContext) => {
             let Some(id) = context_structure(call.types, env.kind, "kern") else {
