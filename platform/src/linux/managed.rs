@@ -12,6 +12,12 @@ pub const MANAGED: ManagedTypes = ManagedTypes {
         rcu("cgroup"),
         rcu("bpf_cpumask"),
         rcu("bpf_crypto_ctx"),
+        // Of the kernel's own tests, in every kernel with BPF test runs.
+        rcu("prog_test_ref_kfunc"),
+        KptrType {
+            name: "prog_test_member",
+            rcu: false,
+        },
         KptrType {
             name: "sk_buff",
             rcu: false,
