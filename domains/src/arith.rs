@@ -189,7 +189,7 @@ impl<const BITS: u32> Product<BITS> {
     }
 }
 
-fn add(a: Range, b: Range, bits: u32) -> Range {
+pub(crate) fn add(a: Range, b: Range, bits: u32) -> Range {
     a.pairwise(b, |a, b| {
         Range::window(
             a.lo.wrapping_add(b.lo),
@@ -199,7 +199,7 @@ fn add(a: Range, b: Range, bits: u32) -> Range {
     })
 }
 
-fn sub(a: Range, b: Range, bits: u32) -> Range {
+pub(crate) fn sub(a: Range, b: Range, bits: u32) -> Range {
     a.pairwise(b, |a, b| {
         Range::window(
             a.lo.wrapping_sub(b.hi),
@@ -209,7 +209,7 @@ fn sub(a: Range, b: Range, bits: u32) -> Range {
     })
 }
 
-fn mul(a: Range, b: Range, bits: u32) -> Range {
+pub(crate) fn mul(a: Range, b: Range, bits: u32) -> Range {
     a.pairwise(b, |a, b| {
         let unsigned = window_between(
             u128::from(a.lo) * u128::from(b.lo),
@@ -241,7 +241,7 @@ fn window_between(lo: u128, hi: u128, bits: u32) -> Range {
     }
 }
 
-fn div(a_tnum: Tnum, a: Range, b_tnum: Tnum, b: Range, bits: u32) -> (Tnum, Range) {
+pub(crate) fn div(a_tnum: Tnum, a: Range, b_tnum: Tnum, b: Range, bits: u32) -> (Tnum, Range) {
     let mut range = a.pairwise(b, |a, b| match (b.lo, b.hi) {
         (_, 0) => Range::EMPTY,
         (lo, hi) => Range::unsigned(a.lo / hi, a.hi / lo.max(1), bits),
@@ -256,7 +256,7 @@ fn div(a_tnum: Tnum, a: Range, b_tnum: Tnum, b: Range, bits: u32) -> (Tnum, Rang
     (tnum, range)
 }
 
-fn sdiv(a_tnum: Tnum, a: Range, b_tnum: Tnum, b: Range, bits: u32) -> (Tnum, Range) {
+pub(crate) fn sdiv(a_tnum: Tnum, a: Range, b_tnum: Tnum, b: Range, bits: u32) -> (Tnum, Range) {
     if a.neg.is_empty() && b.neg.is_empty() {
         return div(a_tnum, a, b_tnum, b, bits);
     }
@@ -284,7 +284,7 @@ fn sdiv(a_tnum: Tnum, a: Range, b_tnum: Tnum, b: Range, bits: u32) -> (Tnum, Ran
     (Tnum::unknown(bits), range)
 }
 
-fn rem(a_tnum: Tnum, a: Range, b_tnum: Tnum, b: Range, bits: u32) -> (Tnum, Range) {
+pub(crate) fn rem(a_tnum: Tnum, a: Range, b_tnum: Tnum, b: Range, bits: u32) -> (Tnum, Range) {
     if a.umax() < b.umin() {
         return (a_tnum, a);
     }
@@ -305,7 +305,7 @@ fn rem(a_tnum: Tnum, a: Range, b_tnum: Tnum, b: Range, bits: u32) -> (Tnum, Rang
     (tnum, range)
 }
 
-fn srem(a_tnum: Tnum, a: Range, b_tnum: Tnum, b: Range, bits: u32) -> (Tnum, Range) {
+pub(crate) fn srem(a_tnum: Tnum, a: Range, b_tnum: Tnum, b: Range, bits: u32) -> (Tnum, Range) {
     if a.neg.is_empty() && b.neg.is_empty() {
         return rem(a_tnum, a, b_tnum, b, bits);
     }

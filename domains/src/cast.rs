@@ -107,7 +107,7 @@ impl Scalar {
     }
 }
 
-fn extend(a: Range, from: u32, to: u32) -> Range {
+pub(crate) fn extend(a: Range, from: u32, to: u32) -> Range {
     let mask = low_mask(to);
     let side = |span: Span| {
         if span.is_empty() {

@@ -17,6 +17,8 @@ mod branch;
 mod cast;
 mod lattice;
 mod logic;
+#[cfg(feature = "proofs")]
+mod proofs;
 mod range;
 mod scalar;
 mod shift;

@@ -48,13 +48,13 @@ impl<const BITS: u32> Product<BITS> {
     }
 }
 
-fn and(a: Range, b: Range, bits: u32) -> Range {
+pub(crate) fn and(a: Range, b: Range, bits: u32) -> Range {
     a.pairwise(b, |a, b| {
         Range::unsigned(min_and(a, b), max_and(a, b), bits)
     })
 }
 
-fn or(a: Range, b: Range, bits: u32) -> Range {
+pub(crate) fn or(a: Range, b: Range, bits: u32) -> Range {
     // By De Morgan: the complement of the conjunction of the complements.
     let max = low_mask(bits);
     a.pairwise(b, |a, b| {
@@ -63,7 +63,7 @@ fn or(a: Range, b: Range, bits: u32) -> Range {
     })
 }
 
-fn xor(a: Range, b: Range, bits: u32) -> Range {
+pub(crate) fn xor(a: Range, b: Range, bits: u32) -> Range {
     // The greatest exclusive disjunction is the complement of the least with one operand complemented.
     let max = low_mask(bits);
     a.pairwise(b, |a, b| {

@@ -252,12 +252,15 @@ impl Range {
         }
     }
 
-    /// The sides that have members.
+    /// The join of `f` over the sides that have members.
     #[inline]
-    pub(crate) fn spans(self) -> impl Iterator<Item = Span> + Clone {
-        [self.pos, self.neg]
-            .into_iter()
-            .filter(|span| !span.is_empty())
+    pub(crate) fn each(self, f: impl Fn(Span) -> Range) -> Range {
+        // Written out, because a loop over the sides would keep them in memory.
+        let side = |span: Span| match span.is_empty() {
+            true => Range::EMPTY,
+            false => f(span),
+        };
+        side(self.pos).join(side(self.neg))
     }
 
     /// The join of `f` over all pairs of sides.
@@ -267,13 +270,7 @@ impl Range {
         if self.neg.is_empty() && other.neg.is_empty() {
             return f(self.pos, other.pos);
         }
-        let mut all = Range::EMPTY;
-        for a in self.spans() {
-            for b in other.spans() {
-                all = all.join(f(a, b));
-            }
-        }
-        all
+        self.each(|a| other.each(|b| f(a, b)))
     }
 
     /// The low `to` bits of numbers of at least as many bits.
@@ -286,14 +283,13 @@ impl Range {
     #[inline]
     pub(crate) fn clip_truncated(self, wide: Range, to: u32) -> Range {
         let mask = low_mask(to);
-        let mut all = Range::EMPTY;
-        for span in wide.spans() {
+        wide.each(|span| {
             if span.length() >= mask {
-                return self;
+                self
+            } else {
+                self.clip_arc(span.lo & mask, span.hi & mask, mask)
             }
-            all = all.join(self.clip_arc(span.lo & mask, span.hi & mask, mask));
-        }
-        all
+        })
     }
 
     /// The hull of the members whose `low_bits` low bits are in `low`, which has members.

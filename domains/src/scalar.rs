@@ -108,6 +108,21 @@ impl<const BITS: u32> Product<BITS> {
     /// deduced that one part says about another; `None` when there are none.
     #[inline]
     pub(crate) fn from_parts(mut tnum: Tnum, mut wide: Range, mut low: Range) -> Option<Self> {
+        if cfg!(feature = "proofs") {
+            return Some(Self::raw(tnum, wide, low));
+        }
+        loop {
+            let done;
+            (tnum, wide, low, done) = Self::step(tnum, wide, low)?;
+            if done {
+                return Some(Self::raw(tnum, wide, low));
+            }
+        }
+    }
+
+    /// One round of reduction, and whether another changes nothing; `None` when there are no members.
+    #[inline]
+    pub(crate) fn step(tnum: Tnum, wide: Range, low: Range) -> Option<(Tnum, Range, Range, bool)> {
         let half = Self::HALF;
         if wide.neg.is_empty() && wide.pos.hi <= low_mask(half) >> 1 {
             // The most frequent case: small numbers are their own low halves, and one step is enough.
@@ -119,36 +134,38 @@ impl<const BITS: u32> Product<BITS> {
             if both.is_empty() {
                 return None;
             }
-            return Some(Product {
-                tnum: both.narrow_tnum(tnum),
-                wide: both,
-                low: Low::new(both),
+            return Some((both.narrow_tnum(tnum), both, both, true));
+        }
+        let clipped = wide.clip_tnum(tnum);
+        if clipped.is_empty() {
+            return None;
+        }
+        let narrow = clipped.narrow_tnum(tnum);
+        if let Some(x) = narrow.as_constant() {
+            let low_x = x & low_mask(half);
+            return low.contains(low_x).then(|| {
+                let only = Range::unsigned(low_x, low_x, half);
+                (narrow, Range::unsigned(x, x, BITS), only, true)
             });
         }
-        loop {
-            wide = wide.clip_tnum(tnum);
-            if wide.is_empty() {
-                return None;
-            }
-            tnum = wide.narrow_tnum(tnum);
-            if let Some(x) = tnum.as_constant() {
-                return low.contains(x & low_mask(half)).then(|| Self::constant(x));
-            }
-            let cut = low.clip_truncated(wide, half);
-            low = cut.clip_tnum(tnum.cast(half));
-            if low.is_empty() {
-                return None;
-            }
-            let narrowed = tnum.with_low(low.narrow_tnum(tnum.cast(half)), half);
-            let lifted = wide.clip_low(low, half);
-            if cut == low && narrowed == tnum && lifted == wide {
-                return Some(Product {
-                    tnum,
-                    wide,
-                    low: Low::new(low),
-                });
-            }
-            (tnum, wide) = (narrowed, lifted);
+        let cut = low.clip_truncated(clipped, half);
+        let low = cut.clip_tnum(narrow.cast(half));
+        if low.is_empty() {
+            return None;
+        }
+        let narrowed = narrow.with_low(low.narrow_tnum(narrow.cast(half)), half);
+        let lifted = clipped.clip_low(low, half);
+        let done = cut == low && narrowed == narrow && lifted == clipped;
+        Some((narrowed, lifted, low, done))
+    }
+
+    /// The parts as they are.
+    #[inline]
+    pub(crate) const fn raw(tnum: Tnum, wide: Range, low: Range) -> Self {
+        Product {
+            tnum,
+            wide,
+            low: Low::new(low),
         }
     }
 

@@ -122,14 +122,14 @@ impl<const BITS: u32> Product<BITS> {
 }
 
 /// The counts that remain after masking: the least one, and the others as a set of bits.
-struct Counts {
+pub(crate) struct Counts {
     least: u32,
     others: u64,
 }
 
 impl Counts {
     #[inline]
-    fn of<const BITS: u32>(count: &Product<BITS>, bits: u32) -> Counts {
+    pub(crate) fn of<const BITS: u32>(count: &Product<BITS>, bits: u32) -> Counts {
         let masked = u64::from(bits - 1);
         let tnum = count.tnum.and(Tnum::constant(masked));
         if let Some(k) = tnum.as_constant() {
@@ -154,6 +154,12 @@ impl Counts {
         }
     }
 
+    #[cfg(feature = "proofs")]
+    #[inline(always)]
+    pub(crate) fn contains(&self, k: u32) -> bool {
+        (self.least == k) | (self.others >> k & 1 != 0)
+    }
+
     /// The join of `by` over all counts.
     #[inline]
     fn join<T>(&self, by: impl Fn(u32) -> T, join: impl Fn(T, T) -> T) -> T {
@@ -167,12 +173,12 @@ impl Counts {
     }
 }
 
-fn lsh(a: Range, k: u32, bits: u32) -> Range {
+pub(crate) fn lsh(a: Range, k: u32, bits: u32) -> Range {
     scale(a.truncate(bits - k), k)
 }
 
 /// The numbers of `a`, of `k` bits fewer, times `2^k`: each side goes to the same side.
-fn scale(a: Range, k: u32) -> Range {
+pub(crate) fn scale(a: Range, k: u32) -> Range {
     let scaled = |span: Span| {
         if span.is_empty() {
             span
@@ -189,15 +195,11 @@ fn scale(a: Range, k: u32) -> Range {
     }
 }
 
-fn rsh(a: Range, k: u32, bits: u32) -> Range {
-    let mut all = Range::EMPTY;
-    for span in a.spans() {
-        all = all.join(Range::unsigned(span.lo >> k, span.hi >> k, bits));
-    }
-    all
+pub(crate) fn rsh(a: Range, k: u32, bits: u32) -> Range {
+    a.each(|span| Range::unsigned(span.lo >> k, span.hi >> k, bits))
 }
 
-fn arsh(a: Range, k: u32, bits: u32) -> Range {
+pub(crate) fn arsh(a: Range, k: u32, bits: u32) -> Range {
     let shifted = |x: u64| (sign_extend(x, bits) >> k) as u64 & low_mask(bits);
     let side = |span: Span| {
         if span.is_empty() {

@@ -39,6 +39,13 @@ impl Tnum {
         }
     }
 
+    /// The parts as they are.
+    #[cfg(feature = "proofs")]
+    #[inline(always)]
+    pub(crate) const fn unchecked(value: u64, mask: u64) -> Tnum {
+        Tnum { value, mask }
+    }
+
     /// Only `value`.
     #[inline]
     pub const fn constant(value: u64) -> Tnum {

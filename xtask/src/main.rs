@@ -2,6 +2,7 @@
 
 mod agree;
 mod programs;
+mod prove;
 mod rust_programs;
 mod setup;
 mod sh;
@@ -17,12 +18,14 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   test [PHASE…]     set up what is missing, then run every check (what CI runs);
-                    phases: fmt clippy tidy unit programs vm bench
+                    phases: fmt clippy tidy unit proofs programs vm bench
   setup             install the Debian packages that tests can use
   programs [--write]  rebuild programs/ with clang and compare (or replace) the committed objects
   agree [OPTIONS] DIR|FILE.o…
                     verdicts on every program, Linux's and ours, compared; --help lists the options
   vm [NAME…]        boot a Debian kernel in QEMU and run tests/vm/*.sh in it
+  prove [--time S] [--jobs N] [NAME…]  prove the abstract operators with cvc5 or z3, at night;
+                    a NAME is part of one, such as add64 or at_8
   tidy              file sizes, documents that name files, words that do not belong
 ";
 
@@ -49,6 +52,7 @@ fn run() -> Result<()> {
         Some("setup") => setup::install(),
         Some("programs") => programs::run(rest.iter().any(|a| a == "--write")),
         Some("vm") => vm::run(rest),
+        Some("prove") => prove::run(rest),
         Some("tidy") => tidy::run(),
         Some("help" | "--help" | "-h") | None => {
             print!("{USAGE}");

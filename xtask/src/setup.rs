@@ -19,6 +19,8 @@ const PACKAGES: &[(&str, &str, &str)] = &[
         "qemu-system-x86",
         "tests in a virtual machine",
     ),
+    ("z3", "z3", "proving the abstract operators"),
+    ("cvc5", "cvc5", "proving them faster"),
     ("busybox", "busybox-static", "tests in a virtual machine"),
     ("cpio", "cpio", "tests in a virtual machine"),
 ];

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 
-use crate::{programs, setup, sh, tidy, vm};
+use crate::{programs, prove, setup, sh, tidy, vm};
 
 type Phase = (&'static str, fn() -> Result<()>);
 
@@ -13,6 +13,7 @@ const PHASES: &[Phase] = &[
     ("tidy", tidy::run),
     ("clippy", clippy),
     ("unit", unit),
+    ("proofs", proofs),
     ("programs", || programs::run(false)),
     ("vm", || vm::run(&[])),
     ("bench", bench),
@@ -86,6 +87,22 @@ fn unit() -> Result<()> {
         println!("not root: tests that load programs into the kernel are skipped");
     }
     sh::run(&mut test)
+}
+
+/// The proofs that take a second; `cargo xtask prove` is all of them.
+fn proofs() -> Result<()> {
+    if !prove::is_possible() {
+        println!("skipped: no solver is installed");
+        return Ok(());
+    }
+    let quick = [
+        "tnum_and",
+        "tnum_add",
+        "tnum_narrow",
+        "range_join",
+        "counts",
+    ];
+    prove::run(&quick.map(str::to_owned))
 }
 
 /// Every benchmark once, to see that it runs; nothing is timed.
