@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use probity_btf::Btf;
-use probity_platform::{Platform, Version};
+use probity_platform::{NEWEST, OLDEST, Platform, Version};
 
 use crate::{input, output};
 
@@ -38,9 +38,31 @@ pub fn parse_types(bytes: &[u8]) -> Result<Btf> {
     }
 }
 
+/// A version of Linux on the command line: `6.12`, or `running` for the one that runs here.
+pub fn version(text: &str) -> Result<Version, String> {
+    let release = match text {
+        "running" => std::fs::read_to_string("/proc/sys/kernel/osrelease")
+            .map_err(|e| format!("the running kernel does not say its version: {e}"))?,
+        text => text.to_string(),
+    };
+    let mut parts = release.split(|c: char| !c.is_ascii_digit());
+    let mut part = || parts.next().and_then(|p| p.parse::<u16>().ok());
+    let version = match (part(), part()) {
+        (Some(major), Some(minor)) => Version(major, minor),
+        _ => return Err("a version is two numbers with a dot, as 6.12".into()),
+    };
+    match version {
+        v if v < OLDEST => Err(format!("the oldest version known is {OLDEST}")),
+        // A newer kernel has everything that the tables know.
+        v if text == "running" => Ok(v.min(NEWEST)),
+        v if v > NEWEST => Err(format!("the newest version known is {NEWEST}")),
+        v => Ok(v),
+    }
+}
+
 /// The tables of the newest Linux they know, with these types.
 pub fn platform(types: Option<Arc<Btf>>) -> Arc<Platform> {
-    Arc::new(Platform::linux(Version(6, 18), types))
+    Arc::new(Platform::linux(NEWEST, types))
 }
 
 /// The directory of tracefs, when it is there and readable.

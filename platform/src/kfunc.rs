@@ -9,6 +9,8 @@ pub struct Kfunc {
     pub flags: &'static [KfuncFlag],
     /// `enum bpf_prog_type`s that may call it; empty: all.
     pub kinds: &'static [u32],
+    /// Kinds that only newer versions let call it.
+    pub later: &'static [u32],
     pub since: Version,
     /// What it does that neither its prototype nor its flags say.
     pub special: Option<KfuncSpecial>,
@@ -101,6 +103,7 @@ impl Kfunc {
 
     /// May programs of this kind (`enum bpf_prog_type`) call it?
     pub fn allows(&self, prog_kind: u32) -> bool {
-        self.kinds.is_empty() || self.kinds.contains(&prog_kind)
+        !self.later.contains(&prog_kind)
+            && (self.kinds.is_empty() || self.kinds.contains(&prog_kind))
     }
 }

@@ -16,7 +16,7 @@ mod target;
 
 pub mod linux;
 
-pub use linux::NEWEST;
+pub use linux::{NEWEST, OLDEST};
 
 use std::{fmt, sync::Arc};
 
@@ -64,6 +64,8 @@ pub struct Platform {
     pub types: Option<Arc<Btf>>,
     /// Program kinds of tracing may read through typed kernel pointers and call tracing helpers.
     pub privileged: bool,
+    /// Privileged programs may read stack bytes that were never written.
+    pub uninit_stack: bool,
 }
 
 /// Bounds that the verifier enforces.
@@ -111,6 +113,11 @@ impl Platform {
 
     pub fn map_kind_by_name(&self, name: &str) -> Option<&MapKind> {
         self.map_kinds.iter().find(|k| k.name == name)
+    }
+
+    /// Whether this version knows the attach type (`enum bpf_attach_type`).
+    pub fn has_attach_type(&self, attach: u32) -> bool {
+        linux::kinds::attach_since(attach).is_some_and(|since| since <= self.version)
     }
 
     pub fn structure(&self, name: &str) -> Option<&Struct> {

@@ -1,5 +1,7 @@
 //! Program kinds: context layouts, return ranges, which helpers they may call.
 
+use std::borrow::Cow;
+
 use crate::Version;
 
 /// One program kind.
@@ -100,8 +102,8 @@ impl ProgKind {
         size: u32,
         write: bool,
         attach: Option<u32>,
-    ) -> Option<&'static Field> {
-        let Context::Struct { fields, .. } = self.context else {
+    ) -> Option<&Field> {
+        let Context::Struct { fields, .. } = &self.context else {
             return None;
         };
         field_access(fields, offset, size, write, attach.or(self.default_attach))
@@ -124,21 +126,48 @@ pub struct HelperSet {
     pub groups: &'static [&'static [&'static str]],
     /// Names allowed only under some `enum bpf_attach_type`s.
     pub by_attach: &'static [(&'static [u32], &'static [&'static str])],
+    /// The kind itself, for the rows of `later`.
+    pub kind: u32,
+    /// What newer versions allow and this one does not yet.
+    pub later: &'static [&'static [Later]],
+}
+
+/// Helpers that programs of some kinds may call only since a version.
+#[derive(Clone, Copy, Debug)]
+pub struct Later {
+    /// `enum bpf_prog_type`s this row is for.
+    pub kinds: &'static [u32],
+    /// `enum bpf_attach_type`s this row is for; empty: all.
+    pub attach: &'static [u32],
+    /// Without `bpf_`.
+    pub helpers: &'static [&'static str],
 }
 
 impl HelperSet {
     /// Allowed under at least one attach type.
     pub fn contains(&self, name: &str) -> bool {
-        self.groups.iter().any(|g| g.contains(&name))
-            || self.by_attach.iter().any(|(_, g)| g.contains(&name))
+        !self.is_later(name, None)
+            && (self.groups.iter().any(|g| g.contains(&name))
+                || self.by_attach.iter().any(|(_, g)| g.contains(&name)))
+    }
+
+    fn is_later(&self, name: &str, attach: Option<u32>) -> bool {
+        self.later.iter().copied().flatten().any(|l| {
+            l.kinds.contains(&self.kind)
+                && (l.attach.is_empty() || attach.is_some_and(|a| l.attach.contains(&a)))
+                && l.helpers.contains(&name)
+        })
     }
 
     /// Allowed under this attach type; `None` when the program states none.
     pub fn allows(&self, name: &str, attach: Option<u32>) -> bool {
-        self.groups.iter().any(|g| g.contains(&name))
-            || self.by_attach.iter().any(|(attaches, g)| {
-                attach.is_some_and(|a| attaches.contains(&a)) && g.contains(&name)
-            })
+        let attached = |to: &[u32]| attach.is_some_and(|a| to.contains(&a));
+        !self.is_later(name, attach)
+            && (self.groups.iter().any(|g| g.contains(&name))
+                || self
+                    .by_attach
+                    .iter()
+                    .any(|(attaches, g)| attached(attaches) && g.contains(&name)))
     }
 }
 
@@ -158,7 +187,7 @@ pub enum Context {
     Struct {
         name: &'static str,
         size: u32,
-        fields: &'static [Field],
+        fields: Cow<'static, [Field]>,
     },
     /// `size` readable bytes from `from` (tracepoints: the record, whose first 8 bytes are hidden).
     Bytes {
@@ -197,6 +226,7 @@ pub struct Field {
     pub head: bool,
     /// Attach types that may access it; empty: all.
     pub attach: &'static [u32],
+    pub since: Version,
 }
 
 /// Widths of access in bytes, of 1, 2, 4 and 8, as a set of bits: `4 | 8` is four or eight bytes.
@@ -235,12 +265,12 @@ impl Field {
 
 /// The field through which such an access of a structure is allowed.
 pub fn field_access(
-    fields: &'static [Field],
+    fields: &[Field],
     offset: u32,
     size: u32,
     write: bool,
     attach: Option<u32>,
-) -> Option<&'static Field> {
+) -> Option<&Field> {
     fields
         .iter()
         .find(|f| f.permits(offset, size, write, attach))

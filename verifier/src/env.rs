@@ -142,7 +142,7 @@ impl<'a> Env<'a> {
 
     /// Stack bytes that were never written may be read as unknown numbers.
     pub(crate) fn uninit_ok(&self) -> bool {
-        self.platform.privileged && self.options.allow_uninit_stack
+        self.platform.privileged && self.platform.uninit_stack && self.options.allow_uninit_stack
     }
 
     /// Whether the subprogram, not what it calls, may throw an exception.

@@ -268,7 +268,7 @@ impl Explorer<'_> {
 
     fn turns_to(&self, mut at: u32) -> Vec<Turn> {
         let mut all = Vec::new();
-        while at != 0 && all.len() < 64 {
+        while at != 0 {
             let Some(turn) = self.turns.get(at as usize) else {
                 break;
             };

@@ -49,6 +49,7 @@ mod special;
 mod stack;
 mod state;
 mod step;
+mod trail;
 mod timer;
 mod trust;
 mod typed;

@@ -189,6 +189,35 @@ pub enum Region {
 }
 
 impl Rule {
+    pub const ALL: &[Rule] = &[
+        Rule::Malformed,
+        Rule::Uninitialised,
+        Rule::OutOfBounds,
+        Rule::Misaligned,
+        Rule::BadPointer,
+        Rule::NullDereference,
+        Rule::PointerArithmetic,
+        Rule::PointerLeak,
+        Rule::ReadOnly,
+        Rule::ContextAccess,
+        Rule::CallNotAllowed,
+        Rule::BadArgument,
+        Rule::ReturnValue,
+        Rule::Unbounded,
+        Rule::TooComplex,
+        Rule::Reference,
+        Rule::Lock,
+        Rule::StackDepth,
+        Rule::CallDepth,
+        Rule::Recursion,
+        Rule::MapKind,
+        Rule::ProgramKind,
+        Rule::License,
+        Rule::Policy,
+        Rule::FailedRelocation,
+        Rule::Unsupported,
+    ];
+
     /// The rule's name in snake case: `kind` in JSON.
     pub fn name(self) -> &'static str {
         match self {

@@ -14,7 +14,7 @@ use crate::explain;
 use crate::explore::Stopped;
 use crate::liveness::Liveness;
 use crate::recorded::Recorded;
-use crate::reject::{Failure, Outcome, fail, unsupported};
+use crate::reject::{Explain, Failure, Outcome, fail, unsupported};
 use crate::report::{ProgramReport, Report, Rule, Stats, Verdict, VerifiedProgram};
 use crate::special::Special;
 use crate::state::State;
@@ -175,11 +175,7 @@ fn verify_program(
         &mut log, recorded,
     ) {
         Ok(v) => Verdict::Accept(Arc::new(v)),
-        Err(stopped) => Verdict::Reject(Box::new(explain::rejection(
-            program,
-            &relocated.object,
-            &stopped,
-        ))),
+        Err(stopped) => Verdict::Reject(Box::new(explain::rejection(program, platform, &stopped))),
     };
     stats.time_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
     let verdict = match verdict {
@@ -225,7 +221,8 @@ fn verdict(
             &e.to_string(),
         )));
     }
-    let (kind, prog_type) = known_kind(program, prog_type, kind, policy).map_err(Stopped::early)?;
+    let (kind, prog_type) =
+        known_kind(program, prog_type, kind, platform, policy).map_err(Stopped::early)?;
     if program.exception_cb.is_some() {
         return Err(Stopped::early(unsupported("exceptions")));
     }
@@ -248,6 +245,7 @@ fn verdict(
             &format!("it has {}", cfg.subprogs.len()),
         )));
     }
+    instructions(&cfg, platform).map_err(Stopped::early)?;
     maps(&cfg, object, platform, policy).map_err(Stopped::early)?;
     crate::special::usable(&cfg, object, platform, kind, special).map_err(Stopped::early)?;
     let live = Liveness::compute(&cfg, platform);
@@ -317,6 +315,7 @@ fn known_kind<'a>(
     program: &Program,
     prog_type: Option<ProgType>,
     kind: Option<&'a ProgKind>,
+    platform: &Platform,
     policy: &Policy,
 ) -> Outcome<(&'a ProgKind, ProgType)> {
     let must = "the program's section says what kind of program it is";
@@ -341,6 +340,16 @@ fn known_kind<'a>(
             "the policy allows the program kind",
             &known,
         ));
+    }
+    // A structure's member is no attach type.
+    let member = matches!(kind.context, probity_platform::Context::Typed) && kind.attach.is_empty();
+    if let Some(attach) = program.hook.attach_type
+        && !member
+        && !platform.has_attach_type(attach.0)
+    {
+        let known = format!("attach type {} is not", attach.0);
+        let must = format!("the attach type is one of {}", platform.name);
+        return Err(fail(Rule::ProgramKind, &must, &known));
     }
     if program.hook.sleepable && !kind.sleepable {
         let known = format!("`{}` programs cannot", kind.name);
@@ -395,6 +404,27 @@ fn size(program: &Program, platform: &Platform, policy: &Policy) -> Outcome<()> 
         &must,
         &format!("it has {}", program.insns.len()),
     ))
+}
+
+/// Instructions that the platform's version does not know yet.
+fn instructions(cfg: &Cfg, platform: &Platform) -> Outcome<()> {
+    for (pc, insn) in cfg.insns.iter().enumerate() {
+        let Some((major, minor)) = insn.since().and_then(|s| s.linux) else {
+            continue;
+        };
+        let since = Version(major.into(), minor.into());
+        if since > platform.version {
+            let must = format!("{} knows the instruction", platform.name);
+            let e = fail(
+                Rule::Malformed,
+                &must,
+                &format!("Linux has it since {since}"),
+            );
+            return Err(Box::new(Failure { pc: Some(pc), ..*e })
+                .hint("compile for an older instruction set: clang -mcpu=v1, v2 or v3"));
+        }
+    }
+    Ok(())
 }
 
 /// The maps that the program names, against platform and policy.

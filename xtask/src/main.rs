@@ -23,9 +23,9 @@ usage: cargo xtask COMMAND
   programs [--write]  rebuild programs/ with clang and compare (or replace) the committed objects
   agree [OPTIONS] DIR|FILE.o…
                     verdicts on every program, Linux's and ours, compared; --help lists the options
-  vm [NAME…]        boot a Debian kernel in QEMU and run tests/vm/*.sh in it
   prove [--time S] [--jobs N] [NAME…]  prove the abstract operators with cvc5 or z3, at night;
                     a NAME is part of one, such as add64 or at_8
+  vm [--all] [NAME…]  boot Debian kernels in QEMU and run tests/vm/*.sh in them
   tidy              file sizes, documents that name files, words that do not belong
 ";
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use probity_platform::{Platform, Policy};
+use probity_platform::{Platform, Policy, Version};
 use probity_verifier::{ProgramReport, Report, Rule, Verdict};
 use serde_json::json;
 
@@ -18,6 +18,7 @@ Examples:
   probity verify programs/xdp-firewall/xdp-firewall.o
   probity verify --json programs/*/*.o
   probity verify --policy vendor.toml extension.o
+  probity verify --kernel 6.1 --btf vmlinux-6.1 extension.o
   probity verify --prog-type xdp program.s
 
 One line a program. With --json one object a line, with the keys
@@ -35,6 +36,13 @@ pub struct Args {
     json: bool,
     #[command(flatten)]
     common: Common,
+    /// What this version of Linux has: 6.1 to 6.18, or `running` [default: 6.18]
+    ///
+    /// Helpers, kernel functions, map and program kinds, attach types, context fields and instructions
+    /// that it lacks are refused. The analysis itself stays the same: an older kernel may give up on
+    /// loops or forget what is known of values where this one does not.
+    #[arg(long, value_name = "VERSION", value_parser = kernel::version)]
+    kernel: Option<Version>,
     /// Only this program
     #[arg(short, long, value_name = "NAME")]
     program: Option<String>,
@@ -84,7 +92,10 @@ impl Common {
 
 pub fn run(args: Args) -> Result<ExitCode> {
     let types = kernel::types(args.common.btf.as_deref())?;
-    let platform = kernel::platform(types);
+    let platform = match args.kernel {
+        Some(version) => Arc::new(Platform::linux(version, types)),
+        None => kernel::platform(types),
+    };
     let policy = args.common.policy()?;
     let mut options = args.common.options(&platform)?;
     options.programs = args.program.map(|name| vec![name]);

@@ -4,7 +4,8 @@
 //! Which widths each program kind may read and write was measured on Linux 6.18, access by access,
 //! and `tests/kernel_context.rs` measures it again.
 
-use crate::{Field, FieldKind, Widths};
+use super::OLDEST;
+use crate::{Field, FieldKind, Version, Widths};
 
 const fn field(name: &'static str, offset: u32, size: u32, kind: FieldKind, read: u8) -> Field {
     Field {
@@ -16,6 +17,7 @@ const fn field(name: &'static str, offset: u32, size: u32, kind: FieldKind, read
         write: Widths::NONE,
         head: false,
         attach: &[],
+        since: OLDEST,
     }
 }
 
@@ -27,6 +29,11 @@ impl Field {
 
     const fn head(mut self) -> Field {
         self.head = true;
+        self
+    }
+
+    const fn since(mut self, since: Version) -> Field {
+        self.since = since;
         self
     }
 
@@ -280,7 +287,7 @@ pub static SOCK_OPS: &[Field] = &[
     field("skb_data_end", 200, 8, FieldKind::PacketEnd, 8),
     field("skb_len", 208, 4, FieldKind::Scalar, 4),
     field("skb_tcp_flags", 212, 4, FieldKind::Scalar, 1 | 2 | 4).head(),
-    field("skb_hwtstamp", 216, 8, FieldKind::Scalar, 8),
+    field("skb_hwtstamp", 216, 8, FieldKind::Scalar, 8).since(Version(6, 2)),
 ];
 
 /// `struct sk_msg_md`, 80 bytes.

@@ -2121,7 +2121,7 @@ const DYNPTR_RELEASE: Arg = arg(ArgKind::Dynptr {
     access: DynptrArg::ReleaseRingbuf,
 });
 
-const NONE: Effects = Effects {
+pub(super) const NONE: Effects = Effects {
     gpl_only: false,
     changes_packet: false,
     packet_access: false,

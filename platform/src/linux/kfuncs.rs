@@ -1783,6 +1783,7 @@ const fn row(
         name,
         flags,
         kinds,
+        later: &[],
         since,
         special: special(name),
         under_lock: under_lock(name),

@@ -2,6 +2,9 @@
 //!
 //! Origin: the user API header `linux/bpf.h`, Linux 6.18.
 
+use super::OLDEST;
+use crate::Version;
+
 /// Name of an attach type: its enumerator in lower case without `BPF_`.
 pub fn attach_name(attach: u32) -> Option<&'static str> {
     ATTACH_NAMES.get(usize::try_from(attach).ok()?).copied()
@@ -13,6 +16,19 @@ pub fn attach_by_name(name: &str) -> Option<u32> {
         .iter()
         .position(|n| *n == name)
         .and_then(|at| u32::try_from(at).ok())
+}
+
+/// The first version with an attach type; those that [`super::OLDEST`] has count from there.
+pub fn attach_since(attach: u32) -> Option<Version> {
+    Some(match attach {
+        0..=43 => OLDEST,
+        44 | 45 => Version(6, 4),
+        46..=48 => Version(6, 6),
+        49..=55 => Version(6, 7),
+        56 => Version(6, 10),
+        57 => Version(6, 13),
+        _ => return None,
+    })
 }
 
 pub const SOCKET_FILTER: u32 = 1;

@@ -13,6 +13,7 @@ mod maps;
 mod programs;
 mod struct_ops;
 mod targets;
+mod versions;
 
 use std::sync::Arc;
 
@@ -23,10 +24,13 @@ use crate::{Layout, Limits, Platform, Struct, Version};
 /// The newest version that the tables describe.
 pub const NEWEST: Version = Version(6, 18);
 
+/// The oldest version for which the tables tell what it lacks.
+pub const OLDEST: Version = Version(6, 1);
+
 impl Platform {
     /// Linux of this version on x86-64, as root sees it, with the types of that kernel if they are at hand.
     ///
-    /// Rows newer than `version` are left out; the rest is what Linux 6.18 demands.
+    /// Rows newer than `version` are left out, and what [`versions`] knows; the rest is what Linux 6.18 demands.
     pub fn linux(version: Version, types: Option<Arc<Btf>>) -> Platform {
         Platform {
             name: format!("linux {version}"),
@@ -34,22 +38,22 @@ impl Platform {
             helpers: helpers::HELPERS
                 .iter()
                 .filter(|h| h.since <= version)
-                .cloned()
+                .map(|h| versions::narrowed_helper(h, version))
                 .collect(),
             map_kinds: maps::MAPS
                 .iter()
                 .filter(|k| k.since <= version)
-                .cloned()
+                .map(|k| versions::narrowed_map(k, version))
                 .collect(),
             prog_kinds: programs::PROGRAMS
                 .iter()
                 .filter(|k| k.since <= version)
-                .cloned()
+                .map(|k| versions::narrowed(k, version))
                 .collect(),
             kfuncs: kfuncs::KFUNCS
                 .iter()
                 .filter(|k| k.since <= version)
-                .cloned()
+                .map(|k| versions::narrowed_kfunc(k, version))
                 .collect(),
             structs: STRUCTS.into(),
             projections: &[("__sk_buff", "sk_buff"), ("xdp_md", "xdp_buff")],
@@ -58,6 +62,7 @@ impl Platform {
             limits: LIMITS,
             types,
             privileged: true,
+            uninit_stack: version >= Version(6, 3),
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Numbers are `enum bpf_prog_type`; return ranges are those of the verifier's `check_return_code`,
 //! measured on Linux 6.18 where the kind loads there.
 
+use std::borrow::Cow;
+
 use super::{contexts as c, helper_sets as h, kinds as k};
 use crate::{
     Context, ContextSpelling, Field, HelperSet, PacketArgs, PrivateStack, ProgKind, Returns,
@@ -383,7 +385,11 @@ const fn skb(fields: &'static [Field]) -> Context {
 }
 
 const fn structure(name: &'static str, size: u32, fields: &'static [Field]) -> Context {
-    Context::Struct { name, size, fields }
+    Context::Struct {
+        name,
+        size,
+        fields: Cow::Borrowed(fields),
+    }
 }
 
 const fn kind(kind: u32, name: &'static str, since: Version, context: Context) -> ProgKind {
@@ -394,6 +400,8 @@ const fn kind(kind: u32, name: &'static str, since: Version, context: Context) -
         helpers: HelperSet {
             groups: &[],
             by_attach: &[],
+            kind,
+            later: &[],
         },
         returns: &[],
         sleepable: false,

@@ -4,7 +4,7 @@
 
 use std::ffi::CString;
 
-use probity_platform::{NEWEST, Platform, Version};
+use probity_platform::{NEWEST, OLDEST, Platform, Version};
 
 /// A program to be loaded.
 #[derive(Clone, Debug, Default)]
@@ -173,8 +173,8 @@ pub fn platform() -> Option<Platform> {
         .split(|c: char| !c.is_ascii_digit())
         .map(|p| p.parse::<u16>().unwrap_or(0));
     let running = Version(parts.next().unwrap_or(0), parts.next().unwrap_or(0));
-    if running != NEWEST {
-        println!("skipped: the tables describe Linux {NEWEST}, this is {running}");
+    if !(OLDEST..=NEWEST).contains(&running) {
+        println!("skipped: the tables describe Linux {OLDEST} to {NEWEST}, this is {running}");
         return None;
     }
     let trivial = Load {
@@ -197,6 +197,12 @@ pub fn platform() -> Option<Platform> {
         verdict.log
     );
     Some(Platform::linux(running, None))
+}
+
+/// Whether the tables and the kernel differ where they must not. Of the newest version the tables say all;
+/// of an older one they must only not allow what it refuses: some of what it allows is a mistake mended since.
+pub fn differ(platform: &Platform, ours: bool, theirs: bool) -> bool {
+    ours != theirs && (ours || platform.version == NEWEST)
 }
 
 pub const fn insn(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> [u8; 8] {
@@ -256,10 +262,11 @@ pub fn map_value(dst: u8, map: &Map) -> [[u8; 8]; 2] {
 }
 
 /// Every kind of map that can be made without types, with its number.
-pub fn maps() -> Vec<(u32, Map)> {
+pub fn maps(platform: &Platform) -> Vec<(u32, Map)> {
     let inner = inner_map();
     map_attrs(&inner)
         .iter()
+        .filter(|attr| platform.map_kind(attr.map_type).is_some())
         .map(|attr| {
             let map = create_map(attr);
             (

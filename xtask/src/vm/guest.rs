@@ -1,0 +1,151 @@
+//! The guest: its file system, and its run.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::sh;
+
+const TIME_LIMIT: Duration = Duration::from_secs(600);
+
+const INIT: &str = "\
+#!/bin/busybox sh
+/bin/busybox --install -s /bin; export PATH=/bin HOME=/root
+mount -t devtmpfs dev /dev; mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t tmpfs tmp /tmp
+mount -t tracefs t /sys/kernel/tracing; mount -t bpf bpf /sys/fs/bpf
+mkdir -p /sys/fs/cgroup; mount -t cgroup2 c /sys/fs/cgroup; ip link set lo up
+exec >/dev/ttyS1 2>&1 </dev/null; stty -F /dev/ttyS1 raw 2>/dev/null
+cd /probity
+for t in tests/*.sh; do echo \"## $t\"; timeout 400 sh $t; echo \"## end $t $?\"; done
+echo '## all done'
+sync; poweroff -f
+";
+
+pub fn initramfs(work: &Path, scripts: &[PathBuf], tables: &[PathBuf]) -> Result<PathBuf> {
+    let root = work.join("root");
+    let _ = std::fs::remove_dir_all(&root);
+    for dir in [
+        "bin",
+        "proc",
+        "sys",
+        "dev",
+        "tmp",
+        "etc",
+        "root",
+        "probity/tests",
+        "probity/tables",
+    ] {
+        std::fs::create_dir_all(root.join(dir))?;
+    }
+    let busybox = sh::output(Command::new("sh").args(["-c", "command -v busybox"]))?;
+    std::fs::copy(busybox.trim(), root.join("bin/busybox"))?;
+    let probity = sh::target_dir().join("release/probity");
+    std::fs::copy(&probity, root.join("bin/probity"))?;
+    for table in tables {
+        // Without the hash that cargo appends.
+        let name = table.file_name().context("test name")?.to_string_lossy();
+        let name = name.split('-').next().unwrap_or(&name);
+        std::fs::copy(table, root.join("probity/tables").join(name))?;
+    }
+    for program in tables.iter().chain([&probity]) {
+        for library in sh::output(Command::new("ldd").arg(program))?
+            .split_whitespace()
+            .filter(|w| w.starts_with('/'))
+        {
+            let to = root.join(library.trim_start_matches('/'));
+            std::fs::create_dir_all(to.parent().context("library path")?)?;
+            std::fs::copy(library, to)?;
+        }
+    }
+    sh::run(
+        Command::new("cp")
+            .args(["-r", "programs"])
+            .arg(root.join("probity/programs")),
+    )?;
+    for script in scripts {
+        std::fs::copy(
+            script,
+            root.join("probity/tests")
+                .join(script.file_name().context("script name")?),
+        )?;
+    }
+    let init = root.join("init");
+    std::fs::write(&init, INIT)?;
+    std::fs::set_permissions(&init, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    let image = work.join("initramfs.gz");
+    sh::run(Command::new("sh").current_dir(&root).arg("-c").arg(format!(
+        "find . | cpio -o -H newc --quiet | gzip -1 > '{}'",
+        std::path::absolute(&image)?.display()
+    )))?;
+    Ok(image)
+}
+
+pub fn boot(kernel: &Path, initramfs: &Path, work: &Path) -> Result<String> {
+    let out = work.join("out");
+    let console = work.join("console");
+    std::fs::write(&out, "")?;
+    let mut qemu = Command::new("qemu-system-x86_64")
+        .args([
+            "-accel",
+            "tcg,thread=multi",
+            "-cpu",
+            "max",
+            "-smp",
+            "2",
+            "-m",
+            "1024",
+        ])
+        .args([
+            "-display",
+            "none",
+            "-monitor",
+            "none",
+            "-no-reboot",
+            "-nodefaults",
+        ])
+        .arg("-kernel")
+        .arg(kernel)
+        .arg("-initrd")
+        .arg(initramfs)
+        .args([
+            "-append",
+            "console=ttyS0 quiet panic=-1 nokaslr mitigations=off tsc=reliable",
+        ])
+        .arg("-serial")
+        .arg(format!("file:{}", console.display()))
+        .arg("-serial")
+        .arg(format!("file:{}", out.display()))
+        .stdin(Stdio::null())
+        .spawn()
+        .context("cannot start qemu-system-x86_64")?;
+    let start = Instant::now();
+    let status = loop {
+        if let Some(status) = qemu.try_wait()? {
+            break Some(status);
+        }
+        if start.elapsed() > TIME_LIMIT {
+            qemu.kill()?;
+            qemu.wait()?;
+            break None;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    let text = String::from_utf8_lossy(&std::fs::read(&out)?).into_owned();
+    let name = kernel
+        .file_name()
+        .map(|n| n.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    println!("vm: {name} ran for {:.0} s", start.elapsed().as_secs_f32());
+    if status.is_none_or(|s| !s.success()) || !text.contains("## all done") {
+        print!("{text}");
+        let console = String::from_utf8_lossy(&std::fs::read(&console)?).into_owned();
+        let tail: Vec<&str> = console.lines().rev().take(20).collect();
+        for line in tail.iter().rev() {
+            println!("console: {line}");
+        }
+        bail!("the guest did not come to its end");
+    }
+    Ok(text)
+}
