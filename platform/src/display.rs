@@ -38,6 +38,7 @@ impl Display for Arg {
             ArgKind::PercpuBtf => f.write_str("per-CPU variable"),
             ArgKind::Dynptr { access } => f.write_str(match access {
                 DynptrArg::Read => "dynptr",
+                DynptrArg::Write => "written dynptr",
                 DynptrArg::InitLocal => "out dynptr",
                 DynptrArg::InitRingbuf => "out ringbuf dynptr",
                 DynptrArg::ReleaseRingbuf => "released ringbuf dynptr",

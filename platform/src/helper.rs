@@ -159,6 +159,8 @@ pub enum MemAccess {
 pub enum DynptrArg {
     /// Any initialised one, read.
     Read,
+    /// Any initialised one, written: a packet behind it may move.
+    Write,
     /// Uninitialised stack slot that becomes one.
     InitLocal,
     InitRingbuf,

@@ -82,7 +82,10 @@ pub enum KfuncSpecial {
     /// The context as the structure that the kernel itself sees.
     CastToKernelContext,
     /// A dynptr of the packet; read-only where the program kind does not write packets.
-    DynptrFromPacket,
+    /// `moves`: a write through it may move the packet.
+    DynptrFromPacket {
+        moves: bool,
+    },
     /// Memory of a constant size in a dynptr, or in the buffer given, or NULL.
     DynptrSlice {
         writable: bool,

@@ -327,7 +327,12 @@ fn pointer(
     match p.to {
         To::FlowKeys if n.set.as_constant().is_some() => {}
         To::Map(_) if zero && op == AluOp::Add => {}
-        To::FlowKeys | To::Map(_) | To::PacketEnd | To::Socket(_) | To::SockoptEnd => {
+        To::Dynptr { .. }
+        | To::FlowKeys
+        | To::Map(_)
+        | To::PacketEnd
+        | To::Socket(_)
+        | To::SockoptEnd => {
             return refuse(env, &format!("{} is not computed with", p.to.name()));
         }
         _ => {}

@@ -17,6 +17,7 @@ use crate::special::SpecialField;
 use crate::state::State;
 use crate::timer::{self, MapOf};
 use crate::value::{Hold, Id, Known, MapRef, Number, Pointer, To, Value};
+use crate::{dynptr, object};
 
 /// What the arguments of one call are, and what the call will do.
 #[derive(Default)]
@@ -42,6 +43,7 @@ pub(crate) struct Found {
     pub kptr: Option<SpecialField>,
     /// The structure, of which there is one for each CPU.
     pub percpu: Option<u32>,
+    pub dynptr: dynptr::Found,
 }
 
 pub(crate) struct StackWrite {
@@ -405,7 +407,16 @@ fn argument(
             )),
             _ => Err(unsupported("per-CPU kernel variables")),
         },
-        ArgKind::Dynptr { .. } | ArgKind::MapMem { .. } => Err(unsupported("dynptrs")),
+        ArgKind::Dynptr { access } => {
+            let found = &mut call.found.dynptr;
+            dynptr::helper_argument(env, state, call.helper, reg, access, found)
+        }
+        ArgKind::MapMem { .. } => match value {
+            // Its size comes with the next argument.
+            Value::Pointer(p) if matches!(p.to, To::MapValue(_)) && !p.null => Ok(()),
+            Value::Pointer(p) if p.null => Err(may_be_null(env, call.helper, index, &p)),
+            _ => Err(wrong(env, "memory of a map value")),
+        },
     }
 }
 
@@ -504,7 +515,7 @@ fn size(
         return Ok(());
     };
     let Some(Arg {
-        kind: ArgKind::Mem { access },
+        kind: ArgKind::Mem { access } | ArgKind::MapMem { access },
         ..
     }) = proto.args.get(before)
     else {
@@ -663,6 +674,7 @@ fn region_of(
         To::Stack { frame } => {
             let (low, high) = memory::stack_range(env, state, &p, reg, 0, most)?;
             let end = high + most;
+            object::apart(state, frame, low, end).map_err(|e| e.about(reg))?;
             let Some(stack) = state.frames.get(frame).map(|f| &f.stack) else {
                 return Err(fail(
                     Rule::BadPointer,
@@ -742,7 +754,7 @@ fn region_of(
             }
             memory::packet_bounds(&p, reg, 0, most)
         }
-        To::Memory { size, writable } if writable || !writes => {
+        To::Memory { size, writable } | To::Slice { size, writable, .. } if writable || !writes => {
             memory::bounds(env, &p, reg, 0, most, i64::from(size))
         }
         To::Buffer { writable, helpers } if helpers && (writable || !writes) => {

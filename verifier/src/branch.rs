@@ -232,7 +232,7 @@ fn null_check(env: &Env<'_>, state: &mut State, equal: bool, p: Pointer) -> Ways
 fn never_null(p: &Pointer) -> bool {
     match p.to {
         To::Stack { .. } | To::Map(_) | To::MapKey(_) | To::MapValue(_) => true,
-        To::Memory { .. } | To::Record { .. } | To::Socket(_) => true,
+        To::Memory { .. } | To::Slice { .. } | To::Record { .. } | To::Socket(_) => true,
         To::Kernel { trust, .. } => trust == Trust::Trusted,
         To::Allocated { hold, .. } => matches!(hold, Hold::Owning | Hold::Borrowed { .. }),
         _ => false,
@@ -252,7 +252,7 @@ fn set_null(env: &Env<'_>, state: &mut State, id: Id, reference: Id, null: bool)
                 *v = Value::constant(0);
             } else if let Value::Pointer(p) = v {
                 p.null = false;
-                if !env.keeps_id(&p.to) {
+                if !env.keeps_id(&p.to) && !matches!(p.to, To::Slice { .. }) {
                     p.id = 0;
                 }
             }

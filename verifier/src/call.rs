@@ -141,6 +141,7 @@ pub(crate) fn helper(env: &mut Env<'_>, state: &mut State, pc: Pc, id: u32) -> O
         }
         release(env, state, id)?;
     }
+    crate::dynptr::effects(env, state, pc, &found.dynptr)?;
     if proto.effects.changes_packet {
         forget_packet(env, state);
     }
@@ -212,22 +213,27 @@ pub(crate) fn release(env: &Env<'_>, state: &mut State, id: Id) -> Outcome<()> {
         return Err(fail(Rule::Reference, "a reference is released once", known));
     }
     state.references.retain(|r| r.id != id);
-    let gone = if env.leaks_ok() {
-        Value::unknown()
-    } else {
-        Value::Uninit
-    };
+    let gone = gone(env);
     state.for_each_pointer(|p| p.reference == id, |v| *v = gone);
     Ok(())
 }
 
 pub(crate) fn forget_packet(env: &Env<'_>, state: &mut State) {
-    let gone = if env.leaks_ok() {
+    let gone = gone(env);
+    let packet = |p: &Pointer| {
+        let slice = matches!(p.to, To::Slice { packet: true, .. });
+        p.is_packet() || p.to == To::PacketEnd || slice
+    };
+    state.for_each_pointer(packet, |v| *v = gone);
+}
+
+/// What is left of a pointer to what is no longer there: a number where addresses may be seen.
+pub(crate) fn gone(env: &Env<'_>) -> Value {
+    if env.leaks_ok() {
         Value::unknown()
     } else {
         Value::Uninit
-    };
-    state.for_each_pointer(|p| p.is_packet() || p.to == To::PacketEnd, |v| *v = gone);
+    }
 }
 
 /// Nothing is to be released or left any more.
@@ -402,6 +408,16 @@ fn result(
                 p
             })
         }
+        Ret::DynptrMemOrNull => {
+            let id = env.fresh_id();
+            let memory = found
+                .alloc
+                .and_then(|size| found.dynptr.memory(size, true, id));
+            match memory {
+                Some(p) => Value::Pointer(p),
+                None => return Err(unsupported(&format!("bpf_{name} without a dynptr"))),
+            }
+        }
         other => {
             return Err(unsupported(&format!(
                 "the result of bpf_{name} ({other:?})"
@@ -503,7 +519,7 @@ pub(crate) fn exit(env: &mut Env<'_>, state: &mut State, pc: Pc) -> Outcome<Next
         .about(Reg::R0));
     }
     let return_pc = state.frame().return_pc;
-    state.pop_frame();
+    state.pop_frame(env);
     state.set(pc, Reg::R0, r0);
     Ok(Next::At(return_pc))
 }

@@ -77,7 +77,16 @@ pub(crate) fn plan(
         }
         Kind::Timer | Kind::WorkQueue => return Err(unsupported("timers")),
         Kind::FindVma => return Err(unsupported("callbacks with kernel structures")),
-        Kind::Dynptr => return Err(unsupported("dynptrs")),
+        Kind::Dynptr => {
+            args[0] = Value::Pointer(Pointer {
+                id: env.fresh_id(),
+                ..Pointer::new(To::Dynptr {
+                    kind: crate::object::DynptrKind::Local,
+                })
+            });
+            args[1] = *state.reg(Reg::R3);
+            (0, 1)
+        }
     };
     Ok(Callback {
         call_pc: pc,
@@ -155,7 +164,7 @@ pub(crate) fn leave(env: &mut Env<'_>, state: &mut State, pc: Pc) -> Outcome<Nex
             return Err(fail(Rule::ReturnValue, &must, &known).about(Reg::R0));
         }
     }
-    state.pop_frame();
+    state.pop_frame(env);
     state.set(pc, Reg::R0, callback.result);
     enter(env, state, callback)
 }

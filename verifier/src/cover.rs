@@ -7,6 +7,8 @@
 //! - Ids are names: they are compared through a map from one state's to the other's.
 //! - Stack bytes: unwritten and unknown ones cover everything that may be read, zeros cover zeros, spills the values they cover.
 //!
+//! - Objects on the stack, and what is lent of it, always count: kind, state, identity and reference.
+//!
 //! **Invariant:** registers that are dead at the point, and slots that nothing read, are not compared.
 
 use std::rc::Rc;
@@ -121,12 +123,40 @@ impl Comparison<'_> {
             }
         }
         let len = a.stack.len().max(b.stack.len()).min(SLOTS);
+        if !self.objects(a, b, len) {
+            return false;
+        }
         for index in 0..len {
             if slots.contains(index) && !self.slot(a.stack.slot(index), b.stack.slot(index)) {
                 return false;
             }
         }
         true
+    }
+
+    fn objects(&mut self, a: &Frame, b: &Frame, len: usize) -> bool {
+        let lent = a.lent.len() == b.lent.len()
+            && a.lent
+                .iter()
+                .zip(&b.lent)
+                .all(|(x, y)| x.low == y.low && x.end == y.end && self.same_id(x.slice, y.slice));
+        if !lent {
+            return false;
+        }
+        if !a.stack.objects && !b.stack.objects {
+            return true;
+        }
+        (0..len).all(|i| match (a.stack.slot(i).object, b.stack.slot(i).object) {
+            (None, None) => true,
+            (Some(x), Some(y)) => {
+                x.kind == y.kind
+                    && x.part == y.part
+                    && x.parts == y.parts
+                    && self.same_id(x.id, y.id)
+                    && self.same_id(x.reference, y.reference)
+            }
+            _ => false,
+        })
     }
 
     fn value(&mut self, a: &Value, b: &Value) -> bool {
@@ -210,12 +240,15 @@ impl Comparison<'_> {
             }
         }
         (rest..8).all(|i| match (a.bytes[i], b.bytes[i]) {
+            // Compared with its object.
+            (_, Byte::Object) => a.bytes[i] == Byte::Object,
             (Byte::Unwritten, _) => true,
             (Byte::Misc | Byte::Spill, Byte::Unwritten) => self.uninit_ok,
             (Byte::Misc, Byte::Spill) => b.value.as_number().is_some(),
             (Byte::Misc | Byte::Spill, _) => true,
             (Byte::Zero, Byte::Zero) => true,
             (Byte::Zero, Byte::Spill) => b.value.is_zero(),
+            (Byte::Object, b) => b == Byte::Object,
             (Byte::Zero, _) => false,
         })
     }

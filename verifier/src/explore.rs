@@ -21,8 +21,11 @@
 //!
 //! When a path is cut by a node, everything that node needed is needed of the current state too:
 //! slots become reads of the current segment, numbers are marked through their origins.
+//! What a node needs that is open, or tied to one that is, is not known yet: it cuts by inclusion of everything
+//! ([`Mode::Within`]), an edge from its numbers to the current ones passes on what will be needed of them, and
+//! slots are passed on when the outermost of these nodes closes ([`Explorer::settle`]).
 //!
-//! **Invariant:** a node's `reads` and marks are final when it closes, since its whole subtree is closed before.
+//! **Invariant:** a node's `reads` and marks are final when it is closed and tied to no open one.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -50,8 +53,18 @@ struct Node {
     tied: Vec<usize>,
     /// Slots written on the way from the parent.
     way: Slots,
+    /// Cuts not settled when it was stored.
+    backs: usize,
     hits: u32,
     misses: u32,
+}
+
+/// A cut by a node whose reads are not final.
+struct Back {
+    /// The node whose segment was cut, and what that segment had written.
+    from: usize,
+    written: Slots,
+    to: usize,
 }
 
 /// A path that waits to be walked.
@@ -98,6 +111,7 @@ pub(crate) fn explore(
         nodes: Vec::new(),
         at: HashMap::new(),
         waiting: Vec::new(),
+        backs: Vec::new(),
         turns: vec![Turn {
             before: 0,
             pc: 0,
@@ -114,6 +128,8 @@ struct Explorer<'s> {
     /// Nodes at each merge point.
     at: HashMap<Pc, Vec<usize>>,
     waiting: Vec<Waiting>,
+    /// Not settled yet.
+    backs: Vec<Back>,
     turns: Vec<Turn>,
     stats: &'s mut Stats,
     budget: usize,
@@ -291,12 +307,21 @@ impl Explorer<'_> {
             let open = node.open > 0;
             let clocks = &path.state.clocks;
             let mode = if !open {
-                let as_far =
-                    |o: &usize| clocks.as_far_as(&node.state.clocks, &self.nodes[*o].state.clocks);
-                if !node.tied.is_empty() && !self.ties(n).iter().all(as_far) {
-                    continue;
+                match node.tied.is_empty() {
+                    true => Mode::Needed,
+                    false => match self.ties(n) {
+                        ties if ties.is_empty() => Mode::Needed,
+                        ties => {
+                            let as_far = |o: &usize| {
+                                clocks.as_far_as(&node.state.clocks, &self.nodes[*o].state.clocks)
+                            };
+                            if !ties.iter().all(as_far) {
+                                continue;
+                            }
+                            Mode::Within
+                        }
+                    },
                 }
-                Mode::Needed
             } else if clocks.lap_since(&node.state.clocks) {
                 Mode::Within
             } else {
@@ -331,9 +356,9 @@ impl Explorer<'_> {
         }
         if let Some((n, mode)) = cut {
             self.nodes[n].hits += 1;
-            let ties = match mode {
-                Mode::Within => vec![n],
-                _ => self.ties(n),
+            let ties = match self.nodes[n].open {
+                0 => self.ties(n),
+                _ => vec![n],
             };
             self.bind(path.parent, &ties);
             self.need(env, path, n, mode);
@@ -446,6 +471,7 @@ impl Explorer<'_> {
             reads: Slots::default(),
             tied: Vec::new(),
             way,
+            backs: self.backs.len(),
             hits: 0,
             misses: 0,
         });
@@ -467,6 +493,10 @@ impl Explorer<'_> {
             if self.nodes[node].open > 0 {
                 return;
             }
+            let ties = self.ties(node);
+            if ties.is_empty() {
+                self.settle(node);
+            }
             let Some(parent) = self.nodes[node].parent else {
                 return;
             };
@@ -476,9 +506,45 @@ impl Explorer<'_> {
             for (i, to) in self.nodes[parent].reads.iter_mut().enumerate() {
                 to.0 |= reads[i].0 & !way[i].0;
             }
-            let ties = self.ties(node);
             self.bind(parent, &ties);
             self.nodes[node].tied = ties;
+            node = parent;
+        }
+    }
+
+    /// Everything below `head` is closed, and leads nowhere else: what is read behind cuts is passed on.
+    fn settle(&mut self, head: usize) {
+        // Cuts made since the head was stored are of paths below it.
+        let backs = self.backs.split_off(self.nodes[head].backs);
+        let mut changed = !backs.is_empty();
+        while changed {
+            changed = false;
+            for b in &backs {
+                let reads = self.nodes[b.to].reads;
+                changed |= self.pass_on(b.from, &reads, &b.written);
+            }
+        }
+    }
+
+    /// What is read behind `node`, and not written before, is read from it and from its ancestors. Whether that is new.
+    fn pass_on(&mut self, mut node: usize, reads: &Slots, written: &Slots) -> bool {
+        let (mut reads, mut written) = (*reads, *written);
+        let mut changed = false;
+        loop {
+            let mut new = false;
+            for (i, to) in self.nodes[node].reads.iter_mut().enumerate() {
+                let more = reads[i].0 & !written[i].0;
+                new |= more & !to.0 != 0;
+                to.0 |= more;
+            }
+            if !new {
+                return changed;
+            }
+            changed = true;
+            let Some(parent) = self.nodes[node].parent else {
+                return changed;
+            };
+            (reads, written) = (self.nodes[node].reads, self.nodes[node].way);
             node = parent;
         }
     }
@@ -511,10 +577,28 @@ impl Explorer<'_> {
         }
     }
 
-    /// What a node needed is needed of a state that it cuts.
+    /// What a node needed, and will need, is needed of a state that it cuts.
     fn need(&mut self, env: &mut Env<'_>, path: &Waiting, n: usize, mode: Mode) {
         let node = &self.nodes[n];
+        let known = mode == Mode::Needed;
+        if !known {
+            self.backs.push(Back {
+                from: path.parent,
+                written: path.state.written,
+                to: n,
+            });
+        }
         let frames = path.state.frames.len().min(MAX_FRAMES);
+        let origins = &mut env.origins;
+        let mut pass = |a: &Value, b: &Value| {
+            if let (Value::Number(a), Value::Number(b)) = (a, b) {
+                match known {
+                    true if !origins.is_needed(a.origin) => {}
+                    true => origins.need(b.origin),
+                    false => origins.also(a.origin, b.origin),
+                }
+            }
+        };
         for (i, (old, new)) in node
             .state
             .frames
@@ -528,33 +612,26 @@ impl Explorer<'_> {
                 None => env.live.at(path.pc),
             };
             for r in live.iter() {
-                if let (Value::Number(a), Value::Number(b)) =
-                    (&old.regs[r.index()], &new.regs[r.index()])
-                    && (mode != Mode::Needed || env.origins.is_needed(a.origin))
-                {
-                    env.origins.need(b.origin);
-                }
+                pass(&old.regs[r.index()], &new.regs[r.index()]);
             }
-            let slots = if mode == Mode::Needed {
-                node.reads[i]
-            } else {
-                SlotSet::ALL
-            };
-            env.reads[i].0 |= slots.0 & !path.state.written[i].0;
+            if let (Some(a), Some(b)) = (&old.callback, &new.callback) {
+                a.args.iter().zip(&b.args).for_each(|(a, b)| pass(a, b));
+                pass(&a.result, &b.result);
+            }
+            let slots = if known { node.reads[i] } else { SlotSet::ALL };
             for index in (0..new.stack.len().min(SLOTS)).filter(|s| slots.contains(*s)) {
                 let (a, b) = (old.stack.slot(index), new.stack.slot(index));
-                let Value::Number(number) = b.value else {
-                    continue;
-                };
                 if b.spilled() == 0 {
                     continue;
                 }
-                let used = mode != Mode::Needed
-                    || a.bytes.contains(&Byte::Zero)
-                    || matches!(a.value, Value::Number(n) if a.spilled() > 0 && env.origins.is_needed(n.origin));
-                if used {
-                    env.origins.need(number.origin);
+                if a.bytes.contains(&Byte::Zero) {
+                    pass(&Value::constant(0), &b.value);
+                } else if a.spilled() > 0 {
+                    pass(&a.value, &b.value);
                 }
+            }
+            if known {
+                env.reads[i].0 |= slots.0 & !path.state.written[i].0;
             }
         }
     }

@@ -39,6 +39,7 @@ mod kptr;
 mod liveness;
 mod lock;
 mod memory;
+mod object;
 mod obligation;
 mod origin;
 pub mod recorded;

@@ -182,6 +182,7 @@ pub(crate) fn gone(env: &Env<'_>) -> Value {
 
 /// An RCU read section has ended: what it kept alive may be gone.
 pub(crate) fn unprotect(state: &mut State) {
+    crate::iter::rcu_ended(state);
     state.for_each_pointer(
         |p| {
             matches!(

@@ -191,6 +191,11 @@ fn region(
         To::Memory {
             size: bytes,
             writable,
+        }
+        | To::Slice {
+            size: bytes,
+            writable,
+            ..
         } => {
             if kind.writes() && !writable {
                 return Err(read_only(reg, "read-only memory"));
@@ -238,7 +243,7 @@ fn region(
         To::Map(_) if kind == Kind::Read => {
             Err(unsupported("fields of `struct bpf_map`").about(reg))
         }
-        To::Map(_) | To::PacketEnd | To::Function(_) => {
+        To::Dynptr { .. } | To::Map(_) | To::PacketEnd | To::Function(_) => {
             let known = format!("{reg} is {}", describe(env, p));
             let must = format!("{reg} points to memory that may be accessed");
             Err(fail(Rule::BadPointer, &must, &known).about(reg))
@@ -278,6 +283,7 @@ pub(crate) fn describe(env: &Env<'_>, p: &Pointer) -> String {
         To::MapKey(m) => format!("a key of map `{}`", env.map_name(m)),
         To::Map(m) => format!("map `{}`", env.map_name(m)),
         To::Memory { size, .. } => format!("memory of {size} bytes"),
+        To::Slice { size, .. } => format!("{size} bytes of a dynptr"),
         To::Record { size } => format!("a ring buffer record of {size} bytes"),
         to => to.name().to_string(),
     };
@@ -513,7 +519,11 @@ pub(crate) fn load(
             trust,
             null,
         } => {
-            let p = Pointer::new(To::Kernel { type_id, trust });
+            let p = Pointer {
+                // Found through what may end: it ends with it.
+                parent: state.reg(reg).as_pointer().map_or(0, |p| p.parent),
+                ..Pointer::new(To::Kernel { type_id, trust })
+            };
             Value::Pointer(if null { p.or_null(env.fresh_id()) } else { p })
         }
         Place::Argument(v) => v,
@@ -522,6 +532,7 @@ pub(crate) fn load(
         Place::Field(kind) => field_value(env, kind)?.unwrap_or_else(any),
         Place::Stack { frame, low, high } => {
             let end = high + size.bytes() as i64;
+            crate::object::apart(state, frame, low, end).map_err(|e| e.about(reg))?;
             touch_read(env, state, frame, low, end);
             let Some(stack) = state.frames.get(frame).map(|f| &f.stack) else {
                 return Err(fail(
@@ -622,11 +633,16 @@ pub(crate) fn store(
     size: usize,
     src: Src,
 ) -> Outcome<()> {
+    let reg = src.reg();
+    if let Place::Stack { frame, low, high } = place {
+        // First: the value stored may be what ends with it.
+        crate::object::overwrite(env, state, frame, low, high + size as i64)
+            .map_err(|e| e.about(base))?;
+    }
     let value = match src {
         Src::Imm(i) => Value::constant(i64::from(i) as u64),
         Src::Reg(r) => *state.reg(r),
     };
-    let reg = src.reg();
     if let Place::Kptr(holds) = place {
         if let Value::Number(n) = value {
             env.origins.need(n.origin);
@@ -709,6 +725,7 @@ pub(crate) fn clobber(
     size: i64,
 ) -> Outcome<()> {
     let uninit_ok = env.uninit_ok();
+    crate::object::overwrite(env, state, frame, low, high + size)?;
     let stack = stack_of(state, frame)?;
     if low == high {
         stack.set_bytes(low, size as usize, Byte::Misc);

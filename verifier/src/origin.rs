@@ -7,6 +7,8 @@
 //!
 //! **Invariant:** whatever narrows a number by another one makes the other one a parent too.
 
+use std::collections::HashMap;
+
 /// A node, or [`Origin::NONE`] for numbers that depend on nothing stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Origin(u32);
@@ -31,6 +33,8 @@ struct Node {
 
 pub(crate) struct Origins {
     nodes: Vec<Node>,
+    /// Further parents.
+    more: HashMap<Origin, Vec<Origin>>,
     work: Vec<Origin>,
 }
 
@@ -43,6 +47,7 @@ impl Origins {
         };
         Origins {
             nodes: vec![none],
+            more: HashMap::new(),
             work: Vec::new(),
         }
     }
@@ -98,7 +103,19 @@ impl Origins {
             {
                 node.needed = true;
                 self.work.extend(node.parents);
+                if let Some(more) = self.more.remove(&at) {
+                    self.work.extend(more);
+                }
             }
+        }
+    }
+
+    /// When `of` is needed, now or later, `too` is.
+    pub(crate) fn also(&mut self, of: Origin, too: Origin) {
+        if self.is_needed(of) {
+            self.need(too);
+        } else if !self.is_needed(too) {
+            self.more.entry(of).or_default().push(too);
         }
     }
 

@@ -1,4 +1,4 @@
-//! The stack of one frame: 64 slots of 8 bytes, each byte unwritten, unknown, zero, or part of a spilled value.
+//! The stack of one frame: 64 slots of 8 bytes, each byte unwritten, unknown, zero, part of a spilled value or of an object.
 //!
 //! - **Element:** per slot eight [`Byte`]s and the [`Value`] that the leading `Byte::Spill`s hold.
 //! - **Reads** of exactly what was spilled give it back; other reads give zero or an unknown number.
@@ -6,11 +6,14 @@
 //!
 //! **Invariant:** `Byte::Spill`s of a slot are its lowest addresses, and there is a value when there is one;
 //! a spilled pointer has all eight.
+//!
+//! **Invariant:** a slot has an object when its bytes are `Byte::Object`; see [`crate::object`] for what changes those.
 
 use std::rc::Rc;
 
 use probity_domains::Scalar;
 
+use crate::object::Object;
 use crate::origin::Origin;
 use crate::value::{Number, Value};
 
@@ -27,18 +30,24 @@ pub(crate) enum Byte {
     Zero,
     /// Part of the spilled value.
     Spill,
+    /// Part of an object that kernel and program share.
+    Object,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Slot {
     pub bytes: [Byte; 8],
     pub value: Value,
+    /// There is one when the bytes are its.
+    pub object: Option<Object>,
 }
 
 /// Slots by distance from the frame pointer: slot 0 is the bytes -8 to -1.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Stack {
     slots: Rc<Vec<Slot>>,
+    /// Objects were made here, and may be here still.
+    pub objects: bool,
 }
 
 /// Slots, one bit each.
@@ -61,6 +70,7 @@ impl Slot {
     pub(crate) const EMPTY: Slot = Slot {
         bytes: [Byte::Unwritten; 8],
         value: Value::Uninit,
+        object: None,
     };
 
     /// How many bytes the spilled value takes; 0 when none is spilled.
@@ -226,6 +236,7 @@ impl Stack {
                         origin = v.as_number().map_or(Origin::NONE, |n| n.origin);
                     }
                 },
+                Byte::Object => return None,
                 Byte::Misc | Byte::Unwritten => zero = false,
             }
         }

@@ -9,7 +9,8 @@ use probity_isa::{Pc, Reg};
 
 use crate::callback::Callback;
 use crate::clocks::Clocks;
-use crate::env::Slots;
+use crate::env::{Env, Slots};
+use crate::object::Lent;
 use crate::regions::Regions;
 use crate::stack::Stack;
 use crate::value::{Id, Pointer, To, Value};
@@ -37,6 +38,8 @@ pub(crate) struct Frame {
     pub subprog: usize,
     /// Where it returns to: the instruction after the call. Unused in the outermost frame.
     pub return_pc: Pc,
+    /// Parts of its stack that slices may lie in.
+    pub lent: Vec<Lent>,
     /// The clock of its `may_goto`s; 0: the program has none.
     pub clock: Id,
     /// Called by a helper, over and over.
@@ -60,6 +63,7 @@ impl Frame {
             stack: Stack::default(),
             subprog,
             return_pc,
+            lent: Vec::new(),
             clock: 0,
             callback: None,
         }
@@ -85,7 +89,8 @@ impl State {
     }
 
     /// The running frame is left.
-    pub(crate) fn pop_frame(&mut self) {
+    pub(crate) fn pop_frame(&mut self, env: &Env<'_>) {
+        crate::object::take_back(env, self, self.depth(), i64::MIN, i64::MAX);
         if let Some(frame) = self.frames.pop() {
             self.clocks.stop(frame.clock);
         }
@@ -184,6 +189,12 @@ impl fmt::Display for State {
             for index in 0..frame.stack.len() {
                 let slot = frame.stack.slot(index);
                 let off = -(index as i64 + 1) * 8;
+                if let Some(o) = slot.object {
+                    if o.part == 0 {
+                        write!(f, " fp{off}={:?}#{}", o.kind, o.id)?;
+                    }
+                    continue;
+                }
                 match slot.spilled() {
                     8 => write!(f, " fp{off}={}", slot.value)?,
                     n => {
@@ -202,6 +213,7 @@ impl fmt::Display for State {
                                 crate::stack::Byte::Misc => 'm',
                                 crate::stack::Byte::Zero => '0',
                                 crate::stack::Byte::Spill => 's',
+                                crate::stack::Byte::Object => 'o',
                             })
                             .collect();
                         write!(f, " fp{off}={text}")?;

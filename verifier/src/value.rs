@@ -12,6 +12,7 @@ use std::fmt;
 
 use probity_domains::Scalar;
 
+use crate::object::DynptrKind;
 use crate::origin::Origin;
 
 /// Identity shared by copies: of links, of NULL checks, of packet bases, of references. 0 is none.
@@ -85,6 +86,16 @@ pub(crate) enum To {
         writable: bool,
         /// Helpers take it.
         helpers: bool,
+    },
+    /// Memory of a dynptr; `packet`: gone when the packet changes.
+    Slice {
+        size: u32,
+        writable: bool,
+        packet: bool,
+    },
+    /// A dynptr that is no object on the program's stack: a subprogram's argument.
+    Dynptr {
+        kind: DynptrKind,
     },
     /// Memory of a ring buffer reservation.
     Record {
@@ -262,6 +273,8 @@ impl To {
             To::PacketEnd => "the end of the packet",
             To::Memory { .. } => "memory",
             To::Buffer { .. } => "a buffer",
+            To::Slice { .. } => "memory of a dynptr",
+            To::Dynptr { .. } => "a dynptr",
             To::Record { .. } => "a ring buffer record",
             To::Socket(_) => "a socket",
             To::FlowKeys => "flow keys",
@@ -308,6 +321,11 @@ impl fmt::Display for Pointer {
             To::Buffer { writable, .. } => {
                 f.write_str(if writable { "buf" } else { "rdonly_buf" })?
             }
+            To::Slice { size, packet, .. } => {
+                let of = if packet { "packet_" } else { "" };
+                write!(f, "{of}slice({size})")?
+            }
+            To::Dynptr { kind } => write!(f, "dynptr({kind:?})")?,
             To::Record { size } => write!(f, "ringbuf_mem({size})")?,
             To::Socket(Socket::Sock) => f.write_str("sock")?,
             To::Socket(Socket::SockCommon) => f.write_str("sock_common")?,

@@ -228,12 +228,13 @@ fn verdict(
     }
     let gpl = license(object, policy).map_err(Stopped::early)?;
     size(program, platform, policy).map_err(Stopped::early)?;
-    let cfg = Cfg::build(
+    let mut cfg = Cfg::build(
         &program.insns,
         &program.subprogs,
         platform.limits.frames.min(MAX_FRAMES),
     )
     .map_err(Stopped::early)?;
+    crate::iter::laps(&mut cfg, platform);
     if cfg.subprogs.len() > platform.limits.subprograms {
         let must = format!(
             "a program has at most {} subprograms",

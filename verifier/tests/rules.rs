@@ -19,6 +19,27 @@ found:
 r7 = *(u64 *)(r0 + 0)
 ";
 
+/// A dynptr of the 8 bytes of `counts` at fp-32; r6 points to these, r7 is an unknown number.
+const DYNPTR: &str = "\
+r6 = r0
+r1 = r0
+r2 = 8
+r3 = 0
+r4 = r10
+r4 += -32
+call bpf_dynptr_from_mem
+";
+
+/// A dynptr of a record of 8 bytes at fp-32.
+const RINGPTR: &str = "\
+r1 = map ring ll
+r2 = 8
+r3 = 0
+r4 = r10
+r4 += -32
+call bpf_ringbuf_reserve_dynptr
+";
+
 const MAPS: &str = "\
 .license \"GPL\"
 .map counts kind=array key=4 value=8 max_entries=4
@@ -53,8 +74,16 @@ fn cases() -> Vec<Case> {
                 code: String::new(),
             });
         } else if let Some(case) = cases.last_mut() {
-            case.code.push_str(if line == "HEAD" { HEAD } else { line });
-            case.code.push('\n');
+            let parts: &[&str] = match line {
+                "HEAD" => &[HEAD],
+                "DYNPTR" => &[HEAD, DYNPTR],
+                "RINGPTR" => &[RINGPTR],
+                line => &[line],
+            };
+            for part in parts {
+                case.code.push_str(part);
+                case.code.push('\n');
+            }
         }
     }
     cases

@@ -1901,7 +1901,7 @@ pub static HELPERS: &[Helper] = &[
     row(
         202,
         "dynptr_write",
-        &[DYNPTR, ANY, MEM, SIZE0, ANY],
+        &[DYNPTR_WRITE, ANY, MEM, SIZE0, ANY],
         Ret::INT,
         NONE,
         Version(5, 19),
@@ -2110,6 +2110,9 @@ const CALLBACK_CTX: Arg = arg(ArgKind::CallbackCtx);
 const RINGBUF_RELEASE: Arg = arg(ArgKind::RingbufMem { release: true });
 const DYNPTR: Arg = arg(ArgKind::Dynptr {
     access: DynptrArg::Read,
+});
+const DYNPTR_WRITE: Arg = arg(ArgKind::Dynptr {
+    access: DynptrArg::Write,
 });
 const DYNPTR_INIT_LOCAL: Arg = arg(ArgKind::Dynptr {
     access: DynptrArg::InitLocal,

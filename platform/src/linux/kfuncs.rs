@@ -1835,9 +1835,18 @@ const SPECIAL: &[(&str, Special)] = &[
     ("bpf_arena_alloc_pages", Special::ArenaAlloc),
     ("bpf_cast_to_kern_ctx", Special::CastToKernelContext),
     ("bpf_dynptr_clone", Special::DynptrClone),
-    ("bpf_dynptr_from_skb", Special::DynptrFromPacket),
-    ("bpf_dynptr_from_skb_meta", Special::DynptrFromPacket),
-    ("bpf_dynptr_from_xdp", Special::DynptrFromPacket),
+    (
+        "bpf_dynptr_from_skb",
+        Special::DynptrFromPacket { moves: true },
+    ),
+    (
+        "bpf_dynptr_from_skb_meta",
+        Special::DynptrFromPacket { moves: true },
+    ),
+    (
+        "bpf_dynptr_from_xdp",
+        Special::DynptrFromPacket { moves: false },
+    ),
     ("bpf_dynptr_slice", Special::DynptrSlice { writable: false }),
     (
         "bpf_dynptr_slice_rdwr",

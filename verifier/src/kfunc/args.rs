@@ -147,7 +147,9 @@ fn argument(
             }
             _ => Err(wrong(env, state, call, reg, "a function of the program")),
         },
-        ParamKind::Dynptr { uninit } => dynptr::argument(env, state, call, reg, *uninit, found),
+        ParamKind::Dynptr { uninit, constant } => {
+            dynptr::argument(env, state, call, reg, *uninit, *constant, found)
+        }
         ParamKind::Iterator { type_id } => iter::argument(env, state, call, reg, *type_id, found),
         ParamKind::IrqFlag => irq::argument(env, state, call, reg, found),
         // The functions known to take such are `alloc::special`.

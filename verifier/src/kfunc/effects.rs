@@ -69,7 +69,7 @@ pub(super) fn apply(
     if let Some(id) = found.release {
         call::release(env, state, id)?;
     }
-    dynptr::apply(env, state, call, found)?;
+    dynptr::apply(env, state, call, found, &value)?;
     iter::apply(env, state, call, found)?;
     if row.special == Some(Special::ChangesPacket) {
         call::forget_packet(env, state);

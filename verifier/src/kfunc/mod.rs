@@ -26,7 +26,7 @@ use crate::state::State;
 use crate::value::{Id, MapRef};
 use crate::{alloc, dynptr, irq, iter};
 
-pub(crate) use prototype::{ParamKind, Prototype};
+pub(crate) use prototype::{Param, ParamKind, Prototype};
 
 /// What is known of a call before its arguments are looked at.
 #[derive(Clone)]

@@ -47,6 +47,8 @@ pub(crate) enum ParamKind {
     Refcounted,
     Dynptr {
         uninit: bool,
+        /// What it is of is not written through it.
+        constant: bool,
     },
     /// An open-coded iterator on the stack: the structure of its state.
     Iterator {
@@ -180,6 +182,7 @@ fn kind(
         "bpf_dynptr" => {
             return ParamKind::Dynptr {
                 uninit: tagged("__uninit"),
+                constant: matches!(types.ty(to), Some(Type::Const(_))),
             };
         }
         _ if tagged("__iter") || index == 0 && iterates.iter().any(|f| row.has(*f)) => {
