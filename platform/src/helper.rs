@@ -177,12 +177,37 @@ pub enum Callback {
     MapElement,
     /// timer: (map, key, value), 0.
     Timer,
-    /// find_vma: (task, vma, ctx), 0.
+    /// find_vma: (task, vma, ctx), 0 or 1.
     FindVma,
     /// user_ringbuf_drain: (dynptr, ctx), 0 or 1.
     Dynptr,
-    /// wq_set_callback: (map, key, value), any number; like a timer's, but it may sleep.
+    /// wq_set_callback: (map, key, value), 0; like a timer's, but it may sleep.
     WorkQueue,
+}
+
+impl Callback {
+    /// What the subprogram may return.
+    pub fn returns(self) -> (i64, i64) {
+        match self {
+            Callback::Timer | Callback::WorkQueue => (0, 0),
+            _ => (0, 1),
+        }
+    }
+
+    /// Called on its own, when the program that gave it may have ended.
+    pub fn later(self) -> bool {
+        matches!(self, Callback::Timer | Callback::WorkQueue)
+    }
+
+    /// Called where sleeping is allowed, whatever program gave it.
+    pub fn may_sleep(self) -> bool {
+        self == Callback::WorkQueue
+    }
+
+    /// The kernel structure that it is given beside those that the helper got.
+    pub fn structure(self) -> Option<&'static str> {
+        (self == Callback::FindVma).then_some("vm_area_struct")
+    }
 }
 
 /// What r0 is after the call.

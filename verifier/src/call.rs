@@ -152,9 +152,9 @@ pub(crate) fn helper(env: &mut Env<'_>, state: &mut State, pc: Pc, id: u32) -> O
         });
     }
     let callback = match found.callback {
-        Some((kind, subprog)) => Some(crate::callback::plan(
-            env, state, pc, kind, subprog, &found, value,
-        )?),
+        Some((kind, subprog)) => {
+            crate::callback::plan(env, state, pc, kind, subprog, &found, value)?
+        }
         None => None,
     };
     let replaced = match proto.effects.may_not_return {
@@ -187,7 +187,8 @@ fn replaced(env: &mut Env<'_>, state: &State, pc: Pc) -> Outcome<Option<(Pc, Box
         return Ok(None);
     }
     if state.frames.iter().any(|f| f.callback.is_some()) {
-        return Err(unsupported("tail calls in callbacks"));
+        let must = "no program takes the place of a callback";
+        return Err(fail(Rule::CallNotAllowed, must, "the tail call is in one"));
     }
     let mut other = state.clone();
     forget_packet(env, &mut other);
@@ -525,13 +526,21 @@ pub(crate) fn exit(env: &mut Env<'_>, state: &mut State, pc: Pc) -> Outcome<Next
 }
 
 fn end(env: &mut Env<'_>, state: &State) -> Outcome<Next> {
-    let given = typed::returned_reference(env, state);
+    let given = match env.role {
+        Role::Main => typed::returned_reference(env, state),
+        _ => None,
+    };
     nothing_held(state, given, "at exit")?;
     match env.role {
-        Role::Main => {}
-        Role::Global => return returned(env, state, None),
-        Role::Later(min, max) => return returned(env, state, Some((min, max))),
+        Role::Main if given.is_some() => Ok(Next::End),
+        Role::Main | Role::Exception => result_allowed(env, state, Reg::R0),
+        Role::Global => returned(env, state, None),
+        Role::Later(min, max) => returned(env, state, Some((min, max))),
     }
+}
+
+/// The program ends with what the register holds.
+pub(crate) fn result_allowed(env: &mut Env<'_>, state: &State, reg: Reg) -> Outcome<Next> {
     let attach = env.attach_type().or(env.kind.default_attach);
     let range = env.kind.return_range(attach).map(|r| (r.min, r.max));
     // A hook that returns nothing takes anything; one that returns a truth value takes these.
@@ -545,36 +554,36 @@ fn end(env: &mut Env<'_>, state: &State) -> Outcome<Next> {
     };
     let must = match range {
         Some((min, max)) => format!("`{}` programs return {min} to {max}", env.kind.name),
-        None => "r0 holds the return value".to_string(),
+        None => format!("{reg} holds the return value"),
     };
-    match (state.reg(Reg::R0), range) {
-        _ if returned == Returned::Nothing || given.is_some() => Ok(Next::End),
+    match (state.reg(reg), range) {
+        _ if returned == Returned::Nothing => Ok(Next::End),
         (Value::Uninit, _) => Err(fail(
             Rule::Uninitialised,
-            "r0 holds the return value at exit",
-            "r0 was never written",
+            &format!("{reg} holds the return value at exit"),
+            &format!("{reg} was never written"),
         )
-        .about(Reg::R0)),
+        .about(reg)),
         (Value::Number(n), Some((min, max))) => {
             env.origins.need(n.origin);
             if min <= n.set.smin() && n.set.smax() <= max {
                 return Ok(Next::End);
             }
-            let known = format!("r0 is {}", crate::value::Known(&n.set));
-            Err(fail(Rule::ReturnValue, &must, &known).about(Reg::R0))
+            let known = format!("{reg} is {}", crate::value::Known(&n.set));
+            Err(fail(Rule::ReturnValue, &must, &known).about(reg))
         }
         (Value::Number(_), None) => Ok(Next::End),
         (Value::Pointer(p), range) => {
             if env.leaks_ok() && range.is_none() {
                 return Ok(Next::End);
             }
-            let known = format!("r0 is {}", describe(env, p));
+            let known = format!("{reg} is {}", describe(env, p));
             let rule = if range.is_some() {
                 Rule::ReturnValue
             } else {
                 Rule::PointerLeak
             };
-            Err(fail(rule, &must, &known).about(Reg::R0))
+            Err(fail(rule, &must, &known).about(reg))
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::env::Env;
 use crate::reject::{Explain, Outcome, fail, unsupported};
 use crate::report::Rule;
 use crate::state::State;
-use crate::value::{Id, Known, Pointer, To, Value};
+use crate::value::{Id, Known, Pointer, To, Trust, Value};
 
 /// A helper's call of a subprogram.
 #[derive(Clone, Debug)]
@@ -49,11 +49,18 @@ pub(crate) fn plan(
     subprog: usize,
     found: &Found,
     result: Value,
-) -> Outcome<Callback> {
+) -> Outcome<Option<Callback>> {
+    if kind.later() {
+        let Some(map) = found.map else {
+            return Err(unsupported("functions called later without a map"));
+        };
+        crate::later::plan(env, subprog, map, kind);
+        return Ok(None);
+    }
     env.callbacks.insert(subprog);
     let mut args = [Value::Uninit; 5];
     let mut left = None;
-    let returns = match kind {
+    match kind {
         Kind::Loop => {
             args[0] = Value::number(Scalar::unknown().mov32());
             args[1] = *state.reg(Reg::R3);
@@ -63,20 +70,28 @@ pub(crate) fn plan(
                 env.origins.need(n.origin);
                 left = Some(k);
             }
-            (0, 1)
         }
         Kind::MapElement => {
             let Some(map) = found.map else {
                 return Err(unsupported("callbacks without a map"));
             };
-            args[0] = Value::pointer(To::Map(map));
-            args[1] = Value::Pointer(Pointer::new(To::MapKey(map)));
-            args[2] = Value::pointer(To::MapValue(map));
+            // Of the very map, where lookups tell inner maps apart.
+            let of_map = |to: To| {
+                Value::Pointer(Pointer {
+                    parent: found.lookup,
+                    ..Pointer::new(to)
+                })
+            };
+            args[0] = of_map(To::Map(map));
+            args[1] = of_map(To::MapKey(map));
+            args[2] = of_map(To::MapValue(map));
             args[3] = *state.reg(Reg::R3);
-            (0, 1)
         }
-        Kind::Timer | Kind::WorkQueue => return Err(unsupported("timers")),
-        Kind::FindVma => return Err(unsupported("callbacks with kernel structures")),
+        Kind::FindVma => {
+            args[0] = *state.reg(Reg::R1);
+            args[1] = structure(env, kind)?;
+            args[2] = *state.reg(Reg::R4);
+        }
         Kind::Dynptr => {
             args[0] = Value::Pointer(Pointer {
                 id: env.fresh_id(),
@@ -85,19 +100,36 @@ pub(crate) fn plan(
                 })
             });
             args[1] = *state.reg(Reg::R3);
-            (0, 1)
         }
-    };
-    Ok(Callback {
+        Kind::Timer | Kind::WorkQueue => return Err(unsupported("timers")),
+    }
+    Ok(Some(Callback {
         call_pc: pc,
         subprog,
         args,
-        returns,
+        returns: kind.returns(),
         result,
         left,
         clock: env.fresh_id(),
         under_lock: false,
-    })
+    }))
+}
+
+/// The kernel structure that the helper found.
+fn structure(env: &Env<'_>, kind: Kind) -> Outcome<Value> {
+    let types = env.platform.types.as_deref();
+    let found = kind
+        .structure()
+        .and_then(|name| types.and_then(|t| t.find_struct(name)));
+    let Some(id) = found else {
+        return Err(unsupported(
+            "callbacks with kernel structures without the kernel's types",
+        ));
+    };
+    Ok(Value::pointer(To::Kernel {
+        type_id: id.0,
+        trust: Trust::Plain,
+    }))
 }
 
 /// Behind the call now, in the subprogram later. `state` is the one behind the call.
@@ -167,27 +199,4 @@ pub(crate) fn leave(env: &mut Env<'_>, state: &mut State, pc: Pc) -> Outcome<Nex
     state.pop_frame(env);
     state.set(pc, Reg::R0, callback.result);
     enter(env, state, callback)
-}
-
-/// A kernel function's argument that is a field of a map value with a callback: `kind` says which.
-pub(crate) fn field_argument(
-    _env: &mut Env<'_>,
-    _state: &State,
-    _call: &crate::kfunc::Call<'_>,
-    _reg: Reg,
-    _kind: &crate::kfunc::ParamKind,
-    _found: &mut crate::kfunc::Found,
-) -> Outcome<()> {
-    Err(unsupported("work queues and timers"))
-}
-
-/// A subprogram that the kernel calls later, on its own; `found.callback` says which.
-pub(crate) fn plan_async(
-    _env: &mut Env<'_>,
-    _state: &mut State,
-    _call: &crate::kfunc::Call<'_>,
-    _kind: Kind,
-    _found: &crate::kfunc::Found,
-) -> Outcome<Next> {
-    Err(unsupported("callbacks that run later"))
 }

@@ -22,10 +22,18 @@ pub(crate) struct Cfg {
     /// Where a lap of a loop that ends by itself starts: `may_goto`, and calls that step an iterator.
     pub laps: Vec<bool>,
     pub may_goto: bool,
+    /// Calls at the end of a subprogram that do not return.
+    closing: BTreeSet<Pc>,
 }
 
 impl Cfg {
-    pub(crate) fn build(raw: &[RawInsn], subprogs: &[Subprog], frames: usize) -> Outcome<Cfg> {
+    /// `ends`: calls that do not return, which may stand at the end of a subprogram.
+    pub(crate) fn build(
+        raw: &[RawInsn],
+        subprogs: &[Subprog],
+        frames: usize,
+        ends: &dyn Fn(&Insn) -> bool,
+    ) -> Outcome<Cfg> {
         if raw.is_empty() {
             return Err(fail(
                 Rule::Malformed,
@@ -52,7 +60,15 @@ impl Cfg {
             heads: vec![false; n],
             laps: vec![false; n],
             may_goto: false,
+            closing: BTreeSet::new(),
         };
+        for s in &cfg.subprogs {
+            if let Some(last) = s.end.checked_sub(1)
+                && ends(&cfg.insns[last])
+            {
+                cfg.closing.insert(last);
+            }
+        }
         cfg.check_flow()?;
         cfg.check_reachable()?;
         cfg.check_recursion()?;
@@ -66,10 +82,14 @@ impl Cfg {
         pc + self.insns[pc].slots()
     }
 
+    fn falls_through(&self, pc: Pc) -> bool {
+        self.insns[pc].falls_through() && !self.closing.contains(&pc)
+    }
+
     /// Where execution may go on within the same frame.
     pub(crate) fn successors(&self, pc: Pc) -> impl Iterator<Item = Pc> + use<> {
         let insn = &self.insns[pc];
-        let next = insn.falls_through().then_some(self.next(pc));
+        let next = self.falls_through(pc).then_some(self.next(pc));
         let target = insn.jump_target(pc).and_then(|t| usize::try_from(t).ok());
         next.into_iter().chain(target)
     }
@@ -104,7 +124,7 @@ impl Cfg {
                         "a jump through a register",
                     ));
                 }
-                if insn.falls_through() && self.next(pc) >= s.end {
+                if self.falls_through(pc) && self.next(pc) >= s.end {
                     let must = "the last instruction of a subprogram is an exit or a jump";
                     return Err(at(
                         pc,

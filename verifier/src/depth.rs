@@ -52,7 +52,7 @@ struct Link {
 
 /// Bytes used by the deepest chain, or why one is too deep.
 pub(crate) fn check(env: &Env<'_>) -> Outcome<usize> {
-    let mut links = links(env);
+    let mut links = links(env)?;
     let later: Vec<usize> = env.queue.later().collect();
     if has_private_stack(env) && !links.iter().any(|l| l.tail_call) {
         let shared = reachable(&links, &later);
@@ -84,9 +84,9 @@ fn rounded(env: &Env<'_>, s: usize) -> i64 {
     (own(env, s) + ROUND - 1) / ROUND * ROUND
 }
 
-fn links(env: &Env<'_>) -> Vec<Link> {
+fn links(env: &Env<'_>) -> Outcome<Vec<Link>> {
     let cfg = env.cfg;
-    let one = |s: usize| {
+    let one = |s: usize| -> Outcome<Link> {
         let subprog = &cfg.subprogs[s];
         let mut link = Link {
             calls: Vec::new(),
@@ -107,7 +107,16 @@ fn links(env: &Env<'_>) -> Vec<Link> {
                 Insn::LoadPacket { .. } => link.packet_load = true,
                 _ => {}
             }
-            if let Some(to) = callee(cfg, insn, pc)
+            let to = callee(cfg, insn, pc);
+            if to.is_some() && to == env.exception_callback && matches!(insn, Insn::Call(_)) {
+                let must = "an exception callback is called by exceptions only";
+                let known = format!("`{}` calls it", subprog.name);
+                return Err(Box::new(Failure {
+                    pc: Some(pc),
+                    ..*fail(Rule::CallNotAllowed, must, &known)
+                }));
+            }
+            if let Some(to) = to
                 // A function called later adds nothing to the chain that hands it over.
                 && (matches!(insn, Insn::Call(_)) || !env.queue.later().any(|l| l == to))
             {
@@ -116,7 +125,7 @@ fn links(env: &Env<'_>) -> Vec<Link> {
         }
         link.calls.sort_unstable();
         link.calls.dedup();
-        link
+        Ok(link)
     };
     (0..cfg.subprogs.len()).map(one).collect()
 }

@@ -60,6 +60,11 @@ impl Effects {
     }
 }
 
+/// Whether the instruction throws: nothing need come after it.
+pub(crate) fn throws(insn: &Insn, platform: &Platform) -> bool {
+    matches!(insn, Insn::Call(CallTarget::Kfunc { .. })) && Effects::of(insn, platform, 0).throws
+}
+
 /// The effects of each subprogram itself, and with what it calls.
 pub(crate) fn compute(
     cfg: &Cfg,

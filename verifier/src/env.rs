@@ -65,6 +65,7 @@ pub(crate) struct Env<'a> {
     pub queue: Queue,
     /// Subprograms that helpers or kernel functions call.
     pub callbacks: BTreeSet<usize>,
+    pub exception_callback: Option<usize>,
     /// What the current walk's outermost function is.
     pub role: Role,
     /// The current walk may sleep.
@@ -119,6 +120,7 @@ impl<'a> Env<'a> {
             parameters: BTreeMap::new(),
             queue: Queue::default(),
             callbacks: BTreeSet::new(),
+            exception_callback: None,
             role: Role::Main,
             sleeps: program.hook.sleepable,
             context: Value::Uninit,

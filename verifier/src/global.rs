@@ -12,11 +12,12 @@
 use std::rc::Rc;
 
 use probity_btf::{Btf, Type, TypeId, essential_name};
-use probity_isa::Pc;
+use probity_isa::{CallTarget, Insn, Pc};
 use probity_platform::Spelling;
 
 use crate::args;
 use crate::call::{ARGS, Next, finish, forget_packet};
+use crate::effects::Effects;
 use crate::env::Env;
 use crate::memory::{self, describe};
 use crate::reject::{Explain, Failure, Outcome, fail, unsupported};
@@ -107,6 +108,37 @@ fn from_prototype(env: &Env<'_>, subprog: usize) -> Outcome<Vec<Parameter>> {
         })
     };
     params.iter().map(|p| p.ty).enumerate().map(one).collect()
+}
+
+/// Functions that may end in the middle (a legacy packet load, a tail call) return numbers by their types,
+/// where they have any: that is what their callers then find.
+pub(crate) fn ends_anywhere(env: &Env<'_>) -> Outcome<()> {
+    let Some(types) = env.object.btf.as_deref() else {
+        return Ok(());
+    };
+    for s in env.cfg.subprogs.iter().skip(1) {
+        let ends = |pc: &Pc| match &env.cfg.insns[*pc] {
+            Insn::LoadPacket { .. } => true,
+            Insn::Call(CallTarget::Helper(id)) => env
+                .platform
+                .helper(*id)
+                .is_some_and(|h| h.effects.may_not_return),
+            _ => false,
+        };
+        let ret = s.func.and_then(|f| types.ty(types.proto(f)?));
+        if let Some(Type::FuncProto { ret, .. }) = ret
+            && !is_number(types, ret)
+            && let Some(pc) = (s.start..s.end).find(ends)
+        {
+            let must = "a function that may end in the middle returns a number";
+            let known = format!("`{}` does not, by its prototype", s.name);
+            return Err(Box::new(Failure {
+                pc: Some(pc),
+                ..*fail(Rule::ReturnValue, must, &known)
+            }));
+        }
+    }
+    Ok(())
 }
 
 fn is_number(types: &Btf, ty: TypeId) -> bool {
@@ -266,7 +298,7 @@ pub(crate) fn call(env: &mut Env<'_>, state: &mut State, pc: Pc, subprog: usize)
     }
     let parameters = parameters(env, subprog)?;
     for (i, parameter) in parameters.iter().enumerate() {
-        argument(env, state, &name, i, *parameter)?;
+        argument(env, state, &name, i, *parameter, effects)?;
     }
     if effects.changes_packet {
         forget_packet(env, state);
@@ -304,7 +336,7 @@ fn entry(env: &mut Env<'_>, subprog: usize, parameters: &[Parameter]) -> Entry {
             Parameter::Kernel { type_id, nullable } => {
                 let to = To::Kernel {
                     type_id,
-                    trust: Trust::Plain,
+                    trust: Trust::Trusted,
                 };
                 pointer(env, to, nullable)
             }
@@ -324,6 +356,7 @@ fn argument(
     name: &str,
     index: usize,
     parameter: Parameter,
+    effects: Effects,
 ) -> Outcome<()> {
     let reg = ARGS[index];
     let value = *state.reg(reg);
@@ -364,6 +397,13 @@ fn argument(
             if p.null && !nullable {
                 return wrong(env, "not NULL");
             }
+            // The function would not see that its memory is gone.
+            if effects.changes_packet && (p.is_packet() || p.parent != 0) {
+                return wrong(
+                    env,
+                    "memory outside of the packet, which the function may change",
+                );
+            }
             // The bytes are looked at when it is not NULL.
             let there = Pointer { null: false, ..p };
             let writes = args::memory(env, state, name, index, there, i64::from(size))?;
@@ -387,7 +427,7 @@ fn argument(
                 To::Kernel {
                     type_id: has,
                     trust,
-                } if trust != Trust::Untrusted
+                } if trust == Trust::Trusted
                     && (nullable || !p.null)
                     && p.constant_offset() == Some(0)
                     && same(has) =>

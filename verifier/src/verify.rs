@@ -14,7 +14,7 @@ use crate::explain;
 use crate::explore::Stopped;
 use crate::liveness::Liveness;
 use crate::recorded::Recorded;
-use crate::reject::{Explain, Failure, Outcome, fail, unsupported};
+use crate::reject::{Explain, Failure, Outcome, fail};
 use crate::report::{ProgramReport, Report, Rule, Stats, Verdict, VerifiedProgram};
 use crate::special::Special;
 use crate::state::State;
@@ -223,15 +223,13 @@ fn verdict(
     }
     let (kind, prog_type) =
         known_kind(program, prog_type, kind, platform, policy).map_err(Stopped::early)?;
-    if program.exception_cb.is_some() {
-        return Err(Stopped::early(unsupported("exceptions")));
-    }
     let gpl = license(object, policy).map_err(Stopped::early)?;
     size(program, platform, policy).map_err(Stopped::early)?;
     let mut cfg = Cfg::build(
         &program.insns,
         &program.subprogs,
         platform.limits.frames.min(MAX_FRAMES),
+        &|insn| crate::effects::throws(insn, platform),
     )
     .map_err(Stopped::early)?;
     crate::iter::laps(&mut cfg, platform);
@@ -261,6 +259,7 @@ fn verdict(
     );
     env.effects = effects;
     env.own_effects = own_effects;
+    crate::global::ends_anywhere(&env).map_err(Stopped::early)?;
     if matches!(kind.context, probity_platform::Context::Typed) {
         let attach = env.attach_type().or(kind.default_attach);
         let typed =
@@ -511,7 +510,7 @@ fn maps(cfg: &Cfg, object: &Object, platform: &Platform, policy: &Policy) -> Out
 }
 
 impl Stopped {
-    fn early(failure: Box<Failure>) -> Box<Stopped> {
+    pub(crate) fn early(failure: Box<Failure>) -> Box<Stopped> {
         Box::new(Stopped {
             pc: failure.pc.unwrap_or(usize::MAX),
             failure,

@@ -7,18 +7,33 @@ use probity_isa::{Pc, Reg};
 
 use crate::call::ARGS;
 use crate::env::Env;
+use crate::exception;
 use crate::explore::{Stopped, explore};
 use crate::report::Stats;
 use crate::state::State;
 use crate::value::Value;
 
 /// What a walk starts from.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub subprog: usize,
     pub role: Role,
     pub sleepable: bool,
     pub args: [Value; 5],
+}
+
+impl Entry {
+    /// The walks would be the same: ids are only names.
+    fn same(&self, other: &Entry) -> bool {
+        let args = self.args.iter().zip(&other.args);
+        self.subprog == other.subprog
+            && self.role == other.role
+            && self.sleepable == other.sleepable
+            && args.into_iter().all(|pair| match pair {
+                (Value::Pointer(a), Value::Pointer(b)) => a.to == b.to && a.null == b.null,
+                (a, b) => a == b,
+            })
+    }
 }
 
 /// What becomes of the result of a walk's outermost function.
@@ -30,6 +45,8 @@ pub(crate) enum Role {
     Global,
     /// A function called later, by nobody of the program: a number from the first to the second.
     Later(i64, i64),
+    /// Of the exception callback: the program's.
+    Exception,
 }
 
 /// Entries, walked and not.
@@ -43,7 +60,7 @@ pub(crate) struct Queue {
 impl Queue {
     /// To be walked, unless it was or will be.
     pub(crate) fn add(&mut self, entry: Entry) {
-        if !self.entries.contains(&entry) {
+        if !self.entries.iter().any(|e| e.same(&entry)) {
             self.entries.push(entry);
         }
     }
@@ -59,9 +76,15 @@ impl Queue {
     pub(crate) fn later(&self) -> impl Iterator<Item = usize> {
         self.entries
             .iter()
-            .filter(|e| matches!(e.role, Role::Later(..)))
+            .filter(|e| matches!(e.role, Role::Later(..) | Role::Exception))
             .map(|e| e.subprog)
     }
+}
+
+/// The program's exception callback among its subprograms.
+fn exception_callback(env: &Env<'_>) -> Option<usize> {
+    let given = env.program.subprogs.get(env.program.exception_cb?)?;
+    env.cfg.subprogs.iter().position(|s| s.start == given.start)
 }
 
 /// Walks from the program's entry and from all that this leads to.
@@ -81,6 +104,9 @@ pub(crate) fn all(
         sleepable: env.program.hook.sleepable,
         args,
     });
+    if let Some(callback) = exception_callback(env) {
+        exception::plan(env, callback).map_err(Stopped::early)?;
+    }
     while let Some(entry) = env.queue.entries.get(env.queue.next).cloned() {
         env.queue.next += 1;
         env.role = entry.role;

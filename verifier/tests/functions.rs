@@ -3,6 +3,7 @@
 //! A line `fn NAME: P, P… -> R` declares a global function's prototype. `num` is an int, `memN` a pointer to a
 //! structure of N bytes, `word` one to an integer of 8 bytes, `void` and `fwd` ones to nothing known,
 //! `struct:NAME` one to a structure of that name; `+TAG` adds the declaration tag `arg:TAG`.
+//! `exception NAME` names the exception callback; `call 7777` throws.
 
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ struct Case {
     section: String,
     expected: String,
     prototypes: Vec<String>,
+    exception: Option<String>,
     code: String,
 }
 
@@ -46,9 +48,10 @@ fn cases() -> Vec<Case> {
                 ..Case::default()
             });
         } else if let Some(case) = cases.last_mut() {
-            match line.strip_prefix("fn ") {
-                Some(prototype) => case.prototypes.push(prototype.to_string()),
-                None => {
+            match (line.strip_prefix("fn "), line.strip_prefix("exception ")) {
+                (Some(prototype), _) => case.prototypes.push(prototype.to_string()),
+                (_, Some(name)) => case.exception = Some(name.to_string()),
+                _ => {
                     case.code.push_str(line);
                     case.code.push('\n');
                 }
@@ -124,7 +127,12 @@ fn declare(object: &mut Object, prototypes: &[String]) {
 
 #[test]
 fn global_functions() {
-    let platform = Arc::new(Platform::linux(Version(6, 18), None));
+    let mut kernel = BtfBuilder::new();
+    let number = kernel.int("unsigned long", 8, IntEncoding::default());
+    let proto = kernel.func_proto(TypeId::VOID, &[("cookie", number)]);
+    let throw = kernel.func("bpf_throw", proto, FuncLinkage::Static);
+    let types = Arc::new(kernel.build().expect("types"));
+    let platform = Arc::new(Platform::linux(Version(6, 18), Some(types)));
     let helper = |name: &str| platform.helper_by_name(name).map(|h| h.id);
     let mut wrong = Vec::new();
     let all = cases();
@@ -138,6 +146,17 @@ fn global_functions() {
             }
         };
         declare(&mut object, &case.prototypes);
+        let program = object.programs.first_mut().expect("a program");
+        for insn in &mut program.insns {
+            if insn.opcode == 0x85 && insn.imm == 7777 {
+                // `BPF_PSEUDO_KFUNC_CALL`.
+                insn.src = 2;
+                insn.imm = throw.0 as i32;
+            }
+        }
+        let callback = case.exception.as_ref();
+        program.exception_cb =
+            callback.and_then(|name| program.subprogs.iter().position(|s| s.name == *name));
         for store_often in [false, true] {
             let options = Options {
                 store_often,

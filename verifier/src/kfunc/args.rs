@@ -16,7 +16,7 @@ use crate::reject::{Explain, Failure, Outcome, fail, unsupported};
 use crate::report::Rule;
 use crate::state::State;
 use crate::value::{Number, Pointer, Socket, To, Trust, Value};
-use crate::{dynptr, irq, iter};
+use crate::{dynptr, irq, iter, later, timer};
 
 use super::prototype::{Param, Pointee};
 use super::{Call, Found, ParamKind, wrong};
@@ -126,6 +126,9 @@ fn argument(
             };
             match p.to {
                 To::Map(map) if !p.null && p.constant_offset() == Some(0) => {
+                    if let Some(field) = found.field {
+                        timer::same_map(env, reg, &p, field)?;
+                    }
                     found.map = Some(map);
                     Ok(())
                 }
@@ -164,7 +167,7 @@ fn argument(
             row.name
         ))),
         ParamKind::WorkQueue | ParamKind::TaskWork | ParamKind::Timer => {
-            crate::callback::field_argument(env, state, call, reg, &param.kind, found)
+            later::argument(env, call, reg, &value, &param.kind, found)
         }
         ParamKind::Pointer(to) => pointer(env, state, call, index, param, to, value, found),
         ParamKind::Unknown(what) => Err(unsupported(&format!(

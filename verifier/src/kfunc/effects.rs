@@ -12,7 +12,7 @@ use crate::reject::{Outcome, fail};
 use crate::report::Rule;
 use crate::state::{Reference, State};
 use crate::value::Value;
-use crate::{callback, dynptr, exception, irq, iter, lock};
+use crate::{dynptr, irq, iter, later, lock};
 
 use super::{Call, Found};
 
@@ -98,8 +98,7 @@ pub(super) fn after(
         return iter::next(env, state, call, found);
     }
     match row.special {
-        Some(Special::Throw) => exception::throw(env, state, call.pc),
-        Some(Special::AsyncCallback(kind)) => callback::plan_async(env, state, call, kind, found),
+        Some(Special::AsyncCallback(kind)) => later::plan_for(env, call, kind, found),
         _ => Ok(Next::At(call.pc + 1)),
     }
 }

@@ -15,7 +15,7 @@ use std::rc::Rc;
 
 use probity_btf::{Btf, TypeId};
 use probity_isa::{Pc, Reg};
-use probity_platform::{Context, Kfunc, KfuncFlag, ProgKind};
+use probity_platform::{Context, Kfunc, KfuncFlag, KfuncSpecial, ProgKind};
 
 use crate::args::StackWrite;
 use crate::call::{self, Next};
@@ -23,6 +23,7 @@ use crate::env::Env;
 use crate::reject::{Explain, Outcome, fail, unsupported};
 use crate::report::Rule;
 use crate::state::State;
+use crate::timer::MapOf;
 use crate::value::{Id, MapRef};
 use crate::{alloc, dynptr, irq, iter};
 
@@ -45,6 +46,8 @@ pub(crate) struct Found {
     /// Size of the memory that the call gives, and whether it may be written.
     pub buffer: Option<(u32, bool)>,
     pub map: Option<MapRef>,
+    /// The field that names its map.
+    pub field: Option<MapOf>,
     /// The reference of the last argument that carries one.
     pub reference: Id,
     /// The reference that ends.
@@ -91,6 +94,9 @@ pub(crate) fn call(env: &mut Env<'_>, state: &mut State, pc: Pc, id: u32) -> Out
     let found = args::check(env, state, &call)?;
     let value = result::result(env, state, &call, &found)?;
     effects::apply(env, state, &call, &found, value)?;
+    if row.special == Some(KfuncSpecial::Throw) {
+        return crate::exception::throw(env, state);
+    }
     call::finish(state, pc, value);
     effects::after(env, state, &call, &found)
 }
