@@ -1,0 +1,281 @@
+//! Small programs with managed fields (locks, kernel pointers, lists, trees, timers), each about one rule: `managed.txt`.
+//!
+//! Types of the programs' own and a kernel's few are built here; `kcall NAME` calls a kernel function,
+//! `TYPE(NAME)` is the id of a structure, `GUARDED`, `OTHER`, `PICKED` and `TICKING` stand for lookups that end
+//! with a value in r0, `NEW(NAME)` for an allocation of such a structure in r0; without one the program ends.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use probity_btf::{Btf, BtfBuilder, FuncLinkage, IntEncoding, MemberDef, TypeId};
+use probity_objfile::{Object, assemble};
+use probity_platform::{Platform, Policy, Version};
+use probity_verifier::{Options, Verdict, verify};
+
+const MAPS: &str = "\
+.license \"GPL\"
+.map guarded kind=array key=4 value=64 max_entries=4
+.map others kind=hash key=4 value=64 max_entries=4
+.map ticking kind=array key=4 value=24 max_entries=4
+.map ticked kind=array key=4 value=24 max_entries=4
+.map resilient kind=array key=4 value=16 max_entries=4
+.map stripped kind=percpu_array key=4 value=64 max_entries=4
+.data shared
+.quad 0
+.quad 0
+.quad 0
+.quad 0
+.quad 0
+.quad 0
+.quad 0
+.quad 0
+";
+
+/// Kernel functions, and how many parameters each has.
+const KFUNCS: &[(&str, usize)] = &[
+    ("bpf_obj_new_impl", 2),
+    ("bpf_obj_drop_impl", 2),
+    ("bpf_percpu_obj_new_impl", 2),
+    ("bpf_percpu_obj_drop_impl", 2),
+    ("bpf_refcount_acquire_impl", 2),
+    ("bpf_list_push_front_impl", 4),
+    ("bpf_list_pop_front", 1),
+    ("bpf_list_front", 1),
+    ("bpf_rbtree_add_impl", 5),
+    ("bpf_rbtree_remove", 2),
+    ("bpf_rbtree_first", 1),
+    ("bpf_rbtree_left", 2),
+    ("bpf_res_spin_lock", 1),
+    ("bpf_res_spin_unlock", 1),
+    ("bpf_rcu_read_lock", 0),
+    ("bpf_rcu_read_unlock", 0),
+];
+
+struct Case {
+    name: String,
+    section: String,
+    expected: String,
+    code: String,
+}
+
+fn cases() -> Vec<Case> {
+    let mut cases: Vec<Case> = Vec::new();
+    for line in include_str!("managed.txt").lines() {
+        if let Some(head) = line.strip_prefix("== ") {
+            let parts: Vec<&str> = head.split(" | ").collect();
+            let [name, section, expected] = parts[..] else {
+                panic!("`{line}` is no case")
+            };
+            cases.push(Case {
+                name: name.to_string(),
+                section: section.to_string(),
+                expected: expected.to_string(),
+                code: String::new(),
+            });
+        } else if let Some(case) = cases.last_mut() {
+            case.code.push_str(line);
+            case.code.push('\n');
+        }
+    }
+    cases
+}
+
+fn kernel() -> Btf {
+    let mut types = BtfBuilder::new();
+    let int = types.int("int", 4, IntEncoding::SIGNED);
+    types.struct_("task_struct", 64, &[MemberDef::at("pid", int, 0)]);
+    types.struct_("file", 64, &[MemberDef::at("flags", int, 0)]);
+    for (name, params) in KFUNCS {
+        let params = vec![("p", int); *params];
+        let proto = types.func_proto(int, &params);
+        types.func(name, proto, FuncLinkage::Static);
+    }
+    types.build().expect("types")
+}
+
+/// The programs' types; the ids of structures by name.
+fn declare(object: &mut Object) -> BTreeMap<&'static str, TypeId> {
+    let mut t = match &object.btf {
+        Some(btf) => BtfBuilder::from_btf(btf),
+        None => BtfBuilder::new(),
+    };
+    let word = t.int("long", 8, IntEncoding::UNSIGNED);
+    let managed = |t: &mut BtfBuilder, name, size| t.struct_(name, size, &[]);
+    let lock = managed(&mut t, "bpf_spin_lock", 4);
+    let res_lock = managed(&mut t, "bpf_res_spin_lock", 4);
+    let timer = managed(&mut t, "bpf_timer", 16);
+    let head = managed(&mut t, "bpf_list_head", 16);
+    let node = managed(&mut t, "bpf_list_node", 24);
+    let root = managed(&mut t, "bpf_rb_root", 16);
+    let leaf = managed(&mut t, "bpf_rb_node", 32);
+    let count = managed(&mut t, "bpf_refcount", 4);
+    let m = MemberDef::at;
+    let plain = t.struct_("plain", 16, &[m("a", word, 0), m("b", word, 8)]);
+    let item = t.struct_("item", 32, &[m("data", word, 0), m("node", node, 8)]);
+    let branch = t.struct_("branch", 40, &[m("key", word, 0), m("node", leaf, 8)]);
+    let counted = [m("key", word, 0), m("node", leaf, 8), m("count", count, 40)];
+    let counted = t.struct_("counted", 48, &counted);
+    let large = t.array(word, word, 100);
+    let large = t.struct_("large", 800, &[m("all", large, 0)]);
+    let both = [m("list", node, 0), m("tree", leaf, 24)];
+    let both = t.struct_("both", 56, &both);
+    let tagged = |t: &mut BtfBuilder, tag, to| {
+        let to = t.type_tag(tag, to);
+        t.ptr(to)
+    };
+    let task = t.struct_("task_struct", 64, &[]);
+    let file = t.struct_("file", 64, &[]);
+    let to_item = tagged(&mut t, "kptr", item);
+    let to_plain = tagged(&mut t, "percpu_kptr", plain);
+    let to_task = tagged(&mut t, "kptr_untrusted", task);
+    let to_file = tagged(&mut t, "kptr", file);
+    let owner = [m("data", word, 0), m("lock", lock, 8), m("head", head, 16)];
+    let owner = t.struct_("owner", 32, &owner);
+    t.decl_tag("contains:item:node", owner, Some(2));
+    let guarded = [
+        m("lock", lock, 4),
+        m("head", head, 8),
+        m("root", root, 24),
+        m("item", to_item, 40),
+        m("plain", to_plain, 48),
+        m("task", to_task, 56),
+    ];
+    let guarded = t.struct_("guarded", 64, &guarded);
+    t.decl_tag("contains:item:node", guarded, Some(1));
+    t.decl_tag("contains:branch:node", guarded, Some(2));
+    let sharing = [
+        m("lock", lock, 4),
+        m("root", root, 24),
+        m("count", word, 40),
+    ];
+    let sharing = t.struct_("sharing", 64, &sharing);
+    t.decl_tag("contains:counted:node", sharing, Some(1));
+    let ticking = t.struct_("ticking", 24, &[m("timer", timer, 8)]);
+    let resilient = [m("lock", res_lock, 0), m("data", word, 8)];
+    let resilient = t.struct_("resilient", 16, &resilient);
+    let stripped = [m("lock", lock, 4), m("file", to_file, 8)];
+    let stripped = t.struct_("stripped", 64, &stripped);
+    for map in &mut object.maps {
+        map.value_type = match map.name.as_str() {
+            "guarded" => Some(guarded),
+            _ if map.data.is_some() => Some(guarded),
+            "others" => Some(sharing),
+            "ticking" | "ticked" => Some(ticking),
+            "resilient" => Some(resilient),
+            "stripped" => Some(stripped),
+            _ => map.value_type,
+        };
+    }
+    object.btf = Some(Arc::new(t.build().expect("types")));
+    BTreeMap::from([
+        ("plain", plain),
+        ("item", item),
+        ("branch", branch),
+        ("counted", counted),
+        ("large", large),
+        ("both", both),
+        ("owner", owner),
+    ])
+}
+
+fn lookup(map: &str, n: usize) -> String {
+    format!(
+        "*(u32 *)(r10 - 4) = 0\nr1 = map {map} ll\nr2 = r10\nr2 += -4\ncall bpf_map_lookup_elem\n\
+         if r0 != 0 goto found{n}\nr0 = 0\nexit\nfound{n}:\n"
+    )
+}
+
+/// The text with its shorthands spelt out.
+fn spell(case: &Case, kernel: &Btf, ids: &BTreeMap<&str, TypeId>) -> String {
+    let mut text = format!("{MAPS}.section \"{}\"\nmain:\n", case.section);
+    for (n, line) in case.code.lines().enumerate() {
+        let expanded = match line {
+            "GUARDED" => lookup("guarded", n),
+            "OTHER" => lookup("others", n),
+            "TICKING" => lookup("ticking", n),
+            "PICKED" => lookup("resilient", n),
+            "STRIPPED" => lookup("stripped", n),
+            _ => {
+                let mut line = line.to_string();
+                let mut after = String::new();
+                if let Some(name) = line.strip_prefix("NEW(") {
+                    let name = name.trim_end_matches(')');
+                    after = format!(
+                        "kcall bpf_obj_new_impl\nif r0 != 0 goto made{n}\nr0 = 0\nexit\nmade{n}:"
+                    );
+                    line = format!("r1 = TYPE({name})\nr2 = 0");
+                }
+                for (name, id) in ids {
+                    line = line.replace(&format!("TYPE({name})"), &id.0.to_string());
+                }
+                format!("{line}\n{after}\n")
+            }
+        };
+        for line in expanded.lines() {
+            match line.strip_prefix("kcall ") {
+                Some(name) => {
+                    let id = kernel.find_func(name).expect("a kernel function");
+                    text.push_str(&format!("call kfunc[{}, 0]\n", id.0));
+                }
+                None => {
+                    text.push_str(line);
+                    text.push('\n');
+                }
+            }
+        }
+    }
+    text
+}
+
+#[test]
+fn managed_memory() {
+    let types = Arc::new(kernel());
+    let platform = Arc::new(Platform::linux(Version(6, 18), Some(types.clone())));
+    let helper = |name: &str| platform.helper_by_name(name).map(|h| h.id);
+    let mut wrong = Vec::new();
+    let all = cases();
+    assert!(all.len() > 50, "{} cases", all.len());
+    for case in &all {
+        // Ids of types do not depend on the code but for what the assembler declares.
+        let mut ids = BTreeMap::new();
+        let mut object = None;
+        for name in [
+            "plain", "item", "branch", "counted", "large", "both", "owner",
+        ] {
+            ids.insert(name, TypeId(0));
+        }
+        for _ in 0..2 {
+            match assemble("case", &spell(case, &types, &ids), &helper) {
+                Ok(mut made) => {
+                    ids = declare(&mut made);
+                    object = Some(made);
+                }
+                Err(e) => wrong.push(format!("{}: does not assemble: {e}", case.name)),
+            }
+        }
+        let Some(object) = object else { continue };
+        for store_often in [false, true] {
+            let options = Options {
+                store_often,
+                ..Options::default()
+            };
+            let report =
+                verify(&object, &platform, &Policy::default(), &options).expect("a report");
+            let p = report.programs.first().expect("a program");
+            let (got, why) = match &p.verdict {
+                Verdict::Accept(_) => ("accept", String::new()),
+                Verdict::Reject(r) => (r.rule.name(), r.to_string()),
+            };
+            if got != case.expected {
+                let (name, expected) = (&case.name, &case.expected);
+                wrong.push(format!("{name}: expected {expected}, got {got}\n{why}"));
+            }
+        }
+    }
+    let (bad, of) = (wrong.len(), all.len());
+    assert!(
+        wrong.is_empty(),
+        "{bad} of {of} cases:\n{}",
+        wrong.join("\n")
+    );
+}
