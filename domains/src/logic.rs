@@ -74,18 +74,17 @@ pub(crate) fn xor(a: Range, b: Range, bits: u32) -> Range {
 /// The least conjunction: the highest bit that is 0 in both and can be 1 in one, made 1 there,
 /// frees the bits below to be 0.
 fn min_and(a: Span, b: Span) -> u64 {
-    let mut bits = !(a.lo | b.lo) & (smear(a.lo ^ a.hi) | smear(b.lo ^ b.hi));
-    while bits != 0 {
-        let bit = highest(bits);
-        if let Some(raised) = raise(a, bit) {
-            return raised & b.lo;
-        }
-        if let Some(raised) = raise(b, bit) {
-            return raised & a.lo;
-        }
-        bits ^= bit;
+    let bits = !(a.lo | b.lo) & (smear(a.lo ^ a.hi) | smear(b.lo ^ b.hi));
+    if bits == 0 {
+        return a.lo & b.lo;
     }
-    a.lo & b.lo
+    // Where an interval reaches a bit that its least member has not, the bit can be raised in it.
+    let bit = highest(bits);
+    match (raise(a, bit), raise(b, bit)) {
+        (Some(raised), _) => raised & b.lo,
+        (None, Some(raised)) => raised & a.lo,
+        (None, None) => 0,
+    }
 }
 
 /// The greatest conjunction: the highest bit that only one has and can do without, made 0 there,

@@ -78,7 +78,8 @@ impl Span {
     #[inline]
     fn clip(self, tnum: Tnum) -> Span {
         match (tnum.at_least(self.lo), tnum.at_most(self.hi)) {
-            (Some(lo), Some(hi)) if !self.is_empty() => Span::new(lo, hi),
+            // An empty span's nearest members, if any, are in the wrong order too.
+            (Some(lo), Some(hi)) => Span::new(lo, hi),
             _ => Span::EMPTY,
         }
     }
