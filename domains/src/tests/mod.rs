@@ -3,6 +3,7 @@
 mod corners;
 mod cves;
 mod exhaustive;
+mod laws;
 mod linux;
 mod random;
 mod small;

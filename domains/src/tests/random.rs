@@ -91,7 +91,7 @@ pub fn any<const BITS: u32>(random: &mut Random) -> Product<BITS> {
 }
 
 /// Some members, among them the bounds and what lies next to corners.
-fn sample<const BITS: u32>(of: &Product<BITS>, random: &mut Random) -> Vec<u64> {
+pub fn sample<const BITS: u32>(of: &Product<BITS>, random: &mut Random) -> Vec<u64> {
     let mask = low_mask(BITS);
     let mut all = vec![
         of.umin(),
