@@ -6,7 +6,7 @@
 //! - **Order:** `a.includes(b)` when every known bit of `a` is known in `b`, with the same value.
 //! - **Join:** bits known and equal in both stay known. **Meet:** known bits of both, if they agree.
 //! - **Transfer:** `and or xor` bitwise; `add sub neg` exact, by comparing the sums of least and of greatest
-//!   members; `mul` by long multiplication, joining at each unknown bit of the multiplier;
+//!   members; `mul` by long multiplication, joining at each unknown bit of the multiplier, either way round;
 //!   shifts by a constant move value and mask; `cast` and `sign_extend` change the width.
 //! - **With an interval:** [`Tnum::at_least`] and [`Tnum::at_most`] find the nearest member,
 //!   [`Tnum::narrow`] the best tnum for the members between two members.
@@ -219,18 +219,27 @@ impl Tnum {
         if self.mask | other.mask == 0 {
             return Tnum::constant(self.value.wrapping_mul(other.value));
         }
-        // The loop runs once for each possible bit of the multiplier.
-        let (mut multiplier, mut addend) = if self.umax().count_ones() <= other.umax().count_ones()
-        {
-            (self, other)
-        } else {
-            (other, self)
-        };
+        // Either may be the multiplier; neither order is always the better one.
+        let (product, exchanged) = (self.multiply(other), other.multiply(self));
+        match product.intersect(exchanged) {
+            Some(both) => both,
+            None => product,
+        }
+    }
+
+    /// Long multiplication: the addend, once for each possible bit of the multiplier.
+    const fn multiply(self, mut addend: Tnum) -> Tnum {
+        let mut multiplier = self;
         let mut product = Tnum::constant(0);
         while multiplier.umax() != 0 {
             let skip = multiplier.trailing_zeros();
             multiplier = multiplier.rsh(skip);
             addend = addend.lsh(skip);
+            let free = addend.trailing_zeros();
+            if free > 63 || !product.mask >> free == 0 {
+                // What is still to be added changes only bits that are unknown already.
+                break;
+            }
             let sum = product.add(addend);
             product = if multiplier.value & 1 != 0 {
                 sum
