@@ -11,6 +11,8 @@ pub struct Kfunc {
     pub kinds: &'static [u32],
     /// Kinds that only newer versions let call it.
     pub later: &'static [u32],
+    /// How programs must be attached that call it, where that matters.
+    pub attached: Option<Attached>,
     pub since: Version,
     /// What it does that neither its prototype nor its flags say.
     pub special: Option<KfuncSpecial>,
@@ -18,6 +20,15 @@ pub struct Kfunc {
     pub under_lock: bool,
     /// Kernel source file that registers it.
     pub origin: &'static str,
+}
+
+/// How programs must be attached that call a kernel function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attached {
+    /// `enum bpf_attach_type`s.
+    pub types: &'static [u32],
+    /// Sleepable programs may call it wherever they are attached.
+    pub or_sleepable: bool,
 }
 
 /// The kernel's `KF_` flags (Documentation/bpf/kfuncs.rst).
@@ -97,6 +108,10 @@ pub enum KfuncSpecial {
     ArenaAlloc,
     /// Packet pointers are invalid afterwards.
     ChangesPacket,
+    /// The memory it gives may be written.
+    WritableResult,
+    /// Only programs that are bound to one network device may call it.
+    DeviceBound,
 }
 
 impl Kfunc {
@@ -108,5 +123,12 @@ impl Kfunc {
     pub fn allows(&self, prog_kind: u32) -> bool {
         !self.later.contains(&prog_kind)
             && (self.kinds.is_empty() || self.kinds.contains(&prog_kind))
+    }
+
+    /// May programs attached so call it?
+    pub fn allows_attached(&self, attach: Option<u32>, sleepable: bool) -> bool {
+        self.attached.is_none_or(|a| {
+            a.or_sleepable && sleepable || attach.is_some_and(|t| a.types.contains(&t))
+        })
     }
 }

@@ -7,6 +7,7 @@ use probity_platform::{Arg, ArgKind, Callback, Managed, MemAccess, Prototype, Va
 
 use crate::call::{ARGS, acquires, is_null};
 use crate::env::Env;
+use crate::kernel;
 use crate::kptr;
 use crate::lock;
 use crate::memory::{self, Kind, describe};
@@ -16,7 +17,7 @@ use crate::report::Rule;
 use crate::special::SpecialField;
 use crate::state::State;
 use crate::timer::{self, MapOf};
-use crate::value::{Hold, Id, Known, MapRef, Number, Pointer, To, Value};
+use crate::value::{Hold, Id, Known, MapRef, Number, Pointer, Socket, To, Trust, Value};
 use crate::{dynptr, object};
 
 /// What the arguments of one call are, and what the call will do.
@@ -198,7 +199,7 @@ fn argument(
                         }
                     }
                     Value::Pointer(p) if matches!(p.to, To::Kernel { .. }) => {
-                        Err(unsupported("kernel sockets by BTF"))
+                        kernel_socket(env, call, index, &p, false)
                     }
                     _ => Err(wrong(env, "a socket")),
                 };
@@ -313,9 +314,12 @@ fn argument(
                 }
                 Ok(())
             }
-            Value::Pointer(p) if matches!(p.to, To::Kernel { .. }) => {
-                Err(unsupported("kernel sockets by BTF"))
-            }
+            Value::Pointer(p) if matches!(p.to, To::Kernel { .. }) => match arg.kind {
+                ArgKind::SockCommon { btf: true, release } => {
+                    kernel_socket(env, call, index, &p, release)
+                }
+                _ => Err(wrong(env, "a socket")),
+            },
             _ if null => Ok(()),
             _ => Err(wrong(env, "a socket")),
         },
@@ -428,18 +432,57 @@ fn kernel_argument(
     name: &str,
     nullable: bool,
 ) -> Outcome<()> {
-    let To::Kernel { type_id, trust } = p.to else {
-        return Ok(());
-    };
-    let types = env.platform.types.as_deref();
-    let same =
-        types.is_some_and(|t| crate::kernel::begins_with(t, probity_btf::TypeId(type_id), name));
     if p.null && !nullable {
         return Err(may_be_null(env, call.helper, index, p));
     }
-    if !same || trust == crate::value::Trust::Untrusted || p.constant_offset() != Some(0) {
-        let what = format!("a trusted pointer to a kernel `struct {name}`");
-        return Err(wrong(env, call.helper, index, &Value::Pointer(*p), &what));
+    if let To::Kernel { trust, .. } = p.to
+        && trust != Trust::Untrusted
+        && is_structure(env, p, name, false)
+    {
+        return Ok(());
+    }
+    let what = format!("a trusted pointer to a kernel `struct {name}`");
+    Err(wrong(env, call.helper, index, &Value::Pointer(*p), &what))
+}
+
+/// Whether a typed pointer leads to structure `name`, or to one in the structure; `strict`: to nothing else.
+fn is_structure(env: &Env<'_>, p: &Pointer, name: &str, strict: bool) -> bool {
+    let (To::Kernel { type_id, .. }, Some(types)) = (p.to, env.platform.types.as_deref()) else {
+        return false;
+    };
+    let (Some(off), Some(want)) = (p.constant_offset(), types.find_struct(name)) else {
+        return false;
+    };
+    kernel::is_within(types, type_id, off, want, strict)
+}
+
+/// A kernel socket by BTF where any socket is taken.
+fn kernel_socket(
+    env: &Env<'_>,
+    call: &mut Call<'_>,
+    index: usize,
+    p: &Pointer,
+    release: bool,
+) -> Outcome<()> {
+    let reg = ARGS[index];
+    if p.null {
+        return Err(may_be_null(env, call.helper, index, p));
+    }
+    let (To::Kernel { trust, .. }, Some(name)) = (p.to, Socket::SockCommon.kernel_name()) else {
+        return Ok(());
+    };
+    let believed = trust == Trust::Trusted || trust == Trust::Plain;
+    if !believed || !is_structure(env, p, name, false) {
+        let what = "a socket, or a trusted pointer to a kernel's socket";
+        return Err(wrong(env, call.helper, index, &Value::Pointer(*p), what));
+    }
+    if release {
+        if p.reference == 0 || p.constant_offset() != Some(0) {
+            let must = format!("bpf_{} is given a reference to release", call.helper);
+            let known = format!("{reg} carries none");
+            return Err(fail(Rule::Reference, &must, &known).about(reg));
+        }
+        call.found.release = Some(p.reference);
     }
     Ok(())
 }
@@ -761,7 +804,9 @@ fn region_of(
             memory::buffer(env, &p, reg, most)
         }
         To::Record { size } => memory::bounds(env, &p, reg, 0, most, i64::from(size)),
-        To::Kernel { .. } => Err(unsupported("kernel structures as memory of helpers")),
+        To::Kernel { type_id, trust } if trust == Trust::Trusted && !writes => {
+            kernel::readable(env, &p, type_id, reg, most)
+        }
         _ => {
             let what = if writes {
                 "memory that may be written"

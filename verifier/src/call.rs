@@ -367,7 +367,7 @@ fn result(
             };
             let id = env.fresh_id();
             let mut p = acquire(pointer(To::Socket(socket)), found, id).or_null(id);
-            if !found.acquires
+            if proto.effects.casts
                 && let Value::Pointer(from) = state.reg(Reg::R1)
             {
                 p.reference = from.reference;

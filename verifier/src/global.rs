@@ -427,7 +427,7 @@ fn argument(
                 To::Kernel {
                     type_id: has,
                     trust,
-                } if trust == Trust::Trusted
+                } if (trust == Trust::Trusted || p.reference != 0)
                     && (nullable || !p.null)
                     && p.constant_offset() == Some(0)
                     && same(has) =>

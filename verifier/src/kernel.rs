@@ -65,7 +65,14 @@ pub(crate) fn load(
         let must = format!("the program may write {size} bytes at offset {at} of `struct {name}`");
         return Err(fail(Rule::ReadOnly, &must, &describe(env, p)).about(reg));
     }
+    if types.resolve(id) == TypeId(0) {
+        // Bytes of which nothing is known, and whose address is any number.
+        return Ok((Place::Plain, Region::Kernel, Some(at)));
+    }
     let Some(leaf) = types.member_at(id, at as u64, size as u64) else {
+        if in_numbers(types, id, at as u64, size as u64) {
+            return Ok((Place::Plain, Region::Kernel, Some(at)));
+        }
         let known = format!(
             "{size} bytes at offset {at} ({}) do not",
             types.path_at(id, at as u64)
@@ -108,6 +115,66 @@ pub(crate) fn load(
         }
         _ => number,
     }
+}
+
+/// Memory of a kernel structure that helpers may read: within one member.
+pub(crate) fn readable(
+    env: &Env<'_>,
+    p: &Pointer,
+    type_id: u32,
+    reg: Reg,
+    size: i64,
+) -> Outcome<()> {
+    let types = env.platform.types.as_deref();
+    let (at, size) = (
+        p.constant_offset().and_then(|o| u64::try_from(o).ok()),
+        u64::try_from(size).ok(),
+    );
+    if let (Some(types), Some(at), Some(size)) = (types, at, size) {
+        let id = TypeId(type_id);
+        if types.member_at(id, at, size).is_some() || in_numbers(types, id, at, size) {
+            return Ok(());
+        }
+    }
+    let must = "the memory given stays within a member of the kernel's structure";
+    Err(fail(Rule::OutOfBounds, must, &describe(env, p)).about(reg))
+}
+
+/// Whether bytes lie within one array of numbers, of whatever width.
+fn in_numbers(types: &Btf, id: TypeId, off: u64, size: u64) -> bool {
+    let (mut id, mut off) = (types.resolve(id), off);
+    for _ in 0..64 {
+        let Some(Type::Struct(s) | Type::Union(s)) = types.ty(id) else {
+            return false;
+        };
+        let holds = |m: &probity_btf::Member<'_>| {
+            let field = types.member_field(m)?;
+            let at = off.checked_sub(field.byte_offset())?;
+            (!field.bitfield && at.checked_add(size)? <= field.byte_size()).then_some((m.ty, at))
+        };
+        let Some((ty, at)) = s.members.iter().find_map(|m| holds(&m)) else {
+            return false;
+        };
+        let (mut ty, mut at, mut array) = (types.resolve(ty), at, false);
+        for _ in 0..16 {
+            let Some(Type::Array { elem, .. }) = types.ty(ty) else {
+                break;
+            };
+            let step = u64::from(types.size_of(elem).unwrap_or(0));
+            if step == 0 {
+                return false;
+            }
+            array = true;
+            at %= step;
+            ty = types.resolve(elem);
+        }
+        match types.ty(ty) {
+            Some(Type::Struct(_) | Type::Union(_)) => (id, off) = (ty, at),
+            Some(Type::Int { .. } | Type::Enum(_) | Type::Enum64(_)) => return array,
+            _ => return false,
+        }
+    }
+    false
 }
 
 /// Whether a structure is `name`, or its first member is, or that one's first member, and so on.

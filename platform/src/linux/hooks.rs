@@ -122,12 +122,21 @@ pub const FMOD_RET: &[Replaceable] = &[
 
 pub const WRITABLE: &[WritableIn] = &[WritableIn {
     kinds: &[k::SCHED_CLS, k::SCHED_ACT, k::XDP],
-    fields: &[Writable {
-        structure: "nf_conn",
-        field: "mark",
-        head: 0,
-        tail: 0,
-    }],
+    fields: &[
+        Writable {
+            structure: "nf_conn",
+            field: "mark",
+            head: 0,
+            tail: 0,
+        },
+        // Not in the table yet.
+        Writable {
+            structure: "nf_conn___init",
+            field: "ct.mark",
+            head: 0,
+            tail: 0,
+        },
+    ],
 }];
 
 const fn iterator(name: &'static str, args: &'static [(usize, IteratorArg)]) -> Iterator {

@@ -4,12 +4,12 @@
 //! Flags up to Linux 6.12 are the facts of the `BTF_ID_FLAGS` lists in the file that the row names;
 //! rows that name `Linux 6.18` instead came later, and their flags are from the published descriptions of those versions.
 //! Which kinds may call what was measured on Linux 6.18 where they load there, as was which functions sleep,
-//! and `tests/kernel_kfuncs.rs` measures both again. Functions that exist for the kernel's own tests are left out.
+//! and `tests/kernel_kfuncs.rs` measures both again. Of those that exist for the kernel's own tests, the ones in modules are left out.
 //!
 //! **Invariant:** rows ascend by name.
 
 use super::kinds as k;
-use crate::{Kfunc, KfuncFlag as Flag, KfuncSpecial as Special, Version};
+use crate::{Attached, Kfunc, KfuncFlag as Flag, KfuncSpecial as Special, Version};
 
 /// All kernel functions known, ascending by name.
 pub static KFUNCS: &[Kfunc] = &[
@@ -737,6 +737,20 @@ pub static KFUNCS: &[Kfunc] = &[
         GENERIC,
         Version(6, 1),
         "kernel/trace/bpf_trace.c",
+    ),
+    row(
+        "bpf_kfunc_call_memb_release",
+        &[Flag::Release],
+        TESTED,
+        Version(5, 18),
+        "net/bpf/test_run.c",
+    ),
+    row(
+        "bpf_kfunc_call_test_release",
+        &[Flag::Release],
+        TESTED,
+        Version(5, 18),
+        "net/bpf/test_run.c",
     ),
     row(
         "bpf_list_back",
@@ -1738,6 +1752,16 @@ const TRACING: &[u32] = &[
 
 const TRACING_ONLY: &[u32] = &[k::TRACEPOINT, k::PERF_EVENT, k::TRACING, k::LSM];
 
+/// Kinds that the kernel's functions for its own tests are for.
+const TESTED: &[u32] = &[
+    k::SCHED_CLS,
+    k::TRACEPOINT,
+    k::PERF_EVENT,
+    k::TRACING,
+    k::LSM,
+    k::SYSCALL,
+];
+
 const CGROUP: &[u32] = &[
     k::CGROUP_SKB,
     k::CGROUP_SOCK,
@@ -1784,6 +1808,7 @@ const fn row(
         flags,
         kinds,
         later: &[],
+        attached: attached(name),
         since,
         special: special(name),
         under_lock: under_lock(name),
@@ -1815,6 +1840,18 @@ const fn under_lock(name: &str) -> bool {
     false
 }
 
+/// The same.
+const fn attached(name: &str) -> Option<Attached> {
+    let mut i = 0;
+    while i < ATTACHED.len() {
+        if same(ATTACHED[i].0, name) {
+            return Some(ATTACHED[i].1);
+        }
+        i += 1;
+    }
+    None
+}
+
 const fn same(a: &str, b: &str) -> bool {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     if a.len() != b.len() {
@@ -1829,6 +1866,38 @@ const fn same(a: &str, b: &str) -> bool {
     }
     true
 }
+
+// `enum bpf_attach_type`.
+const LSM_MAC: u32 = 27;
+const TRACE_ITER: u32 = 28;
+const LSM_CGROUP: u32 = 43;
+const KPROBE_SESSION: u32 = 56;
+const UPROBE_SESSION: u32 = 57;
+
+/// What the filters of the kernel's lists say beside the kind.
+const ATTACHED: &[(&str, Attached)] = &[
+    (
+        "bpf_iter_css_task_new",
+        Attached {
+            types: &[LSM_MAC, TRACE_ITER, LSM_CGROUP],
+            or_sleepable: true,
+        },
+    ),
+    ("bpf_session_cookie", SESSIONS),
+    ("bpf_session_is_return", SESSIONS),
+    (
+        "bpf_sock_destroy",
+        Attached {
+            types: &[TRACE_ITER],
+            or_sleepable: false,
+        },
+    ),
+];
+
+const SESSIONS: Attached = Attached {
+    types: &[KPROBE_SESSION, UPROBE_SESSION],
+    or_sleepable: false,
+};
 
 /// What the verifier of Linux itself knows by name.
 const SPECIAL: &[(&str, Special)] = &[
@@ -1886,11 +1955,15 @@ const SPECIAL: &[(&str, Special)] = &[
         "bpf_res_spin_unlock_irqrestore",
         Special::ResSpinUnlock { irq: true },
     ),
+    ("bpf_session_cookie", Special::WritableResult),
     ("bpf_throw", Special::Throw),
     (
         "bpf_wq_set_callback_impl",
         Special::AsyncCallback(crate::Callback::WorkQueue),
     ),
+    ("bpf_xdp_metadata_rx_hash", Special::DeviceBound),
+    ("bpf_xdp_metadata_rx_timestamp", Special::DeviceBound),
+    ("bpf_xdp_metadata_rx_vlan_tag", Special::DeviceBound),
     ("bpf_xdp_pull_data", Special::ChangesPacket),
 ];
 

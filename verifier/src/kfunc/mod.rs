@@ -160,6 +160,17 @@ fn allowed(env: &Env<'_>, row: &Kfunc) -> Outcome<()> {
         let must = "the program kind may call the kernel function";
         return Err(fail(Rule::CallNotAllowed, must, &known));
     }
+    let attach = env.attach_type().or(env.kind.default_attach);
+    if !row.allows_attached(attach, env.sleepable()) {
+        let known = format!("{name} is not for programs attached as this one");
+        let must = "the program's target allows the kernel function";
+        return Err(fail(Rule::CallNotAllowed, must, &known));
+    }
+    if row.special == Some(KfuncSpecial::DeviceBound) {
+        let known = format!("{name} is for such, and this program is for any device");
+        let must = "only programs bound to one device read what it says of packets";
+        return Err(fail(Rule::CallNotAllowed, must, &known));
+    }
     if !env.policy.allows_kfunc(name) {
         let known = format!("{name} is not on its list");
         let must = "the policy allows the kernel function";

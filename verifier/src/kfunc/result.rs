@@ -43,7 +43,7 @@ pub(super) fn result(
             Returns::Memory(size) => {
                 let (size, writable) = match (found.buffer, size) {
                     (Some(buffer), _) => buffer,
-                    (None, Some(size)) => (size, false),
+                    (None, Some(size)) => (size, row.special == Some(Special::WritableResult)),
                     (None, None) => {
                         return Err(unsupported(&format!("the result of {}", row.name)));
                     }
@@ -104,7 +104,7 @@ fn rdonly_cast(call: &Call<'_>, found: &Found) -> Outcome<Value> {
         .map(TypeId);
     let fine = id.filter(|id| {
         let ty = call.types.ty(*id);
-        matches!(ty, Some(Type::Struct(_) | Type::Void))
+        matches!(ty, Some(Type::Struct(_) | Type::Union(_) | Type::Void))
     });
     match fine {
         Some(id) => Ok(Value::Pointer(kernel(id, Trust::Untrusted))),
