@@ -1,6 +1,7 @@
 //! What a developer runs beside `cargo build`: `cargo xtask test` is everything CI does.
 
 mod agree;
+mod fuzz;
 mod programs;
 mod prove;
 mod rust_programs;
@@ -26,6 +27,8 @@ usage: cargo xtask COMMAND
   prove [--time S] [--jobs N] [NAME…]  prove the abstract operators with cvc5 or z3, at night;
                     a NAME is part of one, such as add64 or at_8
   vm [--all] [NAME…]  boot Debian kernels in QEMU and run tests/vm/*.sh in them
+  fuzz containment|objfile [--minutes N] [--seed N] [--features NAME]
+                    random programs held against their proofs; mutated objects
   tidy              file sizes, documents that name files, words that do not belong
 ";
 
@@ -51,6 +54,7 @@ fn run() -> Result<()> {
         Some("test") => suite::run(rest),
         Some("setup") => setup::install(),
         Some("programs") => programs::run(rest.iter().any(|a| a == "--write")),
+        Some("fuzz") => fuzz::run(rest),
         Some("vm") => vm::run(rest),
         Some("prove") => prove::run(rest),
         Some("tidy") => tidy::run(),

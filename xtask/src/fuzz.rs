@@ -1,0 +1,14 @@
+//! `cargo xtask fuzz`: the checks of `fuzz/` on a stable compiler.
+
+use anyhow::Result;
+
+use crate::sh;
+
+/// Hands the arguments on to the tool of the `tests` crate, built for speed with checks for overflow.
+pub fn run(args: &[String]) -> Result<()> {
+    let mut cargo = sh::cargo();
+    cargo.args(["run", "--profile", "fuzz", "--quiet"]);
+    cargo.args(["-p", "probity-tests", "--bin", "fuzz", "--"]);
+    cargo.args(args);
+    sh::run(&mut cargo)
+}
