@@ -476,8 +476,12 @@ macro_rules! comparisons {
             }
             $refine(input) {
                 let ((a, x), (b, y)) = (input.product::<64>()?, input.product::<64>()?);
-                let taken = Comparison::$op.$holds(x, y);
-                Comparison::$op.$refine64(taken, &a, &b).is_some_and(|(a, b)| is(&a, x) & is(&b, y))
+                // Each way by itself, so that which operand is which is known to the compiler.
+                let refined = match Comparison::$op.$holds(x, y) {
+                    true => Comparison::$op.$refine64(true, &a, &b),
+                    false => Comparison::$op.$refine64(false, &a, &b),
+                };
+                refined.is_some_and(|(a, b)| is(&a, x) & is(&b, y))
             }
         )* }
     };
