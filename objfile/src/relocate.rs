@@ -35,7 +35,7 @@ pub struct RelocTarget<'a> {
     pub kernel_version: u32,
     /// Values by name: [`crate::parse_kconfig`].
     pub kconfig: Option<&'a BTreeMap<String, String>>,
-    /// Addresses of kernel symbols.
+    /// Addresses of kernel symbols. Where they are not known, an address becomes that of type 0, which no kernel loads.
     pub ksyms: Option<&'a dyn Fn(&str) -> Option<u64>>,
 }
 
@@ -90,6 +90,8 @@ enum Resolved {
     /// A type id of the target: a FUNC or a VAR.
     Btf(u32),
     Address(u64),
+    /// A symbol whose address is not known here.
+    Unknown,
     /// Weak and not there.
     Missing,
 }
@@ -104,12 +106,9 @@ fn resolve_externs(object: &mut Object, target: &RelocTarget<'_>) -> Vec<Result<
             ExternKind::Ksym { typed: true } => typed_ksym(object, e, target),
             ExternKind::Ksym { typed: false } => match target.ksyms.map(|find| find(&e.name)) {
                 Some(Some(address)) => Ok(Resolved::Address(address)),
-                _ if e.weak => Ok(Resolved::Missing),
+                Some(None) if e.weak => Ok(Resolved::Missing),
                 Some(None) => Err(Error::external(&e.name, "the kernel has no such symbol")),
-                None => Err(Error::external(
-                    &e.name,
-                    "the addresses of the kernel's symbols are not known",
-                )),
+                None => Ok(Resolved::Unknown),
             },
             ExternKind::Kconfig { map, offset, size } => {
                 let bytes = configured(object, e, size, target)?;
@@ -292,6 +291,8 @@ fn apply_externs(
             }
             (LD_IMM64, Resolved::Btf(id)) => word(id as i32, 0, PSEUDO_BTF_ID).to_vec(),
             (LD_IMM64, Resolved::Address(a)) => word(a as i32, (a >> 32) as i32, 0).to_vec(),
+            // No type has the number 0: the address of a symbol that only the running kernel knows.
+            (LD_IMM64, Resolved::Unknown) => word(0, 0, PSEUDO_BTF_ID).to_vec(),
             (LD_IMM64, Resolved::Missing) => word(0, 0, 0).to_vec(),
             _ => return Err(broken("it cannot refer to an extern of this kind")),
         };

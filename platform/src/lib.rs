@@ -18,6 +18,7 @@ pub mod linux;
 
 pub use linux::{NEWEST, OLDEST};
 
+use std::collections::BTreeSet;
 use std::{fmt, sync::Arc};
 
 use probity_btf::Btf;
@@ -58,6 +59,9 @@ pub struct Platform {
     /// Structures as programs see them, and the kernel's that they stand for: one is taken for the other.
     pub projections: &'static [(&'static str, &'static str)],
     pub targets: Targets,
+    /// Functions of the running kernel that are open to error injection, where that is known
+    /// (`error_injection/list` of its debugfs): `fmod_ret` programs may replace them, sleepable ones attach.
+    pub injectable: Option<Arc<BTreeSet<String>>>,
     pub managed: ManagedTypes,
     pub limits: Limits,
     /// Types of the kernel or host: CO-RE target, kfunc prototypes, BTF-typed pointers.
@@ -81,6 +85,14 @@ pub struct Limits {
     pub frames: usize,
     pub subprograms: usize,
     pub maps: usize,
+}
+
+/// The names in a list of functions open to error injection: the first word of each line.
+pub fn parse_injectable(text: &str) -> BTreeSet<String> {
+    text.lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .map(str::to_string)
+        .collect()
 }
 
 impl Platform {

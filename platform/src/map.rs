@@ -13,9 +13,15 @@ pub struct MapKind {
     pub helpers: &'static [&'static str],
     /// Helpers that may take it in some program kinds only.
     pub helpers_in: &'static [(&'static [u32], &'static [&'static str])],
+    /// Helpers that may take it in programs with some attach types (`enum bpf_attach_type`) only.
+    pub helpers_at: &'static [(&'static [u32], &'static [&'static str])],
+    /// The kernel's structure behind it, whose fields programs may read; empty: none.
+    pub structure: &'static str,
     /// Sizes in bytes that keys and values may have.
     pub key_sizes: Sizes,
     pub value_sizes: Sizes,
+    /// Its memory is an arena, shared with the loader.
+    pub arena: bool,
     /// Direct value addresses (`BPF_PSEUDO_MAP_VALUE`) are allowed.
     pub direct_value: bool,
     /// Values can be looked up and accessed by pointer.
@@ -89,6 +95,13 @@ pub enum Lookup {
 }
 
 impl MapKind {
+    /// May this helper take such a map in programs with this attach type?
+    pub fn allows_at(&self, helper: &str, attach: Option<u32>) -> bool {
+        self.helpers_at.iter().any(|(attaches, names)| {
+            attach.is_some_and(|a| attaches.contains(&a)) && names.contains(&helper)
+        })
+    }
+
     /// May this helper take such a map in programs of this kind (`enum bpf_prog_type`)?
     pub fn allows(&self, helper: &str, prog_kind: u32) -> bool {
         self.helpers.contains(&helper)

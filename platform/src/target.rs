@@ -21,6 +21,8 @@ pub struct Targets {
     pub replaceable: &'static [&'static str],
     /// How the names of functions begin that sleepable tracing programs attach to, as far as names tell.
     pub sleepable: &'static [&'static str],
+    /// Functions open to error injection that sleepable programs do not attach to all the same.
+    pub injectable_without_sleep: &'static [&'static str],
     pub helpers: &'static [HelperTargets],
     /// Functions that `fmod_ret` programs may replace whatever they are called; ascending by name.
     pub fmod_ret: &'static [Replaceable],

@@ -310,6 +310,14 @@ fn check_program(
             },
             _ => {}
         }
+        if fact.access.map(|a| a.region) == Some(Region::Kernel)
+            && !matches!(insn, Insn::Load { .. })
+        {
+            return Err(unsupported(
+                pc,
+                "a kernel structure, other than read,".into(),
+            ));
+        }
         if let Some(Region::Context(kind)) = fact.access.map(|a| a.region)
             && !context::is_plain(kind)
             && hidden_word(kind).is_none()

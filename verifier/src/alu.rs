@@ -221,6 +221,8 @@ pub(crate) fn alu(
             }
             Value::Number(out)
         }
+        // By its low half alone, so that any arithmetic does.
+        (Value::Pointer(p), b) if p.to == To::Arena && b.is_init() => Value::Pointer(p),
         (Value::Pointer(p), Value::Number(n)) => {
             pointer(env, op, width, p, n, dst, src.reg(), true)?
         }
@@ -330,9 +332,10 @@ fn pointer(
         To::Dynptr { .. }
         | To::FlowKeys
         | To::Map(_)
+        | To::PerCpu { .. }
+        | To::Arena
         | To::PacketEnd
-        | To::Socket(_)
-        | To::SockoptEnd => {
+        | To::Socket(_) => {
             return refuse(env, &format!("{} is not computed with", p.to.name()));
         }
         _ => {}

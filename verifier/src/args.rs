@@ -13,7 +13,7 @@ use crate::lock;
 use crate::memory::{self, Kind, describe};
 use crate::regions::Within;
 use crate::reject::{Explain, Failure, Outcome, fail, unsupported};
-use crate::report::Rule;
+use crate::report::{Access, Region, Rule};
 use crate::special::SpecialField;
 use crate::state::State;
 use crate::timer::{self, MapOf};
@@ -45,6 +45,8 @@ pub(crate) struct Found {
     /// The structure, of which there is one for each CPU.
     pub percpu: Option<u32>,
     pub dynptr: dynptr::Found,
+    /// The type of a kernel's variable that each CPU has.
+    pub percpu_kernel: Option<u32>,
 }
 
 pub(crate) struct StackWrite {
@@ -55,6 +57,7 @@ pub(crate) struct StackWrite {
 }
 
 struct Call<'a> {
+    pc: Pc,
     helper: &'a str,
     packet_access: bool,
     found: Found,
@@ -68,6 +71,7 @@ pub(crate) fn check(
     proto: &Prototype,
 ) -> Outcome<Found> {
     let mut call = Call {
+        pc,
         helper,
         packet_access: proto.effects.packet_access,
         found: Found::default(),
@@ -78,7 +82,6 @@ pub(crate) fn check(
         argument(env, state, &mut call, arg, next, i, proto)
             .map_err(|e| if e.regs.is_empty() { e.about(reg) } else { e })?;
     }
-    let _ = pc;
     call.found.acquires = acquires(env, proto, call.found.map);
     Ok(call.found)
 }
@@ -141,7 +144,8 @@ fn argument(
             }
             let def = env.map(map)?;
             let kind = env.map_kind(def)?;
-            if !kind.allows(call.helper, env.kind.kind) {
+            let attach = env.attach_type();
+            if !kind.allows(call.helper, env.kind.kind) && !kind.allows_at(call.helper, attach) {
                 let known = format!("map `{}` is of kind `{}`", def.name, kind.name);
                 let must = format!("the map's kind goes with bpf_{}", call.helper);
                 return Err(fail(Rule::MapKind, &must, &known));
@@ -409,7 +413,15 @@ fn argument(
                 env,
                 "memory of each CPU under RCU protection, not NULL",
             )),
-            _ => Err(unsupported("per-CPU kernel variables")),
+            Value::Pointer(Pointer {
+                to: To::PerCpu { type_id },
+                null: false,
+                ..
+            }) if value.as_pointer().and_then(Pointer::constant_offset) == Some(0) => {
+                call.found.percpu_kernel = Some(type_id);
+                Ok(())
+            }
+            _ => Err(wrong(env, "a kernel's variable that each CPU has")),
         },
         ArgKind::Dynptr { access } => {
             let found = &mut call.found.dynptr;
@@ -423,6 +435,12 @@ fn argument(
         },
     }
 }
+
+/// What the engines are told of a call that reads a kernel structure: where there is no kernel it has no meaning.
+const KERNEL: Access = Access {
+    region: Region::Kernel,
+    offset: None,
+};
 
 fn kernel_argument(
     env: &Env<'_>,
@@ -458,13 +476,14 @@ fn is_structure(env: &Env<'_>, p: &Pointer, name: &str, strict: bool) -> bool {
 
 /// A kernel socket by BTF where any socket is taken.
 fn kernel_socket(
-    env: &Env<'_>,
+    env: &mut Env<'_>,
     call: &mut Call<'_>,
     index: usize,
     p: &Pointer,
     release: bool,
 ) -> Outcome<()> {
     let reg = ARGS[index];
+    env.record(call.pc, KERNEL)?;
     if p.null {
         return Err(may_be_null(env, call.helper, index, p));
     }
@@ -606,6 +625,8 @@ pub(crate) fn memory(
     size: i64,
 ) -> Outcome<Vec<StackWrite>> {
     let mut call = Call {
+        // Kernel structures are only read, so nothing is recorded.
+        pc: Pc::MAX,
         helper: function,
         packet_access: true,
         found: Found::default(),
@@ -662,6 +683,7 @@ pub(crate) fn memory_argument(
     access: MemAccess,
 ) -> Outcome<Vec<StackWrite>> {
     let mut call = Call {
+        pc: Pc::MAX,
         helper: name,
         packet_access: true,
         found: Found::default(),
@@ -805,6 +827,7 @@ fn region_of(
         }
         To::Record { size } => memory::bounds(env, &p, reg, 0, most, i64::from(size)),
         To::Kernel { type_id, trust } if trust == Trust::Trusted && !writes => {
+            env.record(call.pc, KERNEL)?;
             kernel::readable(env, &p, type_id, reg, most)
         }
         _ => {

@@ -284,6 +284,11 @@ fn result(
         (Ret::PercpuMem { nullable }, _, Some(type_id)) => {
             return Ok(alloc::of_cpu(env, type_id, nullable));
         }
+        (Ret::PercpuMem { nullable }, _, None) => {
+            if let Some(type_id) = found.percpu_kernel {
+                return crate::ksym::of_cpu(env, type_id, nullable);
+            }
+        }
         _ => {}
     }
     Ok(match proto.ret {
@@ -566,7 +571,12 @@ pub(crate) fn result_allowed(env: &mut Env<'_>, state: &State, reg: Reg) -> Outc
         .about(reg)),
         (Value::Number(n), Some((min, max))) => {
             env.origins.need(n.origin);
-            if min <= n.set.smin() && n.set.smax() <= max {
+            // Where the hook's result is an int, nothing reads the upper half.
+            let (low, high) = match env.typed.as_ref().is_some_and(|t| t.low_half) {
+                true => (n.set.s32_min().into(), n.set.s32_max().into()),
+                false => (n.set.smin(), n.set.smax()),
+            };
+            if min <= low && high <= max {
                 return Ok(Next::End);
             }
             let known = format!("{reg} is {}", crate::value::Known(&n.set));

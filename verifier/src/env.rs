@@ -42,6 +42,8 @@ pub(crate) struct Env<'a> {
     /// Managed fields of each map's values, and of allocated structures.
     pub special: &'a [Special],
     pub records: Records,
+    /// The map that is the program's arena.
+    pub arena: Option<usize>,
     /// The licence is compatible with the GPL.
     pub gpl: bool,
     /// What types the context's arguments, where BTF does.
@@ -107,6 +109,7 @@ impl<'a> Env<'a> {
             poisoned,
             special,
             records: Records::default(),
+            arena: None,
             gpl,
             typed: None,
             origins: Origins::new(),

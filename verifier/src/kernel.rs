@@ -13,7 +13,7 @@ use crate::memory::{Kind, Place, describe};
 use crate::reject::{Explain, Outcome, fail, unsupported};
 use crate::report::{Region, Rule};
 use crate::state::State;
-use crate::value::{Pointer, To, Trust, Value};
+use crate::value::{MapRef, Pointer, To, Trust, Value};
 
 /// The structure that a pointer to `to` leads to, when a program may follow it.
 fn pointee(types: &Btf, to: TypeId) -> Option<u32> {
@@ -175,6 +175,36 @@ fn in_numbers(types: &Btf, id: TypeId, off: u64, size: u64) -> bool {
         }
     }
     false
+}
+
+/// A load of a field of a map itself.
+pub(crate) fn load_map(
+    env: &Env<'_>,
+    state: &State,
+    p: &Pointer,
+    map: MapRef,
+    reg: Reg,
+    off: i64,
+    size: usize,
+) -> Outcome<(Place, Region, Option<i64>)> {
+    let structure = env.map_kind(env.map(map)?)?.structure;
+    let types = env.platform.types.as_deref();
+    let Some(id) = types.and_then(|t| t.find_struct(structure)) else {
+        return Err(
+            unsupported("fields of `struct bpf_map` without the kernel's types").about(reg),
+        );
+    };
+    load(
+        env,
+        state,
+        p,
+        id.0,
+        Trust::Plain,
+        reg,
+        off,
+        size,
+        Kind::Read,
+    )
 }
 
 /// Whether a structure is `name`, or its first member is, or that one's first member, and so on.

@@ -36,6 +36,7 @@ mod iter;
 mod kernel;
 mod kfunc;
 mod kptr;
+mod ksym;
 mod later;
 mod liveness;
 mod lock;

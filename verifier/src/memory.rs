@@ -134,11 +134,14 @@ fn region(
             aligned(p, reg, off, size, strict)?;
             if matches!(env.kind.context, Context::Typed) && p.constant_offset() == Some(0) {
                 let value = crate::typed::load(env, state, reg, off, size, kind)?;
-                return Ok((
-                    Place::Argument(value),
-                    Region::Context(FieldKind::Scalar),
-                    Some(off),
-                ));
+                // Engines refuse what they cannot follow with checked reads alone.
+                let buffer =
+                    matches!(&value, Value::Pointer(p) if matches!(p.to, To::Buffer { .. }));
+                let field = match buffer {
+                    true => FieldKind::TracepointBuffer,
+                    false => FieldKind::Scalar,
+                };
+                return Ok((Place::Argument(value), Region::Context(field), Some(off)));
             }
             let field = fields::context(env, p, reg, off, size, kind)?;
             Ok((Place::Field(field), Region::Context(field), Some(off)))
@@ -239,11 +242,11 @@ fn region(
         To::Kernel { type_id, trust } => {
             crate::kernel::load(env, state, p, type_id, trust, reg, off, size, kind)
         }
-        To::SockoptStart | To::SockoptEnd => Err(unsupported("socket option buffers").about(reg)),
-        To::Map(_) if kind == Kind::Read => {
-            Err(unsupported("fields of `struct bpf_map`").about(reg))
+        To::Map(map) if kind == Kind::Read => {
+            crate::kernel::load_map(env, state, p, map, reg, off, size)
         }
-        To::Dynptr { .. } | To::Map(_) | To::PacketEnd | To::Function(_) => {
+        To::Arena => Ok((Place::Plain, Region::Arena, None)),
+        To::Dynptr { .. } | To::Map(_) | To::PerCpu { .. } | To::PacketEnd | To::Function(_) => {
             let known = format!("{reg} is {}", describe(env, p));
             let must = format!("{reg} points to memory that may be accessed");
             Err(fail(Rule::BadPointer, &must, &known).about(reg))
@@ -610,12 +613,21 @@ fn field_value(env: &mut Env<'_>, kind: FieldKind) -> Outcome<Option<Value>> {
         FieldKind::Socket { nullable } => maybe(env, To::Socket(Socket::Sock), nullable),
         FieldKind::SockCommon { nullable } => maybe(env, To::Socket(Socket::SockCommon), nullable),
         FieldKind::FlowKeys => Value::pointer(To::FlowKeys),
-        FieldKind::SockoptStart => Value::pointer(To::SockoptStart),
-        FieldKind::SockoptEnd => Value::pointer(To::SockoptEnd),
-        FieldKind::Btf { .. } => {
-            return Err(unsupported(
-                "context fields that point to kernel structures",
-            ));
+        // An option value is bounded by comparing with its end, as a packet is.
+        FieldKind::SockoptStart => Value::pointer(To::Packet),
+        FieldKind::SockoptEnd => Value::pointer(To::PacketEnd),
+        FieldKind::Btf { name, nullable } => {
+            let types = env.platform.types.as_deref();
+            let Some(id) = types.and_then(|t| t.find_struct(name)) else {
+                return Err(unsupported(&format!(
+                    "kernel structures without the kernel's types (`{name}`)"
+                )));
+            };
+            let to = To::Kernel {
+                type_id: id.0,
+                trust: Trust::Trusted,
+            };
+            maybe(env, to, nullable)
         }
         FieldKind::TracepointBuffer => Value::pointer(To::Buffer {
             writable: true,

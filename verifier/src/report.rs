@@ -182,8 +182,10 @@ pub enum Region {
     Memory,
     /// A field of `struct bpf_sock` and its like: the engine knows where it is.
     Socket,
-    /// A kernel structure: a read that may fault and then gives 0.
+    /// A kernel structure: a read that may fault and then gives 0. (Of a call: it is handed one.)
     Kernel,
+    /// The program's arena, at the low 32 bits of the address.
+    Arena,
     /// Different regions on different paths; all of them plain memory.
     Mixed,
 }
@@ -302,7 +304,10 @@ impl fmt::Display for Rejection {
 impl Region {
     /// Accesses to it are ordinary loads and stores; different ones may meet at an instruction.
     pub fn is_plain(self) -> bool {
-        !matches!(self, Region::Context(_) | Region::Socket | Region::Kernel)
+        !matches!(
+            self,
+            Region::Context(_) | Region::Socket | Region::Kernel | Region::Arena
+        )
     }
 }
 
@@ -318,6 +323,7 @@ impl fmt::Display for Region {
             Region::Memory => "memory",
             Region::Socket => "a socket",
             Region::Kernel => "a kernel structure",
+            Region::Arena => "the arena",
             Region::Mixed => "several kinds of memory",
         })
     }

@@ -10,7 +10,7 @@ use crate::reject::{Outcome, fail, unsupported};
 use crate::report::Rule;
 use crate::state::State;
 use crate::value::{MapRef, Pointer, To, Value};
-use crate::{alu, atomic, branch, call, kfunc, memory, obligation};
+use crate::{alu, arena, atomic, branch, call, kfunc, ksym, memory, obligation};
 
 /// Where execution goes on.
 pub(crate) enum Step {
@@ -48,7 +48,9 @@ pub(crate) fn step(env: &mut Env<'_>, state: &mut State, pc: Pc) -> Outcome<Step
             from,
         } => alu::mov_sx(env, state, pc, width, dst, src, from)?,
         Insn::Swap { op, dst, bits } => alu::swap(env, state, pc, op, dst, bits)?,
-        Insn::AddrSpaceCast { .. } => return Err(unsupported("arenas (address space casts)")),
+        Insn::AddrSpaceCast { dst, src, to, from } => {
+            arena::cast(env, state, pc, dst, src, to, from)?
+        }
         Insn::LoadImm64 { dst, imm } => {
             let value = imm64(env, pc, imm)?;
             state.set(pc, dst, value);
@@ -210,6 +212,9 @@ fn imm64(env: &mut Env<'_>, pc: Pc, imm: Imm64) -> Outcome<Value> {
                 index: index as usize,
                 inner: false,
             };
+            if arena::is_arena(env, map)? {
+                return arena::address(env, map, off);
+            }
             let def: &Map = env.map(map)?;
             if !env.map_kind(def)?.direct_value || def.max_entries != 1 {
                 let known = format!("map `{}` is not an array of one entry", def.name);
@@ -239,7 +244,7 @@ fn imm64(env: &mut Env<'_>, pc: Pc, imm: Imm64) -> Outcome<Value> {
             let must = "maps are named by their index in the object";
             return Err(fail(Rule::Malformed, must, "this one is a file descriptor"));
         }
-        Imm64::BtfId { .. } => return Err(unsupported("addresses of kernel variables (ksyms)")),
+        Imm64::BtfId { id, module } => ksym::address(env, id, module)?,
         Imm64::Func { .. } => {
             let entry = env
                 .insn(pc)

@@ -104,8 +104,6 @@ pub(crate) enum To {
     /// `struct bpf_sock` and its like.
     Socket(Socket),
     FlowKeys,
-    SockoptStart,
-    SockoptEnd,
     /// A kernel structure (type id in the platform's types).
     Kernel {
         type_id: u32,
@@ -119,6 +117,12 @@ pub(crate) enum To {
         /// One for each CPU: an address that a helper makes a pointer of.
         percpu: bool,
     },
+    /// A kernel's variable that each CPU has, of this type.
+    PerCpu {
+        type_id: u32,
+    },
+    /// Somewhere in the program's arena.
+    Arena,
     /// A subprogram, by its index.
     Function(usize),
 }
@@ -278,10 +282,10 @@ impl To {
             To::Record { .. } => "a ring buffer record",
             To::Socket(_) => "a socket",
             To::FlowKeys => "flow keys",
-            To::SockoptStart => "the option value",
-            To::SockoptEnd => "the end of the option value",
             To::Kernel { .. } => "a kernel structure",
             To::Allocated { .. } => "an allocated structure",
+            To::PerCpu { .. } => "a variable of each CPU",
+            To::Arena => "the arena",
             To::Function(_) => "a function",
         }
     }
@@ -332,8 +336,6 @@ impl fmt::Display for Pointer {
             To::Socket(Socket::TcpSock) => f.write_str("tcp_sock")?,
             To::Socket(Socket::XdpSock) => f.write_str("xdp_sock")?,
             To::FlowKeys => f.write_str("flow_keys")?,
-            To::SockoptStart => f.write_str("sockopt")?,
-            To::SockoptEnd => f.write_str("sockopt_end")?,
             To::Kernel { type_id, trust } => {
                 let word = match trust {
                     Trust::Trusted => "trusted_",
@@ -357,6 +359,8 @@ impl fmt::Display for Pointer {
                 };
                 write!(f, "{percpu}{hold}alloc(type {type_id})")?
             }
+            To::PerCpu { type_id } => write!(f, "percpu_ptr(type {type_id})")?,
+            To::Arena => f.write_str("arena")?,
             To::Function(n) => write!(f, "func({n})")?,
         }
         if self.off != 0 {

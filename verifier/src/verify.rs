@@ -246,6 +246,7 @@ fn verdict(
     }
     instructions(&cfg, platform).map_err(Stopped::early)?;
     maps(&cfg, object, platform, policy).map_err(Stopped::early)?;
+    let arena = crate::arena::of_program(&cfg, object, platform).map_err(Stopped::early)?;
     crate::special::usable(&cfg, object, platform, kind, special).map_err(Stopped::early)?;
     let live = Liveness::compute(&cfg, platform);
     let (own_effects, effects) = crate::effects::compute(&cfg, platform, kind.kind);
@@ -259,11 +260,17 @@ fn verdict(
     );
     env.effects = effects;
     env.own_effects = own_effects;
+    env.arena = arena;
     crate::global::ends_anywhere(&env).map_err(Stopped::early)?;
     if matches!(kind.context, probity_platform::Context::Typed) {
         let attach = env.attach_type().or(kind.default_attach);
         let typed =
             crate::typed::context(platform, object, program, attach).map_err(Stopped::early)?;
+        if typed.ops.is_some() && !gpl {
+            let must = "only GPL-compatible programs implement kernel structures";
+            let known = object.license.as_deref().unwrap_or("no licence");
+            return Err(Stopped::early(fail(Rule::License, must, known)));
+        }
         env.typed = Some(std::rc::Rc::new(typed));
     }
     let context = match kind.context {

@@ -104,6 +104,7 @@ pub static MAPS: &[MapKind] = &[
         ],
     )
     .helpers_in(SOCKMAP_WRITERS)
+    .helpers_at(SOCKMAP_ITERATORS)
     .key(4)
     .gives(Lookup::Socket)
     .takes(Values::Sockets)
@@ -133,6 +134,7 @@ pub static MAPS: &[MapKind] = &[
         ],
     )
     .helpers_in(SOCKMAP_WRITERS)
+    .helpers_at(SOCKMAP_ITERATORS)
     .gives(Lookup::Socket)
     .takes(Values::Sockets)
     .keys(Sizes::Range { min: 1, max: 512 })
@@ -246,6 +248,7 @@ pub static MAPS: &[MapKind] = &[
         .key(0)
         .value_size(0)
         .sleepable()
+        .arena()
         .direct(),
 ];
 
@@ -272,7 +275,6 @@ const EACH_PERCPU: &[&str] = &[
     "map_lookup_percpu_elem",
 ];
 const QUEUE: &[&str] = &["map_peek_elem", "map_pop_elem", "map_push_elem"];
-/// Tracing programs may only as iterators; nothing here tells those apart, so they may not.
 const SOCKMAP_WRITERS: &[(&[u32], &[&str])] = &[
     (
         &[
@@ -289,6 +291,36 @@ const SOCKMAP_WRITERS: &[(&[u32], &[&str])] = &[
     (&[k::SOCK_OPS], &["map_delete_elem"]),
 ];
 
+/// Tracing programs write to maps of sockets as iterators only.
+const SOCKMAP_ITERATORS: &[(&[u32], &[&str])] =
+    &[(&[TRACE_ITER], &["map_update_elem", "map_delete_elem"])];
+/// `enum bpf_attach_type`.
+const TRACE_ITER: u32 = 28;
+
+/// The kernel's structure behind a map of the kind.
+const fn structure(kind: u32) -> &'static str {
+    match kind {
+        1 | 5 | 9 | 10 | 13 => "bpf_htab",
+        2 | 3 | 4 | 6 | 8 | 12 => "bpf_array",
+        7 => "bpf_stack_map",
+        11 => "lpm_trie",
+        14 | 25 => "bpf_dtab",
+        15 => "bpf_stab",
+        16 => "bpf_cpu_map",
+        17 => "xsk_map",
+        18 => "bpf_shtab",
+        19 | 21 => "bpf_cgroup_storage_map",
+        20 => "reuseport_array",
+        22 | 23 => "bpf_queue_stack",
+        24 | 28 | 29 | 32 => "bpf_local_storage_map",
+        26 => "bpf_struct_ops_map",
+        27 | 31 => "bpf_ringbuf_map",
+        30 => "bpf_bloom_filter",
+        33 => "bpf_arena",
+        _ => "",
+    }
+}
+
 const fn map(
     kind: u32,
     name: &'static str,
@@ -300,8 +332,11 @@ const fn map(
         name,
         helpers,
         helpers_in: &[],
+        helpers_at: &[],
+        structure: structure(kind),
         key_sizes: POSITIVE,
         value_sizes: POSITIVE,
+        arena: false,
         direct_value: false,
         value_access: false,
         dense: false,
@@ -375,6 +410,19 @@ impl MapKind {
         sets: &'static [(&'static [u32], &'static [&'static str])],
     ) -> MapKind {
         self.helpers_in = sets;
+        self
+    }
+
+    const fn helpers_at(
+        mut self,
+        sets: &'static [(&'static [u32], &'static [&'static str])],
+    ) -> MapKind {
+        self.helpers_at = sets;
+        self
+    }
+
+    const fn arena(mut self) -> MapKind {
+        self.arena = true;
         self
     }
 

@@ -58,6 +58,7 @@ impl Platform {
             structs: STRUCTS.into(),
             projections: &[("__sk_buff", "sk_buff"), ("xdp_md", "xdp_buff")],
             targets: targets::TARGETS,
+            injectable: None,
             managed: managed::MANAGED,
             limits: LIMITS,
             types,

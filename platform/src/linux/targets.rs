@@ -23,6 +23,11 @@ pub const TARGETS: Targets = Targets {
     never_returning: NEVER_RETURNING,
     replaceable: &["security_", "__x64_sys_", "__ia32_sys_"],
     sleepable: &["__x64_sys_", "__ia32_sys_"],
+    injectable_without_sleep: &[
+        "__filemap_add_folio",
+        "should_fail_alloc_page",
+        "should_failslab",
+    ],
     helpers: HELPERS,
     fmod_ret: hooks::FMOD_RET,
     struct_ops: struct_ops::STRUCT_OPS,

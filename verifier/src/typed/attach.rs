@@ -2,18 +2,27 @@
 //!
 //! What Linux knows from lists that are not in its types is refused as such.
 
-use probity_platform::Targets;
+use probity_platform::Platform;
 
-use super::{LSM_CGROUP, LSM_MAC, MODIFY_RETURN, TRACE_FENTRY, TRACE_FEXIT};
+use super::{LSM_CGROUP, LSM_MAC, MODIFY_RETURN, TRACE_FENTRY, TRACE_FEXIT, missing};
 use crate::reject::{Outcome, fail, unsupported};
 use crate::report::Rule;
 
 pub(super) fn check(
-    lists: &Targets,
+    platform: &Platform,
     name: &str,
     attach: Option<u32>,
     sleepable: bool,
 ) -> Outcome<()> {
+    let lists = &platform.targets;
+    let exists = || match platform.types.as_deref() {
+        Some(types) if types.find_func(name).is_none() => Err(missing(name)),
+        _ => Ok(()),
+    };
+    let open = platform
+        .injectable
+        .as_ref()
+        .is_some_and(|all| all.contains(name));
     let begins = |all: &[&str]| all.iter().any(|p| name.starts_with(p));
     let refuse = |known: String| {
         let must = "the program may be attached to its target";
@@ -36,12 +45,24 @@ pub(super) fn check(
                 return refuse(format!("`{name}` does not return"));
             }
             let row = lists.fmod_ret(name);
-            if attach == Some(MODIFY_RETURN) && row.is_none() && !begins(lists.replaceable) {
+            let security = begins(lists.replaceable);
+            if attach == Some(MODIFY_RETURN) && row.is_none() && !open && !security {
+                exists()?;
+                if platform.injectable.is_some() {
+                    return refuse(format!("`{name}` is not open to error injection"));
+                }
                 return Err(unsupported(&format!(
                     "fmod_ret on `{name}` (whether it is open to error injection is not in the kernel's types)"
                 )));
             }
-            if sleepable && !row.is_some_and(|r| r.sleepable) && !begins(lists.sleepable) {
+            let sleeps = row.is_some_and(|r| r.sleepable)
+                || begins(lists.sleepable)
+                || open && !lists.injectable_without_sleep.contains(&name);
+            if sleepable && !sleeps {
+                exists()?;
+                if platform.injectable.is_some() {
+                    return refuse(format!("`{name}` may not sleep"));
+                }
                 return Err(unsupported(&format!(
                     "sleepable programs on `{name}` (whether it may sleep is not in the kernel's types)"
                 )));

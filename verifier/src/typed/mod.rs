@@ -45,6 +45,8 @@ pub(crate) struct TypedContext {
     pub ret: Option<Gives>,
     /// What a program that stands in for the function returns.
     pub returned: Returned,
+    /// Only the low half of what the program returns is looked at.
+    pub low_half: bool,
     /// For members of structures that the program implements.
     pub ops: Option<&'static StructOps>,
     /// Of `ops`, or of the kernel function.
@@ -107,7 +109,7 @@ pub(crate) fn context(
 ) -> Outcome<TypedContext> {
     let hook = &program.hook;
     if let (Some(_), Target::Function { name, .. }) = (attach, &hook.target) {
-        attach::check(&platform.targets, name, attach, hook.sleepable)?;
+        attach::check(platform, name, attach, hook.sleepable)?;
     }
     let Some(types) = platform.types.as_deref() else {
         return Err(unsupported(
@@ -117,11 +119,12 @@ pub(crate) fn context(
     if attach.is_none() {
         return match hook.prog_type.map(|t| t.0) {
             Some(STRUCT_OPS) => struct_ops::context(platform, types, object, program),
-            Some(EXT) => Err(unsupported(&format!(
-                "programs that replace a program's function (`{}`) without that program",
-                hook.section
-            ))),
-            _ => Err(unsupported("contexts typed by BTF without a target")),
+            Some(EXT) => Err(fail(
+                Rule::ProgramKind,
+                "the program whose function is replaced is known",
+                "whoever loads the program names it; this verification has none",
+            )),
+            _ => Err(no_target()),
         };
     }
     match &hook.target {
@@ -129,8 +132,14 @@ pub(crate) fn context(
             tracepoint(types, &platform.targets, name, hook.sleepable)
         }
         Target::Function { name, .. } => function(types, &platform.targets, name, attach),
-        _ => Err(unsupported("contexts typed by BTF without a target")),
+        _ => Err(no_target()),
     }
+}
+
+fn no_target() -> Box<crate::reject::Failure> {
+    let must = "the section names the program's target";
+    let known = "it does not, and whoever loads the program has to";
+    fail(Rule::ProgramKind, must, known)
 }
 
 /// `enum bpf_prog_type`: the two whose programs have no attach type of their own.
@@ -187,6 +196,7 @@ fn tracepoint(
         args,
         ret: None,
         returned: Returned::Integer,
+        low_half: false,
         ops: None,
         name: name.to_string(),
     })
@@ -255,6 +265,7 @@ fn function(
         args,
         ret: None,
         returned: Returned::Integer,
+        low_half: attach == Some(LSM_MAC),
         ops: None,
         name: name.to_string(),
     };

@@ -96,6 +96,7 @@ pub(super) fn context(
         args,
         ret: None,
         returned,
+        low_half: false,
         ops: Some(row),
         name: member,
     })
