@@ -512,8 +512,7 @@ pub(crate) fn exit(env: &mut Env<'_>, state: &mut State, pc: Pc) -> Outcome<Next
     if state.frame().callback.is_some() {
         return crate::callback::leave(env, state, pc);
     }
-    let r0 = *state.reg(Reg::R0);
-    if let Value::Pointer(p) = r0
+    if let Value::Pointer(p) = *state.reg(Reg::R0)
         && matches!(p.to, To::Stack { frame } if frame == state.depth())
     {
         let known = format!("r0 is {}", describe(env, &p));
@@ -525,7 +524,7 @@ pub(crate) fn exit(env: &mut Env<'_>, state: &mut State, pc: Pc) -> Outcome<Next
         .about(Reg::R0));
     }
     let return_pc = state.frame().return_pc;
-    state.pop_frame(env);
+    let r0 = state.pop_frame(env);
     state.set(pc, Reg::R0, r0);
     Ok(Next::At(return_pc))
 }

@@ -109,20 +109,7 @@ pub(crate) fn apply(
         state.regions.irqs.push(id);
         return Ok(());
     }
-    restore(state, spot)
-}
-
-/// The flags saved last are restored.
-fn restore(state: &mut State, spot: Spot) -> Outcome<()> {
     object::end(state, spot)?;
     state.regions.irqs.pop();
     Ok(())
-}
-
-/// The call that would have saved flags together with a lock did not get the lock.
-pub(crate) fn not_taken(state: &mut State, found: &Kfunc) -> Outcome<()> {
-    match found.irq.spot {
-        Some(spot) => restore(state, spot),
-        None => Ok(()),
-    }
 }

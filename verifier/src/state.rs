@@ -88,12 +88,14 @@ impl State {
         self.clocks.start(id);
     }
 
-    /// The running frame is left.
-    pub(crate) fn pop_frame(&mut self, env: &Env<'_>) {
+    /// The running frame is left; what it returns.
+    pub(crate) fn pop_frame(&mut self, env: &Env<'_>) -> Value {
         crate::object::take_back(env, self, self.depth(), i64::MIN, i64::MAX);
         if let Some(frame) = self.frames.pop() {
             self.clocks.stop(frame.clock);
+            return frame.regs[Reg::R0.index()];
         }
+        Value::Uninit
     }
 
     pub(crate) fn depth(&self) -> usize {
