@@ -108,6 +108,12 @@ pub enum KfuncSpecial {
     ArenaAlloc,
     /// Packet pointers are invalid afterwards.
     ChangesPacket,
+    /// Takes a lock that interrupts take too: only in sleepable programs, or where these kinds
+    /// (`enum bpf_prog_type`) or attach types (`enum bpf_attach_type`) run.
+    SleepableOr {
+        kinds: &'static [u32],
+        attach: &'static [u32],
+    },
     /// The memory it gives may be written.
     WritableResult,
     /// Only programs that are bound to one network device may call it.

@@ -8,8 +8,9 @@
 //!
 //! **Invariant:** dynptrs of one reference end together.
 
-use probity_isa::{Pc, Reg};
-use probity_platform::{DynptrArg, KfuncSpecial as Special};
+use probity_btf::{Type, TypeId};
+use probity_isa::{CallTarget, Insn, Pc, Reg};
+use probity_platform::{ArgKind, DynptrArg, KfuncSpecial as Special, Platform};
 
 use crate::call::ARGS;
 use crate::env::Env;
@@ -77,6 +78,50 @@ impl Found {
             .or_null(id)
         })
     }
+}
+
+/// Whether an instruction makes a dynptr of a packet that writes through it may move.
+pub(crate) fn of_packet(insn: &Insn, platform: &Platform) -> bool {
+    let Insn::Call(CallTarget::Kfunc { id, .. }) = insn else {
+        return false;
+    };
+    let name = platform.types.as_deref().map(|t| t.name(TypeId(*id)));
+    let row = name.and_then(|n| platform.kfunc(n));
+    row.is_some_and(|r| r.special == Some(Special::DynptrFromPacket { moves: true }))
+}
+
+/// Whether an instruction may write through a dynptr.
+pub(crate) fn writes(insn: &Insn, platform: &Platform, prog_kind: u32) -> bool {
+    match insn {
+        Insn::Call(CallTarget::Helper(id)) => platform.helper(*id).is_some_and(|h| {
+            let access = DynptrArg::Write;
+            let args = h.prototype(prog_kind).args;
+            args.iter().any(|a| a.kind == ArgKind::Dynptr { access })
+        }),
+        Insn::Call(CallTarget::Kfunc { id, .. }) => {
+            let Some(types) = platform.types.as_deref() else {
+                return false;
+            };
+            let proto = types.proto(TypeId(*id)).and_then(|p| types.ty(p));
+            let Some(Type::FuncProto { params, .. }) = proto else {
+                return false;
+            };
+            params.iter().any(|p| {
+                let to = types.pointee(p.ty);
+                let dynptr = to.is_some_and(|to| {
+                    types.name(types.resolve(to)) == "bpf_dynptr"
+                        && !matches!(types.ty(to), Some(Type::Const(_)))
+                });
+                dynptr && !p.name.ends_with("__uninit")
+            })
+        }
+        _ => false,
+    }
+}
+
+/// A global function's dynptr argument.
+pub(crate) fn lend(env: &Env<'_>, state: &State, name: &str, reg: Reg) -> Outcome<()> {
+    given(env, state, name, reg).map(|_| ())
 }
 
 /// A helper's dynptr argument.

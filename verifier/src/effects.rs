@@ -8,6 +8,7 @@ use probity_isa::{CallTarget, Insn};
 use probity_platform::{Helper, Kfunc, KfuncFlag, KfuncSpecial, Platform};
 
 use crate::cfg::Cfg;
+use crate::dynptr;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Effects {
@@ -74,10 +75,13 @@ pub(crate) fn compute(
     let n = cfg.subprogs.len();
     let mut all = vec![Effects::default(); n];
     let mut callees: Vec<Vec<usize>> = vec![Vec::new(); n];
+    // Writing through a dynptr moves a packet only where there are dynptrs of packets.
+    let packets = cfg.insns.iter().any(|i| dynptr::of_packet(i, platform));
     for (s, subprog) in cfg.subprogs.iter().enumerate() {
         for pc in subprog.start..subprog.end {
             let insn = &cfg.insns[pc];
             all[s] = all[s].join(Effects::of(insn, platform, prog_kind));
+            all[s].changes_packet |= packets && dynptr::writes(insn, platform, prog_kind);
             callees[s].extend(insn.subprog_target(pc).and_then(|t| cfg.subprog_entry(t)));
         }
         callees[s].sort_unstable();

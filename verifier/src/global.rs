@@ -20,6 +20,7 @@ use crate::call::{ARGS, Next, finish, forget_packet};
 use crate::effects::Effects;
 use crate::env::Env;
 use crate::memory::{self, describe};
+use crate::object::DynptrKind;
 use crate::reject::{Explain, Failure, Outcome, fail, unsupported};
 use crate::report::Rule;
 use crate::state::State;
@@ -36,6 +37,8 @@ pub(crate) enum Parameter {
         size: u32,
         nullable: bool,
     },
+    /// A dynptr, of whatever it may be.
+    Dynptr,
     /// A structure of the kernel.
     Kernel {
         type_id: u32,
@@ -195,9 +198,10 @@ fn parameter(env: &Env<'_>, types: &Btf, ty: TypeId, tags: &[&str]) -> Result<Pa
     if matches!(types.ty(resolved), Some(Type::Struct(_) | Type::Fwd { .. }))
         && matches!(types.name(resolved), "bpf_dynptr" | "bpf_dynptr_kern")
     {
-        return Err(Unfit::Unsupported(
-            "dynptrs as parameters of global functions",
-        ));
+        return match tags.is_empty() {
+            true => Ok(Parameter::Dynptr),
+            false => mixed(),
+        };
     }
     if has("trusted") {
         if !only(&["trusted", "nullable"]) {
@@ -333,6 +337,12 @@ fn entry(env: &mut Env<'_>, subprog: usize, parameters: &[Parameter]) -> Entry {
                 };
                 pointer(env, to, nullable)
             }
+            Parameter::Dynptr => Value::Pointer(Pointer {
+                id: env.fresh_id(),
+                ..Pointer::new(To::Dynptr {
+                    kind: DynptrKind::Any,
+                })
+            }),
             Parameter::Kernel { type_id, nullable } => {
                 let to = To::Kernel {
                     type_id,
@@ -389,6 +399,7 @@ fn argument(
             Ok(())
         }
         (Parameter::Context, _) => wrong(env, "the context, unmodified"),
+        (Parameter::Dynptr, _) => crate::dynptr::lend(env, state, name, reg),
         (
             Parameter::Memory { nullable: true, .. } | Parameter::Kernel { nullable: true, .. },
             _,

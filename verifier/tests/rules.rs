@@ -45,6 +45,7 @@ const MAPS: &str = "\
 .map counts kind=array key=4 value=8 max_entries=4
 .map hashed kind=hash key=4 value=8 max_entries=4
 .map ring kind=ringbuf max_entries=4096
+.map inbox kind=user_ringbuf max_entries=4096
 .map programs kind=prog_array key=4 value=4 max_entries=4
 .rodata fixed
 .quad 7

@@ -1921,6 +1921,14 @@ const SPECIAL: &[(&str, Special)] = &[
         "bpf_dynptr_slice_rdwr",
         Special::DynptrSlice { writable: true },
     ),
+    (
+        "bpf_iter_css_task_new",
+        Special::SleepableOr {
+            kinds: &[k::LSM],
+            // `BPF_TRACE_ITER`
+            attach: &[28],
+        },
+    ),
     ("bpf_list_back", Special::ListPeek),
     ("bpf_list_front", Special::ListPeek),
     ("bpf_list_pop_back", Special::ListPop),

@@ -183,6 +183,15 @@ fn allowed(env: &Env<'_>, row: &Kfunc) -> Outcome<()> {
         return Err(fail(Rule::License, must, &known)
             .hint("declare `char LICENSE[] SEC(\"license\") = \"GPL\";`"));
     }
+    if let Some(KfuncSpecial::SleepableOr { kinds, attach }) = row.special
+        && !env.sleepable()
+        && !kinds.contains(&env.kind.kind)
+        && !env.attach_type().is_some_and(|a| attach.contains(&a))
+    {
+        let must = format!("{name} is called where no lock is taken in interrupts");
+        let known = format!("a `{}` program that does not sleep may not", env.kind.name);
+        return Err(fail(Rule::CallNotAllowed, &must, &known));
+    }
     if row.has(KfuncFlag::Sleepable) && !env.sleepable() {
         let known = format!("{name} may sleep");
         let must = "only sleepable programs call kernel functions that sleep";
