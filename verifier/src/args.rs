@@ -82,6 +82,10 @@ pub(crate) fn check(
         argument(env, state, &mut call, arg, next, i, proto)
             .map_err(|e| if e.regs.is_empty() { e.about(reg) } else { e })?;
     }
+    if proto.effects.changes_packet || call.found.dynptr.moves {
+        let count = proto.args.len().min(ARGS.len());
+        dynptr::apart_from_packet(state, &ARGS[..count])?;
+    }
     call.found.acquires = acquires(env, proto, call.found.map);
     Ok(call.found)
 }

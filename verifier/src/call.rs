@@ -376,6 +376,7 @@ fn result(
                 && let Value::Pointer(from) = state.reg(Reg::R1)
             {
                 p.reference = from.reference;
+                p.parent = from.parent;
             }
             Value::Pointer(p)
         }
@@ -407,6 +408,7 @@ fn result(
             // Found through a referenced structure: it is gone when that one is released.
             if let Value::Pointer(from) = state.reg(Reg::R1) {
                 p.reference = from.reference;
+                p.parent = from.parent;
             }
             Value::Pointer(if nullable {
                 p.or_null(env.fresh_id())

@@ -34,7 +34,7 @@ pub(crate) struct Found {
     /// It ends, with all that share its reference.
     ends: bool,
     /// A packet is written through one, and may move.
-    moves: bool,
+    pub moves: bool,
 }
 
 /// A dynptr that is handed to a call.
@@ -116,6 +116,24 @@ pub(crate) fn writes(insn: &Insn, platform: &Platform, prog_kind: u32) -> bool {
             })
         }
         _ => false,
+    }
+}
+
+/// No argument lies in a packet that the call may move: it would be read where the packet was.
+pub(crate) fn apart_from_packet(state: &State, args: &[Reg]) -> Outcome<()> {
+    let inside = |r: &&Reg| {
+        let p = state.reg(**r).as_pointer();
+        p.is_some_and(|p| matches!(p.to, To::Slice { packet: true, .. }))
+    };
+    match args.iter().find(inside) {
+        None => Ok(()),
+        Some(reg) => {
+            let must = "memory given to a call does not lie in the packet that the call may move";
+            let known = format!("{reg} is a slice of it");
+            Err(fail(Rule::BadArgument, must, &known)
+                .about(*reg)
+                .hint("copy it to the stack first"))
+        }
     }
 }
 
@@ -335,6 +353,10 @@ pub(crate) fn apply(
     found: &Kfunc,
     value: &Value,
 ) -> Outcome<()> {
+    if found.dynptr.moves {
+        let count = call.proto.params.len().min(ARGS.len());
+        apart_from_packet(state, &ARGS[..count])?;
+    }
     effects(env, state, call.pc, &found.dynptr)?;
     if let Value::Pointer(slice) = value
         && let To::Slice { size, .. } = slice.to

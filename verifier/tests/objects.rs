@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use probity_btf::{Btf, BtfBuilder, FuncLinkage, IntEncoding, TypeId};
+use probity_btf::{Btf, BtfBuilder, FuncLinkage, IntEncoding, MemberDef, TypeId};
 use probity_objfile::assemble;
 use probity_platform::{Platform, Policy, Version};
 use probity_verifier::{Options, Verdict, verify};
@@ -141,7 +141,11 @@ impl Types {
             "bpf_dynptr" => self.types.struct_(name, 16, &[]),
             "bpf_iter_num" | "bpf_iter_task_vma" => self.types.struct_(name, 8, &[]),
             "bpf_iter_task" => self.types.struct_(name, 24, &[]),
-            _ => self.types.struct_(name, 192, &[]),
+            _ => {
+                let word = self.named("long");
+                let first = MemberDef::at("first", word, 0);
+                self.types.struct_(name, 192, &[first])
+            }
         };
         self.known.insert(name.to_string(), id);
         id

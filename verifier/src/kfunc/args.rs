@@ -83,6 +83,12 @@ fn argument(
         return Err(may_be_null(env, state, call, reg));
     }
     if let Value::Pointer(p) = value
+        && p.parent != 0
+        && matches!(p.to, To::Kernel { .. })
+    {
+        found.parent = p.parent;
+    }
+    if let Value::Pointer(p) = value
         && p.reference != 0
         && matches!(
             p.to,

@@ -50,6 +50,8 @@ pub(crate) struct Found {
     pub field: Option<MapOf>,
     /// The reference of the last argument that carries one.
     pub reference: Id,
+    /// What the last argument lies in that lies in something.
+    pub parent: Id,
     /// The reference that ends.
     pub release: Option<Id>,
     /// Stack bytes that the function writes.

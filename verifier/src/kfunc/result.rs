@@ -70,7 +70,11 @@ pub(super) fn result(
             reference: id,
             ..pointer
         },
-        false => pointer,
+        // It goes with what it was found through.
+        false => Pointer {
+            parent: found.parent,
+            ..pointer
+        },
     };
     Ok(Value::Pointer(match null {
         true => pointer.or_null(id),
