@@ -42,6 +42,10 @@ pub(crate) fn access(
         let e = fail(Rule::BadPointer, must, &known).about(reg);
         return Err(e.hint("use bpf_this_cpu_ptr() or bpf_per_cpu_ptr()"));
     }
+    if hold == Hold::Lost {
+        let known = format!("the RCU read section in which {reg} was found has ended");
+        return Err(fail(Rule::BadPointer, must, &known).about(reg));
+    }
     if kind.writes() && hold == Hold::Untrusted {
         let known = format!("nothing keeps what {reg} points to alive; it may be read only");
         return Err(fail(Rule::ReadOnly, "the memory may be written", &known).about(reg));
@@ -110,9 +114,10 @@ pub(crate) fn new(env: &mut Env<'_>, state: &mut State, pc: Pc, percpu: bool) ->
         let known = format!("the kernel would not take `struct {}`: {why}", btf.name(id));
         return Err(wrong(&known));
     }
-    let owners = env.records.ownership(Some(btf), env.platform, &record);
-    if let Err(why) = owners {
-        return Err(wrong(&format!("`struct {}`: {why}", btf.name(id))));
+    if let Some(why) = env.records.refused(btf, env.platform) {
+        return Err(wrong(&format!(
+            "the kernel would not take the types: {why}"
+        )));
     }
     if percpu {
         let most = env.platform.managed.percpu_bytes;
@@ -211,7 +216,7 @@ fn count(env: &mut Env<'_>, state: &mut State, pc: Pc) -> Outcome<Next> {
     else {
         return Err(wrong());
     };
-    if p.null || hold == Hold::Untrusted || p.constant_offset() != Some(0) {
+    if p.null || matches!(hold, Hold::Untrusted | Hold::Lost) || p.constant_offset() != Some(0) {
         return Err(wrong());
     }
     if !env.record_of(type_id).has(&[Managed::Refcount]) {

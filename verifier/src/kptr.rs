@@ -201,7 +201,7 @@ pub(crate) fn destination(env: &Env<'_>, p: &Pointer) -> Option<SpecialField> {
         To::MapValue(map) => env.fields(map)?.at(at, OWNERS).cloned(),
         To::Allocated {
             type_id,
-            hold: Hold::Owning | Hold::Rcu | Hold::Borrowed { .. },
+            hold: Hold::Owning,
             percpu: false,
         } => env.record_of(type_id).at(at, OWNERS).cloned(),
         _ => None,
@@ -211,7 +211,8 @@ pub(crate) fn destination(env: &Env<'_>, p: &Pointer) -> Option<SpecialField> {
 /// Whether the exchange may put this pointer, which carries a reference, into the field.
 pub(crate) fn accepts(env: &Env<'_>, field: &SpecialField, p: &Pointer) -> bool {
     let percpu = matches!(p.to, To::Allocated { percpu: true, .. });
-    p.reference != 0
+    !p.null
+        && p.reference != 0
         && fits(env, field.holds, p, true)
         && percpu == (field.kind == Some(Managed::PercpuKptr))
 }

@@ -200,7 +200,12 @@ pub(crate) fn unprotect(state: &mut State) {
             let Value::Pointer(p) = v else { return };
             match &mut p.to {
                 To::Kernel { trust, .. } => *trust = Trust::Untrusted,
-                To::Allocated { hold, .. } => *hold = Hold::Untrusted,
+                To::Allocated { hold, .. } => {
+                    *hold = match hold {
+                        Hold::Rcu => Hold::Lost,
+                        _ => Hold::Untrusted,
+                    }
+                }
                 _ => {}
             }
         },

@@ -6,6 +6,7 @@
 //!
 //! Source: the kernel's special BTF types, type tags, and `contains:` declaration tags.
 
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -61,7 +62,10 @@ pub(crate) enum Holds {
 
 /// Records of allocated structures by type, as they are asked for.
 #[derive(Default)]
-pub(crate) struct Records(std::cell::RefCell<BTreeMap<u32, Rc<Special>>>);
+pub(crate) struct Records {
+    known: RefCell<BTreeMap<u32, Rc<Special>>>,
+    refused: OnceCell<Option<String>>,
+}
 
 /// Whose fields they are.
 #[derive(Clone, Copy)]
@@ -72,16 +76,36 @@ enum Owner<'a> {
 
 impl Special {
     /// Of a map's values, and of its inner map's.
-    pub(crate) fn of(map: &Map, btf: Option<&Btf>, platform: &Platform) -> Special {
+    /// `refused`: why the kernel takes none of the object's types ([`refused`]).
+    pub(crate) fn of(
+        map: &Map,
+        btf: Option<&Btf>,
+        platform: &Platform,
+        refused: Option<&str>,
+    ) -> Special {
         let mut special = match (btf, map.value_type) {
             (Some(btf), Some(id)) => parse(btf, id, platform, Owner::Map(map)),
             _ => Special::default(),
         };
+        special.refuse(refused);
         special.inner = map
             .inner
             .as_deref()
-            .map(|m| Box::new(Special::of(m, btf, platform)));
+            .map(|m| Box::new(Special::of(m, btf, platform, refused)));
         special
+    }
+
+    /// None of the fields is of use.
+    fn refuse(&mut self, why: Option<&str>) {
+        if self.problem.is_none() {
+            self.problem = why.map(str::to_string);
+        }
+        if self.problem.is_some() {
+            for f in &mut self.fields {
+                f.kind = None;
+                f.holds = Holds::Nothing;
+            }
+        }
     }
 
     /// A field that overlaps `[low, high)`.
@@ -123,7 +147,7 @@ impl SpecialField {
 impl Records {
     /// The fields of an allocated structure of the program's types.
     pub(crate) fn get(&self, btf: Option<&Btf>, platform: &Platform, type_id: u32) -> Rc<Special> {
-        if let Some(known) = self.0.borrow().get(&type_id) {
+        if let Some(known) = self.known.borrow().get(&type_id) {
             return known.clone();
         }
         let found = match btf {
@@ -131,8 +155,14 @@ impl Records {
             None => Special::default(),
         };
         let found = Rc::new(found);
-        self.0.borrow_mut().insert(type_id, found.clone());
+        self.known.borrow_mut().insert(type_id, found.clone());
         found
+    }
+
+    /// Why the kernel would take none of the object's types.
+    pub(crate) fn refused(&self, btf: &Btf, platform: &Platform) -> Option<&str> {
+        let why = self.refused.get_or_init(|| refused(btf, platform));
+        why.as_deref()
     }
 
     /// Structures that own structures form chains that end soon: each link is a call when they are freed.
@@ -285,14 +315,50 @@ fn parse(btf: &Btf, id: TypeId, platform: &Platform, owner: Owner<'_>) -> Specia
     if special.problem.is_none() && !special.fields.is_empty() {
         special.problem = problem(&special, platform, owner);
     }
-    if special.problem.is_some() {
-        for f in &mut special.fields {
-            f.kind = None;
-            f.holds = Holds::Nothing;
-        }
-    }
+    special.refuse(None);
     special
 }
+
+/// Why the kernel would take none of the object's types: a structure among them that it could allocate, and
+/// that is wrong in its managed fields.
+pub(crate) fn refused(btf: &Btf, platform: &Platform) -> Option<String> {
+    let records = Records::default();
+    let mut found = 0;
+    for (id, ty) in btf.types() {
+        let managed = matches!(ty, Type::Struct(_)) && {
+            let probe = Parse {
+                btf,
+                platform,
+                allocated: true,
+                fields: Vec::new(),
+                problem: None,
+                steps: 0,
+            };
+            probe.direct(id)
+        };
+        if !managed {
+            continue;
+        }
+        found += 1;
+        let name = btf.name(id);
+        if found > MOST_STRUCTURES {
+            return Some(format!(
+                "over {MOST_STRUCTURES} structures have managed fields"
+            ));
+        }
+        let record = records.get(Some(btf), platform, id.0);
+        if let Some(why) = &record.problem {
+            return Some(format!("`struct {name}`: {why}"));
+        }
+        if let Err(why) = records.ownership(Some(btf), platform, &record) {
+            return Some(format!("`struct {name}`: {why}"));
+        }
+    }
+    None
+}
+
+/// More than any object has; hostile types end here.
+const MOST_STRUCTURES: usize = 1000;
 
 impl Parse<'_> {
     fn out_of_steps(&mut self, depth: u32) -> bool {

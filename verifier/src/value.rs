@@ -146,6 +146,8 @@ pub(crate) enum Hold {
     Rcu,
     /// Nothing: it may be read (a fault gives 0).
     Untrusted,
+    /// Nothing any more: the RCU read section in which it was found has ended.
+    Lost,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -356,6 +358,7 @@ impl fmt::Display for Pointer {
                     Hold::Borrowed { .. } => "non_own_",
                     Hold::Rcu => "rcu_",
                     Hold::Untrusted => "untrusted_",
+                    Hold::Lost => "lost_",
                 };
                 write!(f, "{percpu}{hold}alloc(type {type_id})")?
             }

@@ -108,10 +108,14 @@ fn run(
     }
     let relocated = Arc::new(relocate(object, platform, options)?);
     let object = &relocated.object;
+    let refused = object
+        .btf
+        .as_deref()
+        .and_then(|btf| crate::special::refused(btf, platform));
     let special: Vec<Special> = object
         .maps
         .iter()
-        .map(|m| Special::of(m, object.btf.as_deref(), platform))
+        .map(|m| Special::of(m, object.btf.as_deref(), platform, refused.as_deref()))
         .collect();
     let mut programs = Vec::new();
     for (index, program) in object.programs.iter().enumerate() {

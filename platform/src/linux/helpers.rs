@@ -1831,7 +1831,7 @@ pub static HELPERS: &[Helper] = &[
         "kptr_xchg",
         &[KPTR, KPTR_NEW],
         Ret::KptrOrNull,
-        UNDER_LOCK,
+        NONE,
         Version(5, 19),
         "kernel/bpf/helpers.c",
     ),
