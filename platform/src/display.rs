@@ -76,6 +76,7 @@ impl Display for Callback {
             Callback::FindVma => "fn(task, vma, ctx)",
             Callback::Dynptr => "fn(dynptr, ctx)",
             Callback::WorkQueue => "fn(map, key, wq)",
+            Callback::TaskWork => "fn(map, key, value)",
         })
     }
 }

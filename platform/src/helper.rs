@@ -183,6 +183,8 @@ pub enum Callback {
     Dynptr,
     /// wq_set_callback: (map, key, value), 0; like a timer's, but it may sleep.
     WorkQueue,
+    /// task_work_schedule: (map, key, value), any number; in the task, where it may sleep.
+    TaskWork,
 }
 
 impl Callback {
@@ -190,18 +192,22 @@ impl Callback {
     pub fn returns(self) -> (i64, i64) {
         match self {
             Callback::Timer | Callback::WorkQueue => (0, 0),
+            Callback::TaskWork => (i32::MIN.into(), i32::MAX.into()),
             _ => (0, 1),
         }
     }
 
     /// Called on its own, when the program that gave it may have ended.
     pub fn later(self) -> bool {
-        matches!(self, Callback::Timer | Callback::WorkQueue)
+        matches!(
+            self,
+            Callback::Timer | Callback::WorkQueue | Callback::TaskWork
+        )
     }
 
     /// Called where sleeping is allowed, whatever program gave it.
     pub fn may_sleep(self) -> bool {
-        self == Callback::WorkQueue
+        matches!(self, Callback::WorkQueue | Callback::TaskWork)
     }
 
     /// The kernel structure that it is given beside those that the helper got.

@@ -284,7 +284,13 @@ fn check_program(
                 }
             }
             Insn::Call(CallTarget::Kfunc { id, .. }) => {
-                return Err(unsupported(pc, format!("kernel function {id}")));
+                let types = platform.types.as_deref();
+                let name = types.map(|t| t.name(probity_btf::TypeId(*id)));
+                let what = match name {
+                    Some(name) if !name.is_empty() => format!("kernel function `{name}`"),
+                    _ => format!("kernel function {id}"),
+                };
+                return Err(unsupported(pc, what));
             }
             Insn::Call(CallTarget::Reg(_)) => {
                 return Err(unsupported(pc, "a call through a register".into()));

@@ -101,7 +101,7 @@ pub(crate) fn plan(
             });
             args[1] = *state.reg(Reg::R3);
         }
-        Kind::Timer | Kind::WorkQueue => return Err(unsupported("timers")),
+        Kind::Timer | Kind::WorkQueue | Kind::TaskWork => return Err(unsupported("timers")),
     }
     Ok(Some(Callback {
         call_pc: pc,

@@ -147,10 +147,23 @@ impl State {
         for frame in &mut self.frames {
             let regs = frame.regs.iter().any(&wanted);
             let spills = frame.stack.spills().any(|(_, v)| wanted(v));
-            if !regs && !spills {
+            // What the next lap of a callback begins with.
+            let kept = frame
+                .callback
+                .as_ref()
+                .is_some_and(|c| c.args.iter().any(&wanted) || wanted(&c.result));
+            if !regs && !spills && !kept {
                 continue;
             }
             let frame = Rc::make_mut(frame);
+            if let Some(callback) = frame.callback.as_mut().filter(|_| kept) {
+                let callback = Rc::make_mut(callback);
+                for v in callback.args.iter_mut().chain([&mut callback.result]) {
+                    if wanted(v) {
+                        f(v);
+                    }
+                }
+            }
             for v in &mut frame.regs {
                 if wanted(v) {
                     f(v);

@@ -110,6 +110,10 @@ fn kernel() -> Btf {
     let opts = b.struct_("bpf_ct_opts", 16, &[MemberDef::at("netns_id", int, 0)]);
     let popts = b.ptr(opts);
 
+    b.struct_("vm_area_struct", 8, &[MemberDef::at("vm_start", u64_, 0)]);
+    let nothing = b.func_proto(int, &[("p", pvoid)]);
+    let pcallback = b.ptr(nothing);
+
     let mut func = |name: &str, ret: TypeId, params: &[(&str, TypeId)]| {
         let proto = b.func_proto(ret, params);
         b.func(name, proto, FuncLinkage::Static)
@@ -188,6 +192,7 @@ fn kernel() -> Btf {
         &[("ct", pconn), ("timeout", u32_)],
     );
     func("bpf_ct_release", void, &[("ct", pconn)]);
+    func("bpf_kfunc_call_test_release", void, &[("p", pcallback)]);
     func("wake_up_new_task", void, &[("p", ptask)]);
     func("bpf_lsm_file_open", int, &[("file", pfile)]);
     func("not_for_programs", void, &[]);

@@ -1899,6 +1899,8 @@ const SESSIONS: Attached = Attached {
     or_sleepable: false,
 };
 
+const TASK_WORK: Special = Special::AsyncCallback(crate::Callback::TaskWork);
+
 /// What the verifier of Linux itself knows by name.
 const SPECIAL: &[(&str, Special)] = &[
     ("bpf_arena_alloc_pages", Special::ArenaAlloc),
@@ -1964,6 +1966,8 @@ const SPECIAL: &[(&str, Special)] = &[
         Special::ResSpinUnlock { irq: true },
     ),
     ("bpf_session_cookie", Special::WritableResult),
+    ("bpf_task_work_schedule_resume_impl", TASK_WORK),
+    ("bpf_task_work_schedule_signal_impl", TASK_WORK),
     ("bpf_throw", Special::Throw),
     (
         "bpf_wq_set_callback_impl",

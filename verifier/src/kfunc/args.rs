@@ -5,7 +5,7 @@
 //! **Invariant:** memory is only given when it is certainly there: NULL goes where the prototype says so.
 
 use probity_isa::Reg;
-use probity_platform::{KfuncFlag, MemAccess};
+use probity_platform::{KfuncFlag, KfuncSpecial, MemAccess};
 
 use crate::args;
 use crate::call::ARGS;
@@ -130,6 +130,16 @@ fn argument(
             let Value::Pointer(p) = value else {
                 return Err(wrong(env, state, call, reg, "a map"));
             };
+            // One that the kernel gave, where no field of a map's value has to go with it.
+            if let To::Kernel { type_id, trust } = p.to
+                && index == 0
+                && (trust == Trust::Trusted || p.reference != 0)
+                && !p.null
+                && p.constant_offset() == Some(0)
+                && call.types.name(probity_btf::TypeId(type_id)) == "bpf_map"
+            {
+                return Ok(());
+            }
             match p.to {
                 To::Map(map) if !p.null && p.constant_offset() == Some(0) => {
                     if let Some(field) = found.field {
@@ -145,6 +155,15 @@ fn argument(
             let what = "a NUL-terminated string in read-only data";
             wrong(env, state, call, reg, what)
         }),
+        // Nobody else would walk it.
+        ParamKind::Callback
+            if !matches!(
+                row.special,
+                Some(KfuncSpecial::AsyncCallback(_) | KfuncSpecial::RbtreeAdd)
+            ) =>
+        {
+            Err(unsupported(&format!("the function given to {}", row.name)))
+        }
         ParamKind::Callback => match value {
             Value::Pointer(Pointer {
                 to: To::Function(f),
