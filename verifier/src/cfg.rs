@@ -275,8 +275,58 @@ impl Cfg {
         Ok(())
     }
 
+    /// Whether more than one path may lead through each subprogram.
+    fn forks(&self) -> Vec<bool> {
+        let forking = |insn: &Insn| {
+            matches!(
+                insn,
+                Insn::JumpIf { .. }
+                    | Insn::JumpReg { .. }
+                    | Insn::MayGoto { .. }
+                    | Insn::LoadPacket { .. }
+            )
+        };
+        let own = |s: &Subprog| {
+            let insns = &self.insns[s.start..s.end];
+            insns.iter().any(forking) || (s.start..s.end).any(|pc| self.takes_address(pc))
+        };
+        let mut all: Vec<bool> = self.subprogs.iter().map(own).collect();
+        // Callees come before or after their callers: until nothing changes.
+        loop {
+            let mut changed = false;
+            for (i, s) in self.subprogs.iter().enumerate() {
+                let callees = (s.start..s.end).filter_map(|pc| self.callee(pc));
+                if !all[i] && callees.into_iter().any(|c| all[c]) {
+                    all[i] = true;
+                    changed = true;
+                }
+            }
+            if !changed {
+                return all;
+            }
+        }
+    }
+
+    fn takes_address(&self, pc: Pc) -> bool {
+        self.callee(pc).is_none() && self.insns[pc].subprog_target(pc).is_some()
+    }
+
+    /// The instruction behind the next call of a helper or kernel function, along the straight way.
+    fn behind_next_call(&self, mut pc: Pc) -> Option<Pc> {
+        loop {
+            pc = self.next(pc);
+            match self.insns.get(pc)? {
+                Insn::Call(_) if self.callee(pc).is_none() => return Some(self.next(pc)),
+                insn if insn.falls_through() && insn.jump_target(pc).is_none() => {}
+                _ => return None,
+            }
+        }
+    }
+
     fn find_merges(&mut self) {
-        let mut ways = vec![0u32; self.insns.len()];
+        // Calls do not end a subprogram, but a throw may: one more, so that there is an instruction behind.
+        let mut ways = vec![0u32; self.insns.len() + 1];
+        let forks = self.forks();
         for s in &self.subprogs {
             ways[s.start] += 1;
         }
@@ -290,18 +340,22 @@ impl Cfg {
                     self.heads[next] = true;
                 }
             }
-            if let Some(entry) = self.insns[pc].subprog_target(pc)
-                && let Ok(entry) = usize::try_from(entry)
-            {
-                ways[entry] += 2;
-                // Where it returns to, callees' paths meet.
-                let next = self.next(pc);
-                if let Some(w) = ways.get_mut(next) {
-                    *w += 1;
+            match self.callee(pc) {
+                // Where it returns to, callees' paths meet; where it starts, only those of the call.
+                Some(callee) => ways[self.next(pc)] += u32::from(forks[callee]),
+                // Whoever calls it may do so again and again, and goes on behind the call each time.
+                None => {
+                    let target = self.insns[pc].subprog_target(pc);
+                    if let Some(callee) = target.and_then(|t| self.subprog_entry(t)) {
+                        ways[self.subprogs[callee].start] += 2;
+                        if let Some(behind) = self.behind_next_call(pc) {
+                            ways[behind] += 1;
+                        }
+                    }
                 }
             }
         }
-        for (pc, ways) in ways.into_iter().enumerate() {
+        for (pc, ways) in ways.into_iter().take(self.insns.len()).enumerate() {
             self.merges[pc] = ways > 1;
             if matches!(self.insns[pc], Insn::MayGoto { .. }) {
                 self.may_goto = true;

@@ -73,8 +73,6 @@ struct Waiting {
     state: State,
     parent: usize,
     history: u32,
-    jumps: u32,
-    insns: u32,
     /// The instruction before, where states are recorded.
     place: Place,
 }
@@ -119,6 +117,8 @@ pub(crate) fn explore(
         }],
         stats,
         budget,
+        insns: 0,
+        jumps: 0,
     }
     .run(env, entry, trace)
 }
@@ -133,6 +133,9 @@ struct Explorer<'s> {
     turns: Vec<Turn>,
     stats: &'s mut Stats,
     budget: usize,
+    /// Since a state was stored, on whatever path: how many instructions, and how many of them jumped.
+    insns: u32,
+    jumps: u32,
 }
 
 enum Visit {
@@ -159,8 +162,6 @@ impl Explorer<'_> {
             state,
             parent: root,
             history: 0,
-            jumps: 0,
-            insns: 0,
             place: Place::default(),
         };
         loop {
@@ -221,7 +222,7 @@ impl Explorer<'_> {
                 return Err(fail(Rule::TooComplex, &must, "it would take more"));
             }
             self.stats.processed += 1;
-            path.insns += 1;
+            self.insns += 1;
             if env.cfg.merges[pc]
                 && let Visit::Cut = self.meet(env, path)?
             {
@@ -236,8 +237,12 @@ impl Explorer<'_> {
             trace(pc, &path.state);
             match step(env, &mut path.state, pc)? {
                 Step::To(next) => {
-                    if matches!(env.insn(pc), Insn::JumpIf { .. } | Insn::Jump { .. }) {
-                        path.jumps += 1;
+                    // Calls and returns count too: a loop may consist of little else.
+                    if matches!(
+                        env.insn(pc),
+                        Insn::JumpIf { .. } | Insn::Jump { .. } | Insn::Call(_) | Insn::Exit
+                    ) {
+                        self.jumps += 1;
                     }
                     if matches!(env.insn(pc), Insn::JumpIf { .. }) {
                         self.turn(path, pc, next);
@@ -245,7 +250,7 @@ impl Explorer<'_> {
                     path.pc = next;
                 }
                 Step::Fork { now, later, state } => {
-                    path.jumps += 1;
+                    self.jumps += 1;
                     if self.waiting.len() >= MAX_WAITING {
                         let must = format!("at most {MAX_WAITING} paths wait to be walked");
                         return Err(fail(Rule::TooComplex, &must, "there would be more"));
@@ -257,8 +262,6 @@ impl Explorer<'_> {
                         state: *state,
                         parent: path.parent,
                         history: path.history,
-                        jumps: path.jumps,
-                        insns: path.insns,
                         place: path.place,
                     };
                     self.turn(&mut other, pc, later);
@@ -391,8 +394,8 @@ impl Explorer<'_> {
         }
         let worth = lap
             || env.options.store_often
-            || path.jumps >= 2 && path.insns >= 8
-            || heads && path.insns >= 100;
+            || self.jumps >= 2 && self.insns >= 8
+            || heads && self.insns >= 100;
         if worth {
             if self.nodes.len() >= MAX_STORED {
                 self.at.insert(pc, list);
@@ -405,8 +408,8 @@ impl Explorer<'_> {
             self.nodes[n].open = 1;
             path.state = self.nodes[n].state.clone();
             path.parent = n;
-            path.jumps = 0;
-            path.insns = 0;
+            self.jumps = 0;
+            self.insns = 0;
             list.push(n);
             self.stats.peak_states = self.stats.peak_states.max(list.len());
         }
