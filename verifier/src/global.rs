@@ -408,8 +408,9 @@ fn argument(
             if p.null && !nullable {
                 return wrong(env, "not NULL");
             }
+            let in_packet = p.is_packet() || matches!(p.to, To::Slice { packet: true, .. });
             // The function would not see that its memory is gone.
-            if effects.changes_packet && (p.is_packet() || p.parent != 0) {
+            if effects.changes_packet && in_packet {
                 return wrong(
                     env,
                     "memory outside of the packet, which the function may change",
