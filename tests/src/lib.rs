@@ -1,6 +1,7 @@
 //! What the suites share: where the programs are, what a file's marks expect, and the kernel as an oracle.
 
 pub mod agree;
+pub mod arrays;
 pub mod containment;
 pub mod generate;
 pub mod kernel;

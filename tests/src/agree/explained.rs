@@ -13,6 +13,9 @@ pub struct Class {
     /// Found somewhere in the line that tells why Linux refuses.
     #[serde(default)]
     pub message: Option<String>,
+    /// Found in some line of the end of Linux's log.
+    #[serde(default)]
+    pub log: Option<String>,
     /// Matches the whole file name of the object.
     #[serde(default)]
     pub object: Option<String>,
@@ -80,6 +83,10 @@ impl Class {
                 .message
                 .as_ref()
                 .is_none_or(|m| glob(&format!("*{m}*"), r.why))
+            && self.log.as_ref().is_none_or(|p| {
+                let pattern = format!("*{p}*");
+                r.log.iter().any(|line| glob(&pattern, line))
+            })
             && (!self.unreached || stopped_at(r.log).is_some_and(|pc| !(r.reached)(pc)))
     }
 }

@@ -1,24 +1,27 @@
 //! Objects → two verdicts on each of their programs, the running kernel's and ours, and what they come to.
 
 mod cache;
+mod embedded;
 pub mod explained;
 mod features;
+mod files;
 mod ours;
 mod print;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use probity_btf::{Type, TypeId};
-use probity_objfile::{Object, open};
+use probity_objfile::{Object, Relocated};
 use probity_platform::{Platform, Version};
 
 use crate::kernel::{Answer, Machine, Session, Targets};
 use cache::Cache;
 use explained::{Refusal, Table};
+pub use files::{Source, files};
 pub use ours::Ours;
 pub use print::{json, text};
 
@@ -80,138 +83,109 @@ impl Case {
     }
 }
 
-/// Object files: those named, and those below the directories named.
-pub fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
-    let mut found = Vec::new();
-    let mut open: Vec<(PathBuf, bool)> = paths.iter().map(|p| (p.clone(), true)).collect();
-    while let Some((path, named)) = open.pop() {
-        if path.is_dir() {
-            let entries =
-                std::fs::read_dir(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-            open.extend(entries.flatten().map(|e| (e.path(), false)));
-        } else if !path.exists() {
-            return Err(format!("{}: no such file", path.display()));
-        } else if named || path.extension().is_some_and(|x| x == "o") {
-            found.push(path);
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
 /// Asks both about every program of the files.
-pub fn run(files: &[PathBuf], settings: &Settings) -> Result<Outcome, String> {
+pub fn run(files: &[Source], settings: &Settings) -> Result<Outcome, String> {
     let machine = Machine::here();
-    let platform = Arc::new(Platform::linux(Version(6, 18), machine.types.clone()));
-    let mut cache = match &settings.cache {
-        Some(path) => Cache::open(path)?,
-        None => Cache::default(),
-    };
-    let ours = ours::Settings {
-        platform: platform.clone(),
-        kconfig: machine.kconfig.clone(),
-        limit: settings.limit,
-    };
-    let mut outcome = Outcome {
-        release: machine.release.clone(),
-        oracle: settings.oracle,
-        cases: Vec::new(),
-        unopened: Vec::new(),
-        types_refused: Vec::new(),
-    };
-    let replaceable = Replaceable {
-        machine: &machine,
-        files,
-        index: std::cell::OnceCell::new(),
-    };
+    let mut judge = Judge::new(&machine, settings, files)?;
     for (n, file) in files.iter().enumerate() {
-        let name = shown(file);
+        let name = file.shown();
         if settings.progress {
             eprint!("\r\x1b[K[{}/{}] {name}", n + 1, files.len());
         }
-        let object = match opened(file) {
-            Ok(object) => Arc::new(object),
-            Err(e) => {
-                outcome.unopened.push((name, e));
-                continue;
-            }
+        match file.open(&judge.platform) {
+            Ok(object) => judge.object(&name, &Arc::new(object)),
+            Err(e) => judge.outcome.unopened.push((name, e)),
+        }
+    }
+    if settings.progress {
+        eprintln!("\r\x1b[K{} programs", judge.outcome.cases.len());
+    }
+    Ok(judge.outcome)
+}
+
+/// Asks both, object by object.
+pub struct Judge<'a> {
+    machine: &'a Machine,
+    settings: &'a Settings,
+    pub platform: Arc<Platform>,
+    ours: ours::Settings,
+    cache: Cache,
+    replaceable: Replaceable<'a>,
+    pub outcome: Outcome,
+}
+
+impl<'a> Judge<'a> {
+    /// `files` are where programs to be replaced are looked for.
+    pub fn new(
+        machine: &'a Machine,
+        settings: &'a Settings,
+        files: &'a [Source],
+    ) -> Result<Judge<'a>, String> {
+        let platform = Arc::new(Platform::linux(Version(6, 18), machine.types.clone()));
+        let cache = match &settings.cache {
+            Some(path) => Cache::open(path)?,
+            None => Cache::default(),
         };
-        let Ok(relocated) = machine.relocate(&object) else {
-            outcome
-                .unopened
-                .push((name, "it cannot be relocated".into()));
-            continue;
+        Ok(Judge {
+            machine,
+            settings,
+            ours: ours::Settings {
+                platform: platform.clone(),
+                kconfig: machine.kconfig.clone(),
+                limit: settings.limit,
+                strict_alignment: false,
+            },
+            cache,
+            replaceable: Replaceable {
+                machine,
+                files,
+                platform: platform.clone(),
+                index: std::cell::OnceCell::new(),
+            },
+            platform,
+            outcome: Outcome {
+                release: machine.release.clone(),
+                oracle: settings.oracle,
+                cases: Vec::new(),
+                unopened: Vec::new(),
+                types_refused: Vec::new(),
+            },
+        })
+    }
+
+    /// Both sides load with `BPF_F_STRICT_ALIGNMENT` from now on, or do not.
+    pub fn strict_alignment(&mut self, strict: bool) {
+        self.ours.strict_alignment = strict;
+    }
+
+    /// Both verdicts on every program of an object that the settings ask for.
+    pub fn object(&mut self, name: &str, object: &Arc<Object>) {
+        let Ok(relocated) = self.machine.relocate(object) else {
+            let why = "it cannot be relocated".to_string();
+            self.outcome.unopened.push((name.to_string(), why));
+            return;
         };
-        let only = settings.program.as_deref();
-        let features: Vec<BTreeSet<String>> = relocated
-            .object
-            .programs
-            .iter()
-            .enumerate()
-            .map(|(i, p)| {
-                let core = object
-                    .programs
-                    .get(i)
-                    .is_some_and(|o| !o.core_relocs.is_empty());
-                let poisoned = relocated.poisoned.get(i).is_some_and(|l| !l.is_empty());
-                features::of(&relocated.object, p, &platform, core, poisoned)
+        let mut features: Vec<BTreeSet<String>> = (0..object.programs.len())
+            .map(|i| features_of(object, &relocated, i, &self.platform))
+            .collect();
+        let only = self.settings.program.as_deref();
+        let feature = self.settings.feature.as_ref();
+        let wanted: Vec<usize> = (0..object.programs.len())
+            .filter(|&i| {
+                only.is_none_or(|o| o == object.programs[i].name)
+                    && feature.is_none_or(|f| features[i].contains(f))
             })
             .collect();
-        let wanted = |i: usize, name: &str| {
-            let feature = settings.feature.as_ref();
-            only.is_none_or(|o| o == name)
-                && feature.is_none_or(|f| features.get(i).is_some_and(|set| set.contains(f)))
-        };
-        if !object
-            .programs
-            .iter()
-            .enumerate()
-            .any(|(i, p)| wanted(i, &p.name))
-        {
-            continue;
+        if wanted.is_empty() {
+            return;
         }
-        let mut verdicts = ours::verdicts(&object, &ours, only);
+        let mut verdicts = ours::verdicts(object, &self.ours, only);
         let mut session = None;
-        for (i, program) in object.programs.iter().enumerate() {
-            if !wanted(i, &program.name) {
-                continue;
-            }
-            let linux = match settings.oracle {
-                Oracle::Annotations => annotated(&object, &program.name),
-                Oracle::Kernel => {
-                    let raw = relocated
-                        .object
-                        .programs
-                        .get(i)
-                        .map(|p| probity_isa::to_bytes(&p.insns))
-                        .unwrap_or_default();
-                    let key = cache::hash(&[
-                        machine.release.as_bytes(),
-                        program.name.as_bytes(),
-                        program.hook.section.as_bytes(),
-                        &raw,
-                        &object.elf,
-                    ]);
-                    match cache.get(&key) {
-                        Some(answer) => answer.clone(),
-                        None => {
-                            if session.is_none() {
-                                let made = Session::new(&machine, &object);
-                                if let Ok(Some(why)) = made.as_ref().map(Session::types_error) {
-                                    outcome.types_refused.push((name.clone(), why.to_string()));
-                                }
-                                session = Some(made);
-                            }
-                            let answer = match session.as_mut() {
-                                Some(Ok(s)) => s.answer(i, &replaceable),
-                                Some(Err(why)) => Answer::none(why.clone()),
-                                None => Answer::none("no session"),
-                            };
-                            cache.put(key, &format!("{name}:{}", program.name), &answer);
-                            answer
-                        }
-                    }
-                }
+        for i in wanted {
+            let program = &object.programs[i];
+            let linux = match self.settings.oracle {
+                Oracle::Annotations => annotated(object, &program.name),
+                Oracle::Kernel => self.linux(name, object, &relocated, i, &mut session),
             };
             let Some(ours) = verdicts.remove(&program.name) else {
                 continue;
@@ -219,54 +193,97 @@ pub fn run(files: &[PathBuf], settings: &Settings) -> Result<Outcome, String> {
             let explained = match (linux.verdict.as_str(), ours.verdict) {
                 ("reject", "accept") => {
                     let refusal = Refusal {
-                        object: file
-                            .file_name()
-                            .and_then(|n| n.to_str())
-                            .unwrap_or_default(),
+                        object: name.rsplit('/').next().unwrap_or_default(),
                         program: &program.name,
                         why: &linux.why,
                         log: &linux.log,
                         reached: &|pc| ours.reached.get(pc).copied().unwrap_or(true),
                     };
-                    settings.table.explain(&refusal).map(|c| c.name.clone())
+                    let class = self.settings.table.explain(&refusal);
+                    class.map(|c| c.name.clone())
                 }
                 _ => None,
             };
-            outcome.cases.push(Case {
-                object: name.clone(),
+            self.outcome.cases.push(Case {
+                object: name.to_string(),
                 program: program.name.clone(),
                 section: program.hook.section.clone(),
-                features: features.get(i).cloned().unwrap_or_default(),
+                features: std::mem::take(&mut features[i]),
                 linux,
                 ours,
                 explained,
             });
         }
     }
-    if settings.progress {
-        eprintln!("\r\x1b[K{} programs", outcome.cases.len());
+
+    /// The kernel's verdict, kept or asked for.
+    fn linux<'o>(
+        &mut self,
+        name: &str,
+        object: &'o Object,
+        relocated: &Relocated,
+        i: usize,
+        session: &mut Option<Result<Session<'o>, String>>,
+    ) -> Answer
+    where
+        'a: 'o,
+    {
+        let program = &object.programs[i];
+        let raw = relocated
+            .object
+            .programs
+            .get(i)
+            .map(|p| probity_isa::to_bytes(&p.insns))
+            .unwrap_or_default();
+        let key = cache::hash(&[
+            self.machine.release.as_bytes(),
+            program.name.as_bytes(),
+            program.hook.section.as_bytes(),
+            &[u8::from(self.ours.strict_alignment)],
+            &raw,
+            &object.elf,
+        ]);
+        if let Some(answer) = self.cache.get(&key) {
+            return answer.clone();
+        }
+        let session = session.get_or_insert_with(|| {
+            let made = Session::new(self.machine, object);
+            if let Ok(Some(why)) = made.as_ref().map(Session::types_error) {
+                let refused = &mut self.outcome.types_refused;
+                refused.push((name.to_string(), why.to_string()));
+            }
+            made
+        });
+        let answer = match session {
+            Ok(s) => {
+                s.strict_alignment = self.ours.strict_alignment;
+                s.answer(i, &self.replaceable)
+            }
+            Err(why) => Answer::none(why.clone()),
+        };
+        // What gave no verdict today may give one tomorrow.
+        if answer.verdict != "none" {
+            let program = format!("{name}:{}", program.name);
+            self.cache.put(key, &program, &answer);
+        }
+        answer
     }
-    Ok(outcome)
 }
 
-fn opened(file: &Path) -> Result<Object, String> {
-    let bytes = std::fs::read(file).map_err(|e| e.to_string())?;
-    let stem = file
-        .file_stem()
-        .and_then(|s| s.to_str())
-        .unwrap_or_default();
-    open(stem, &bytes).map_err(|e| e.to_string())
-}
-
-/// The last two parts of a path: enough to find it.
-fn shown(file: &Path) -> String {
-    let parts: Vec<_> = file
-        .components()
-        .rev()
-        .take(2)
-        .map(|c| c.as_os_str().to_string_lossy().into_owned())
-        .collect();
-    parts.into_iter().rev().collect::<Vec<_>>().join("/")
+/// Features of a program, after relocation.
+fn features_of(
+    object: &Object,
+    relocated: &Relocated,
+    i: usize,
+    platform: &Platform,
+) -> BTreeSet<String> {
+    let Some(program) = relocated.object.programs.get(i) else {
+        return BTreeSet::new();
+    };
+    let core = object.programs.get(i);
+    let core = core.is_some_and(|o| !o.core_relocs.is_empty());
+    let poisoned = relocated.poisoned.get(i).is_some_and(|l| !l.is_empty());
+    features::of(&relocated.object, program, platform, core, poisoned)
 }
 
 /// What the program's declaration tags say of its verdict.
@@ -298,22 +315,25 @@ fn annotated(object: &Object, name: &str) -> Answer {
 /// Finds a program that has a function of a given name, among all files of the run.
 struct Replaceable<'a> {
     machine: &'a Machine,
-    files: &'a [PathBuf],
+    files: &'a [Source],
+    platform: Arc<Platform>,
     /// Function name → files that have it as a global function of some program.
-    index: std::cell::OnceCell<BTreeMap<String, Vec<(PathBuf, usize)>>>,
+    index: std::cell::OnceCell<BTreeMap<String, Vec<(usize, usize)>>>,
 }
 
 impl Replaceable<'_> {
-    fn index(&self) -> &BTreeMap<String, Vec<(PathBuf, usize)>> {
+    fn index(&self) -> &BTreeMap<String, Vec<(usize, usize)>> {
         self.index.get_or_init(|| {
-            let mut index: BTreeMap<String, Vec<(PathBuf, usize)>> = BTreeMap::new();
-            for file in self.files {
-                let Ok(object) = opened(file) else { continue };
+            let mut index: BTreeMap<String, Vec<(usize, usize)>> = BTreeMap::new();
+            for (n, file) in self.files.iter().enumerate() {
+                let Ok(object) = file.open(&self.platform) else {
+                    continue;
+                };
                 for (i, program) in object.programs.iter().enumerate() {
                     let functions = program.subprogs.iter().enumerate();
                     for (_, s) in functions.filter(|(n, s)| *n == 0 || s.global) {
                         let places = index.entry(s.name.clone()).or_default();
-                        places.push((file.clone(), i));
+                        places.push((n, i));
                     }
                 }
             }
@@ -325,8 +345,10 @@ impl Replaceable<'_> {
 impl Targets for Replaceable<'_> {
     fn find(&self, function: &str, by: &Object) -> Option<(OwnedFd, u32)> {
         let places = self.index().get(function)?;
-        for (file, i) in places.iter().take(20) {
-            let Ok(object) = opened(file) else { continue };
+        for (n, i) in places.iter().take(20) {
+            let Some(Ok(object)) = self.files.get(*n).map(|f| f.open(&self.platform)) else {
+                continue;
+            };
             if object.elf == by.elf {
                 continue;
             }

@@ -47,6 +47,7 @@ pub struct Settings {
     pub kconfig: Option<BTreeMap<String, String>>,
     /// For one program.
     pub limit: Duration,
+    pub strict_alignment: bool,
 }
 
 /// Verdicts by program, all that `only` lets through.
@@ -125,6 +126,7 @@ fn all(object: &Object, settings: &Settings, names: &[String]) -> BTreeMap<Strin
     let options = Options {
         programs: Some(names.to_vec()),
         kconfig: settings.kconfig.clone(),
+        strict_alignment: settings.strict_alignment,
         ..Options::default()
     };
     let report = match verify(object, &settings.platform, &Policy::default(), &options) {

@@ -90,6 +90,12 @@ impl Load<'_> {
         let (verdict, log, errno) = match self.attempt(LOG_STATS) {
             Ok(log) => ("accept", log, 0),
             Err((errno, log)) if is_no_verdict(errno, &log) => ("none", log, errno),
+            Err((_, log)) if telling(&log).is_none() && !self.kind_exists() => {
+                return Answer::none(format!(
+                    "the kernel takes no programs of kind {}",
+                    self.kind.0
+                ));
+            }
             Err((errno, log)) => ("reject", log, errno),
         };
         let mut answer = Answer {
@@ -115,6 +121,31 @@ impl Load<'_> {
             answer.log.push(text(errno));
         }
         answer
+    }
+
+    /// Is there such a kind of program at all? A kernel may be built without it.
+    fn kind_exists(&self) -> bool {
+        let mov = RawInsn {
+            opcode: 0xb7,
+            ..RawInsn::default()
+        };
+        let exit = RawInsn {
+            opcode: 0x95,
+            ..RawInsn::default()
+        };
+        let least = Load {
+            insns: &[mov, exit],
+            kind: self.kind,
+            attach: self.attach,
+            license: "GPL",
+            sleepable: self.sleepable,
+            target: self.target,
+            ..Load::default()
+        };
+        match least.attempt(LOG_STATS) {
+            Ok(_) => true,
+            Err((_, log)) => telling(&log).is_some(),
+        }
     }
 
     /// `Err` holds the error number and the log.

@@ -19,6 +19,7 @@ pub struct Session<'a> {
     types: Option<types::Loaded>,
     types_error: Option<String>,
     maps: BTreeMap<usize, Result<Made, String>>,
+    pub strict_alignment: bool,
 }
 
 /// Programs that `freplace` programs of other objects may extend.
@@ -41,6 +42,7 @@ impl<'a> Session<'a> {
             types,
             types_error,
             maps: BTreeMap::new(),
+            strict_alignment: false,
         })
     }
 
@@ -136,7 +138,7 @@ impl<'a> Session<'a> {
             // Lines say something of functions only.
             lines: if funcs.is_empty() { &[] } else { &lines },
             target,
-            strict_alignment: false,
+            strict_alignment: self.strict_alignment,
         };
         let result = then(&load);
         drop(held);
