@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use probity_interp::{Interp, Observer, View, function_value};
 use probity_isa::{CallTarget, Insn, Pc, Reg, Size};
+use probity_objfile::Object;
 use probity_platform::{ArgKind, FieldKind, Platform, Policy};
 use probity_runtime::{Context, FaultKind, Instance, Options, Sample, Span};
 use probity_verifier::recorded::{Base, Concrete, Follower};
@@ -136,14 +137,41 @@ fn checked(
     let Some(object) = program.object() else {
         return Ok(Checked::Malformed);
     };
+    let ran = match run(setting, &object, often, seed)? {
+        Ok(ran) => ran,
+        Err(rule) => return Ok(Checked::Refused(rule)),
+    };
+    Ok(Checked::Accepted {
+        steps: ran.steps,
+        covered: ran.seen.iter().filter(|s| **s).count(),
+        reached: ran.reached,
+    })
+}
+
+/// What runs of a program came to that broke nothing.
+pub struct Ran {
+    pub steps: u64,
+    /// Per slot: some run executed it.
+    pub seen: Vec<bool>,
+    /// Slots that the verifier walked.
+    pub reached: usize,
+}
+
+/// Verifies the first program of an object and runs it; `Ok(Err(rule))` when it is refused.
+pub fn run(
+    setting: &Setting,
+    object: &Object,
+    often: bool,
+    seed: u64,
+) -> Result<Result<Ran, String>, String> {
     let options = probity_verifier::Options {
         store_often: often,
         ..Default::default()
     };
-    let verified = verify_recorded(&object, &setting.platform, &setting.policy, &options);
+    let verified = verify_recorded(object, &setting.platform, &setting.policy, &options);
     let (report, mut records) = verified.map_err(|e| e.to_string())?;
     if let Some(Verdict::Reject(r)) = report.programs.first().map(|p| &p.verdict) {
-        return Ok(Checked::Refused(r.rule.name().to_string()));
+        return Ok(Err(r.rule.name().to_string()));
     }
     let recorded = records.pop().flatten().ok_or("nothing was recorded")?;
     let verified = report.into_verified().map_err(|_| "no proof")?;
@@ -186,11 +214,12 @@ fn checked(
         }
         steps += done.executed;
     }
-    Ok(Checked::Accepted {
+    let reached = proved.facts().iter().filter(|f| f.reached).count();
+    Ok(Ok(Ran {
         steps,
-        covered: seen.iter().filter(|s| **s).count(),
-        reached: proved.facts().iter().filter(|f| f.reached).count(),
-    })
+        seen,
+        reached,
+    }))
 }
 
 /// Random contents for maps of values.

@@ -92,7 +92,7 @@ impl Class {
 }
 
 /// The last instruction that Linux looked at: `12: (0f) r1 += r2`.
-fn stopped_at(log: &[String]) -> Option<usize> {
+pub fn stopped_at(log: &[String]) -> Option<usize> {
     log.iter().rev().find_map(|l| {
         let (pc, rest) = l.split_once(": (")?;
         u8::from_str_radix(rest.get(..2)?, 16).ok()?;

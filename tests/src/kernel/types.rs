@@ -78,14 +78,11 @@ fn rewritten(object: &Object, btf: &Btf) -> Result<BtfBuilder, String> {
                 .filter_map(|s| s.func),
         );
     }
-    // Prototypes of externs may lack the names of parameters; functions of programs may not.
+    // Externs and functions of Rust may lack names of parameters, and the kernel wants them.
     let nameless: BTreeSet<TypeId> = btf
         .types()
         .filter_map(|(_, ty)| match ty {
-            Type::Func {
-                proto,
-                linkage: FuncLinkage::Extern,
-            } => Some(proto),
+            Type::Func { proto, .. } => Some(proto),
             _ => None,
         })
         .collect();
