@@ -74,11 +74,16 @@ pub(crate) fn access(
         fail(Rule::OutOfBounds, must, &known).about(reg)
     };
     let inside = at as u64 + size as u64 <= u64::from(btf.size_of(id).unwrap_or(0));
-    let Some(leaf) = btf.member_at(id, at as u64, size as u64).filter(|_| inside) else {
-        return Err(outside());
+    let member = btf.member_at(id, at as u64, size as u64).filter(|_| inside);
+    let fits = match member {
+        Some(leaf) => {
+            let field = leaf.field;
+            let whole = field.byte_offset() == at as u64 && field.byte_size() == size as u64;
+            whole || !matches!(btf.resolved(field.ty), Some(Type::Ptr(_)))
+        }
+        None => inside && in_array(btf, id, at as u64, size as u64, 0),
     };
-    let whole = leaf.field.byte_offset() == at as u64 && leaf.field.byte_size() == size as u64;
-    if matches!(btf.resolved(leaf.field.ty), Some(Type::Ptr(_))) && !whole {
+    if !fits {
         return Err(outside());
     }
     let region = match hold {
@@ -86,6 +91,36 @@ pub(crate) fn access(
         _ => Region::Memory,
     };
     Ok((Place::Plain, region, Some(at)))
+}
+
+/// Arrays of numbers are also accessed across their elements.
+fn in_array(btf: &Btf, id: TypeId, at: u64, size: u64, depth: u32) -> bool {
+    let found = btf.members(id).iter().find_map(|m| {
+        let start = u64::from(m.bit_offset / 8);
+        let ty = btf.resolve(m.ty);
+        let end = start.checked_add(u64::from(btf.size_of(ty)?))?;
+        (m.bitfield_size == 0 && start <= at && at.checked_add(size)? <= end)
+            .then(|| (ty, at - start))
+    });
+    let Some((ty, at)) = found.filter(|_| depth < 8) else {
+        return false;
+    };
+    match btf.ty(ty) {
+        Some(Type::Struct(_)) => in_array(btf, ty, at, size, depth + 1),
+        Some(Type::Array { elem, .. }) => {
+            let elem = btf.resolve(elem);
+            let each = u64::from(btf.size_of(elem).unwrap_or(0));
+            match btf.ty(elem) {
+                Some(Type::Int { .. } | Type::Enum(_) | Type::Enum64(_)) => true,
+                Some(Type::Struct(_)) if each > 0 => {
+                    let within = at % each;
+                    within + size <= each && in_array(btf, elem, within, size, depth + 1)
+                }
+                _ => false,
+            }
+        }
+        _ => false,
+    }
 }
 
 /// Memory of a structure of the program's types.

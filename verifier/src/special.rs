@@ -353,6 +353,16 @@ pub(crate) fn refused(btf: &Btf, platform: &Platform) -> Option<String> {
         if let Err(why) = records.ownership(Some(btf), platform, &record) {
             return Some(format!("`struct {name}`: {why}"));
         }
+        // What can itself be owned owns only what owns nothing.
+        let roots = &[Managed::ListHead, Managed::RbRoot];
+        let owned = record.has(&[Managed::ListNode, Managed::RbNode]);
+        for field in record.fields.iter().filter(|f| owned && f.is(roots)) {
+            if let Holds::Nodes { type_id, .. } = field.holds
+                && records.get(Some(btf), platform, type_id).has(roots)
+            {
+                return Some(format!("`struct {name}` is a link of a chain of owners"));
+            }
+        }
     }
     None
 }
@@ -401,6 +411,9 @@ impl Parse<'_> {
         for (index, m) in self.btf.members(id).iter().enumerate() {
             if self.out_of_steps(depth) {
                 return;
+            }
+            if m.bit_offset % 8 != 0 && !via.hidden {
+                self.refuse("it has a bitfield inside of a byte".into());
             }
             let offset = base.saturating_add(u64::from(m.bit_offset / 8));
             let via = Via {
@@ -460,14 +473,13 @@ impl Parse<'_> {
     }
 
     fn array(&mut self, elem: TypeId, len: u32, offset: u64, via: Via, depth: u32) {
+        // A flexible array lies behind the value.
+        if len == 0 {
+            return;
+        }
         let before = self.fields.len();
         self.field(elem, offset, via, depth + 1);
         let found: Vec<SpecialField> = self.fields.get(before..).unwrap_or_default().to_vec();
-        if len == 0 {
-            // A flexible array lies behind the value.
-            self.fields.truncate(before);
-            return;
-        }
         if found.is_empty() || len == 1 {
             return;
         }

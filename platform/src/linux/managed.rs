@@ -124,6 +124,7 @@ const FIELDS: &[ManagedField] = &[
         size: 4,
         align: 4,
         maps: LOCKED,
+        allocated: false,
         not_in: ANYWHERE_AND_FILTERS,
         since: Version(6, 15),
         ..STRUCTURE
