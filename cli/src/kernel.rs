@@ -1,5 +1,7 @@
 //! What the running kernel says of itself: its types, its events, what we may do to it.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -115,4 +117,47 @@ pub fn may_trace() -> bool {
         .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
         .unwrap_or(0);
     effective & SYS_ADMIN != 0 || effective & (PERFMON | BPF) == PERFMON | BPF
+}
+
+/// The kernel's configuration from `file`, plain or compressed, or of the running kernel where `running` and it tells.
+pub fn configuration(
+    file: Option<&Path>,
+    running: bool,
+) -> Result<Option<BTreeMap<String, String>>> {
+    const COMPRESSED: &str = "/proc/config.gz";
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let boot = format!("/boot/config-{}", release.trim());
+    let path = match file {
+        Some(path) => path,
+        None if !running => return Ok(None),
+        None if Path::new(COMPRESSED).exists() => Path::new(COMPRESSED),
+        None if Path::new(&boot).exists() => Path::new(&boot),
+        None => return Ok(None),
+    };
+    let bytes = input::read(path)?;
+    let mut text = String::new();
+    if bytes.starts_with(&[0x1f, 0x8b]) {
+        flate2::read::GzDecoder::new(&bytes[..])
+            .take(MAX_CONFIGURATION)
+            .read_to_string(&mut text)
+            .with_context(|| format!("in the configuration {}", path.display()))?;
+    } else {
+        text = String::from_utf8_lossy(&bytes).into_owned();
+    }
+    Ok(Some(probity_objfile::parse_kconfig(&text)))
+}
+
+/// Bytes of a configuration; real ones have a few hundred thousand.
+const MAX_CONFIGURATION: u64 = 16 << 20;
+
+/// Functions open to error injection from `file`, or of the running kernel where `running` and it lists them.
+pub fn injectable(file: Option<&Path>, running: bool) -> Result<Option<Arc<BTreeSet<String>>>> {
+    const LIST: &str = "/sys/kernel/debug/error_injection/list";
+    let path = match file {
+        Some(path) => path,
+        None if running && Path::new(LIST).exists() => Path::new(LIST),
+        None => return Ok(None),
+    };
+    let text = input::read_text(path)?;
+    Ok(Some(Arc::new(probity_platform::parse_injectable(&text))))
 }

@@ -223,6 +223,12 @@ pub(crate) fn alu(
         }
         // By its low half alone, so that any arithmetic does.
         (Value::Pointer(p), b) if p.to == To::Arena && b.is_init() => Value::Pointer(p),
+        (Value::Number(n), Value::Pointer(p))
+            if p.to == To::Arena && op == AluOp::Add && width == Width::W64 =>
+        {
+            env.origins.need(n.origin);
+            crate::arena::added(p, &n.set, dst)?
+        }
         (Value::Pointer(p), Value::Number(n)) => {
             pointer(env, op, width, p, n, dst, src.reg(), true)?
         }

@@ -7,13 +7,15 @@
 //!
 //! **Invariant:** a program that casts has exactly one arena.
 
+use probity_domains::Scalar;
 use probity_isa::{Imm64, Insn, Pc, Reg};
 use probity_objfile::Object;
-use probity_platform::Platform;
+use probity_platform::{KfuncSpecial, Platform, Version};
 
 use crate::cfg::Cfg;
 use crate::env::Env;
 use crate::kfunc::Found as Kfunc;
+use crate::memory::Kind;
 use crate::reject::{Explain, Outcome, fail};
 use crate::report::Rule;
 use crate::state::State;
@@ -106,6 +108,48 @@ pub(crate) fn cast(
     state.set(pc, dst, value);
     Ok(())
 }
+
+/// Any access but one is fine.
+pub(crate) fn access(env: &Env<'_>, reg: Reg, kind: Kind) -> Outcome<()> {
+    const SIGNED: Version = Version(6, 18);
+    if kind == Kind::ReadSigned && env.platform.version < SIGNED {
+        let must = format!("{} extends signs in loads from arenas", env.platform.name);
+        let known = format!("Linux does so since {SIGNED}");
+        return Err(fail(Rule::BadPointer, &must, &known).about(reg));
+    }
+    Ok(())
+}
+
+/// Whether a kernel function that allocates takes a map by a pointer to the kernel's own structure: it looks at
+/// the map's kind itself.
+pub(crate) fn takes(call: &crate::kfunc::Call<'_>, p: &Pointer) -> bool {
+    let To::Kernel { type_id, .. } = p.to else {
+        return false;
+    };
+    let is_map = call
+        .types
+        .find_struct(MAP)
+        .is_some_and(|id| id.0 == type_id);
+    call.row.special == Some(KfuncSpecial::ArenaAlloc) && is_map && p.constant_offset() == Some(0)
+}
+
+/// The kernel's structure of any map.
+const MAP: &str = "bpf_map";
+
+/// A number added to an arena pointer on the number's right: the sum is used as it is, not by its low half,
+/// so that it must stay within the guard around the arena.
+pub(crate) fn added(p: Pointer, n: &Scalar, dst: Reg) -> Outcome<Value> {
+    if n.smin() >= -GUARD && n.smax() <= GUARD {
+        return Ok(Value::Pointer(p));
+    }
+    let must = "a large number is added to an arena pointer, not an arena pointer to a number";
+    let known = format!("{dst} is {}", crate::value::Known(n));
+    let e = fail(Rule::PointerArithmetic, must, &known).about(dst);
+    Err(e.hint("cast after the addition"))
+}
+
+/// Less than the page that nothing lies in beside an arena.
+const GUARD: i64 = 4000;
 
 /// What a call gives that allocates pages of an arena: an address, to be cast.
 pub(crate) fn pages(_env: &mut Env<'_>, _found: &Kfunc) -> Outcome<Value> {

@@ -89,6 +89,8 @@ pub(crate) fn store_release(
 
 fn aligned(state: &State, base: Reg, off: i16, size: Size) -> Outcome<()> {
     match state.reg(base) {
+        // Nothing is known of its address.
+        Value::Pointer(p) if p.to == To::Arena => Ok(()),
         Value::Pointer(p) => memory::aligned(p, base, off.into(), size.bytes(), true),
         _ => Ok(()),
     }

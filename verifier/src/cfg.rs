@@ -119,9 +119,9 @@ impl Cfg {
                 if matches!(insn, Insn::JumpReg { .. }) {
                     return Err(at(
                         pc,
-                        Rule::Unsupported,
-                        "indirect jumps",
-                        "a jump through a register",
+                        Rule::Malformed,
+                        "jumps name where they lead",
+                        "a jump through a register, which no Linux up to 6.18 knows",
                     ));
                 }
                 if self.falls_through(pc) && self.next(pc) >= s.end {

@@ -31,6 +31,8 @@ use crate::walks::{Entry, Role};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Parameter {
     Number,
+    /// An address in the arena, to the function a number: it has to cast it.
+    Arena,
     Context,
     /// Readable and writable bytes, or NULL.
     Memory {
@@ -229,9 +231,10 @@ fn parameter(env: &Env<'_>, types: &Btf, ty: TypeId, tags: &[&str]) -> Result<Pa
         ));
     }
     if has("arena") {
-        return Err(Unfit::Unsupported(
-            "arenas as parameters of global functions",
-        ));
+        return match only(&["arena"]) {
+            true => Ok(Parameter::Arena),
+            false => mixed(),
+        };
     }
     if !only(&["nonnull"]) {
         return mixed();
@@ -328,7 +331,7 @@ fn entry(env: &mut Env<'_>, subprog: usize, parameters: &[Parameter]) -> Entry {
             })
         };
         *arg = match *parameter {
-            Parameter::Number => Value::unknown(),
+            Parameter::Number | Parameter::Arena => Value::unknown(),
             Parameter::Context => env.context,
             Parameter::Memory { size, nullable } => {
                 let to = To::Memory {
@@ -393,6 +396,9 @@ fn argument(
     match (parameter, value) {
         (Parameter::Number, Value::Number(_)) => Ok(()),
         (Parameter::Number, _) => wrong(env, "a number"),
+        (Parameter::Arena, Value::Number(_)) => Ok(()),
+        (Parameter::Arena, Value::Pointer(p)) if p.to == To::Arena => Ok(()),
+        (Parameter::Arena, _) => wrong(env, "an address in the arena"),
         (Parameter::Context, Value::Pointer(p))
             if !p.null && p.constant_offset() == Some(0) && is_context(env, &p) =>
         {

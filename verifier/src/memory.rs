@@ -245,7 +245,10 @@ fn region(
         To::Map(map) if kind == Kind::Read => {
             crate::kernel::load_map(env, state, p, map, reg, off, size)
         }
-        To::Arena => Ok((Place::Plain, Region::Arena, None)),
+        To::Arena => {
+            crate::arena::access(env, reg, kind)?;
+            Ok((Place::Plain, Region::Arena, None))
+        }
         To::Dynptr { .. } | To::Map(_) | To::PerCpu { .. } | To::PacketEnd | To::Function(_) => {
             let known = format!("{reg} is {}", describe(env, p));
             let must = format!("{reg} points to memory that may be accessed");

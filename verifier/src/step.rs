@@ -6,7 +6,7 @@ use probity_objfile::Map;
 use crate::call::Next;
 use crate::env::Env;
 use crate::memory::Kind;
-use crate::reject::{Outcome, fail, unsupported};
+use crate::reject::{Outcome, fail};
 use crate::report::Rule;
 use crate::state::State;
 use crate::value::{MapRef, Pointer, To, Value};
@@ -135,7 +135,10 @@ pub(crate) fn step(env: &mut Env<'_>, state: &mut State, pc: Pc) -> Outcome<Step
             }
             return Ok(step);
         }
-        Insn::JumpReg { .. } => return Err(unsupported("indirect jumps")),
+        Insn::JumpReg { .. } => {
+            let must = "jumps name where they lead";
+            return Err(fail(Rule::Malformed, must, "a jump through a register"));
+        }
         Insn::MayGoto { .. } => {
             let (jump, next) = (target(env, pc)?, env.cfg.next(pc));
             let mut again = state.clone();

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use probity_platform::{Platform, Policy, Version};
+use probity_platform::{NEWEST, Platform, Policy, Version};
 use probity_verifier::{ProgramReport, Report, Rule, Verdict};
 use serde_json::json;
 
@@ -49,6 +49,10 @@ pub struct Args {
     /// Verdicts only, without the explanations
     #[arg(short, long, conflicts_with = "json")]
     quiet: bool,
+    /// Functions open to error injection, which fmod_ret and sleepable programs may attach to
+    /// [default: /sys/kernel/debug/error_injection/list, with the running kernel's types]
+    #[arg(long, value_name = "FILE")]
+    injectable: Option<PathBuf>,
 }
 
 /// What `verify`, `run` and `attach` share.
@@ -57,6 +61,9 @@ pub struct Common {
     /// Types to relocate against: raw BTF or an ELF file with a .BTF section [default: the running kernel's]
     #[arg(long, value_name = "FILE")]
     pub btf: Option<PathBuf>,
+    /// Configuration of the kernel, for `CONFIG_…` variables [default: the running kernel's, with its types]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// What is allowed of what the platform offers (TOML: helpers, map_kinds, prog_kinds, max_insns, …)
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
@@ -78,7 +85,10 @@ impl Common {
     }
 
     pub fn options(&self, platform: &Platform) -> Result<probity_verifier::Options> {
-        let mut options = probity_verifier::Options::default();
+        let mut options = probity_verifier::Options {
+            kconfig: kernel::configuration(self.config.as_deref(), self.btf.is_none())?,
+            ..probity_verifier::Options::default()
+        };
         if let Some(name) = &self.prog_type {
             let Some(kind) = platform.prog_kinds.iter().find(|k| k.name == *name) else {
                 let known: Vec<&str> = platform.prog_kinds.iter().map(|k| k.name).collect();
@@ -92,10 +102,13 @@ impl Common {
 
 pub fn run(args: Args) -> Result<ExitCode> {
     let types = kernel::types(args.common.btf.as_deref())?;
-    let platform = match args.kernel {
-        Some(version) => Arc::new(Platform::linux(version, types)),
-        None => kernel::platform(types),
+    let mut platform = match args.kernel {
+        Some(version) => Platform::linux(version, types),
+        None => Platform::linux(NEWEST, types),
     };
+    let running = args.common.btf.is_none();
+    platform.injectable = kernel::injectable(args.injectable.as_deref(), running)?;
+    let platform = Arc::new(platform);
     let policy = args.common.policy()?;
     let mut options = args.common.options(&platform)?;
     options.programs = args.program.map(|name| vec![name]);

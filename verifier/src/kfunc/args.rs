@@ -16,7 +16,7 @@ use crate::reject::{Explain, Failure, Outcome, fail, unsupported};
 use crate::report::Rule;
 use crate::state::State;
 use crate::value::{Number, Pointer, Socket, To, Trust, Value};
-use crate::{dynptr, irq, iter, later, timer};
+use crate::{arena, dynptr, irq, iter, later, timer};
 
 use super::prototype::{Param, Pointee};
 use super::{Call, Found, ParamKind, wrong};
@@ -148,6 +148,10 @@ fn argument(
                     found.map = Some(map);
                     Ok(())
                 }
+                To::Kernel {
+                    trust: Trust::Trusted,
+                    ..
+                } if !p.null && arena::takes(call, &p) => Ok(()),
                 _ => Err(wrong(env, state, call, reg, "a map")),
             }
         }
