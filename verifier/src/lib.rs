@@ -40,6 +40,7 @@ mod ksym;
 mod later;
 mod liveness;
 mod lock;
+mod managed;
 mod memory;
 mod object;
 mod obligation;
