@@ -44,6 +44,8 @@ pub struct HelperTargets {
     /// `enum bpf_attach_type`s this row is for.
     pub attach: &'static [u32],
     pub names: &'static [&'static str],
+    /// Instead of `names`: any target whose name does not begin so.
+    pub unless: Option<&'static str>,
 }
 
 impl Targets {
@@ -81,6 +83,9 @@ impl Targets {
         self.helpers
             .iter()
             .filter(|h| h.helper == helper && attach.is_some_and(|a| h.attach.contains(&a)))
-            .all(|h| h.names.contains(&target))
+            .all(|h| match h.unless {
+                Some(start) => !target.starts_with(start),
+                None => h.names.contains(&target),
+            })
     }
 }

@@ -39,6 +39,15 @@ pub(crate) fn rejection(program: &Program, platform: &Platform, stopped: &Stoppe
             ))
         })
         .collect();
+    for reg in &f.regs {
+        if let Some(at) = stopped.state.set_at(*reg)
+            && matches!(insns.get(at), Some(Insn::Call(_)))
+            && !insns[at].defs().contains(*reg)
+            && let Some(insn) = text(at)
+        {
+            trail.push(step(at, format!("{insn}: {reg} is no pointer any more")));
+        }
+    }
     if trail.is_empty() {
         trail = last_turns(stopped, &insns, &text, &step);
     }

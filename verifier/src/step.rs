@@ -1,6 +1,6 @@
 //! One instruction: its obligations are checked, then it changes the state and says where execution goes.
 
-use probity_isa::{CallTarget, Imm64, Insn, Pc};
+use probity_isa::{CallTarget, Imm64, Insn, Pc, Reg};
 use probity_objfile::Map;
 
 use crate::call::Next;
@@ -149,7 +149,12 @@ pub(crate) fn step(env: &mut Env<'_>, state: &mut State, pc: Pc) -> Outcome<Step
                 state: Box::new(again),
             });
         }
-        Insn::Call(CallTarget::Helper(id)) => return to(call::helper(env, state, pc, id)?),
+        Insn::Call(CallTarget::Helper(id)) => {
+            let kept = Kept::of(state);
+            let next = call::helper(env, state, pc, id)?;
+            kept.mark_lost(state, pc);
+            return to(next);
+        }
         Insn::Call(CallTarget::Subprog { .. }) => {
             let entry = insn
                 .subprog_target(pc)
@@ -163,7 +168,12 @@ pub(crate) fn step(env: &mut Env<'_>, state: &mut State, pc: Pc) -> Outcome<Step
             };
             return to(call::subprogram(env, state, pc, entry)?);
         }
-        Insn::Call(CallTarget::Kfunc { id, .. }) => return to(kfunc::call(env, state, pc, id)?),
+        Insn::Call(CallTarget::Kfunc { id, .. }) => {
+            let kept = Kept::of(state);
+            let next = kfunc::call(env, state, pc, id)?;
+            kept.mark_lost(state, pc);
+            return to(next);
+        }
         Insn::Call(CallTarget::Reg(_)) => {
             let must = "calls name what they call";
             return Err(fail(
@@ -175,6 +185,26 @@ pub(crate) fn step(env: &mut Env<'_>, state: &mut State, pc: Pc) -> Outcome<Step
         Insn::Exit => return to(call::exit(env, state, pc)?),
     }
     on
+}
+
+/// Which registers that calls preserve hold pointers: a call that ends what they lead to has set them, for people.
+struct Kept([bool; 4]);
+
+const PRESERVED: [Reg; 4] = [Reg::R6, Reg::R7, Reg::R8, Reg::R9];
+
+impl Kept {
+    fn of(state: &State) -> Kept {
+        Kept(PRESERVED.map(|r| state.reg(r).as_pointer().is_some()))
+    }
+
+    fn mark_lost(self, state: &mut State, pc: Pc) {
+        for (r, held) in PRESERVED.into_iter().zip(self.0) {
+            let value = *state.reg(r);
+            if held && value.as_pointer().is_none() {
+                state.set(pc, r, value);
+            }
+        }
+    }
 }
 
 fn to(next: Next) -> Outcome<Step> {

@@ -41,36 +41,68 @@ const HELPERS: &[HelperTargets] = &[
         helper: "d_path",
         attach: &[TRACE_FENTRY, TRACE_FEXIT, MODIFY_RETURN],
         names: D_PATH,
+        unless: None,
     },
     HelperTargets {
         helper: "d_path",
         attach: &[TRACE_RAW_TP],
         names: &[],
+        unless: None,
     },
     HelperTargets {
         helper: "d_path",
         attach: &[LSM_MAC, LSM_CGROUP],
         names: LSM_SLEEPABLE,
+        unless: None,
     },
     HelperTargets {
         helper: "ima_inode_hash",
         attach: &[LSM_MAC, LSM_CGROUP],
         names: LSM_SLEEPABLE,
+        unless: None,
     },
     HelperTargets {
         helper: "ima_file_hash",
         attach: &[LSM_MAC, LSM_CGROUP],
         names: LSM_SLEEPABLE,
+        unless: None,
     },
     HelperTargets {
         helper: "setsockopt",
         attach: &[LSM_CGROUP],
         names: SOCKOPT,
+        unless: None,
     },
     HelperTargets {
         helper: "getsockopt",
         attach: &[LSM_CGROUP],
         names: SOCKOPT,
+        unless: None,
+    },
+    // A program on the storage's own functions would come back into them.
+    HelperTargets {
+        helper: "sk_storage_get",
+        attach: &[TRACE_FENTRY, TRACE_FEXIT],
+        names: &[],
+        unless: Some("bpf_sk_storage"),
+    },
+    HelperTargets {
+        helper: "sk_storage_delete",
+        attach: &[TRACE_FENTRY, TRACE_FEXIT],
+        names: &[],
+        unless: Some("bpf_sk_storage"),
+    },
+    HelperTargets {
+        helper: "sk_storage_get",
+        attach: &[MODIFY_RETURN],
+        names: &[],
+        unless: None,
+    },
+    HelperTargets {
+        helper: "sk_storage_delete",
+        attach: &[MODIFY_RETURN],
+        names: &[],
+        unless: None,
     },
 ];
 
