@@ -23,7 +23,8 @@ usage: cargo xtask COMMAND
   setup             install the Debian packages that tests can use
   programs [--write]  rebuild programs/ with clang and compare (or replace) the committed objects
   agree [OPTIONS] DIR|FILE.o…
-                    verdicts on every program, Linux's and ours, compared; --help lists the options
+                    verdicts on every program, Linux's and ours, compared; --help lists the options;
+                    --guest 6.12 asks a Debian kernel in QEMU instead of the running one
   prove [--time S] [--jobs N] [NAME…]  prove the abstract operators with cvc5 or z3, at night;
                     a NAME is part of one, such as add64 or at_8
   vm [--all] [NAME…]  boot Debian kernels in QEMU and run tests/vm/*.sh in them

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::sh;
 
-const TIME_LIMIT: Duration = Duration::from_secs(600);
+const TIME_LIMIT: Duration = Duration::from_secs(1800);
 
 const INIT: &str = "\
 #!/bin/busybox sh
@@ -18,12 +18,22 @@ mount -t tracefs t /sys/kernel/tracing; mount -t bpf bpf /sys/fs/bpf
 mkdir -p /sys/fs/cgroup; mount -t cgroup2 c /sys/fs/cgroup; ip link set lo up
 exec >/dev/ttyS1 2>&1 </dev/null; stty -F /dev/ttyS1 raw 2>/dev/null
 cd /probity
-for t in tests/*.sh; do echo \"## $t\"; timeout 400 sh $t; echo \"## end $t $?\"; done
+for t in tests/*.sh; do echo \"## $t\"; timeout 1500 sh $t; echo \"## end $t $?\"; done
 echo '## all done'
 sync; poweroff -f
 ";
 
-pub fn initramfs(work: &Path, scripts: &[PathBuf], tables: &[PathBuf]) -> Result<PathBuf> {
+/// What a guest has besides `programs/`.
+pub struct Files<'a> {
+    /// Run one after the other, as `tests/NAME`.
+    pub scripts: &'a [PathBuf],
+    /// Programs beside `probity`, as `bin/NAME` or, of cargo's tests, `tables/NAME`.
+    pub programs: &'a [PathBuf],
+    /// Other files, and where they go.
+    pub data: &'a [(PathBuf, String)],
+}
+
+pub fn initramfs(work: &Path, files: &Files<'_>) -> Result<PathBuf> {
     let root = work.join("root");
     let _ = std::fs::remove_dir_all(&root);
     for dir in [
@@ -43,13 +53,21 @@ pub fn initramfs(work: &Path, scripts: &[PathBuf], tables: &[PathBuf]) -> Result
     std::fs::copy(busybox.trim(), root.join("bin/busybox"))?;
     let probity = sh::target_dir().join("release/probity");
     std::fs::copy(&probity, root.join("bin/probity"))?;
-    for table in tables {
-        // Without the hash that cargo appends.
-        let name = table.file_name().context("test name")?.to_string_lossy();
-        let name = name.split('-').next().unwrap_or(&name);
-        std::fs::copy(table, root.join("probity/tables").join(name))?;
+    for program in files.programs {
+        let name = program.file_name().context("a name")?.to_string_lossy();
+        // Cargo appends a hash to its tests' names.
+        let to = match name.split_once('-') {
+            Some((test, _)) => format!("probity/tables/{test}"),
+            None => format!("bin/{name}"),
+        };
+        std::fs::copy(program, root.join(to))?;
     }
-    for program in tables.iter().chain([&probity]) {
+    for (from, to) in files.data {
+        let to = root.join("probity").join(to);
+        std::fs::create_dir_all(to.parent().context("a directory")?)?;
+        std::fs::copy(from, to)?;
+    }
+    for program in files.programs.iter().chain([&probity]) {
         for library in sh::output(Command::new("ldd").arg(program))?
             .split_whitespace()
             .filter(|w| w.starts_with('/'))
@@ -64,7 +82,7 @@ pub fn initramfs(work: &Path, scripts: &[PathBuf], tables: &[PathBuf]) -> Result
             .args(["-r", "programs"])
             .arg(root.join("probity/programs")),
     )?;
-    for script in scripts {
+    for script in files.scripts {
         std::fs::copy(
             script,
             root.join("probity/tests")
@@ -82,7 +100,11 @@ pub fn initramfs(work: &Path, scripts: &[PathBuf], tables: &[PathBuf]) -> Result
     Ok(image)
 }
 
+/// Boots the kernel; what its scripts print.
 pub fn boot(kernel: &Path, initramfs: &Path, work: &Path) -> Result<String> {
+    // The file system is in memory, packed and unpacked.
+    let packed = std::fs::metadata(initramfs)?.len() >> 20;
+    let memory = (1024 + packed * 8).to_string();
     let out = work.join("out");
     let console = work.join("console");
     std::fs::write(&out, "")?;
@@ -95,7 +117,7 @@ pub fn boot(kernel: &Path, initramfs: &Path, work: &Path) -> Result<String> {
             "-smp",
             "2",
             "-m",
-            "1024",
+            &memory,
         ])
         .args([
             "-display",

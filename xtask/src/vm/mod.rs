@@ -59,7 +59,12 @@ pub fn run(only: &[String]) -> Result<()> {
             continue;
         };
         let work = sh::target_dir().join("vm");
-        let initramfs = guest::initramfs(&work, &scripts, &tables)?;
+        let files = guest::Files {
+            scripts: &scripts,
+            programs: &tables,
+            data: &[],
+        };
+        let initramfs = guest::initramfs(&work, &files)?;
         let out = guest::boot(&kernel, &initramfs, &work)?;
         judge(&scripts, &out)?;
     }
@@ -67,6 +72,27 @@ pub fn run(only: &[String]) -> Result<()> {
         bail!("no such script in tests/vm");
     }
     Ok(())
+}
+
+/// What one script prints in a guest that has these files, with the newest Debian kernel of a series.
+pub fn run_script(
+    series: &str,
+    script: &Path,
+    programs: &[PathBuf],
+    data: &[(PathBuf, String)],
+) -> Result<Option<String>> {
+    let Some(kernel) = debian::kernel(series)? else {
+        return Ok(None);
+    };
+    sh::run(sh::cargo().args(["build", "--quiet", "--release", "--package", "probity-cli"]))?;
+    let work = sh::target_dir().join("vm");
+    let files = guest::Files {
+        scripts: &[script.to_path_buf()],
+        programs,
+        data,
+    };
+    let initramfs = guest::initramfs(&work, &files)?;
+    guest::boot(&kernel, &initramfs, &work).map(Some)
 }
 
 /// Where the whole suite runs as root these tests have to run; elsewhere why they do not is said.
