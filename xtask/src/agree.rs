@@ -40,10 +40,12 @@ fn in_guest(tool: &Path, series: &str, args: &[String]) -> Result<()> {
     let mut options = Vec::new();
     for arg in args {
         match Path::new(arg) {
-            path if path.exists() => objects(path, &mut data)?,
+            path if path.exists() => objects(&std::path::absolute(path)?, &mut data)?,
             _ => options.push(arg.clone()),
         }
     }
+    // Paths from here on are the repository's.
+    std::env::set_current_dir(sh::root())?;
     let script = sh::target_dir().join("agree.sh");
     let options = options.join(" ");
     std::fs::write(
