@@ -20,14 +20,16 @@ pub fn run(args: &[String]) -> Result<()> {
         let rest: Vec<String> = args[..at].iter().chain(&args[at + 2..]).cloned().collect();
         return in_guest(&tool, series, &rest);
     }
-    match std::process::Command::new(&tool)
-        .args(args)
-        .status()?
-        .code()
-    {
+    let status = std::process::Command::new(&tool).args(args).status()?;
+    verdict(status.code())
+}
+
+fn verdict(code: Option<i32>) -> Result<()> {
+    match code {
         Some(0) => Ok(()),
         Some(1) => bail!("something is accepted that Linux refuses, and nothing explains it"),
-        code => bail!("agree ended with {code:?}"),
+        Some(code) => bail!("agree ended with {code}"),
+        None => bail!("agree did not come to its end"),
     }
 }
 
