@@ -15,7 +15,7 @@ use crate::value::Trust;
 
 /// RCU protects what the program finds: it does not sleep, or has said so.
 pub(crate) fn in_rcu(env: &Env<'_>, state: &State) -> bool {
-    !env.sleepable() || state.regions.rcu > 0 || !state.regions.locks.is_empty()
+    !env.sleepable() || state.regions.rcu > 0
 }
 
 /// What a member that points to structure `to` gives, read through a pointer to structure `id` of this trust;

@@ -167,8 +167,10 @@ fn tracepoint(
     let Some(id) = types.find_typedef(&full) else {
         return Err(missing(&full));
     };
-    // Only the function behind it has names of parameters.
-    let named = types.find_func(&format!("__bpf_trace_{name}"));
+    // Only the functions behind it have names of parameters; the first is shared by tracepoints of a class.
+    let named = types
+        .find_func(&format!("__bpf_trace_{name}"))
+        .or_else(|| types.find_func(&format!("__traceiter_{name}")));
     let plain = types.pointee(id);
     let proto = named
         .and_then(|f| Prototype::of(types, f))
@@ -368,29 +370,27 @@ pub(crate) fn load(
     };
     let any = Value::number(Scalar::unknown().zero_extend(size as u32 * 8));
     match gives {
-        Gives::Number => return Ok(any),
+        Gives::Number => Ok(any),
         Gives::Result { min, max } => {
             let low = match min < 0 {
                 true => Scalar::from_low_bounds(0, u32::MAX, min, max),
                 false => Scalar::from_low_bounds(min as u32, max as u32, min, max),
             };
-            return Ok(match (low, size, kind) {
+            Ok(match (low, size, kind) {
                 (Some(s), 8, _) => Value::number(s),
                 (Some(s), 4, Kind::Read) => Value::number(s.mov32()),
                 _ => any,
-            });
+            })
         }
-        Gives::Refused => {
-            return bad("it is neither a number nor a pointer that programs may have");
-        }
-        _ if size != 8 || kind != Kind::Read => return bad("a pointer is read whole"),
-        Gives::Address => return Ok(any),
+        Gives::Refused => bad("it is neither a number nor a pointer that programs may have"),
+        _ if size != 8 || kind != Kind::Read => bad("a pointer is read whole"),
+        Gives::Address => Ok(any),
         Gives::Bytes { writable } => {
             let p = Pointer::new(To::Buffer {
                 writable,
                 helpers: true,
             });
-            return Ok(Value::Pointer(p.or_null(env.fresh_id())));
+            Ok(Value::Pointer(p.or_null(env.fresh_id())))
         }
         Gives::Structure {
             type_id,
