@@ -63,6 +63,7 @@ pub fn rejection(object: &str, program: &str, rejection: &Rejection) -> String {
 fn unproved(rejection: &Rejection) -> String {
     match rejection.rule {
         Rule::Unsupported => format!("not modelled yet: {}", rejection.must),
+        Rule::Internal => format!("internal error: {}", rejection.must),
         _ => format!("not proved: {}", rejection.must),
     }
 }

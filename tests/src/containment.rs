@@ -16,7 +16,7 @@ use probity_objfile::Object;
 use probity_platform::{ArgKind, FieldKind, Platform, Policy};
 use probity_runtime::{Context, FaultKind, Instance, Options, Sample, Span};
 use probity_verifier::recorded::{Base, Concrete, Follower};
-use probity_verifier::{Access, Fact, Region, Verdict, verify_recorded};
+use probity_verifier::{Access, Fact, Region, Rule, Verdict, verify_recorded};
 
 use crate::generate::{Features, KINDS, Program, Rng, program};
 use crate::shrink::shrink;
@@ -171,7 +171,10 @@ pub fn run(
     let verified = verify_recorded(object, &setting.platform, &setting.policy, &options);
     let (report, mut records) = verified.map_err(|e| e.to_string())?;
     if let Some(Verdict::Reject(r)) = report.programs.first().map(|p| &p.verdict) {
-        return Ok(Err(r.rule.name().to_string()));
+        return match r.rule {
+            Rule::Internal => Err(r.to_string()),
+            rule => Ok(Err(rule.name().to_string())),
+        };
     }
     let recorded = records.pop().flatten().ok_or("nothing was recorded")?;
     let verified = report.into_verified().map_err(|_| "no proof")?;

@@ -12,7 +12,7 @@ use crate::kptr;
 use crate::lock;
 use crate::memory::{self, Kind, describe};
 use crate::regions::Within;
-use crate::reject::{Explain, Failure, Outcome, fail, unsupported};
+use crate::reject::{Explain, Failure, Outcome, fail, internal, unsupported};
 use crate::report::{Access, Region, Rule};
 use crate::special::SpecialField;
 use crate::state::State;
@@ -745,12 +745,7 @@ fn region_of(
             let end = high + most;
             object::apart(state, frame, low, end).map_err(|e| e.about(reg))?;
             let Some(stack) = state.frames.get(frame).map(|f| &f.stack) else {
-                return Err(fail(
-                    Rule::BadPointer,
-                    "the frame still exists",
-                    "it has returned",
-                )
-                .about(reg));
+                return Err(internal("a frame that is pointed to has not returned").about(reg));
             };
             // What a helper may leave unwritten must be initialised like what it reads.
             let partly = low != high || least != most;

@@ -13,7 +13,7 @@ use probity_platform::Callback as Kind;
 use crate::args::Found;
 use crate::call::{ARGS, Next, push_frame};
 use crate::env::Env;
-use crate::reject::{Explain, Outcome, fail, unsupported};
+use crate::reject::{Explain, Outcome, fail, internal, unsupported};
 use crate::report::Rule;
 use crate::state::State;
 use crate::value::{Id, Known, Pointer, To, Trust, Value};
@@ -176,11 +176,7 @@ pub(crate) fn enter(env: &mut Env<'_>, state: &mut State, callback: Rc<Callback>
 /// The subprogram returns to the helper.
 pub(crate) fn leave(env: &mut Env<'_>, state: &mut State, pc: Pc) -> Outcome<Next> {
     let Some(callback) = state.frame().callback.clone() else {
-        return Err(fail(
-            Rule::Malformed,
-            "a callback returns to its helper",
-            "it was not called by one",
-        ));
+        return Err(internal("a callback returns to its helper"));
     };
     let (min, max) = callback.returns;
     match state.reg(Reg::R0) {

@@ -34,7 +34,7 @@ use probity_isa::{Insn, Pc};
 use crate::cover::{Mode, covers};
 use crate::env::{Env, MAX_FRAMES, Slots};
 use crate::recorded::{Place, Stored};
-use crate::reject::{Failure, fail};
+use crate::reject::{Failure, fail, internal};
 use crate::report::{Rule, Stats};
 use crate::stack::{Byte, SLOTS, SlotSet};
 use crate::state::State;
@@ -217,6 +217,9 @@ impl Explorer<'_> {
     ) -> Result<(), Box<Failure>> {
         loop {
             let pc = path.pc;
+            if pc >= env.cfg.insns.len() || path.state.frames.is_empty() {
+                return Err(internal("a path is at an instruction, in a frame"));
+            }
             if self.stats.processed >= self.budget {
                 let must = format!("verification takes at most {} instructions", self.budget);
                 return Err(fail(Rule::TooComplex, &must, "it would take more"));

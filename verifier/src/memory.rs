@@ -12,7 +12,7 @@ use probity_platform::{Context, FieldKind};
 
 use crate::env::Env;
 use crate::fields;
-use crate::reject::{Explain, Outcome, fail, unsupported};
+use crate::reject::{Explain, Outcome, fail, internal, unsupported};
 use crate::report::{Access, Region, Rule};
 use crate::stack::{Byte, STACK_BYTES, SlotSet, place as slot_place};
 use crate::state::State;
@@ -541,12 +541,7 @@ pub(crate) fn load(
             crate::object::apart(state, frame, low, end).map_err(|e| e.about(reg))?;
             touch_read(env, state, frame, low, end);
             let Some(stack) = state.frames.get(frame).map(|f| &f.stack) else {
-                return Err(fail(
-                    Rule::BadPointer,
-                    "the frame still exists",
-                    "it has returned",
-                )
-                .about(reg));
+                return Err(internal("a frame that is pointed to has not returned").about(reg));
             };
             if !env.uninit_ok()
                 && let Some(at) = stack.unwritten(low, end)
@@ -690,7 +685,7 @@ pub(crate) fn store(
                     n.link = 0;
                     n.add = 0;
                 }
-                stack_of(state, frame)?.spill(low, size, Value::Number(n));
+                stack_of(state, frame)?.spill(low, size, Value::Number(n))?;
             }
             Value::Pointer(p) => {
                 if size != 8 || low % 8 != 0 {
@@ -708,7 +703,7 @@ pub(crate) fn store(
                         fail(Rule::PointerLeak, must, "it would outlive its frame").about(base)
                     );
                 }
-                stack_of(state, frame)?.spill(low, size, value);
+                stack_of(state, frame)?.spill(low, size, value)?;
             }
             _ => {
                 let zero = value.is_zero();
@@ -763,11 +758,7 @@ pub(crate) fn clobber(
 pub(crate) fn stack_of(state: &mut State, frame: usize) -> Outcome<&mut crate::stack::Stack> {
     match state.frame_at(frame) {
         Some(f) => Ok(&mut f.stack),
-        None => Err(fail(
-            Rule::BadPointer,
-            "the frame still exists",
-            "it has returned",
-        )),
+        None => Err(internal("a frame that is pointed to has not returned")),
     }
 }
 

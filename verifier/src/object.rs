@@ -12,7 +12,7 @@
 
 use crate::env::Env;
 use crate::memory::stack_of;
-use crate::reject::{Explain, Outcome, fail};
+use crate::reject::{Explain, Outcome, fail, internal};
 use crate::report::Rule;
 use crate::stack::{Byte, SLOTS, STACK_BYTES, Stack, place};
 use crate::state::State;
@@ -327,9 +327,5 @@ pub(crate) fn take_back(env: &Env<'_>, state: &mut State, frame: usize, low: i64
 }
 
 fn gone() -> Box<crate::reject::Failure> {
-    fail(
-        Rule::BadPointer,
-        "the frame still exists",
-        "it has returned",
-    )
+    internal("a frame that is pointed to has not returned")
 }

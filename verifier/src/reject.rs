@@ -35,6 +35,12 @@ pub(crate) fn unsupported(feature: &str) -> Box<Failure> {
     fail(Rule::Unsupported, feature, "not modelled yet")
 }
 
+/// What the verifier relies on of its own data, and which does not hold.
+pub(crate) fn internal(invariant: &str) -> Box<Failure> {
+    let known = "it does not hold: this is a mistake of the verifier, not of the program";
+    fail(Rule::Internal, invariant, known).hint("please report it, with the object")
+}
+
 pub(crate) trait Explain {
     fn about(self, reg: Reg) -> Self;
     fn hint(self, hint: &str) -> Self;

@@ -121,6 +121,8 @@ pub enum Rule {
     FailedRelocation,
     /// A feature that the verifier does not model yet; never an acceptance. `must` names it.
     Unsupported,
+    /// What the verifier holds true of its own data does not hold: a mistake of the verifier; never an acceptance.
+    Internal,
 }
 
 /// Proof that every program in it is safe on `platform` under `policy`.
@@ -218,6 +220,7 @@ impl Rule {
         Rule::Policy,
         Rule::FailedRelocation,
         Rule::Unsupported,
+        Rule::Internal,
     ];
 
     /// The rule's name in snake case: `kind` in JSON.
@@ -249,6 +252,7 @@ impl Rule {
             Rule::Policy => "policy",
             Rule::FailedRelocation => "failed_relocation",
             Rule::Unsupported => "unsupported",
+            Rule::Internal => "internal",
         }
     }
 }

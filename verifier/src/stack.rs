@@ -15,6 +15,7 @@ use probity_domains::Scalar;
 
 use crate::object::Object;
 use crate::origin::Origin;
+use crate::reject::{Outcome, internal};
 use crate::value::{Number, Value};
 
 /// Bytes of one frame's stack.
@@ -146,9 +147,11 @@ impl Stack {
     }
 
     /// Stores `value` at a slot's lowest `size` bytes, keeping what is known of it.
-    pub(crate) fn spill(&mut self, off: i64, size: usize, value: Value) {
+    pub(crate) fn spill(&mut self, off: i64, size: usize, value: Value) -> Outcome<()> {
         let (index, first) = place(off);
-        debug_assert_eq!(first, 0);
+        if first != 0 || index >= SLOTS {
+            return Err(internal("a value is spilled to the start of a slot"));
+        }
         let slot = self.slot_mut(index);
         slot.scrub();
         for (i, b) in slot.bytes.iter_mut().enumerate() {
@@ -157,6 +160,7 @@ impl Stack {
             }
         }
         slot.value = value;
+        Ok(())
     }
 
     /// Stores bytes of which only `kind` is known.

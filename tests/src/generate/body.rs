@@ -328,6 +328,7 @@ impl<'r> Generator<'r> {
             (op, _) if is_shift(op) && !self.on(Features::SHIFT_BY_REGISTER) => {
                 Src::Imm(self.r.below(width.bits().into()) as i32)
             }
+            (_, Src::Reg(r)) if r == reg(dst) && !self.on(Features::SAME_OPERAND) => Src::Imm(5),
             (_, src) => src,
         };
         self.code.push(Insn::Alu {

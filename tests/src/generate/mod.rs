@@ -125,6 +125,7 @@ features! {
     TAIL_CALL = 21,
     ACQUIRE_RELEASE = 22,
     MISTAKES = 23,
+    SAME_OPERAND = 24,
 }
 
 impl Features {

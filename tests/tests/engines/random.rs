@@ -1,6 +1,12 @@
 //! Random programs, structured so that most verify, run the same on both engines.
 
-use crate::harness::{Pair, assemble, context, in_process, prove};
+use std::sync::Arc;
+
+use probity_platform::Platform;
+use probity_tests::generate::Features;
+use probity_tests::{containment, generate};
+
+use crate::harness::{Pair, in_process, prove};
 
 /// A small generator of numbers (splitmix64).
 pub struct Rng(pub u64);
@@ -337,40 +343,46 @@ pub fn program(rng: &mut Rng, linux: bool) -> String {
 
 #[test]
 fn random_programs_agree() {
-    let platform = in_process();
-    let mut rng = Rng::seeded("random_programs_agree");
+    // Where pointers may become numbers, the engines see different ones.
+    let platform = Arc::new(Platform {
+        privileged: false,
+        ..Platform::clone(&in_process())
+    });
+    let mut rng = generate::Rng::seeded("random_programs_agree");
     let programs = std::env::var("TEST_PROGRAMS")
         .ok()
         .and_then(|s| s.parse().ok());
     let (mut ran, mut refused) = (0, 0);
     for n in 0..programs.unwrap_or(150usize) {
-        let text = program(&mut rng, false);
-        let object = assemble(&platform, "random", &text)
-            .unwrap_or_else(|e| panic!("program {n}: {e}\n{text}"));
-        let verified = match prove(&platform, &object) {
-            Ok(v) => v,
-            Err(e) => {
-                if refused < 3 {
-                    println!("program {n}: {e}");
-                }
-                refused += 1;
-                continue;
-            }
+        let seed = rng.next();
+        let mut r = generate::Rng(seed);
+        let kind = r.of(generate::KINDS);
+        // The turns of `may_goto` are too many to walk through.
+        let features = Features::ALL
+            .without(Features::MISTAKES)
+            .without(Features::MAY_GOTO);
+        let made = generate::program(&mut r, kind, features);
+        let Some(object) = made.object() else {
+            refused += 1;
+            continue;
         };
+        let Ok(verified) = prove(&platform, &object) else {
+            refused += 1;
+            continue;
+        };
+        let text = made.text(&platform);
+        let prog_type = verified.programs()[0].prog_type().0;
         let pair = Pair::new(verified).unwrap_or_else(|e| panic!("program {n}: {e}\n{text}"));
         for round in 0..8 {
-            let words: Vec<u64> = (0..8).map(|_| rng.word()).collect();
-            let (i, j) = pair.call(0, &|| context(17, &words, &[]), round % 2);
+            let input = r.next();
+            let context = || containment::input(prog_type, &mut generate::Rng(input));
+            let (i, j) = pair.call(0, &context, round % 2);
             assert!(i.result.is_ok(), "program {n}: {i:x?}\n{text}");
-            assert_eq!(
-                i,
-                j,
-                "program {n}, {words:x?}\n{text}\n{}",
-                pair.jit.clif(0).unwrap_or_default()
-            );
+            let clif = || pair.jit.clif(0).unwrap_or_default();
+            assert_eq!(i, j, "program {n}, input {input}\n{text}\n{}", clif());
             ran += 1;
         }
     }
     println!("{ran} runs; {refused} programs refused");
-    assert!(ran > 8 * refused, "most programs were refused");
+    assert!(ran > 2 * refused, "too many programs were refused");
 }
