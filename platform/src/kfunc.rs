@@ -106,6 +106,8 @@ pub enum KfuncSpecial {
     AsyncCallback(crate::Callback),
     /// Gives a number that is an address in the program's arena.
     ArenaAlloc,
+    /// Steps an iterator whose elements stay until it is destroyed, not until the next step.
+    ElementsStay,
     /// Packet pointers are invalid afterwards.
     ChangesPacket,
     /// Takes a lock that interrupts take too: only in sleepable programs, or where these kinds

@@ -513,7 +513,8 @@ fn kernel_socket(
 /// The context, also where it is plain memory.
 fn is_context(env: &Env<'_>, p: &Pointer) -> bool {
     let memory = matches!(env.kind.context, probity_platform::Context::Memory { .. });
-    p.to == To::Context || memory && matches!(p.to, To::Memory { .. })
+    let whole = env.context.as_pointer().is_some_and(|c| c.to == p.to);
+    p.to == To::Context || memory && whole && p.parent == 0 && p.reference == 0
 }
 
 fn map_of(call: &Call<'_>) -> Outcome<MapRef> {

@@ -5,12 +5,12 @@
 //!
 //! **Invariant:** a drained iterator gives no element, and its clock stands.
 //!
-//! **Invariant:** an element that the iterator itself keeps alive is forgotten with the next step, memory inside of
-//! the iterator with its end; elements under RCU protection live as long as the read section.
+//! **Invariant:** an element that the iterator itself keeps alive is forgotten with the next step, unless the row says
+//! that it stays; all of them, and memory inside of the iterator, with its end; elements under RCU protection live as long as the read section.
 
 use probity_btf::TypeId;
 use probity_isa::{CallTarget, Insn, Reg};
-use probity_platform::{KfuncFlag, Platform};
+use probity_platform::{KfuncFlag, KfuncSpecial, Platform};
 
 use crate::call::Next;
 use crate::cfg::Cfg;
@@ -199,7 +199,8 @@ pub(crate) fn next(
         state.set(call.pc, Reg::R0, end);
         return Ok(Next::At(on));
     }
-    if guard == Guard::Own {
+    let stay = call.row.special == Some(KfuncSpecial::ElementsStay);
+    if guard == Guard::Own && !stay {
         // The one before may be gone.
         state.set(call.pc, Reg::R0, Value::Uninit);
         let gone = crate::call::gone(env);

@@ -66,6 +66,21 @@ const FUNCTIONS: &[(&str, &[(&str, &str)], &str)] = &[
         &[("it", "bpf_iter_task_vma*")],
         "void",
     ),
+    (
+        "bpf_iter_kmem_cache_new",
+        &[("it", "bpf_iter_kmem_cache*")],
+        "int",
+    ),
+    (
+        "bpf_iter_kmem_cache_next",
+        &[("it", "bpf_iter_kmem_cache*")],
+        "kmem_cache*",
+    ),
+    (
+        "bpf_iter_kmem_cache_destroy",
+        &[("it", "bpf_iter_kmem_cache*")],
+        "void",
+    ),
     ("bpf_rcu_read_lock", &[], "void"),
     ("bpf_rcu_read_unlock", &[], "void"),
     (
@@ -139,7 +154,9 @@ impl Types {
             "int" => self.types.int("int", 4, IntEncoding::SIGNED),
             "long" => self.types.int("long", 8, IntEncoding::SIGNED),
             "bpf_dynptr" => self.types.struct_(name, 16, &[]),
-            "bpf_iter_num" | "bpf_iter_task_vma" => self.types.struct_(name, 8, &[]),
+            "bpf_iter_num" | "bpf_iter_task_vma" | "bpf_iter_kmem_cache" => {
+                self.types.struct_(name, 8, &[])
+            }
             "bpf_iter_task" => self.types.struct_(name, 24, &[]),
             _ => {
                 let word = self.named("long");

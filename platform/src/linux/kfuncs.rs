@@ -1931,6 +1931,7 @@ const SPECIAL: &[(&str, Special)] = &[
             attach: &[28],
         },
     ),
+    ("bpf_iter_task_vma_next", Special::ElementsStay),
     ("bpf_list_back", Special::ListPeek),
     ("bpf_list_front", Special::ListPeek),
     ("bpf_list_pop_back", Special::ListPop),

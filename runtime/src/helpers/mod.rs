@@ -6,6 +6,7 @@
 //! **Invariant:** helpers follow only pointers that their row promises; all others are read
 //! through the environment.
 
+mod dynptr;
 mod map;
 mod net;
 mod output;
@@ -39,6 +40,7 @@ const GROUPS: &[&[Entry]] = &[
     probe::ENTRIES,
     print::ENTRIES,
     output::ENTRIES,
+    dynptr::ENTRIES,
     net::ENTRIES,
     string::ENTRIES,
 ];
