@@ -5,6 +5,8 @@
 //!
 //! Source: the kernel's special BTF types, type tags, and `contains:` declaration tags.
 
+use std::collections::BTreeMap;
+
 use probity_btf::{Btf, Kind, Type, TypeId};
 use probity_objfile::Map;
 use probity_platform::{Managed, ManagedField, Platform};
@@ -20,6 +22,7 @@ pub(crate) enum Owner<'a> {
 
 struct Parse<'a> {
     btf: &'a Btf,
+    contains: &'a Contains,
     platform: &'a Platform,
     allocated: bool,
     fields: Vec<SpecialField>,
@@ -40,10 +43,42 @@ struct Via {
 const MAX_DEPTH: u32 = 16;
 const MAX_STEPS: u32 = 10_000;
 
+/// What each list and tree holds: the values of `contains:` tags, by what they are on.
+#[derive(Debug, Default)]
+pub(crate) struct Contains(BTreeMap<(u32, Option<u32>), Vec<String>>);
+
+impl Contains {
+    /// All of them, in one pass over the types.
+    pub(crate) fn of(btf: &Btf) -> Contains {
+        let mut all: BTreeMap<_, Vec<String>> = BTreeMap::new();
+        for (_, ty) in btf.types() {
+            if let Type::DeclTag {
+                target,
+                component,
+                value,
+                ..
+            } = ty
+                && let Some(what) = value.strip_prefix("contains:")
+            {
+                let on = all.entry((target.0, component)).or_default();
+                on.push(what.to_string());
+            }
+        }
+        Contains(all)
+    }
+}
+
 /// The managed fields of a type.
-pub(crate) fn parse(btf: &Btf, id: TypeId, platform: &Platform, owner: Owner<'_>) -> Special {
+pub(crate) fn parse(
+    btf: &Btf,
+    contains: &Contains,
+    id: TypeId,
+    platform: &Platform,
+    owner: Owner<'_>,
+) -> Special {
     let mut p = Parse {
         btf,
+        contains,
         platform,
         allocated: matches!(owner, Owner::Allocated),
         fields: Vec::new(),
@@ -230,16 +265,8 @@ impl Parse<'_> {
 
     /// What a list or tree holds: its `contains:TYPE:MEMBER` tag.
     fn nodes(&mut self, kind: Managed, via: Via) -> Result<Holds, String> {
-        let mut tags = self.btf.types().filter_map(|(_, t)| match t {
-            Type::DeclTag {
-                target,
-                component,
-                value,
-                ..
-            } if target == via.on && component == via.member => value.strip_prefix("contains:"),
-            _ => None,
-        });
-        let (Some(tag), None) = (tags.next(), tags.next()) else {
+        let tags = self.contains.0.get(&(via.on.0, via.member));
+        let Some([tag]) = tags.map(Vec::as_slice) else {
             return Err("does not say once what it contains".into());
         };
         let Some((name, member)) = tag.split_once(':') else {
@@ -248,7 +275,10 @@ impl Parse<'_> {
         let Some(id) = self.btf.find(name, Kind::Struct) else {
             return Err(format!("contains `{name}`, which is no structure"));
         };
-        let mut found = self.btf.members(id).iter().filter(|m| m.name == member);
+        let members = self.btf.members(id);
+        let many = u32::try_from(members.len()).unwrap_or(u32::MAX);
+        self.steps = self.steps.saturating_add(many);
+        let mut found = members.iter().filter(|m| m.name == member);
         let (Some(m), None) = (found.next(), found.next()) else {
             return Err(format!(
                 "contains `{name}`, which has no one member `{member}`"

@@ -16,7 +16,7 @@ use probity_objfile::{Map, Object};
 use probity_platform::{Managed, Platform, ProgKind};
 
 use crate::cfg::Cfg;
-use crate::managed::{self, Owner, parse};
+use crate::managed::{self, Contains, Owner, parse};
 use crate::reject::{Failure, Outcome, fail};
 use crate::report::Rule;
 
@@ -66,26 +66,30 @@ pub(crate) enum Holds {
 pub(crate) struct Records {
     known: RefCell<BTreeMap<u32, Rc<Special>>>,
     refused: OnceCell<Option<String>>,
+    contains: OnceCell<Contains>,
 }
 
 impl Special {
     /// Of a map's values, and of its inner map's.
-    /// `refused`: why the kernel takes none of the object's types ([`refused`]).
+    /// `records`: of the object's types.
     pub(crate) fn of(
         map: &Map,
         btf: Option<&Btf>,
         platform: &Platform,
-        refused: Option<&str>,
+        records: &Records,
     ) -> Special {
         let mut special = match (btf, map.value_type) {
-            (Some(btf), Some(id)) => parse(btf, id, platform, Owner::Map(map)),
+            (Some(btf), Some(id)) => {
+                let contains = records.contains(btf);
+                parse(btf, contains, id, platform, Owner::Map(map))
+            }
             _ => Special::default(),
         };
-        special.refuse(refused);
+        special.refuse(btf.and_then(|btf| records.refused(btf, platform)));
         special.inner = map
             .inner
             .as_deref()
-            .map(|m| Box::new(Special::of(m, btf, platform, refused)));
+            .map(|m| Box::new(Special::of(m, btf, platform, records)));
         special
     }
 
@@ -145,12 +149,19 @@ impl Records {
             return known.clone();
         }
         let found = match btf {
-            Some(btf) => parse(btf, TypeId(type_id), platform, Owner::Allocated),
+            Some(btf) => {
+                let contains = self.contains(btf);
+                parse(btf, contains, TypeId(type_id), platform, Owner::Allocated)
+            }
             None => Special::default(),
         };
         let found = Rc::new(found);
         self.known.borrow_mut().insert(type_id, found.clone());
         found
+    }
+
+    fn contains(&self, btf: &Btf) -> &Contains {
+        self.contains.get_or_init(|| Contains::of(btf))
     }
 
     /// Why the kernel would take none of the object's types.

@@ -242,6 +242,9 @@ impl fmt::Display for State {
         for r in &self.references {
             write!(f, " ref={}@{}", r.id, r.pc)?;
         }
+        for l in &self.regions.locks {
+            write!(f, " lock@{}", l.pc)?;
+        }
         Ok(())
     }
 }

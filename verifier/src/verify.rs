@@ -16,7 +16,7 @@ use crate::liveness::Liveness;
 use crate::recorded::Recorded;
 use crate::reject::{Explain, Failure, Outcome, fail};
 use crate::report::{ProgramReport, Report, Rule, Stats, Verdict, VerifiedProgram};
-use crate::special::Special;
+use crate::special::{Records, Special};
 use crate::state::State;
 use crate::value::{MapRef, To, Value};
 
@@ -108,14 +108,11 @@ fn run(
     }
     let relocated = Arc::new(relocate(object, platform, options)?);
     let object = &relocated.object;
-    let refused = object
-        .btf
-        .as_deref()
-        .and_then(|btf| crate::special::refused(btf, platform));
+    let managed = Records::default();
     let special: Vec<Special> = object
         .maps
         .iter()
-        .map(|m| Special::of(m, object.btf.as_deref(), platform, refused.as_deref()))
+        .map(|m| Special::of(m, object.btf.as_deref(), platform, &managed))
         .collect();
     let mut programs = Vec::new();
     for (index, program) in object.programs.iter().enumerate() {

@@ -280,3 +280,38 @@ fn managed_memory() {
         wrong.join("\n")
     );
 }
+
+/// Types made to take long: every structure has as many lists as it may, tagged over and over.
+#[test]
+fn hostile_types_end_soon() {
+    let types = Arc::new(kernel());
+    let platform = Arc::new(Platform::linux(Version(6, 18), Some(types)));
+    let text = format!("{MAPS}.section \"tc\"\nmain:\nr1 = map guarded ll\nr0 = 0\nexit\n");
+    let mut object = assemble("case", &text, &|_| None).expect("an object");
+    let mut t = BtfBuilder::from_btf(object.btf.as_deref().expect("types"));
+    let word = t.int("long", 8, IntEncoding::UNSIGNED);
+    let head = t.struct_("bpf_list_head", 16, &[]);
+    let lock = t.struct_("bpf_spin_lock", 4, &[]);
+    let wide: Vec<String> = (0..20_000).map(|i| format!("m{i}")).collect();
+    let wide: Vec<_> = wide.iter().map(|n| MemberDef::at(n, word, 0)).collect();
+    t.struct_("wide", 8, &wide);
+    let mut value = word;
+    for _ in 0..1200 {
+        let mut members = vec![MemberDef::at("lock", lock, 0)];
+        for i in 0..200 {
+            members.push(MemberDef::at("h", head, 8 + i * 16));
+        }
+        value = t.struct_("many", 3208, &members);
+        for i in 0..200 {
+            t.decl_tag("contains:wide:m19999", value, Some(i + 1));
+        }
+    }
+    for map in object.maps.iter_mut().filter(|m| m.name == "guarded") {
+        map.value_type = Some(value);
+    }
+    object.btf = Some(Arc::new(t.build().expect("types")));
+    let start = std::time::Instant::now();
+    let report = verify(&object, &platform, &Policy::default(), &Options::default());
+    assert!(report.is_ok());
+    assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
+}
