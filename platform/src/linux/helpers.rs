@@ -1991,7 +1991,7 @@ pub static HELPERS: &[Helper] = &[
 ];
 
 /// The kernel promises less than its number of CPUs, of which there are at most 8192.
-const MAX_CPU: i64 = 8191;
+pub(super) const MAX_CPU: i64 = 8191;
 
 const fn row(
     id: u32,

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use probity_btf::Btf;
 
-use crate::{Layout, Limits, Platform, Struct, Version};
+use crate::{Helper, Layout, Limits, Platform, Ret, Struct, Version};
 
 /// The newest version that the tables describe.
 pub const NEWEST: Version = Version(6, 18);
@@ -65,6 +65,23 @@ impl Platform {
             privileged: true,
             uninit_stack: version >= Version(6, 3),
         }
+    }
+
+    /// The same on a machine with so many possible CPUs: helpers that give the number of one give less than that.
+    /// Without it a proof holds for as many as Linux can have.
+    pub fn with_cpus(mut self, cpus: u32) -> Platform {
+        let last = i64::from(cpus.max(1)) - 1;
+        let on_it = |h: &Helper| {
+            let mut h = h.clone();
+            if let Ret::Integer { max, .. } = &mut h.ret
+                && *max == helpers::MAX_CPU
+            {
+                *max = last.min(helpers::MAX_CPU);
+            }
+            h
+        };
+        self.helpers = self.helpers.iter().map(on_it).collect();
+        self
     }
 }
 
@@ -113,6 +130,19 @@ pub const STRUCTS: &[Struct] = &[
 mod tests {
     use super::*;
     use crate::{ArgKind, KfuncFlag};
+
+    #[test]
+    fn a_machine_has_so_many_cpus() {
+        let max = |p: &Platform| match p.helper_by_name("get_smp_processor_id").unwrap().ret {
+            Ret::Integer { min: 0, max } => max,
+            other => panic!("{other:?}"),
+        };
+        let linux = Platform::linux(NEWEST, None);
+        assert_eq!(max(&linux), 8191);
+        assert_eq!(max(&linux.clone().with_cpus(2)), 1);
+        assert_eq!(max(&linux.clone().with_cpus(0)), 0);
+        assert_eq!(max(&linux.with_cpus(u32::MAX)), 8191);
+    }
 
     #[test]
     fn helpers_are_complete_and_well_formed() {

@@ -64,8 +64,10 @@ mod tests {
         let start = program.len();
         program.extend(&object);
         program.extend(b"\x7fELF\x02\x01\x01");
-        assert_eq!(objects(&program), [start..start + object.len()]);
-        assert_eq!(objects(&object), [0..object.len()]);
+        let inside = start..start + object.len();
+        assert_eq!(objects(&program), vec![inside]);
+        let whole = 0..object.len();
+        assert_eq!(objects(&object), vec![whole]);
         assert!(objects(&program[..start + 100]).is_empty());
     }
 }

@@ -121,7 +121,8 @@ impl<'a> Judge<'a> {
         settings: &'a Settings,
         files: &'a [Source],
     ) -> Result<Judge<'a>, String> {
-        let platform = Arc::new(Platform::linux(Version(6, 18), machine.types.clone()));
+        let platform = Platform::linux(Version(6, 18), machine.types.clone());
+        let platform = Arc::new(platform.with_cpus(machine.cpus));
         let cache = match &settings.cache {
             Some(path) => Cache::open(path)?,
             None => Cache::default(),

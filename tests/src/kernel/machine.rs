@@ -13,6 +13,8 @@ pub struct Machine {
     pub version: u32,
     pub types: Option<Arc<Btf>>,
     pub kconfig: Option<BTreeMap<String, String>>,
+    /// Possible ones.
+    pub cpus: u32,
     symbols: HashMap<String, u64>,
 }
 
@@ -29,6 +31,7 @@ impl Machine {
             version: version(&release),
             types,
             kconfig: kconfig(&release),
+            cpus: cpus(),
             symbols: symbols(),
             release,
         }
@@ -57,6 +60,14 @@ fn version(release: &str) -> u32 {
         .map(|n| n.parse::<u32>().unwrap_or(0));
     let mut next = || numbers.next().unwrap_or(0);
     next() << 16 | next() << 8 | next().min(255)
+}
+
+/// One more than the last number in `0-3,8-11`.
+fn cpus() -> u32 {
+    let text = std::fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
+    let last = text.trim().rsplit(['-', ',']).next();
+    last.and_then(|n| n.parse::<u32>().ok())
+        .map_or(8192, |n| n.saturating_add(1))
 }
 
 fn kconfig(release: &str) -> Option<BTreeMap<String, String>> {

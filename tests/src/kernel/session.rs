@@ -1,6 +1,7 @@
 //! One object in the running kernel: its types and maps, and the verdict on each of its programs.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use probity_isa::{Imm64, Insn};
@@ -163,8 +164,8 @@ impl<'a> Session<'a> {
             };
             let make = || maps::make(map, btf).map_err(|e| format!("map `{}`: {e}", map.name));
             if maps::exclusive(map.kind) {
-                if !own.contains_key(&index) {
-                    own.insert(index, make()?);
+                if let Entry::Vacant(place) = own.entry(index) {
+                    place.insert(make()?);
                 }
                 continue;
             }
