@@ -63,6 +63,12 @@ pub fn normalise(verified: &Verified) -> Result<Normalised, Error> {
     let mut program_names = Vec::new();
     for program in verified.programs() {
         let hook = &object.programs[program.index()].hook;
+        if object.programs[program.index()].exception_cb.is_some() {
+            return Err(Error::Unsupported {
+                program: program.name().into(),
+                why: "it names an exception callback, which is lost on the way".into(),
+            });
+        }
         let section =
             section_name(program.prog_type(), &hook.section, hook.sleepable).ok_or_else(|| {
                 Error::Unsupported {

@@ -101,6 +101,13 @@ impl Platform {
         self.helpers.get(at)
     }
 
+    /// Whether `arg:TAG` says something of a global function's parameter.
+    pub fn knows_parameter_tag(&self, tag: &str) -> bool {
+        let rows = linux::PARAMETER_TAGS.iter();
+        rows.into_iter()
+            .any(|(name, since)| *name == tag && self.version >= *since)
+    }
+
     pub fn helper_by_name(&self, name: &str) -> Option<&Helper> {
         let short = name.strip_prefix("bpf_").unwrap_or(name);
         self.helpers.iter().find(|h| h.name == short)

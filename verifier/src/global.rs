@@ -41,6 +41,11 @@ pub(crate) enum Parameter {
     },
     /// A dynptr, of whatever it may be.
     Dynptr,
+    /// Any pointer or number, as a pointer to a kernel structure that nothing is known of.
+    Untrusted {
+        /// 0: to bytes.
+        type_id: u32,
+    },
     /// A structure of the kernel.
     Kernel {
         type_id: u32,
@@ -160,15 +165,8 @@ enum Unfit {
 
 fn parameter(env: &Env<'_>, types: &Btf, ty: TypeId, tags: &[&str]) -> Result<Parameter, Unfit> {
     let known = |text: &str| Err(Unfit::Known(text.to_string()));
-    const TAGS: &[&str] = &[
-        "ctx",
-        "trusted",
-        "nonnull",
-        "nullable",
-        "arena",
-        "untrusted",
-    ];
-    if let Some(tag) = tags.iter().find(|t| !TAGS.contains(t)) {
+    let tagged = |tag: &&&str| !env.platform.knows_parameter_tag(tag);
+    if let Some(tag) = tags.iter().find(tagged) {
         return known(&format!("has the tag `{tag}`, which says nothing"));
     }
     let has = |tag: &str| tags.contains(&tag);
@@ -226,9 +224,10 @@ fn parameter(env: &Env<'_>, types: &Btf, ty: TypeId, tags: &[&str]) -> Result<Pa
         };
     }
     if has("untrusted") {
-        return Err(Unfit::Unsupported(
-            "untrusted parameters of global functions",
-        ));
+        return match only(&["untrusted"]) {
+            true => untrusted(env, types, resolved),
+            false => mixed(),
+        };
     }
     if has("arena") {
         return match only(&["arena"]) {
@@ -245,6 +244,28 @@ fn parameter(env: &Env<'_>, types: &Btf, ty: TypeId, tags: &[&str]) -> Result<Pa
             nullable: !has("nonnull"),
         }),
         None => known("points to something of unknown size"),
+    }
+}
+
+/// A pointer that is read by loads that may fault and then give 0, whatever it is.
+fn untrusted(env: &Env<'_>, types: &Btf, to: TypeId) -> Result<Parameter, Unfit> {
+    let known = |text: String| Err(Unfit::Known(text));
+    if matches!(types.ty(to), Some(Type::Void)) || is_number(types, to) {
+        return Ok(Parameter::Untrusted {
+            type_id: TypeId::VOID.0,
+        });
+    }
+    let Some(kernel) = env.platform.types.as_deref() else {
+        return Err(Unfit::Unsupported(
+            "kernel structures without the kernel's types",
+        ));
+    };
+    let name = essential_name(types.name(to));
+    match kernel.find_struct(name).filter(|_| !name.is_empty()) {
+        Some(id) => Ok(Parameter::Untrusted { type_id: id.0 }),
+        None => known(format!(
+            "points to `{name}`, which is no structure of the kernel's types"
+        )),
     }
 }
 
@@ -332,6 +353,10 @@ fn entry(env: &mut Env<'_>, subprog: usize, parameters: &[Parameter]) -> Entry {
         };
         *arg = match *parameter {
             Parameter::Number | Parameter::Arena => Value::unknown(),
+            Parameter::Untrusted { type_id } => Value::pointer(To::Kernel {
+                type_id,
+                trust: Trust::Untrusted,
+            }),
             Parameter::Context => env.context,
             Parameter::Memory { size, nullable } => {
                 let to = To::Memory {
@@ -405,6 +430,8 @@ fn argument(
             Ok(())
         }
         (Parameter::Context, _) => wrong(env, "the context, unmodified"),
+        (Parameter::Untrusted { .. }, Value::Uninit) => wrong(env, "initialised"),
+        (Parameter::Untrusted { .. }, _) => memory::no_leak(env, &value, reg),
         (Parameter::Dynptr, _) => crate::dynptr::lend(env, state, name, reg),
         (
             Parameter::Memory { nullable: true, .. } | Parameter::Kernel { nullable: true, .. },

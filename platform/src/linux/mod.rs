@@ -27,6 +27,17 @@ pub const NEWEST: Version = Version(6, 18);
 /// The oldest version for which the tables tell what it lacks.
 pub const OLDEST: Version = Version(6, 1);
 
+/// Declaration tags `arg:…` on parameters of global functions, and the first version that knows each.
+/// (`ctx` older loaders of programs spell out for kernels that do not know it.)
+pub const PARAMETER_TAGS: &[(&str, Version)] = &[
+    ("ctx", OLDEST),
+    ("nonnull", Version(6, 8)),
+    ("nullable", Version(6, 9)),
+    ("trusted", Version(6, 9)),
+    ("arena", Version(6, 9)),
+    ("untrusted", Version(6, 17)),
+];
+
 impl Platform {
     /// Linux of this version on x86-64, as root sees it, with the types of that kernel if they are at hand.
     ///
