@@ -265,6 +265,9 @@ fn kernel() -> Btf {
             ("theirs", to_user),
         ],
     );
+    t.func("bpf_sk_storage_free", TypeId::VOID, &[("sk", to_sock)]);
+    t.func("other_storage_free", TypeId::VOID, &[("sk", to_sock)]);
+    t.func("__x64_sys_nanosleep", int, &[("regs", to_task)]);
     t.func("loud", TypeId::VOID, &[("a", to_task)]);
     t.func("bpf_lsm_file_open", int, &[("file", to_file)]);
     t.func("bpf_lsm_task_free", TypeId::VOID, &[("task", to_task)]);

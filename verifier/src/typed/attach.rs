@@ -45,7 +45,9 @@ pub(super) fn check(
                 return refuse(format!("`{name}` does not return"));
             }
             let row = lists.fmod_ret(name);
-            let security = begins(lists.replaceable);
+            // System calls are open where the kernel's list, if it is known, says so.
+            let call = begins(lists.sleepable);
+            let security = begins(lists.replaceable) && !(call && platform.injectable.is_some());
             if attach == Some(MODIFY_RETURN) && row.is_none() && !open && !security {
                 exists()?;
                 if platform.injectable.is_some() {
@@ -56,7 +58,7 @@ pub(super) fn check(
                 )));
             }
             let sleeps = row.is_some_and(|r| r.sleepable)
-                || begins(lists.sleepable)
+                || call && platform.injectable.is_none()
                 || open && !lists.injectable_without_sleep.contains(&name);
             if sleepable && !sleeps {
                 exists()?;
