@@ -243,10 +243,10 @@ impl Recorder {
             }
         }
         let mut reliable: Vec<bool> = Vec::with_capacity(origins.len());
-        for at in 0..origins.len() {
+        for (at, entered) in entered.into_iter().enumerate() {
             let of = |o: Origin| reliable.get(o.index()).copied().unwrap_or(false);
             let origin = Origin::at(at);
-            let made = !entered[at] && origins.parents(origin).into_iter().all(of);
+            let made = !entered && origins.parents(origin).into_iter().all(of);
             let good = origin == Origin::NONE || origins.is_needed(origin) || made;
             reliable.push(good);
         }
@@ -337,10 +337,10 @@ impl Recorded {
                     c.value(m, &slot.value, u64::from_le_bytes(word))
                         .map_err(|e| format!("{} {e}", name(format!("fp{off}"))))?;
                 }
-                for b in 0..8 {
-                    if slot.bytes[b] == Byte::Zero && bytes[b] != 0 {
+                for (b, (kind, is)) in slot.bytes.iter().zip(&bytes).enumerate() {
+                    if *kind == Byte::Zero && *is != 0 {
                         let off = off + b as i64;
-                        return Err(name(format!("fp{off} is {:#x}, not 0", bytes[b])));
+                        return Err(name(format!("fp{off} is {is:#x}, not 0")));
                     }
                 }
             }

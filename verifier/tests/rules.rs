@@ -47,6 +47,7 @@ const MAPS: &str = "\
 .map ring kind=ringbuf max_entries=4096
 .map inbox kind=user_ringbuf max_entries=4096
 .map programs kind=prog_array key=4 value=4 max_entries=4
+.map secret kind=array key=4 value=8 max_entries=1 flags=256
 .rodata fixed
 .quad 7
 .data varying

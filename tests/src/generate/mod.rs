@@ -8,6 +8,8 @@
 
 mod body;
 mod calls;
+mod control;
+mod memory;
 
 use std::fmt;
 
@@ -31,6 +33,7 @@ impl Rng {
         Rng(seed)
     }
 
+    #[expect(clippy::should_implement_trait, reason = "numbers do not end")]
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
