@@ -18,6 +18,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use probity_isa::{Imm64, Insn, RawInsn};
 use probity_objfile::{Map, Object, ProgType, Program};
 
+pub use attach::target;
 pub use load::{Answer, Load, telling};
 pub use machine::Machine;
 pub use session::{Session, Targets};
