@@ -46,7 +46,11 @@ pub(super) fn apply(
 ) -> Outcome<()> {
     let row = call.row;
     match row.special {
-        Some(Special::RcuLock) => state.regions.rcu = state.regions.rcu.saturating_add(1),
+        Some(Special::RcuLock) if state.regions.rcu > 0 => {
+            let must = "RCU read sections do not nest";
+            return Err(fail(Rule::Reference, must, "one was entered before"));
+        }
+        Some(Special::RcuLock) => state.regions.rcu = 1,
         Some(Special::RcuUnlock) => leave_rcu(state)?,
         Some(Special::PreemptDisable) => {
             state.regions.preempt = state.regions.preempt.saturating_add(1);
