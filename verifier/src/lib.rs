@@ -3,6 +3,14 @@
 //! Path-sensitive abstract interpretation in separable parts: `obligation` says what an instruction demands,
 //! `memory`, `args` and `branch` check it, `alu`, `memory`, `branch`, `call` and `atomic` say what an instruction
 //! does to a `state`, `cover` compares states, and `explore` walks all paths and knows no instruction.
+//! `walks` does so for each function that is verified on its own.
+//!
+//! - `abstract_state`: values, stacks, frames, what was entered and must be left.
+//! - `exploration`: the walk, where it may be cut, and what it must remember for that.
+//! - `calls`: helpers, kernel functions, subprograms, global functions, callbacks, exceptions.
+//! - `kernel_types`: what programs see of the kernel by its BTF, and how far it is trusted.
+//! - `managed_memory`, `stack_objects`: what the kernel manages in values, and shares on the stack.
+//! - `explanation`: what a person is told.
 //!
 //! **Invariant:** the verifier never names a helper, a map kind or a program kind; it interprets rows.
 //!
@@ -10,56 +18,33 @@
 //!
 //! **Invariant:** no engines, kernels or files here.
 
-mod alloc;
+mod abstract_state;
 mod alu;
 mod arena;
-mod args;
 mod atomic;
 mod branch;
-mod call;
-mod callback;
-mod cfg;
-mod clocks;
-mod cover;
-mod depth;
-mod dynptr;
-mod effects;
+mod calls;
 mod env;
-mod exception;
-mod explain;
-mod explore;
+mod explanation;
+mod exploration;
 mod fields;
-mod global;
-mod graph;
-mod irq;
-mod iter;
-mod kernel;
-mod kfunc;
-mod kptr;
-mod ksym;
-mod later;
-mod liveness;
-mod lock;
-mod managed;
+mod kernel_types;
+mod managed_memory;
 mod memory;
-mod object;
 mod obligation;
-mod origin;
-pub mod recorded;
-mod regions;
-mod reject;
 mod report;
-mod special;
-mod stack;
-mod state;
+mod stack_objects;
 mod step;
-mod timer;
-mod trail;
-mod trust;
-mod typed;
-mod value;
 mod verify;
-mod walks;
+
+use abstract_state::{regions, stack, state, value};
+use calls::{args, call, callback, effects, exception, global, kfunc, later};
+use explanation::{explain, reject, trail};
+pub use exploration::recorded;
+use exploration::{cfg, clocks, cover, depth, explore, liveness, origin, walks};
+use kernel_types::{kernel, ksym, trust, typed};
+use managed_memory::{alloc, graph, kptr, lock, managed, special, timer};
+use stack_objects::{dynptr, irq, iter, object};
 
 pub use report::*;
 pub use verify::{Error, Options, verify, verify_recorded};

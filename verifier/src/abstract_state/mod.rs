@@ -1,0 +1,6 @@
+//! The abstract state: values, stack, frames, regions.
+
+pub(crate) mod regions;
+pub(crate) mod stack;
+pub(crate) mod state;
+pub(crate) mod value;

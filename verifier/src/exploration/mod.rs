@@ -1,0 +1,11 @@
+//! The walk of all paths, and what decides where it may be cut.
+
+pub(crate) mod cfg;
+pub(crate) mod clocks;
+pub(crate) mod cover;
+pub(crate) mod depth;
+pub(crate) mod explore;
+pub(crate) mod liveness;
+pub(crate) mod origin;
+pub mod recorded;
+pub(crate) mod walks;
