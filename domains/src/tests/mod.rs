@@ -1,8 +1,10 @@
 //! Oracles: dumber implementations that every operation is held against.
 
+mod bits;
 mod corners;
 mod cves;
 mod exhaustive;
+mod interesting;
 mod laws;
 mod linux;
 mod random;

@@ -11,6 +11,7 @@ fn texts_of_typical_values() {
     let bounds = |a, b| Scalar::from_signed(a, b).expect("min <= max");
     let cases = [
         (Scalar::unknown(), "()"),
+        (Scalar::constant(0), "0"),
         (Scalar::constant(7), "7"),
         (Scalar::constant(-22i64 as u64), "-22"),
         (Scalar::constant(0xffff_ffff), "0xffffffff"),
@@ -34,6 +35,52 @@ fn texts_of_typical_values() {
     let low = crate::Comparison::Lt.refine32(true, &Scalar::unknown(), &Scalar::constant(16));
     let (low, _) = low.expect("possible");
     assert_eq!(low.to_string().parse(), Ok(low));
+}
+
+#[test]
+fn texts_of_low_halves() {
+    let low = |umin, umax, smin, smax| {
+        let scalar = Scalar::from_low_bounds(umin, umax, smin, smax);
+        let text = scalar.expect("not empty").to_string();
+        let facts = text.trim_matches(['(', ')']).split(',');
+        let of_low: Vec<_> = facts.filter(|fact| fact.contains("32=")).collect();
+        of_low.join(",")
+    };
+    let (smin, smax) = (i32::MIN, i32::MAX);
+    // Of two ways to say the same, the unsigned one, unless the low half may be negative.
+    assert_eq!(low(0, 16, smin, smax), "umax32=16");
+    assert_eq!(low(3, 16, smin, smax), "umin32=3,umax32=16");
+    assert_eq!(low(0, u32::MAX, -3, 16), "smin32=-3,smax32=16");
+    assert_eq!(low(3, u32::MAX, smin, 16), "smax32=16,umin32=3");
+    assert_eq!(low(0, u32::MAX - 3, smin, smax), "umax32=0xfffffffc");
+}
+
+#[test]
+fn large_numbers_are_hexadecimal() {
+    let text = |x: u64| Scalar::constant(x).to_string();
+    assert_eq!(text(1 << 20), "1048576");
+    assert_eq!(text((1 << 20) + 1), "0x100001");
+    assert_eq!(text((1u64 << 20).wrapping_neg()), "-1048576");
+    assert_eq!(text(1 << 63), "-0x8000000000000000");
+    assert_eq!(text(1 << 63).parse(), Ok(Scalar::constant(1 << 63)));
+    assert!("-0x8000000000000001".parse::<Scalar>().is_err());
+}
+
+#[test]
+fn only_what_says_nothing_is_unknown() {
+    assert!(Scalar::unknown().is_unknown());
+    let most = [
+        Scalar::from_unsigned(1, u64::MAX),
+        Scalar::from_unsigned(0, u64::MAX - 1),
+        Scalar::from_signed(i64::MIN + 1, i64::MAX),
+        Scalar::from_signed(i64::MIN, i64::MAX - 1),
+        Scalar::from_low_bounds(0, u32::MAX - 1, i32::MIN, i32::MAX),
+        Scalar::from_tnum(Tnum::new(0, u64::MAX - (1 << 40))),
+    ];
+    for scalar in most {
+        assert!(scalar.is_some_and(|scalar| !scalar.is_unknown()));
+    }
+    assert_eq!("()".parse(), Ok(Scalar::unknown()));
 }
 
 #[test]
