@@ -114,3 +114,45 @@ fn widening_chains_are_bounded() {
         assert!(steps <= most, "{steps} steps with {thresholds:x?}");
     }
 }
+
+#[test]
+fn widening_goes_to_the_nearest_threshold() {
+    let unsigned = |a, b| Scalar::from_unsigned(a, b).expect("min <= max");
+    let signed = |a, b| Scalar::from_signed(a, b).expect("min <= max");
+    let constant = Scalar::constant;
+    let bounds = |x: Scalar| (x.umin(), x.umax());
+    let signed_bounds = |x: Scalar| (x.smin(), x.smax());
+    // What did not move stays; what did goes on to a threshold, its own included, in any order.
+    let up = |next, thresholds: &[u64]| bounds(unsigned(10, 20).widen(&next, thresholds));
+    assert_eq!(up(unsigned(10, 33), &[1000, 40, 100]), (10, 40));
+    assert_eq!(up(unsigned(10, 33), &[32, 33]), (10, 33));
+    assert_eq!(up(unsigned(10, 33), &[32, 34]), (10, 34));
+    assert_eq!(up(unsigned(7, 20), &[2, 6, 4, 8]), (6, 20));
+    assert_eq!(up(unsigned(7, 20), &[7, 6]), (7, 20));
+    assert_eq!(up(unsigned(7, 33), &[8, 9, 25]), (0, 0x7fff_ffff));
+    assert_eq!(up(unsigned(12, 15), &[0, 100]), (10, 20));
+    // Without one, to an end of the low half, then of the whole.
+    let past = 1u64 << 33;
+    assert_eq!(up(unsigned(10, past), &[]), (10, i64::MAX as u64));
+    let down = |next| signed_bounds(signed(-10, -1).widen(&signed(next, -1), &[]));
+    assert_eq!(down(-20), (i64::from(i32::MIN), -1));
+    assert_eq!(down(i64::from(i32::MIN)), (i64::from(i32::MIN), -1));
+    let below = |x: i64| signed(i64::from(i32::MIN) - x, -1);
+    let wide = below(10).widen(&below(20), &[]);
+    assert_eq!(signed_bounds(wide), (-1 << 32, -1));
+    assert_eq!(down((-1 << 32) - 1), (i64::MIN, -1));
+    // A side that was empty takes what comes.
+    let both = signed(3, 5).widen(&signed(-7, 5), &[]);
+    assert_eq!(signed_bounds(both), (-7, 5));
+    // Bits are lost upwards from the first that is, within the low half if all are there.
+    let lost = |a, b: u64| constant(a).widen(&constant(b), &[]);
+    let high = 5u64 << 32;
+    assert_eq!(
+        bounds(lost(high, high | 0xffff_ffff)),
+        (high, high | 0xffff_ffff)
+    );
+    let from_bits = |value, mask| Scalar::from_tnum(Tnum::new(value, mask)).expect("not empty");
+    assert_eq!(lost(0, 1 << 31), from_bits(0, 1 << 31));
+    assert_eq!(lost(0, 1 << 32), from_bits(0, 0x7fff_ffff_0000_0000));
+    assert_eq!(lost(8, 24).tnum(), Tnum::new(8, 0x7fff_fff0));
+}

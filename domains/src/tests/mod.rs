@@ -1,6 +1,7 @@
 //! Oracles: dumber implementations that every operation is held against.
 
 mod bits;
+mod bounds;
 mod corners;
 mod cves;
 mod exhaustive;

@@ -48,7 +48,7 @@ fn tnums(bits: u32) -> Vec<Tnum> {
         .collect()
 }
 
-fn ranges(bits: u32) -> Vec<Range> {
+pub fn ranges(bits: u32) -> Vec<Range> {
     let sides = |lo: u64, hi: u64| {
         let mut all: Vec<Span> = (lo..=hi)
             .flat_map(|a| (a..=hi).map(move |b| Span { lo: a, hi: b }))
@@ -178,15 +178,10 @@ impl Precision {
                 "{name:5} {bits} {of:13}: best in {percent:.1}%, {:.2} extra members",
                 extra as f64 / count as f64
             );
-            let exact_by_constant = [
-                "add", "sub", "and", "or", "xor", "lsh", "neg", "mov32", "zext", "sext", "movsx",
-            ];
-            let least = if constant && exact_by_constant.contains(&name) {
-                90.0
-            } else {
-                10.0
-            };
-            assert!(percent >= least, "{name} became less precise");
+            assert_eq!(
+                exact, count,
+                "a cast is no longer always the best: {name} {bits}"
+            );
         }
     }
 }
