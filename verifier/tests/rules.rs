@@ -58,6 +58,7 @@ struct Case {
     name: String,
     section: String,
     expected: String,
+    unprivileged: bool,
     code: String,
 }
 
@@ -66,13 +67,16 @@ fn cases() -> Vec<Case> {
     for line in include_str!("rules.txt").lines() {
         if let Some(head) = line.strip_prefix("== ") {
             let parts: Vec<&str> = head.split(" | ").collect();
-            let [name, section, expected] = parts[..] else {
-                panic!("`{line}` is no case")
+            let (name, section, expected, unprivileged) = match parts[..] {
+                [name, section, expected] => (name, section, expected, false),
+                [name, section, expected, "unprivileged"] => (name, section, expected, true),
+                _ => panic!("`{line}` is no case"),
             };
             cases.push(Case {
                 name: name.to_string(),
                 section: section.to_string(),
                 expected: expected.to_string(),
+                unprivileged,
                 code: String::new(),
             });
         } else if let Some(case) = cases.last_mut() {
@@ -94,6 +98,10 @@ fn cases() -> Vec<Case> {
 #[test]
 fn every_rule() {
     let platform = Arc::new(Platform::linux(Version(6, 18), None));
+    let unprivileged = Arc::new(Platform {
+        privileged: false,
+        ..Platform::linux(Version(6, 18), None)
+    });
     let helper = |name: &str| platform.helper_by_name(name).map(|h| h.id);
     let mut wrong = Vec::new();
     let all = cases();
@@ -111,8 +119,11 @@ fn every_rule() {
                 store_often,
                 ..Options::default()
             };
-            let report =
-                verify(&object, &platform, &Policy::default(), &options).expect("a report");
+            let platform = match case.unprivileged {
+                true => &unprivileged,
+                false => &platform,
+            };
+            let report = verify(&object, platform, &Policy::default(), &options).expect("a report");
             let Some(p) = report.programs.first() else {
                 wrong.push(format!("{}: no program", case.name));
                 continue;
