@@ -93,12 +93,19 @@ fn kernel() -> Btf {
         16,
         &[MemberDef::at("sk", psock, 0), MemberDef::at("len", u64_, 8)],
     );
+    let user_xdp = b.struct_("xdp_md", 8, &[MemberDef::at("data", u64_, 0)]);
+    let puser_xdp = b.ptr(user_xdp);
+    let xdp = b.struct_("xdp_buff", 8, &[MemberDef::at("data", u64_, 0)]);
+    let map = b.struct_("bpf_map", 8, &[MemberDef::at("id", u64_, 0)]);
+    let pmap = b.ptr(map);
     b.struct_(
         "bpf_ctx_convert",
-        24,
+        40,
         &[
             MemberDef::at("BPF_PROG_TYPE_SCHED_CLS_prog", user_skb, 0),
             MemberDef::at("BPF_PROG_TYPE_SCHED_CLS_kern", skb, 8),
+            MemberDef::at("BPF_PROG_TYPE_XDP_prog", user_xdp, 24),
+            MemberDef::at("BPF_PROG_TYPE_XDP_kern", xdp, 32),
         ],
     );
     let conn = b.struct_("nf_conn", 8, &[MemberDef::at("timeout", u64_, 0)]);
@@ -168,6 +175,12 @@ fn kernel() -> Btf {
             ("flags", u64_),
         ],
     );
+    func(
+        "bpf_xdp_pull_data",
+        int,
+        &[("x", puser_xdp), ("len", u32_)],
+    );
+    func("bpf_map_sum_elem_count", u64_, &[("map", pmap)]);
     func("bpf_session_cookie", pu64, &[]);
     func(
         "bpf_skb_ct_alloc",

@@ -47,6 +47,8 @@ const KFUNCS: &[(&str, usize)] = &[
     ("bpf_rbtree_left", 2),
     ("bpf_res_spin_lock", 1),
     ("bpf_res_spin_unlock", 1),
+    ("bpf_res_spin_lock_irqsave", 2),
+    ("bpf_res_spin_unlock_irqrestore", 2),
     ("bpf_rcu_read_lock", 0),
     ("bpf_rcu_read_unlock", 0),
 ];
