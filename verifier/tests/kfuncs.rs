@@ -175,11 +175,7 @@ fn kernel() -> Btf {
             ("flags", u64_),
         ],
     );
-    func(
-        "bpf_xdp_pull_data",
-        int,
-        &[("x", puser_xdp), ("len", u32_)],
-    );
+    func("bpf_xdp_pull_data", int, &[("x", puser_xdp), ("len", u32_)]);
     func("bpf_map_sum_elem_count", u64_, &[("map", pmap)]);
     func("bpf_session_cookie", pu64, &[]);
     func(
