@@ -271,6 +271,11 @@ const fn later(kinds: &'static [u32], helpers: &'static [&'static str]) -> Later
 const KFUNCS: &[(Version, &[&str], &[u32])] = &[
     (
         Version(6, 12),
+        &["bpf_kfunc_call_memb_release", "bpf_kfunc_call_test_release"],
+        &[k::KPROBE, k::TRACEPOINT, k::PERF_EVENT],
+    ),
+    (
+        Version(6, 12),
         &[
             "bpf_key_put",
             "bpf_lookup_system_key",

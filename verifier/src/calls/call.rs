@@ -245,7 +245,7 @@ pub(crate) fn nothing_held(state: &State, given: Option<Id>, when: &str) -> Outc
     }
     match state.regions.unsleepable() {
         Some(region) => Err(fail(
-            Rule::Reference,
+            Rule::Lock,
             "locks and sections are left on every path",
             &format!("{region} {when}"),
         )),
