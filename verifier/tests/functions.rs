@@ -5,12 +5,13 @@
 //! `struct:NAME` one to a structure of that name; `+TAG` adds the declaration tag `arg:TAG`.
 //! `exception NAME` names the exception callback; `call 7777` throws.
 
+mod harness;
+
 use std::sync::Arc;
 
 use probity_btf::{BtfBuilder, FuncLinkage, IntEncoding, TypeId};
-use probity_objfile::{Object, assemble};
-use probity_platform::{Platform, Policy, Version};
-use probity_verifier::{Options, Verdict, verify};
+use probity_objfile::Object;
+use probity_platform::{NEWEST, Platform};
 
 const MAPS: &str = "\
 .license \"GPL\"
@@ -22,44 +23,6 @@ const MAPS: &str = "\
 .data varying
 .quad 7
 ";
-
-#[derive(Default)]
-struct Case {
-    name: String,
-    section: String,
-    expected: String,
-    prototypes: Vec<String>,
-    exception: Option<String>,
-    code: String,
-}
-
-fn cases() -> Vec<Case> {
-    let mut cases: Vec<Case> = Vec::new();
-    for line in include_str!("functions.txt").lines() {
-        if let Some(head) = line.strip_prefix("== ") {
-            let parts: Vec<&str> = head.split(" | ").collect();
-            let [name, section, expected] = parts[..] else {
-                panic!("`{line}` is no case")
-            };
-            cases.push(Case {
-                name: name.to_string(),
-                section: section.to_string(),
-                expected: expected.to_string(),
-                ..Case::default()
-            });
-        } else if let Some(case) = cases.last_mut() {
-            match (line.strip_prefix("fn "), line.strip_prefix("exception ")) {
-                (Some(prototype), _) => case.prototypes.push(prototype.to_string()),
-                (_, Some(name)) => case.exception = Some(name.to_string()),
-                _ => {
-                    case.code.push_str(line);
-                    case.code.push('\n');
-                }
-            }
-        }
-    }
-    cases
-}
 
 fn pointee(types: &mut BtfBuilder, word: &str) -> TypeId {
     if let Some(size) = word.strip_prefix("mem") {
@@ -132,53 +95,37 @@ fn global_functions() {
     let proto = kernel.func_proto(TypeId::VOID, &[("cookie", number)]);
     let throw = kernel.func("bpf_throw", proto, FuncLinkage::Static);
     let types = Arc::new(kernel.build().expect("types"));
-    let platform = Arc::new(Platform::linux(Version(6, 18), Some(types)));
-    let helper = |name: &str| platform.helper_by_name(name).map(|h| h.id);
-    let mut wrong = Vec::new();
-    let all = cases();
-    for case in &all {
-        let text = format!("{MAPS}.section \"{}\"\nmain:\n{}", case.section, case.code);
-        let mut object = match assemble("case", &text, &helper) {
-            Ok(object) => object,
-            Err(e) => {
-                wrong.push(format!("{}: does not assemble: {e}", case.name));
-                continue;
-            }
-        };
-        declare(&mut object, &case.prototypes);
-        let program = object.programs.first_mut().expect("a program");
-        for insn in &mut program.insns {
-            if insn.opcode == 0x85 && insn.imm == 7777 {
-                // `BPF_PSEUDO_KFUNC_CALL`.
-                insn.src = 2;
-                insn.imm = throw.0 as i32;
-            }
-        }
-        let callback = case.exception.as_ref();
-        program.exception_cb =
-            callback.and_then(|name| program.subprogs.iter().position(|s| s.name == *name));
-        for store_often in [false, true] {
-            let options = Options {
-                store_often,
-                ..Options::default()
+    let platform = Arc::new(Platform::linux(NEWEST, Some(types)));
+    harness::judge(
+        &harness::cases(include_str!("functions.txt")),
+        |_| platform.clone(),
+        |case, platform| {
+            let told = |word: &str| -> Vec<String> {
+                let lines = case.code.lines();
+                lines
+                    .filter_map(|l| l.strip_prefix(word).map(str::to_string))
+                    .collect()
             };
-            let report =
-                verify(&object, &platform, &Policy::default(), &options).expect("a report");
-            let p = report.programs.first().expect("a program");
-            let (got, why) = match &p.verdict {
-                Verdict::Accept(_) => ("accept", String::new()),
-                Verdict::Reject(r) => (r.rule.name(), r.to_string()),
-            };
-            if got != case.expected {
-                let (name, expected) = (&case.name, &case.expected);
-                wrong.push(format!("{name}: expected {expected}, got {got}\n{why}"));
+            let (prototypes, callback) = (told("fn "), told("exception "));
+            // These lines are no code.
+            let text = case.text(MAPS, |line| match line {
+                l if l.starts_with("fn ") || l.starts_with("exception ") => String::new(),
+                line => line.to_string(),
+            });
+            let mut object = harness::assemble(platform, &text)?;
+            declare(&mut object, &prototypes);
+            let program = object.programs.first_mut().expect("a program");
+            for insn in &mut program.insns {
+                if insn.opcode == 0x85 && insn.imm == 7777 {
+                    // `BPF_PSEUDO_KFUNC_CALL`.
+                    insn.src = 2;
+                    insn.imm = throw.0 as i32;
+                }
             }
-        }
-    }
-    let (bad, of) = (wrong.len(), all.len());
-    assert!(
-        wrong.is_empty(),
-        "{bad} of {of} cases:\n{}",
-        wrong.join("\n")
+            program.exception_cb = callback
+                .first()
+                .and_then(|name| program.subprogs.iter().position(|s| s.name == *name));
+            Ok(object)
+        },
     );
 }

@@ -3,12 +3,14 @@
 //! The kernel's types are made up here, small enough to be read; flags are those of the platform's rows.
 //! `call NAME` calls a kernel function of [`kernel`], or else a helper; `type:NAME` is the id of a structure.
 
+mod harness;
+
 use std::sync::Arc;
 
 use probity_btf::{Btf, BtfBuilder, FuncLinkage, IntEncoding, MemberDef, TypeId};
 use probity_objfile::assemble;
 use probity_platform::{Platform, Policy, Version};
-use probity_verifier::{Options, Verdict, verify};
+use probity_verifier::{Options, verify};
 
 const MAPS: &str = "\
 .license \"GPL\"
@@ -211,101 +213,29 @@ fn kernel() -> Btf {
     b.build().expect("types")
 }
 
-struct Case {
-    name: String,
-    section: String,
-    expected: String,
-    code: String,
-}
-
-fn cases() -> Vec<Case> {
-    let mut cases: Vec<Case> = Vec::new();
-    for line in include_str!("kfuncs.txt").lines() {
-        if let Some(head) = line.strip_prefix("== ") {
-            let parts: Vec<&str> = head.split(" | ").collect();
-            let [name, section, expected] = parts[..] else {
-                panic!("`{line}` is no case")
-            };
-            cases.push(Case {
-                name: name.to_string(),
-                section: section.to_string(),
-                expected: expected.to_string(),
-                code: String::new(),
-            });
-        } else if let Some(case) = cases.last_mut() {
-            case.code.push_str(line);
-            case.code.push('\n');
-        }
-    }
-    cases
-}
-
 /// `call NAME` of a kernel function and `type:NAME` by their ids.
-fn resolved(types: &Btf, code: &str) -> String {
-    let mut out = String::new();
-    for line in code.lines() {
-        let func = line.strip_prefix("call ").and_then(|n| types.find_func(n));
-        let line = match (func, line.split_once("type:")) {
-            (Some(id), _) => format!("call kfunc[{}, 0]", id.0),
-            (None, Some((head, name))) => {
-                let id = types.find_struct(name).map_or(0, |id| id.0);
-                format!("{head}{id}")
-            }
-            _ => line.to_string(),
-        };
-        out.push_str(&line);
-        out.push('\n');
+fn resolved(types: &Btf, line: &str) -> String {
+    let func = line.strip_prefix("call ").and_then(|n| types.find_func(n));
+    match (func, line.split_once("type:")) {
+        (Some(id), _) => format!("call kfunc[{}, 0]", id.0),
+        (None, Some((head, name))) => {
+            let id = types.find_struct(name).map_or(0, |id| id.0);
+            format!("{head}{id}")
+        }
+        _ => line.to_string(),
     }
-    out
 }
 
 #[test]
 fn every_rule() {
     let types = Arc::new(kernel());
     let platform = Arc::new(Platform::linux(Version(6, 18), Some(types.clone())));
-    let helper = |name: &str| platform.helper_by_name(name).map(|h| h.id);
-    let mut wrong = Vec::new();
-    let all = cases();
-    for case in &all {
-        let code = resolved(&types, &case.code);
-        let text = format!("{MAPS}.section \"{}\"\nmain:\n{code}", case.section);
-        let object = match assemble("case", &text, &helper) {
-            Ok(object) => object,
-            Err(e) => {
-                wrong.push(format!("{}: does not assemble: {e}", case.name));
-                continue;
-            }
-        };
-        for store_often in [false, true] {
-            let options = Options {
-                store_often,
-                ..Options::default()
-            };
-            let report =
-                verify(&object, &platform, &Policy::default(), &options).expect("a report");
-            let Some(p) = report.programs.first() else {
-                wrong.push(format!("{}: no program", case.name));
-                continue;
-            };
-            let (got, why) = match &p.verdict {
-                Verdict::Accept(_) => ("accept", String::new()),
-                Verdict::Reject(r) => (r.rule.name(), r.to_string()),
-            };
-            if got != case.expected {
-                let expected = &case.expected;
-                wrong.push(format!(
-                    "{}: expected {expected}, got {got}\n{why}",
-                    case.name
-                ));
-            }
-        }
-    }
-    let count = all.len();
-    assert!(
-        wrong.is_empty(),
-        "{} of {count} cases:\n{}",
-        wrong.len(),
-        wrong.join("\n")
+    harness::judge(
+        &harness::cases(include_str!("kfuncs.txt")),
+        |_| platform.clone(),
+        |case, platform| {
+            harness::assemble(platform, &case.text(MAPS, |line| resolved(&types, line)))
+        },
     );
 }
 
@@ -313,6 +243,7 @@ fn every_rule() {
 #[test]
 fn hostile_prototypes_end_in_a_verdict() {
     let names = ["bpf_task_acquire", "bpf_rdonly_cast", "bpf_cpumask_create"];
+    let mut judged = 0;
     for shape in 0..6 {
         let mut b = BtfBuilder::new();
         let int = b.int("int", 4, IntEncoding::SIGNED);
@@ -347,13 +278,15 @@ fn hostile_prototypes_end_in_a_verdict() {
         let types = Arc::new(types);
         let platform = Arc::new(Platform::linux(Version(6, 18), Some(types.clone())));
         for name in names {
-            let code = format!("r2 = 1\ncall {name}\nr0 = 0\nexit\n");
-            let code = resolved(&types, &code);
+            let call = resolved(&types, &format!("call {name}"));
+            let code = format!("r2 = 1\n{call}\nr0 = 0\nexit\n");
             let text = format!(".license \"GPL\"\n.section \"syscall\"\nmain:\n{code}");
             let object = assemble("case", &text, &|_| None).expect("a program");
             let report = verify(&object, &platform, &Policy::default(), &Options::default())
                 .expect("a report");
             assert_eq!(report.programs.len(), 1);
+            judged += 1;
         }
     }
+    assert!(judged > 0, "no types were read");
 }

@@ -4,13 +4,15 @@
 //! `TYPE(NAME)` is the id of a structure, `GUARDED`, `OTHER`, `PICKED` and `TICKING` stand for lookups that end
 //! with a value in r0, `NEW(NAME)` for an allocation of such a structure in r0; without one the program ends.
 
+mod harness;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use probity_btf::{Btf, BtfBuilder, FuncLinkage, IntEncoding, MemberDef, TypeId};
 use probity_objfile::{Object, assemble};
 use probity_platform::{Platform, Policy, Version};
-use probity_verifier::{Options, Verdict, verify};
+use probity_verifier::{Options, verify};
 
 const MAPS: &str = "\
 .license \"GPL\"
@@ -52,35 +54,6 @@ const KFUNCS: &[(&str, usize)] = &[
     ("bpf_rcu_read_lock", 0),
     ("bpf_rcu_read_unlock", 0),
 ];
-
-struct Case {
-    name: String,
-    section: String,
-    expected: String,
-    code: String,
-}
-
-fn cases() -> Vec<Case> {
-    let mut cases: Vec<Case> = Vec::new();
-    for line in include_str!("managed.txt").lines() {
-        if let Some(head) = line.strip_prefix("== ") {
-            let parts: Vec<&str> = head.split(" | ").collect();
-            let [name, section, expected] = parts[..] else {
-                panic!("`{line}` is no case")
-            };
-            cases.push(Case {
-                name: name.to_string(),
-                section: section.to_string(),
-                expected: expected.to_string(),
-                code: String::new(),
-            });
-        } else if let Some(case) = cases.last_mut() {
-            case.code.push_str(line);
-            case.code.push('\n');
-        }
-    }
-    cases
-}
 
 fn kernel() -> Btf {
     let mut types = BtfBuilder::new();
@@ -188,7 +161,7 @@ fn lookup(map: &str, n: usize) -> String {
 }
 
 /// The text with its shorthands spelt out.
-fn spell(case: &Case, kernel: &Btf, ids: &BTreeMap<&str, TypeId>) -> String {
+fn spell(case: &harness::Case, kernel: &Btf, ids: &BTreeMap<&str, TypeId>) -> String {
     let mut text = format!("{MAPS}.section \"{}\"\nmain:\n", case.section);
     for (n, line) in case.code.lines().enumerate() {
         let expanded = match line {
@@ -233,53 +206,23 @@ fn spell(case: &Case, kernel: &Btf, ids: &BTreeMap<&str, TypeId>) -> String {
 fn managed_memory() {
     let types = Arc::new(kernel());
     let platform = Arc::new(Platform::linux(Version(6, 18), Some(types.clone())));
-    let helper = |name: &str| platform.helper_by_name(name).map(|h| h.id);
-    let mut wrong = Vec::new();
-    let all = cases();
-    assert!(all.len() > 50, "{} cases", all.len());
-    for case in &all {
-        // Ids of types do not depend on the code but for what the assembler declares.
-        let mut ids = BTreeMap::new();
-        let mut object = None;
-        for name in [
-            "plain", "item", "branch", "counted", "large", "both", "owner",
-        ] {
-            ids.insert(name, TypeId(0));
-        }
-        for _ in 0..2 {
-            match assemble("case", &spell(case, &types, &ids), &helper) {
-                Ok(mut made) => {
-                    let odd = case.code.contains("(both)") || case.name.contains("cannot release");
-                    ids = declare(&mut made, odd);
-                    object = Some(made);
-                }
-                Err(e) => wrong.push(format!("{}: does not assemble: {e}", case.name)),
-            }
-        }
-        let Some(object) = object else { continue };
-        for store_often in [false, true] {
-            let options = Options {
-                store_often,
-                ..Options::default()
+    harness::judge(
+        &harness::cases(include_str!("managed.txt")),
+        |_| platform.clone(),
+        |case, platform| {
+            let odd = case.code.contains("(both)") || case.name.contains("cannot release");
+            let make = |ids: &BTreeMap<&'static str, TypeId>| {
+                let mut made = harness::assemble(platform, &spell(case, &types, ids))?;
+                let ids = declare(&mut made, odd);
+                Ok((made, ids))
             };
-            let report =
-                verify(&object, &platform, &Policy::default(), &options).expect("a report");
-            let p = report.programs.first().expect("a program");
-            let (got, why) = match &p.verdict {
-                Verdict::Accept(_) => ("accept", String::new()),
-                Verdict::Reject(r) => (r.rule.name(), r.to_string()),
-            };
-            if got != case.expected {
-                let (name, expected) = (&case.name, &case.expected);
-                wrong.push(format!("{name}: expected {expected}, got {got}\n{why}"));
-            }
-        }
-    }
-    let (bad, of) = (wrong.len(), all.len());
-    assert!(
-        wrong.is_empty(),
-        "{bad} of {of} cases:\n{}",
-        wrong.join("\n")
+            // Ids of types do not depend on the code but for what the assembler declares.
+            let names = [
+                "plain", "item", "branch", "counted", "large", "both", "owner",
+            ];
+            let (_, ids) = make(&names.map(|name| (name, TypeId(0))).into())?;
+            make(&ids).map(|(object, _)| object)
+        },
     );
 }
 

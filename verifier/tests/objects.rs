@@ -2,26 +2,19 @@
 //!
 //! A line `kfunc NAME` is a call of the kernel function declared here, as the kernel's types declare it.
 
+mod harness;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use probity_btf::{Btf, BtfBuilder, FuncLinkage, IntEncoding, MemberDef, TypeId};
-use probity_objfile::assemble;
-use probity_platform::{Platform, Policy, Version};
-use probity_verifier::{Options, Verdict, verify};
+use probity_platform::{NEWEST, Platform};
 
 const MAPS: &str = "\
 .license \"GPL\"
 .map counts kind=array key=4 value=8 max_entries=4
 .map ring kind=ringbuf max_entries=4096
 ";
-
-struct Case {
-    name: String,
-    section: String,
-    expected: String,
-    code: String,
-}
 
 /// The kernel functions, each with its parameters and what it returns.
 const FUNCTIONS: &[(&str, &[(&str, &str)], &str)] = &[
@@ -201,73 +194,22 @@ fn types() -> Btf {
     all.types.build().expect("types")
 }
 
-fn cases(types: &Btf) -> Vec<Case> {
-    let mut cases: Vec<Case> = Vec::new();
-    for line in include_str!("objects.txt").lines() {
-        if let Some(head) = line.strip_prefix("== ") {
-            let parts: Vec<&str> = head.split(" | ").collect();
-            let [name, section, expected] = parts[..] else {
-                panic!("`{line}` is no case")
-            };
-            cases.push(Case {
-                name: name.to_string(),
-                section: section.to_string(),
-                expected: expected.to_string(),
-                code: String::new(),
-            });
-        } else if let Some(case) = cases.last_mut() {
-            let line = match line.strip_prefix("kfunc ") {
+#[test]
+fn objects_on_the_stack() {
+    let types = Arc::new(types());
+    let platform = Arc::new(Platform::linux(NEWEST, Some(types.clone())));
+    harness::judge(
+        &harness::cases(include_str!("objects.txt")),
+        |_| platform.clone(),
+        |case, platform| {
+            let text = case.text(MAPS, |line| match line.strip_prefix("kfunc ") {
                 Some(name) => {
                     let id = types.find_func(name).expect("a function declared here");
                     format!("call kfunc[{}, 0]", id.0)
                 }
                 None => line.to_string(),
-            };
-            case.code.push_str(&line);
-            case.code.push('\n');
-        }
-    }
-    cases
-}
-
-#[test]
-fn objects_on_the_stack() {
-    let types = Arc::new(types());
-    let platform = Arc::new(Platform::linux(Version(6, 18), Some(types.clone())));
-    let helper = |name: &str| platform.helper_by_name(name).map(|h| h.id);
-    let mut wrong = Vec::new();
-    let all = cases(&types);
-    for case in &all {
-        let text = format!("{MAPS}.section \"{}\"\nmain:\n{}", case.section, case.code);
-        let object = match assemble("case", &text, &helper) {
-            Ok(object) => object,
-            Err(e) => {
-                wrong.push(format!("{}: does not assemble: {e}", case.name));
-                continue;
-            }
-        };
-        for store_often in [false, true] {
-            let options = Options {
-                store_often,
-                ..Options::default()
-            };
-            let report =
-                verify(&object, &platform, &Policy::default(), &options).expect("a report");
-            let p = report.programs.first().expect("a program");
-            let (got, why) = match &p.verdict {
-                Verdict::Accept(_) => ("accept", String::new()),
-                Verdict::Reject(r) => (r.rule.name(), r.to_string()),
-            };
-            if got != case.expected {
-                let (name, expected) = (&case.name, &case.expected);
-                wrong.push(format!("{name}: expected {expected}, got {got}\n{why}"));
-            }
-        }
-    }
-    let (bad, of) = (wrong.len(), all.len());
-    assert!(
-        wrong.is_empty(),
-        "{bad} of {of} cases:\n{}",
-        wrong.join("\n")
+            });
+            harness::assemble(platform, &text)
+        },
     );
 }

@@ -1,10 +1,10 @@
 //! Small programs, each about one rule or one known kind of verifier bug: `rules.txt`.
 
+mod harness;
+
 use std::sync::Arc;
 
-use probity_objfile::assemble;
-use probity_platform::{Platform, Policy, Version};
-use probity_verifier::{Options, Verdict, verify};
+use probity_platform::{NEWEST, Platform};
 
 const HEAD: &str = "\
 r6 = r1
@@ -54,98 +54,27 @@ const MAPS: &str = "\
 .quad 7
 ";
 
-struct Case {
-    name: String,
-    section: String,
-    expected: String,
-    unprivileged: bool,
-    code: String,
-}
-
-fn cases() -> Vec<Case> {
-    let mut cases: Vec<Case> = Vec::new();
-    for line in include_str!("rules.txt").lines() {
-        if let Some(head) = line.strip_prefix("== ") {
-            let parts: Vec<&str> = head.split(" | ").collect();
-            let (name, section, expected, unprivileged) = match parts[..] {
-                [name, section, expected] => (name, section, expected, false),
-                [name, section, expected, "unprivileged"] => (name, section, expected, true),
-                _ => panic!("`{line}` is no case"),
-            };
-            cases.push(Case {
-                name: name.to_string(),
-                section: section.to_string(),
-                expected: expected.to_string(),
-                unprivileged,
-                code: String::new(),
-            });
-        } else if let Some(case) = cases.last_mut() {
-            let parts: &[&str] = match line {
-                "HEAD" => &[HEAD],
-                "DYNPTR" => &[HEAD, DYNPTR],
-                "RINGPTR" => &[RINGPTR],
-                line => &[line],
-            };
-            for part in parts {
-                case.code.push_str(part);
-                case.code.push('\n');
-            }
-        }
-    }
-    cases
-}
-
 #[test]
 fn every_rule() {
-    let platform = Arc::new(Platform::linux(Version(6, 18), None));
+    let platform = Arc::new(Platform::linux(NEWEST, None));
     let unprivileged = Arc::new(Platform {
         privileged: false,
-        ..Platform::linux(Version(6, 18), None)
+        ..Platform::linux(NEWEST, None)
     });
-    let helper = |name: &str| platform.helper_by_name(name).map(|h| h.id);
-    let mut wrong = Vec::new();
-    let all = cases();
-    for case in &all {
-        let text = format!("{MAPS}.section \"{}\"\nmain:\n{}", case.section, case.code);
-        let object = match assemble("case", &text, &helper) {
-            Ok(object) => object,
-            Err(e) => {
-                wrong.push(format!("{}: does not assemble: {e}", case.name));
-                continue;
-            }
-        };
-        for store_often in [false, true] {
-            let options = Options {
-                store_often,
-                ..Options::default()
-            };
-            let platform = match case.unprivileged {
-                true => &unprivileged,
-                false => &platform,
-            };
-            let report = verify(&object, platform, &Policy::default(), &options).expect("a report");
-            let Some(p) = report.programs.first() else {
-                wrong.push(format!("{}: no program", case.name));
-                continue;
-            };
-            let (got, why) = match &p.verdict {
-                Verdict::Accept(_) => ("accept", String::new()),
-                Verdict::Reject(r) => (r.rule.name(), r.to_string()),
-            };
-            if got != case.expected {
-                let expected = &case.expected;
-                wrong.push(format!(
-                    "{}: expected {expected}, got {got}\n{why}",
-                    case.name
-                ));
-            }
-        }
-    }
-    assert!(
-        wrong.is_empty(),
-        "{} of {} cases:\n{}",
-        wrong.len(),
-        all.len(),
-        wrong.join("\n")
+    harness::judge(
+        &harness::cases(include_str!("rules.txt")),
+        |case| match case.words.iter().any(|w| w == "unprivileged") {
+            true => unprivileged.clone(),
+            false => platform.clone(),
+        },
+        |case, platform| {
+            let text = case.text(MAPS, |line| match line {
+                "HEAD" => HEAD.to_string(),
+                "DYNPTR" => format!("{HEAD}{DYNPTR}"),
+                "RINGPTR" => RINGPTR.to_string(),
+                line => line.to_string(),
+            });
+            harness::assemble(platform, &text)
+        },
     );
 }

@@ -3,14 +3,15 @@
 //! The kernel is a made-up one of a few types. `{NAME}` stands for the number of its type of that name;
 //! a line `implements STRUCT.MEMBER` puts the program into a variable of that structure.
 
+mod harness;
+
 use std::sync::Arc;
 
 use probity_btf::{
     Btf, BtfBuilder, FuncLinkage, IntEncoding, MemberDef, SecVar, TypeId, VarLinkage,
 };
-use probity_objfile::{StructOps, assemble};
-use probity_platform::{Platform, Policy, Version, parse_injectable};
-use probity_verifier::{Options, Verdict, verify};
+use probity_objfile::StructOps;
+use probity_platform::{NEWEST, Platform, parse_injectable};
 
 const MAPS: &str = "\
 .license \"GPL\"
@@ -20,45 +21,6 @@ const MAPS: &str = "\
 .map sockets kind=sockmap key=4 value=4 max_entries=4
 .map counts kind=array key=4 value=8 max_entries=4
 ";
-
-struct Case {
-    name: String,
-    section: String,
-    expected: String,
-    implements: Option<(String, String)>,
-    code: String,
-}
-
-fn cases() -> Vec<Case> {
-    let mut cases: Vec<Case> = Vec::new();
-    for line in include_str!("typed.txt").lines() {
-        if let Some(head) = line.strip_prefix("== ") {
-            let parts: Vec<&str> = head.split(" | ").collect();
-            let [name, section, expected] = parts[..] else {
-                panic!("`{line}` is no case")
-            };
-            cases.push(Case {
-                name: name.to_string(),
-                section: section.to_string(),
-                expected: expected.to_string(),
-                implements: None,
-                code: String::new(),
-            });
-        } else if let Some(case) = cases.last_mut() {
-            match line
-                .strip_prefix("implements ")
-                .and_then(|m| m.split_once('.'))
-            {
-                Some((ops, member)) => case.implements = Some((ops.into(), member.into())),
-                None => {
-                    case.code.push_str(line);
-                    case.code.push('\n');
-                }
-            }
-        }
-    }
-    cases
-}
 
 /// The made-up kernel.
 struct Types {
@@ -315,68 +277,41 @@ fn kernel() -> Btf {
 #[test]
 fn every_rule_of_typed_hooks() {
     let types = Arc::new(kernel());
-    let mut platform = Platform::linux(Version(6, 18), Some(types.clone()));
+    let mut platform = Platform::linux(NEWEST, Some(types.clone()));
     platform.injectable = Some(Arc::new(parse_injectable("loud\t0xdeadbeef errno\n")));
     let platform = Arc::new(platform);
-    let helper = |name: &str| platform.helper_by_name(name).map(|h| h.id);
-    let mut wrong = Vec::new();
-    let all = cases();
-    for case in &all {
-        let mut text = format!("{MAPS}.section \"{}\"\nmain:\n{}", case.section, case.code);
-        for name in ["plain_number", "init_task", "each_number", "each_task"] {
-            let id = types.find_var(name).expect("a variable");
-            text = text.replace(&format!("{{{name}}}"), &id.0.to_string());
-        }
-        if case.code.contains("no licence") {
-            text = text.replace(".license \"GPL\"", ".license \"none\"");
-        }
-        let mut object = match assemble("case", &text, &helper) {
-            Ok(object) => object,
-            Err(e) => {
-                wrong.push(format!("{}: does not assemble: {e}", case.name));
-                continue;
-            }
-        };
-        if let Some((ops, member)) = &case.implements {
-            object.struct_ops.push(StructOps {
-                name: "variable".into(),
-                type_name: ops.clone(),
-                link: true,
-                optional: false,
-                type_id: TypeId(1),
-                bytes: vec![0; 64],
-                members: vec![(member.clone(), "main".into())],
+    harness::judge(
+        &harness::cases(include_str!("typed.txt")),
+        |_| platform.clone(),
+        |case, platform| {
+            let implements = case
+                .code
+                .lines()
+                .find_map(|l| l.strip_prefix("implements ")?.split_once('.'));
+            let mut text = case.text(MAPS, |line| match line.starts_with("implements ") {
+                true => String::new(),
+                false => line.to_string(),
             });
-        }
-        for store_often in [false, true] {
-            let options = Options {
-                store_often,
-                ..Options::default()
-            };
-            let report =
-                verify(&object, &platform, &Policy::default(), &options).expect("a report");
-            let Some(p) = report.programs.first() else {
-                wrong.push(format!("{}: no program", case.name));
-                continue;
-            };
-            let (got, why) = match &p.verdict {
-                Verdict::Accept(_) => ("accept", String::new()),
-                Verdict::Reject(r) => (r.rule.name(), r.to_string()),
-            };
-            if got != case.expected {
-                let expected = &case.expected;
-                wrong.push(format!(
-                    "{}: expected {expected}, got {got}\n{why}",
-                    case.name
-                ));
+            for name in ["plain_number", "init_task", "each_number", "each_task"] {
+                let id = types.find_var(name).expect("a variable");
+                text = text.replace(&format!("{{{name}}}"), &id.0.to_string());
             }
-        }
-    }
-    assert!(
-        wrong.is_empty(),
-        "{} of {} cases:\n{}",
-        wrong.len(),
-        all.len(),
-        wrong.join("\n")
+            if case.code.contains("no licence") {
+                text = text.replace(".license \"GPL\"", ".license \"none\"");
+            }
+            let mut object = harness::assemble(platform, &text)?;
+            if let Some((ops, member)) = implements {
+                object.struct_ops.push(StructOps {
+                    name: "variable".into(),
+                    type_name: ops.into(),
+                    link: true,
+                    optional: false,
+                    type_id: TypeId(1),
+                    bytes: vec![0; 64],
+                    members: vec![(member.into(), "main".into())],
+                });
+            }
+            Ok(object)
+        },
     );
 }
