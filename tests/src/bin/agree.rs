@@ -44,7 +44,7 @@ fn start() -> Result<ExitCode, String> {
         program: None,
         feature: None,
         limit: Duration::from_secs(20),
-        progress: true,
+        progress: std::io::IsTerminal::is_terminal(&std::io::stderr()),
         table: Table::default(),
     };
     let mut table = None;

@@ -2,6 +2,8 @@
 //!
 //! **Invariant:** nothing of the state changes here; what the call will do is gathered in [`Found`].
 
+use std::fmt;
+
 use probity_isa::{Pc, Reg};
 use probity_platform::{Arg, ArgKind, Callback, Managed, MemAccess, Prototype, Values};
 
@@ -58,9 +60,36 @@ pub(crate) struct StackWrite {
 
 struct Call<'a> {
     pc: Pc,
-    helper: &'a str,
+    callee: Callee<'a>,
     packet_access: bool,
     found: Found,
+}
+
+/// What is called, by the name that people know it by.
+#[derive(Clone, Copy)]
+pub(crate) enum Callee<'a> {
+    /// Of its row, without `bpf_`.
+    Helper(&'a str),
+    Kernel(&'a str),
+    Global(&'a str),
+}
+
+impl<'a> Callee<'a> {
+    fn name(self) -> &'a str {
+        match self {
+            Callee::Helper(name) | Callee::Kernel(name) | Callee::Global(name) => name,
+        }
+    }
+}
+
+impl fmt::Display for Callee<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Callee::Helper(name) => write!(f, "bpf_{name}"),
+            Callee::Kernel(name) => f.write_str(name),
+            Callee::Global(name) => write!(f, "the global function `{name}`"),
+        }
+    }
 }
 
 pub(crate) fn check(
@@ -72,7 +101,7 @@ pub(crate) fn check(
 ) -> Outcome<Found> {
     let mut call = Call {
         pc,
-        helper,
+        callee: Callee::Helper(helper),
         packet_access: proto.effects.packet_access,
         found: Found::default(),
     };
@@ -102,11 +131,7 @@ fn argument(
     let reg = ARGS[index];
     let value = *state.reg(reg);
     if !value.is_init() {
-        let must = format!(
-            "argument {} of bpf_{} is initialised",
-            index + 1,
-            call.helper
-        );
+        let must = format!("argument {} of {} is initialised", index + 1, call.callee);
         return Err(fail(
             Rule::Uninitialised,
             &must,
@@ -118,7 +143,7 @@ fn argument(
     if null && let Value::Number(n) = value {
         env.origins.need(n.origin);
     }
-    let wrong = |env: &Env<'_>, what: &str| wrong(env, call.helper, index, &value, what);
+    let wrong = |env: &Env<'_>, what: &str| wrong(env, call.callee, index, &value, what);
     match arg.kind {
         ArgKind::Anything => memory::no_leak(env, &value, reg),
         ArgKind::Scalar => match value {
@@ -144,14 +169,16 @@ fn argument(
                 return Err(wrong(env, "a map"));
             };
             if p.null {
-                return Err(may_be_null(env, call.helper, index, &p));
+                return Err(may_be_null(env, call.callee, index, &p));
             }
             let def = env.map(map)?;
             let kind = env.map_kind(def)?;
             let attach = env.attach_type();
-            if !kind.allows(call.helper, env.kind.kind) && !kind.allows_at(call.helper, attach) {
+            if !kind.allows(call.callee.name(), env.kind.kind)
+                && !kind.allows_at(call.callee.name(), attach)
+            {
                 let known = format!("map `{}` is of kind `{}`", def.name, kind.name);
-                let must = format!("the map's kind goes with bpf_{}", call.helper);
+                let must = format!("the map's kind goes with {}", call.callee);
                 return Err(fail(Rule::MapKind, &must, &known));
             }
             if env.sleepable() && !kind.sleepable {
@@ -201,7 +228,7 @@ fn argument(
                         if matches!(p.to, To::Socket(_)) && p.constant_offset() == Some(0) =>
                     {
                         if p.null {
-                            Err(may_be_null(env, call.helper, index, &p))
+                            Err(may_be_null(env, call.callee, index, &p))
                         } else {
                             Ok(())
                         }
@@ -228,8 +255,8 @@ fn argument(
                 (Some(ArgKind::Size { .. }), _) if null => Ok(()),
                 (Some(ArgKind::Size { .. }), _) => Err(wrong(env, "a pointer to memory")),
                 _ => Err(unsupported(&format!(
-                    "bpf_{}: memory without a size",
-                    call.helper
+                    "{}: memory without a size",
+                    call.callee
                 ))),
             }
         }
@@ -284,7 +311,7 @@ fn argument(
         ArgKind::RingbufMem { release } => match value {
             Value::Pointer(p) if matches!(p.to, To::Record { .. }) => {
                 if p.null {
-                    return Err(may_be_null(env, call.helper, index, &p));
+                    return Err(may_be_null(env, call.callee, index, &p));
                 }
                 if p.constant_offset() != Some(0) || p.reference == 0 {
                     return Err(wrong(env, "the start of a record that was reserved"));
@@ -306,14 +333,14 @@ fn argument(
                     return Err(wrong(env, "a full socket"));
                 }
                 if p.null && !arg.nullable {
-                    return Err(may_be_null(env, call.helper, index, &p));
+                    return Err(may_be_null(env, call.callee, index, &p));
                 }
                 if p.constant_offset() != Some(0) {
                     return Err(wrong(env, "a socket, unmodified"));
                 }
                 if release {
                     if p.reference == 0 {
-                        let must = format!("bpf_{} is given a reference to release", call.helper);
+                        let must = format!("{} is given a reference to release", call.callee);
                         return Err(
                             fail(Rule::Reference, &must, &format!("{reg} carries none")).about(reg)
                         );
@@ -357,13 +384,13 @@ fn argument(
             _ => Err(wrong(env, "a pointer to the stack, or NULL")),
         },
         ArgKind::SpinLock { leave } => {
-            let callee = format!("bpf_{}", call.helper);
+            let callee = call.callee.to_string();
             let within = lock::argument(env, reg, &value, Managed::SpinLock, &callee)?;
             call.found.lock = Some((within, leave));
             Ok(())
         }
         ArgKind::Timer => {
-            let callee = format!("bpf_{}", call.helper);
+            let callee = call.callee.to_string();
             let field = timer::argument(env, reg, &value, Managed::Timer, &callee)?;
             call.found.field = Some(field);
             call.found.map = Some(field.map);
@@ -429,12 +456,12 @@ fn argument(
         },
         ArgKind::Dynptr { access } => {
             let found = &mut call.found.dynptr;
-            dynptr::helper_argument(env, state, call.helper, reg, access, found)
+            dynptr::helper_argument(env, state, call.callee.name(), reg, access, found)
         }
         ArgKind::MapMem { .. } => match value {
             // Its size comes with the next argument.
             Value::Pointer(p) if matches!(p.to, To::MapValue(_)) && !p.null => Ok(()),
-            Value::Pointer(p) if p.null => Err(may_be_null(env, call.helper, index, &p)),
+            Value::Pointer(p) if p.null => Err(may_be_null(env, call.callee, index, &p)),
             _ => Err(wrong(env, "memory of a map value")),
         },
     }
@@ -455,7 +482,7 @@ fn kernel_argument(
     nullable: bool,
 ) -> Outcome<()> {
     if p.null && !nullable {
-        return Err(may_be_null(env, call.helper, index, p));
+        return Err(may_be_null(env, call.callee, index, p));
     }
     if let To::Kernel { trust, .. } = p.to
         && trust != Trust::Untrusted
@@ -464,7 +491,7 @@ fn kernel_argument(
         return Ok(());
     }
     let what = format!("a trusted pointer to a kernel `struct {name}`");
-    Err(wrong(env, call.helper, index, &Value::Pointer(*p), &what))
+    Err(wrong(env, call.callee, index, &Value::Pointer(*p), &what))
 }
 
 /// Whether a typed pointer leads to structure `name`, or to one in the structure; `strict`: to nothing else.
@@ -489,7 +516,7 @@ fn kernel_socket(
     let reg = ARGS[index];
     env.record(call.pc, KERNEL)?;
     if p.null {
-        return Err(may_be_null(env, call.helper, index, p));
+        return Err(may_be_null(env, call.callee, index, p));
     }
     let (To::Kernel { trust, .. }, Some(name)) = (p.to, Socket::SockCommon.kernel_name()) else {
         return Ok(());
@@ -497,11 +524,11 @@ fn kernel_socket(
     let believed = trust == Trust::Trusted || trust == Trust::Plain;
     if !believed || !is_structure(env, p, name, false) {
         let what = "a socket, or a trusted pointer to a kernel's socket";
-        return Err(wrong(env, call.helper, index, &Value::Pointer(*p), what));
+        return Err(wrong(env, call.callee, index, &Value::Pointer(*p), what));
     }
     if release {
         if p.reference == 0 || p.constant_offset() != Some(0) {
-            let must = format!("bpf_{} is given a reference to release", call.helper);
+            let must = format!("{} is given a reference to release", call.callee);
             let known = format!("{reg} carries none");
             return Err(fail(Rule::Reference, &must, &known).about(reg));
         }
@@ -518,18 +545,21 @@ fn is_context(env: &Env<'_>, p: &Pointer) -> bool {
 }
 
 fn map_of(call: &Call<'_>) -> Outcome<MapRef> {
-    call.found.map.ok_or_else(|| {
-        unsupported(&format!(
-            "bpf_{}: a key or value without a map",
-            call.helper
-        ))
-    })
+    call.found
+        .map
+        .ok_or_else(|| unsupported(&format!("{}: a key or value without a map", call.callee)))
 }
 
-fn wrong(env: &Env<'_>, helper: &str, index: usize, value: &Value, what: &str) -> Box<Failure> {
+fn wrong(
+    env: &Env<'_>,
+    callee: Callee<'_>,
+    index: usize,
+    value: &Value,
+    what: &str,
+) -> Box<Failure> {
     let reg = ARGS[index];
     let known = known_argument(env, reg, value);
-    let must = format!("argument {} of bpf_{helper} is {what}", index + 1);
+    let must = format!("argument {} of {callee} is {what}", index + 1);
     fail(Rule::BadArgument, &must, &known).about(reg)
 }
 
@@ -543,9 +573,9 @@ pub(crate) fn known_argument(env: &Env<'_>, reg: Reg, value: &Value) -> String {
     }
 }
 
-fn may_be_null(env: &Env<'_>, helper: &str, index: usize, p: &Pointer) -> Box<Failure> {
+fn may_be_null(env: &Env<'_>, callee: Callee<'_>, index: usize, p: &Pointer) -> Box<Failure> {
     let reg = ARGS[index];
-    let must = format!("argument {} of bpf_{helper} is not NULL", index + 1);
+    let must = format!("argument {} of {callee} is not NULL", index + 1);
     let known = format!("{reg} is {} or NULL", describe(env, p));
     fail(Rule::NullDereference, &must, &known)
         .about(reg)
@@ -564,12 +594,12 @@ fn size(
 ) -> Outcome<()> {
     call.found.size = Some(n);
     let reg = ARGS[index];
-    let most = size_bound(env, reg, index, call.helper, &n)? as u64;
+    let most = size_bound(env, reg, index, call.callee, &n)? as u64;
     if n.set.umin() == 0 && !zero_ok {
         let must = format!(
-            "argument {} of bpf_{} is a size of at least 1",
+            "argument {} of {} is a size of at least 1",
             index + 1,
-            call.helper
+            call.callee
         );
         return Err(fail(
             Rule::BadArgument,
@@ -595,9 +625,9 @@ fn size(
             return Ok(());
         }
         let must = format!(
-            "argument {} of bpf_{} is memory when its size is not 0",
+            "argument {} of {} is memory when its size is not 0",
             before + 1,
-            call.helper
+            call.callee
         );
         return Err(fail(
             Rule::BadArgument,
@@ -632,19 +662,13 @@ pub(crate) fn memory(
     let mut call = Call {
         // Kernel structures are only read, so nothing is recorded.
         pc: Pc::MAX,
-        helper: function,
+        callee: Callee::Global(function),
         packet_access: true,
         found: Found::default(),
     };
     let access = MemAccess::ReadWrite;
     let reg = ARGS[index];
-    region_of(env, state, &mut call, p, reg, index, size, size, access).map_err(|mut e| {
-        let helper = format!("bpf_{function}");
-        e.must = e
-            .must
-            .replace(&helper, &format!("the global function `{function}`"));
-        e
-    })?;
+    region_of(env, state, &mut call, p, reg, index, size, size, access)?;
     Ok(call.found.writes)
 }
 
@@ -653,17 +677,19 @@ pub(crate) fn size_bound(
     env: &mut Env<'_>,
     reg: Reg,
     index: usize,
-    helper: &str,
+    callee: Callee<'_>,
     n: &Number,
 ) -> Outcome<i64> {
     env.origins.need(n.origin);
-    let must = format!(
-        "argument {} of bpf_{helper} is a size with an upper bound",
-        index + 1
-    );
+    let must = || {
+        format!(
+            "argument {} of {callee} is a size with an upper bound",
+            index + 1
+        )
+    };
     if n.set.smin() < 0 {
         let known = format!("{reg} may be negative: {}", Known(&n.set));
-        let e = fail(Rule::OutOfBounds, &must, &known).about(reg);
+        let e = fail(Rule::OutOfBounds, &must(), &known).about(reg);
         return Err(
             e.hint("use an unsigned type, and mask it or compare it with the size of the memory")
         );
@@ -671,7 +697,7 @@ pub(crate) fn size_bound(
     let most = n.set.umax();
     if most >= 1 << 29 {
         let known = format!("{reg} is {}", Known(&n.set));
-        let e = fail(Rule::OutOfBounds, &must, &known).about(reg);
+        let e = fail(Rule::OutOfBounds, &must(), &known).about(reg);
         return Err(e.hint("mask it, or compare it with the size of the memory"));
     }
     Ok(most as i64)
@@ -689,7 +715,7 @@ pub(crate) fn memory_argument(
 ) -> Outcome<Vec<StackWrite>> {
     let mut call = Call {
         pc: Pc::MAX,
-        helper: name,
+        callee: Callee::Kernel(name),
         packet_access: true,
         found: Found::default(),
     };
@@ -713,14 +739,14 @@ fn region(
     let Value::Pointer(p) = *state.reg(reg) else {
         return Err(wrong(
             env,
-            call.helper,
+            call.callee,
             index,
             state.reg(reg),
             "a pointer to memory",
         ));
     };
     if p.null {
-        return Err(may_be_null(env, call.helper, index, &p));
+        return Err(may_be_null(env, call.callee, index, &p));
     }
     let _ = zero_ok;
     region_of(env, state, call, p, reg, index, least, most, access)
@@ -754,7 +780,7 @@ fn region_of(
                 && !env.uninit_ok()
                 && let Some(at) = stack.unwritten(low, end)
             {
-                let must = format!("the memory given to bpf_{} is initialised", call.helper);
+                let must = format!("the memory given to {} is initialised", call.callee);
                 return Err(fail(
                     Rule::Uninitialised,
                     &must,
@@ -809,7 +835,7 @@ fn region_of(
         }
         To::Packet | To::PacketMeta => {
             if !call.packet_access || writes && !env.kind.packet_write {
-                let must = format!("bpf_{} takes memory outside of the packet", call.helper);
+                let must = format!("{} takes memory outside of the packet", call.callee);
                 return Err(fail(
                     Rule::BadArgument,
                     &must,
@@ -836,7 +862,7 @@ fn region_of(
             } else {
                 "memory"
             };
-            Err(wrong(env, call.helper, index, &Value::Pointer(p), what))
+            Err(wrong(env, call.callee, index, &Value::Pointer(p), what))
         }
     }
 }

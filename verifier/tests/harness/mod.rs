@@ -96,6 +96,7 @@ pub fn judge(
                 Verdict::Accept(_) => ("accept", String::new()),
                 Verdict::Reject(r) => (r.rule.name(), r.to_string()),
             };
+            assert!(!why.contains("bpf_bpf_"), "{name}: {why}");
             if got != expected {
                 wrong.push(format!("{name}: expected {expected}, got {got}\n{why}"));
             }

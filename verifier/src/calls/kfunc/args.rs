@@ -281,7 +281,7 @@ fn sized_memory(
         return Ok(());
     }
     let name = short(call);
-    let most = args::size_bound(env, ARGS[index], index, name, &n)?;
+    let most = args::size_bound(env, ARGS[index], index, args::Callee::Kernel(name), &n)?;
     if value.is_zero() && most == 0 {
         return Ok(());
     }
