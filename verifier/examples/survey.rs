@@ -97,7 +97,7 @@ fn main() {
                 s.processed,
                 s.states,
                 s.stack_depth,
-                s.time_us
+                s.time_us()
             );
             if let Verdict::Reject(r) = &p.verdict
                 && why

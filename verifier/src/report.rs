@@ -47,8 +47,15 @@ pub struct Stats {
     pub peak_states: usize,
     /// Bytes, over the deepest chain of calls.
     pub stack_depth: usize,
-    /// Microseconds.
-    pub time_us: u64,
+    /// Nanoseconds.
+    pub time_ns: u64,
+}
+
+impl Stats {
+    /// Microseconds, rounded up: 0 only where nothing was measured.
+    pub fn time_us(&self) -> u64 {
+        self.time_ns.div_ceil(1000)
+    }
 }
 
 /// Why a program is not accepted: an answer, not an error.

@@ -178,7 +178,7 @@ fn verify_program(
         Ok(v) => Verdict::Accept(Arc::new(v)),
         Err(stopped) => Verdict::Reject(Box::new(explain::rejection(program, platform, &stopped))),
     };
-    stats.time_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+    stats.time_ns = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
     let verdict = match verdict {
         Verdict::Accept(mut v) => {
             if let Some(v) = Arc::get_mut(&mut v) {

@@ -196,7 +196,7 @@ pub fn print_text(path: &Path, p: &ProgramReport, quiet: bool) -> Result<()> {
         s.processed,
         s.states,
         s.stack_depth,
-        s.time_us as f64 / 1000.0,
+        s.time_ns as f64 / 1e6,
     ))?;
     if let Verdict::Reject(r) = &p.verdict
         && !quiet
@@ -220,7 +220,7 @@ pub fn print_json(path: &Path, p: &ProgramReport) -> Result<()> {
         "states": s.states,
         "peak_states": s.peak_states,
         "stack_depth": s.stack_depth,
-        "time_us": s.time_us,
+        "time_us": s.time_us(),
     });
     if let Verdict::Reject(r) = &p.verdict {
         row["error"] = json!({

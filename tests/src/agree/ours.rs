@@ -142,7 +142,7 @@ fn all(object: &Object, settings: &Settings, names: &[String]) -> BTreeMap<Strin
         .map(|p| {
             let mut ours = Ours::failure(p.verdict.name(), "");
             ours.processed = p.stats.processed as u64;
-            ours.time_us = p.stats.time_us;
+            ours.time_us = p.stats.time_us();
             match &p.verdict {
                 Verdict::Accept(v) => ours.reached = v.facts().iter().map(|f| f.reached).collect(),
                 Verdict::Reject(r) => {
