@@ -68,8 +68,14 @@ impl RegSet {
     }
 
     /// In ascending order.
+    #[inline]
     pub fn iter(self) -> impl Iterator<Item = Reg> {
-        Reg::all().filter(move |r| self.contains(*r))
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let reg = Reg::new(left.trailing_zeros() as u8)?;
+            left &= left - 1;
+            Some(reg)
+        })
     }
 }
 

@@ -117,13 +117,15 @@ fn numbers(
         Width::W64 => c.refine64(taken, &x.set, &y.set),
         Width::W32 => c.refine32(taken, &x.set, &y.set),
     };
-    let (yes, no) = (refine(true), refine(false));
-    let only = match (decided, yes.is_some(), no.is_some()) {
-        (Some(d), _, _) => Some(d),
-        (None, true, false) => Some(true),
-        (None, false, true) => Some(false),
-        _ => None,
+    let (yes, no) = match decided {
+        Some(_) => (None, None),
+        None => (refine(true), refine(false)),
     };
+    let only = decided.or(match (yes.is_some(), no.is_some()) {
+        (true, false) => Some(true),
+        (false, true) => Some(false),
+        _ => None,
+    });
     if let Some(taken) = only {
         env.origins.need(x.origin);
         env.origins.need(y.origin);

@@ -23,15 +23,22 @@ pub(crate) enum Obligation {
 }
 
 /// All demands of one instruction.
-pub(crate) fn of(insn: &Insn) -> impl Iterator<Item = Obligation> {
-    let uses = match insn {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Obligations {
+    constant: Option<Obligation>,
+    readable: RegSet,
+    writable: RegSet,
+}
+
+pub(crate) fn of(insn: &Insn) -> Obligations {
+    let readable = match insn {
         // The callee's prototype says which arguments it reads; exit's r0 may be missing in a subprogram.
         Insn::Call(CallTarget::Reg(r)) => RegSet::of(*r),
         Insn::Call(_) | Insn::Exit => RegSet::EMPTY,
         _ => insn.uses(),
     };
     // A call's own registers are always writable.
-    let defs = match insn {
+    let writable = match insn {
         Insn::Call(_) | Insn::LoadPacket { .. } => RegSet::EMPTY,
         _ => insn.defs(),
     };
@@ -49,13 +56,33 @@ pub(crate) fn of(insn: &Insn) -> impl Iterator<Item = Obligation> {
         } => Some(Obligation::Shift(i, width)),
         _ => None,
     };
-    let reads = uses.iter().map(Obligation::Readable);
-    let writes = defs.iter().map(Obligation::Writable);
-    constant.into_iter().chain(reads).chain(writes)
+    Obligations {
+        constant,
+        readable,
+        writable,
+    }
+}
+
+impl Obligations {
+    /// Whether all of them hold in a state.
+    pub(crate) fn check(&self, state: &State) -> Outcome<()> {
+        if let Some(o) = self.constant {
+            check(state, o)?;
+        }
+        for r in self.readable.iter() {
+            if !state.reg(r).is_init() {
+                check(state, Obligation::Readable(r))?;
+            }
+        }
+        match self.writable.contains(Reg::R10) {
+            true => check(state, Obligation::Writable(Reg::R10)),
+            false => Ok(()),
+        }
+    }
 }
 
 /// Whether an obligation holds in a state.
-pub(crate) fn check(state: &State, obligation: Obligation) -> Outcome<()> {
+fn check(state: &State, obligation: Obligation) -> Outcome<()> {
     match obligation {
         Obligation::Readable(r) => match state.reg(r) {
             Value::Uninit => {

@@ -28,9 +28,7 @@ pub(crate) enum Step {
 
 pub(crate) fn step(env: &mut Env<'_>, state: &mut State, pc: Pc) -> Outcome<Step> {
     let insn = *env.insn(pc);
-    for o in obligation::of(&insn) {
-        obligation::check(state, o)?;
-    }
+    obligation::of(&insn).check(state)?;
     let on = Ok(Step::To(env.cfg.next(pc)));
     match insn {
         Insn::Alu {

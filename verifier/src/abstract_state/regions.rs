@@ -70,6 +70,9 @@ impl Regions {
 
     /// Whether what is right in these regions is right in the others; `same` compares ids.
     pub(crate) fn covers(&self, new: &Regions, same: &mut dyn FnMut(Id, Id) -> bool) -> bool {
+        if self.is_empty() && new.is_empty() {
+            return true;
+        }
         let within = |a: Within, b: Within, same: &mut dyn FnMut(Id, Id) -> bool| match (a, b) {
             (Within::MapValue { map: m, id: a }, Within::MapValue { map: n, id: b }) => {
                 m == n && same(a, b)

@@ -65,6 +65,24 @@ impl SlotSet {
     pub(crate) fn contains(self, slot: usize) -> bool {
         slot < SLOTS && self.0 >> slot & 1 == 1
     }
+
+    /// Those of the first `len` slots.
+    pub(crate) fn below(self, len: usize) -> SlotSet {
+        match len {
+            0..SLOTS => SlotSet(self.0 & ((1 << len) - 1)),
+            _ => self,
+        }
+    }
+
+    /// In ascending order.
+    pub(crate) fn iter(self) -> impl Iterator<Item = usize> {
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let slot = left.trailing_zeros() as usize;
+            left &= left.wrapping_sub(1);
+            (slot < SLOTS).then_some(slot)
+        })
+    }
 }
 
 impl Slot {

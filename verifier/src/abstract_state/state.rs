@@ -15,7 +15,8 @@ use crate::regions::Regions;
 use crate::stack::Stack;
 use crate::value::{Id, Pointer, To, Value};
 
-#[derive(Clone, Debug)]
+/// The default is no state: it has no frames.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct State {
     pub frames: Vec<Rc<Frame>>,
     /// Acquired and not yet released, oldest first.

@@ -111,7 +111,7 @@ pub(crate) fn helper(env: &mut Env<'_>, state: &mut State, pc: Pc, id: u32) -> O
             &known,
         ));
     }
-    lock::call_allowed(state, &format!("bpf_{name}"), proto.effects.under_lock)?;
+    lock::call_allowed(state, format_args!("bpf_{name}"), proto.effects.under_lock)?;
     if proto.effects.may_not_return {
         nothing_held(state, None, "before the call")?;
     }

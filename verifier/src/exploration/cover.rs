@@ -10,10 +10,14 @@
 //! - Objects on the stack, and what is lent of it, always count: kind, state, identity and reference.
 //!
 //! **Invariant:** registers that are dead at the point, and slots that nothing read, are not compared.
+//!
+//! A stored state remembers the [`Spot`] that failed last and has it compared first: most states that are compared
+//! with it differ there again. A spot is compared without the ids and links of the others, so it fails alone only
+//! where the whole comparison would.
 
-use std::rc::Rc;
+use std::cell::Cell;
 
-use probity_isa::Reg;
+use probity_isa::{Reg, RegSet};
 
 use crate::liveness::Liveness;
 use crate::origin::Origins;
@@ -32,6 +36,21 @@ pub(crate) enum Mode {
     Exact,
 }
 
+/// A register or a stack slot of a frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Spot {
+    Reg { frame: u8, reg: Reg },
+    Slot { frame: u8, slot: u8 },
+}
+
+impl Spot {
+    fn frame(self) -> usize {
+        match self {
+            Spot::Reg { frame, .. } | Spot::Slot { frame, .. } => frame.into(),
+        }
+    }
+}
+
 struct Comparison<'a> {
     mode: Mode,
     origins: &'a Origins,
@@ -40,9 +59,11 @@ struct Comparison<'a> {
     ids: Vec<(Id, Id)>,
     /// Links: the old one, the new one, and how much further the new one's `add`s are.
     links: Vec<(Id, Option<Id>, i64)>,
+    failed: &'a Cell<Option<Spot>>,
 }
 
-/// Whether `old`, at instruction `pc`, covers `new`. `reads` are the slots that matter, frame by frame.
+/// Whether `old`, at instruction `pc`, covers `new`. `reads` are the slots that matter, frame by frame;
+/// `failed` is where `old` did not cover another state before, and is set where it does not cover this one.
 pub(crate) fn covers(
     old: &State,
     new: &State,
@@ -52,6 +73,7 @@ pub(crate) fn covers(
     mode: Mode,
     origins: &Origins,
     uninit_ok: bool,
+    failed: &Cell<Option<Spot>>,
 ) -> bool {
     if old.frames.len() != new.frames.len() || old.references.len() != new.references.len() {
         return false;
@@ -62,7 +84,26 @@ pub(crate) fn covers(
         uninit_ok,
         ids: Vec::new(),
         links: Vec::new(),
+        failed,
     };
+    let live_in = |i: usize| match old.frames.get(i + 1) {
+        Some(callee) => live.across_call(callee.return_pc),
+        None => live.at(pc),
+    };
+    let slots_in = |i: usize| match mode {
+        Mode::Needed => reads.get(i).copied().unwrap_or(SlotSet(0)),
+        _ => SlotSet::ALL,
+    };
+    if let Some(spot) = failed.get() {
+        let i = spot.frame();
+        if let (Some(a), Some(b)) = (old.frames.get(i), new.frames.get(i))
+            && !c.spot(spot, a, b, live_in(i), slots_in(i))
+        {
+            return false;
+        }
+        c.ids.clear();
+        c.links.clear();
+    }
     if !old
         .regions
         .covers(&new.regions, &mut |a, b| c.same_id(a, b))
@@ -74,7 +115,6 @@ pub(crate) fn covers(
             return false;
         }
     }
-    let top = old.frames.len() - 1;
     // The innermost frame differs most often.
     for (i, (a, b)) in old.frames.iter().zip(&new.frames).enumerate().rev() {
         if a.subprog != b.subprog || a.return_pc != b.return_pc {
@@ -93,16 +133,7 @@ pub(crate) fn covers(
             }
             _ => return false,
         }
-        let regs = if i == top {
-            live.at(pc)
-        } else {
-            live.across_call(old.frames[i + 1].return_pc)
-        };
-        let slots = match mode {
-            Mode::Needed => reads.get(i).copied().unwrap_or(SlotSet(0)),
-            _ => SlotSet::ALL,
-        };
-        if !c.frame(a, b, regs, slots) {
+        if !c.frame(i, a, b, live_in(i), slots_in(i)) {
             return false;
         }
     }
@@ -110,15 +141,11 @@ pub(crate) fn covers(
 }
 
 impl Comparison<'_> {
-    fn frame(
-        &mut self,
-        a: &Rc<Frame>,
-        b: &Rc<Frame>,
-        regs: probity_isa::RegSet,
-        slots: SlotSet,
-    ) -> bool {
-        for r in regs.iter() {
-            if r != Reg::R10 && !self.value(&a.regs[r.index()], &b.regs[r.index()]) {
+    fn frame(&mut self, i: usize, a: &Frame, b: &Frame, regs: RegSet, slots: SlotSet) -> bool {
+        let frame = i as u8;
+        for reg in regs.without(RegSet::of(Reg::R10)).iter() {
+            if !self.value(&a.regs[reg.index()], &b.regs[reg.index()]) {
+                self.failed.set(Some(Spot::Reg { frame, reg }));
                 return false;
             }
         }
@@ -126,12 +153,27 @@ impl Comparison<'_> {
         if !self.objects(a, b, len) {
             return false;
         }
-        for index in 0..len {
-            if slots.contains(index) && !self.slot(a.stack.slot(index), b.stack.slot(index)) {
+        for slot in slots.below(len).iter() {
+            if !self.slot(a.stack.slot(slot), b.stack.slot(slot)) {
+                let slot = slot as u8;
+                self.failed.set(Some(Spot::Slot { frame, slot }));
                 return false;
             }
         }
         true
+    }
+
+    /// One register or slot, if it is compared at all.
+    fn spot(&mut self, spot: Spot, a: &Frame, b: &Frame, regs: RegSet, slots: SlotSet) -> bool {
+        match spot {
+            Spot::Reg { reg, .. } => {
+                !regs.contains(reg) || self.value(&a.regs[reg.index()], &b.regs[reg.index()])
+            }
+            Spot::Slot { slot, .. } => {
+                let slot = usize::from(slot);
+                !slots.contains(slot) || self.slot(a.stack.slot(slot), b.stack.slot(slot))
+            }
+        }
     }
 
     fn objects(&mut self, a: &Frame, b: &Frame, len: usize) -> bool {
@@ -220,7 +262,7 @@ impl Comparison<'_> {
 
     fn slot(&mut self, a: &Slot, b: &Slot) -> bool {
         let spilled = a.spilled();
-        if self.mode == Mode::Exact {
+        if self.mode == Mode::Exact || a.bytes == b.bytes {
             return a.bytes == b.bytes && (spilled == 0 || self.value(&a.value, &b.value));
         }
         let mut rest = 0;

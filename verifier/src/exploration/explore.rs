@@ -27,11 +27,12 @@
 //!
 //! **Invariant:** a node's `reads` and marks are final when it is closed and tied to no open one.
 
-use std::collections::{BTreeSet, HashMap};
+use std::cell::Cell;
+use std::collections::BTreeSet;
 
 use probity_isa::{Insn, Pc};
 
-use crate::cover::{Mode, covers};
+use crate::cover::{Mode, Spot, covers};
 use crate::env::{Env, MAX_FRAMES, Slots};
 use crate::recorded::{Place, Stored};
 use crate::reject::{Failure, fail, internal};
@@ -55,6 +56,8 @@ struct Node {
     way: Slots,
     /// Cuts not settled when it was stored.
     backs: usize,
+    /// Where it last did not cover another state.
+    failed: Cell<Option<Spot>>,
     hits: u32,
     misses: u32,
 }
@@ -107,7 +110,7 @@ pub(crate) fn explore(
 ) -> Result<(), Box<Stopped>> {
     Explorer {
         nodes: Vec::new(),
-        at: HashMap::new(),
+        at: vec![Vec::new(); env.cfg.insns.len()],
         waiting: Vec::new(),
         backs: Vec::new(),
         turns: vec![Turn {
@@ -125,8 +128,8 @@ pub(crate) fn explore(
 
 struct Explorer<'s> {
     nodes: Vec<Node>,
-    /// Nodes at each merge point.
-    at: HashMap<Pc, Vec<usize>>,
+    /// Nodes at each instruction that is a merge point.
+    at: Vec<Vec<usize>>,
     waiting: Vec<Waiting>,
     /// Not settled yet.
     backs: Vec<Back>,
@@ -305,11 +308,16 @@ impl Explorer<'_> {
     fn meet(&mut self, env: &mut Env<'_>, path: &mut Waiting) -> Result<Visit, Box<Failure>> {
         let pc = path.pc;
         let lap = lap_starts(env, pc, &path.state);
-        let mut list = self.at.remove(&pc).unwrap_or_default();
+        let mut list = std::mem::take(&mut self.at[pc]);
         let mut cut = None;
         let mut looped = false;
+        // States that cut nothing for long are forgotten.
+        let patience = if env.cfg.heads[pc] { 64 } else { 8 };
+        let idle = |node: &Node| node.misses > node.hits * patience + patience;
+        let mut any_idle = false;
         for &n in list.iter().rev() {
             let node = &self.nodes[n];
+            any_idle |= idle(node);
             let open = node.open > 0;
             let clocks = &path.state.clocks;
             let mode = if !open {
@@ -342,6 +350,7 @@ impl Explorer<'_> {
                 mode,
                 &env.origins,
                 env.uninit_ok(),
+                &node.failed,
             ) {
                 match mode {
                     Mode::Exact => looped = true,
@@ -350,9 +359,10 @@ impl Explorer<'_> {
                 break;
             }
             self.nodes[n].misses += 1;
+            any_idle |= idle(&self.nodes[n]);
         }
         if looped {
-            self.at.insert(pc, list);
+            self.at[pc] = list;
             let must = "every loop makes progress towards its end";
             let known = "the loop comes back to this instruction in the same state";
             return Err(Box::new(Failure {
@@ -371,22 +381,22 @@ impl Explorer<'_> {
             if let Some(r) = &mut env.recorder {
                 r.cut(pc, &path.state, path.parent, path.place, n);
             }
-            self.at.insert(pc, list);
+            self.at[pc] = list;
             return Ok(Visit::Cut);
         }
-        // States that cut nothing for long are forgotten.
         let heads = env.cfg.heads[pc];
-        let nodes = &mut self.nodes;
-        list.retain(|&n| {
-            let node = &mut nodes[n];
-            let patience = if heads { 64 } else { 8 };
-            let keep = node.misses <= node.hits * patience + patience;
-            if !keep && node.open == 0 {
-                // Nothing looks at it any more.
-                node.state.frames.truncate(0);
-            }
-            keep
-        });
+        if any_idle {
+            let nodes = &mut self.nodes;
+            list.retain(|&n| {
+                let node = &mut nodes[n];
+                let keep = !idle(node);
+                if !keep && node.open == 0 {
+                    // Nothing looks at it any more.
+                    node.state.frames.truncate(0);
+                }
+                keep
+            });
+        }
         if lap
             && let Some(&n) = list.iter().rev().find(|n| {
                 let node = &self.nodes[**n];
@@ -401,12 +411,12 @@ impl Explorer<'_> {
             || heads && self.insns >= 100;
         if worth {
             if self.nodes.len() >= MAX_STORED {
-                self.at.insert(pc, list);
+                self.at[pc] = list;
                 let must = format!("at most {MAX_STORED} states are kept");
                 return Err(fail(Rule::TooComplex, &must, "there would be more"));
             }
             self.flush(env, path.parent);
-            let state = std::mem::replace(&mut path.state, State::entry(0));
+            let state = std::mem::take(&mut path.state);
             let n = self.store(env, Some(path.parent), state);
             self.nodes[n].open = 1;
             path.state = self.nodes[n].state.clone();
@@ -416,7 +426,7 @@ impl Explorer<'_> {
             list.push(n);
             self.stats.peak_states = self.stats.peak_states.max(list.len());
         }
-        self.at.insert(pc, list);
+        self.at[pc] = list;
         Ok(Visit::Go)
     }
 
@@ -478,6 +488,7 @@ impl Explorer<'_> {
             tied: Vec::new(),
             way,
             backs: self.backs.len(),
+            failed: Cell::new(None),
             hits: 0,
             misses: 0,
         });

@@ -213,7 +213,11 @@ pub(crate) fn unprotect(state: &mut State) {
 }
 
 /// A call while a lock is held.
-pub(crate) fn call_allowed(state: &State, callee: &str, under_lock: bool) -> Outcome<()> {
+pub(crate) fn call_allowed(
+    state: &State,
+    callee: impl std::fmt::Display,
+    under_lock: bool,
+) -> Outcome<()> {
     match state.regions.locks.last() {
         Some(lock) if !under_lock => {
             let must =
