@@ -2,7 +2,7 @@
 //!
 //! Pointers are of 8 bytes throughout: the machine that BTF describes here is 64-bit.
 
-use crate::{Btf, Composite, Error, Member, Type, TypeId};
+use crate::{Btf, Composite, Error, Kind, Member, Type, TypeId};
 
 /// Deepest nesting of structures by value that is followed.
 pub(crate) const MAX_DEPTH: u32 = 64;
@@ -109,6 +109,32 @@ impl Btf {
             };
             return size.checked_mul(count);
         }
+    }
+
+    /// Bytes of a number, pointer, enumeration, structure or union, behind modifiers, of which nothing else has
+    /// to be known; `None` for whatever is less plain.
+    pub(crate) fn plain_size(&self, mut id: TypeId) -> Option<u32> {
+        // Modifiers nest a few deep.
+        for _ in 0..8 {
+            let words = self.raw(id)?;
+            let &[_, info, last, ..] = words else {
+                return None;
+            };
+            match Kind::from_number(info >> 24 & 0x1f)? {
+                Kind::Ptr => return Some(8),
+                Kind::Struct | Kind::Union | Kind::Enum | Kind::Enum64 => return Some(last),
+                Kind::Int => {
+                    let encoding = words.get(3)?;
+                    let (offset, bits) = (encoding >> 16 & 0xff, encoding & 0xff);
+                    return (offset == 0 && u64::from(bits) == u64::from(last) * 8).then_some(last);
+                }
+                Kind::Typedef | Kind::Volatile | Kind::Const | Kind::Restrict | Kind::TypeTag => {
+                    id = TypeId(last);
+                }
+                _ => return None,
+            }
+        }
+        None
     }
 
     /// Bytes, as the compiler would align it: 1 for structures that are visibly packed.

@@ -59,6 +59,64 @@ impl<'a, T: Record<'a>> Records<'a, T> {
     }
 }
 
+/// A member whose name is still an offset: to be looked at by the thousand.
+#[derive(Clone, Copy)]
+pub(crate) struct Unnamed {
+    pub name: u32,
+    pub ty: TypeId,
+    pub bit_offset: u32,
+    pub bitfield_size: u32,
+}
+
+impl Unnamed {
+    fn read(flag: bool, words: &[u32]) -> Unnamed {
+        let (bitfield_size, bit_offset) = match flag {
+            true => (words[2] >> 24, words[2] & 0xff_ffff),
+            false => (0, words[2]),
+        };
+        Unnamed {
+            name: words[0],
+            ty: TypeId(words[1]),
+            bit_offset,
+            bitfield_size,
+        }
+    }
+
+    pub fn unnamed(self) -> Member<'static> {
+        self.with_name("")
+    }
+
+    fn with_name(self, name: &str) -> Member<'_> {
+        Member {
+            name,
+            ty: self.ty,
+            bit_offset: self.bit_offset,
+            bitfield_size: self.bitfield_size,
+        }
+    }
+}
+
+impl<'a> Records<'a, Member<'a>> {
+    pub(crate) fn unnamed(self) -> impl Iterator<Item = Unnamed> + 'a {
+        let Records {
+            words,
+            stride,
+            flag,
+            ..
+        } = self;
+        words
+            .chunks_exact(stride)
+            .map(move |words| Unnamed::read(flag, words))
+    }
+
+    /// The first member of this name, not looking inside of others.
+    pub fn named(&self, name: &str) -> Option<Member<'a>> {
+        let mut all = self.words.chunks_exact(self.stride);
+        let words = all.find(|words| self.btf.str_is(words[0], name))?;
+        Some(Member::read(self.btf, self.flag, words))
+    }
+}
+
 impl<'a, T: Record<'a> + fmt::Debug> fmt::Debug for Records<'a, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter()).finish()
@@ -67,16 +125,8 @@ impl<'a, T: Record<'a> + fmt::Debug> fmt::Debug for Records<'a, T> {
 
 impl<'a> Record<'a> for Member<'a> {
     fn read(btf: &'a Btf, flag: bool, words: &'a [u32]) -> Self {
-        let (bitfield_size, bit_offset) = match flag {
-            true => (words[2] >> 24, words[2] & 0xff_ffff),
-            false => (0, words[2]),
-        };
-        Member {
-            name: btf.str_or_empty(words[0]),
-            ty: TypeId(words[1]),
-            bit_offset,
-            bitfield_size,
-        }
+        let m = Unnamed::read(flag, words);
+        m.with_name(btf.str_or_empty(m.name))
     }
 }
 

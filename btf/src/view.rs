@@ -1,5 +1,6 @@
 //! A [`Btf`] and an id → a view of the type.
 
+use std::ffi::CStr;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -53,8 +54,19 @@ impl Btf {
             return self.base.as_ref()?.str_at(offset);
         }
         let tail = self.strings.get((offset - self.first_str) as usize..)?;
-        let end = tail.as_bytes().iter().position(|&b| b == 0)?;
-        tail.get(..end)
+        let text = CStr::from_bytes_until_nul(tail.as_bytes()).ok()?;
+        tail.get(..text.count_bytes())
+    }
+
+    /// Whether this is the string at this offset: without looking for its end.
+    pub(crate) fn str_is(&self, offset: u32, text: &str) -> bool {
+        if offset < self.first_str {
+            return (self.base.as_ref()).is_some_and(|base| base.str_is(offset, text));
+        }
+        let all = self.strings.as_bytes();
+        let tail = all.get((offset - self.first_str) as usize..);
+        let rest = tail.and_then(|t| t.strip_prefix(text.as_bytes()));
+        rest.is_some_and(|r| r.first() == Some(&0)) && !text.as_bytes().contains(&0)
     }
 
     /// Name of a type; empty for anonymous ones and for ids that do not exist.

@@ -1,6 +1,7 @@
 //! An offset in a structure → the scalar members there.
 
 use crate::layout::{MAX_DEPTH, MAX_STEPS};
+use crate::records::Unnamed;
 use crate::{Btf, Error, Field, Type, TypeId};
 
 /// A member that is not itself a structure, union or array, found at an offset.
@@ -83,9 +84,13 @@ impl Walk<'_> {
         let start = path.len();
         match ty {
             Type::Struct(c) | Type::Union(c) => {
-                for m in c.members.iter() {
+                for m in c.members.unnamed() {
                     self.steps = self.steps.checked_sub(1)?;
-                    let Some(inner) = self.btf.member_field(&m) else {
+                    let from = at.bit_offset.checked_add(m.bit_offset.into())?;
+                    if self.misses(&m, from) {
+                        continue;
+                    }
+                    let Some(inner) = self.btf.member_field(&m.unnamed()) else {
                         continue;
                     };
                     let bit_offset = at.bit_offset.checked_add(inner.bit_offset)?;
@@ -96,11 +101,12 @@ impl Walk<'_> {
                     if !self.covers(&inner) {
                         continue;
                     }
-                    if !m.name.is_empty() {
+                    let name = self.btf.str_or_empty(m.name);
+                    if !name.is_empty() {
                         if !path.is_empty() {
                             path.push('.');
                         }
-                        path.push_str(m.name);
+                        path.push_str(name);
                     }
                     self.enter(inner, path, is_union, depth)?;
                     path.truncate(start);
@@ -132,6 +138,21 @@ impl Walk<'_> {
             }),
         }
         Some(())
+    }
+
+    /// Whether a member that starts at bit `from` certainly does not cover the access: for most, no more has to be known.
+    fn misses(&self, m: &Unnamed, from: u64) -> bool {
+        let start = from / 8;
+        if start > self.offset {
+            return true;
+        }
+        let end = self.offset.checked_add(self.size);
+        match self.btf.plain_size(m.ty) {
+            // A flexible array reaches further.
+            None | Some(0) => false,
+            Some(_) if m.bitfield_size != 0 || from % 8 != 0 => false,
+            Some(size) => end.is_none_or(|end| end > start + u64::from(size)),
+        }
     }
 
     /// Whether the access lies within `field`; a flexible array reaches to the end of everything.

@@ -26,6 +26,7 @@ mod error;
 mod expr;
 mod flow;
 mod form;
+mod index;
 mod insn;
 mod lex;
 mod parse;

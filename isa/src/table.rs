@@ -187,7 +187,7 @@ pub fn rows_of(opcode: u8) -> impl Iterator<Item = &'static Row> {
 
 /// The row of `kind`, if there is such an instruction.
 pub fn row_of(kind: Kind) -> Option<&'static Row> {
-    TABLE.iter().find(|r| r.kind == kind)
+    crate::index::row(kind)
 }
 
 /// Chains through the table, one an opcode.

@@ -44,29 +44,26 @@ pub fn relocate(object: &Object, target: &RelocTarget<'_>) -> Result<Relocated, 
     if target.types.is_some_and(Btf::is_big_endian) {
         return Err(Error::BigEndian);
     }
-    let mut object = object.clone();
+    let given = object;
+    let mut object = without_programs(given);
     let externs = resolve_externs(&mut object, target);
     let mut cache = CandidateCache::new();
-    let count = object.programs.len();
+    let count = given.programs.len();
     let (mut poisoned, mut failed) = (Vec::with_capacity(count), Vec::with_capacity(count));
-    for at in 0..count {
-        let mut program = object.programs[at].clone();
+    object.programs.reserve_exact(count);
+    for program in &given.programs {
         let mut poison = Vec::new();
-        let result = apply_core(&mut program, &object, target, &mut cache, &mut poison)
-            .and_then(|()| apply_externs(&mut program, &object, &externs, &mut poison));
+        let relocated = one(program, &object, target, &externs, &mut cache, &mut poison);
         poison.sort_by_key(|p: &Poisoned| p.pc);
-        match result {
-            Ok(()) => {
-                program.core_relocs.clear();
-                program.extern_refs.clear();
-                object.programs[at] = program;
-                failed.push(None);
-            }
+        let (program, why) = match relocated {
+            Ok(relocated) => (relocated, None),
             Err(error) => {
                 poison.clear();
-                failed.push(Some(error));
+                (program.clone(), Some(error))
             }
-        }
+        };
+        object.programs.push(program);
+        failed.push(why);
         poisoned.push(poison);
     }
     if failed.iter().all(Option::is_none) {
@@ -76,6 +73,46 @@ pub fn relocate(object: &Object, target: &RelocTarget<'_>) -> Result<Relocated, 
         object,
         poisoned,
         failed,
+    })
+}
+
+/// The object, but for its programs.
+fn without_programs(object: &Object) -> Object {
+    Object {
+        name: object.name.clone(),
+        elf: object.elf.clone(),
+        license: object.license.clone(),
+        kernel_version: object.kernel_version,
+        programs: Vec::new(),
+        maps: object.maps.clone(),
+        btf: object.btf.clone(),
+        externs: object.externs.clone(),
+        struct_ops: object.struct_ops.clone(),
+    }
+}
+
+/// The program with nothing left to relocate.
+fn one(
+    program: &Program,
+    object: &Object,
+    target: &RelocTarget<'_>,
+    externs: &[Result<Resolved, Error>],
+    cache: &mut CandidateCache,
+    poison: &mut Vec<Poisoned>,
+) -> Result<Program, Error> {
+    let mut insns = program.insns.clone();
+    apply_core(program, &mut insns, object, target, cache, poison)?;
+    apply_externs(program, &mut insns, object, externs, poison)?;
+    Ok(Program {
+        name: program.name.clone(),
+        hook: program.hook.clone(),
+        insns,
+        subprogs: program.subprogs.clone(),
+        lines: program.lines.clone(),
+        core_relocs: Vec::new(),
+        extern_refs: Vec::new(),
+        jump_tables: program.jump_tables.clone(),
+        exception_cb: program.exception_cb,
     })
 }
 
@@ -98,8 +135,8 @@ enum Resolved {
 
 /// Resolves each extern; configuration values go to their map.
 fn resolve_externs(object: &mut Object, target: &RelocTarget<'_>) -> Vec<Result<Resolved, Error>> {
-    let externs = object.externs.clone();
-    externs
+    let externs = std::mem::take(&mut object.externs);
+    let resolved = externs
         .iter()
         .map(|e| match e.kind {
             ExternKind::Kfunc => kfunc(object, e, target),
@@ -123,7 +160,9 @@ fn resolve_externs(object: &mut Object, target: &RelocTarget<'_>) -> Vec<Result<
                 Ok(Resolved::Kconfig { map, offset })
             }
         })
-        .collect()
+        .collect();
+    object.externs = externs;
+    resolved
 }
 
 /// The types of both sides.
@@ -241,20 +280,20 @@ fn configured(
 }
 
 fn apply_externs(
-    program: &mut Program,
+    program: &Program,
+    insns: &mut [RawInsn],
     object: &Object,
     externs: &[Result<Resolved, Error>],
     poison: &mut Vec<Poisoned>,
 ) -> Result<(), Error> {
-    let name = program.name.clone();
+    let name = &program.name;
     for r in &program.extern_refs {
-        let broken = |what: &str| Error::program(&name, format!("instruction {}: {what}", r.pc));
+        let broken = |what: &str| Error::program(name, format!("instruction {}: {what}", r.pc));
         let resolved = externs
             .get(r.index)
             .ok_or_else(|| broken("no such extern"))?;
         let resolved = resolved.as_ref().map_err(Clone::clone)?;
-        let insn = *program
-            .insns
+        let insn = *insns
             .get(r.pc)
             .ok_or_else(|| broken("no such instruction"))?;
         let what = || format!("extern `{}`", object.externs[r.index].name);
@@ -296,8 +335,7 @@ fn apply_externs(
             (LD_IMM64, Resolved::Missing) => word(0, 0, 0).to_vec(),
             _ => return Err(broken("it cannot refer to an extern of this kind")),
         };
-        program
-            .insns
+        insns
             .get_mut(r.pc..r.pc + new.len())
             .ok_or_else(|| broken("it is cut off"))?
             .copy_from_slice(&new);
@@ -306,14 +344,14 @@ fn apply_externs(
 }
 
 fn apply_core(
-    program: &mut Program,
+    program: &Program,
+    insns: &mut [RawInsn],
     object: &Object,
     target: &RelocTarget<'_>,
     cache: &mut CandidateCache,
     poison: &mut Vec<Poisoned>,
 ) -> Result<(), Error> {
-    let relocs = std::mem::take(&mut program.core_relocs);
-    for r in &relocs {
+    for r in &program.core_relocs {
         let error =
             |what: String| Error::program(&program.name, format!("instruction {}: {what}", r.pc));
         let local = object
@@ -342,8 +380,8 @@ fn apply_core(
         let resolution =
             core::relocate(local, &relocation, types, cache).map_err(|e| error(e.to_string()))?;
         let applied = match resolution {
-            Resolution::Failed => patch(&mut program.insns, r, None),
-            Resolution::Value(p) => patch(&mut program.insns, r, Some(p)),
+            Resolution::Failed => patch(insns, r, None),
+            Resolution::Value(p) => patch(insns, r, Some(p)),
         };
         let applied = applied.map_err(|what| {
             let about = core::describe(local, &relocation);

@@ -50,7 +50,9 @@ pub struct Platform {
     pub version: Version,
     /// Ascending by `id`.
     pub helpers: Arc<[Helper]>,
+    /// Ascending by `kind`.
     pub map_kinds: Arc<[MapKind]>,
+    /// Ascending by `kind`.
     pub prog_kinds: Arc<[ProgKind]>,
     /// Ascending by name.
     pub kfuncs: Arc<[Kfunc]>,
@@ -95,10 +97,23 @@ pub fn parse_injectable(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// The row of this number among ascending ones: where it stands if none before it is missing, or further to the front.
+fn by_number<T>(rows: &[T], number: u32, of: impl Fn(&T) -> u32) -> Option<&T> {
+    let first = of(rows.first()?);
+    let place = number.checked_sub(first)? as usize;
+    match rows.get(place) {
+        Some(row) if of(row) == number => Some(row),
+        _ => {
+            let before = rows.get(..place).unwrap_or(rows);
+            let found = before.binary_search_by_key(&number, of).ok()?;
+            before.get(found)
+        }
+    }
+}
+
 impl Platform {
     pub fn helper(&self, id: u32) -> Option<&Helper> {
-        let at = self.helpers.binary_search_by_key(&id, |h| h.id).ok()?;
-        self.helpers.get(at)
+        by_number(&self.helpers, id, |h| h.id)
     }
 
     /// Whether `arg:TAG` says something of a global function's parameter.
@@ -119,11 +134,11 @@ impl Platform {
     }
 
     pub fn map_kind(&self, kind: u32) -> Option<&MapKind> {
-        self.map_kinds.iter().find(|k| k.kind == kind)
+        by_number(&self.map_kinds, kind, |k| k.kind)
     }
 
     pub fn prog_kind(&self, kind: u32) -> Option<&ProgKind> {
-        self.prog_kinds.iter().find(|k| k.kind == kind)
+        by_number(&self.prog_kinds, kind, |k| k.kind)
     }
 
     pub fn prog_kind_by_name(&self, name: &str) -> Option<&ProgKind> {

@@ -76,6 +76,8 @@ pub(crate) struct Env<'a> {
     pub context: Value,
     /// Prototypes of the kernel functions called so far, by id.
     pub kfuncs: BTreeMap<u32, Rc<Prototype>>,
+    /// Names of the structures that stand for the context, when a kernel function was called.
+    pub contexts: Option<Rc<[&'a str]>>,
     /// Keeps every state walked, where one asked for it.
     pub recorder: Option<Box<Recorder>>,
     /// All states of the main function's walk, when it has ended.
@@ -128,6 +130,7 @@ impl<'a> Env<'a> {
             sleeps: program.hook.sleepable,
             context: Value::Uninit,
             kfuncs: BTreeMap::new(),
+            contexts: None,
             recorder: None,
             recorded: None,
             next_id: 0,

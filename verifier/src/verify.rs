@@ -156,6 +156,7 @@ fn relocate(object: &Object, platform: &Platform, options: &Options) -> Result<R
     probity_objfile::relocate(object, &target).map_err(|e| Error::Relocation(e.to_string()))
 }
 
+#[inline(never)]
 fn verify_program(
     relocated: &Relocated,
     index: usize,
@@ -297,24 +298,28 @@ fn verdict(
         *recorded = env.recorded.take();
     }
     stats.stack_depth = crate::depth::check(&env).map_err(Stopped::early)?;
-    let facts = std::mem::take(&mut env.facts);
-    let facts = facts.into_iter().enumerate().map(|(pc, mut fact)| {
-        fact.map = env.call_maps.get(&pc).copied().flatten();
-        fact.decided = match env.ways.get(pc) {
-            Some(1) => Some(false),
-            Some(2) => Some(true),
+    let mut facts = std::mem::take(&mut env.facts);
+    for (fact, ways) in facts.iter_mut().zip(&env.ways) {
+        fact.decided = match ways {
+            1 => Some(false),
+            2 => Some(true),
             _ => None,
         };
-        fact
-    });
+    }
+    for (pc, map) in &env.call_maps {
+        if let Some(fact) = facts.get_mut(*pc) {
+            fact.map = *map;
+        }
+    }
+    drop(env);
     Ok(VerifiedProgram {
         name: program.name.clone(),
         index,
         prog_type,
         raw: program.insns.clone(),
-        facts: facts.collect(),
-        insns: cfg.insns.clone(),
-        subprogs: cfg.subprogs.clone(),
+        facts,
+        insns: cfg.insns,
+        subprogs: cfg.subprogs,
         stats: *stats,
     })
 }
@@ -437,7 +442,7 @@ fn instructions(cfg: &Cfg, platform: &Platform) -> Outcome<()> {
 
 /// The maps that the program names, against platform and policy.
 fn maps(cfg: &Cfg, object: &Object, platform: &Platform, policy: &Policy) -> Outcome<()> {
-    let mut used = std::collections::BTreeSet::new();
+    let mut used = Vec::new();
     for (pc, insn) in cfg.insns.iter().enumerate() {
         let Insn::LoadImm64 {
             imm: Imm64::MapIdx(index) | Imm64::MapIdxValue { index, .. },
@@ -456,8 +461,10 @@ fn maps(cfg: &Cfg, object: &Object, platform: &Platform, policy: &Policy) -> Out
             );
             return Err(Box::new(Failure { pc: Some(pc), ..*e }));
         }
-        used.insert(index);
+        used.push(index);
     }
+    used.sort_unstable();
+    used.dedup();
     if used.len() > platform.limits.maps {
         let must = format!("a program uses at most {} maps", platform.limits.maps);
         return Err(fail(

@@ -185,6 +185,34 @@ mod tests {
     }
 
     #[test]
+    fn rows_are_found_by_their_numbers() {
+        for version in [OLDEST, NEWEST] {
+            let mut linux = Platform::linux(version, None);
+            // A host of ours lacks some of them.
+            linux.helpers = linux
+                .helpers
+                .iter()
+                .filter(|h| h.id % 3 != 1)
+                .cloned()
+                .collect();
+            assert!(linux.helpers.is_sorted_by(|a, b| a.id < b.id));
+            assert!(linux.map_kinds.is_sorted_by(|a, b| a.kind < b.kind));
+            assert!(linux.prog_kinds.is_sorted_by(|a, b| a.kind < b.kind));
+            for number in (0..300).chain([u32::MAX]) {
+                let helper = linux.helpers.iter().find(|h| h.id == number);
+                let map = linux.map_kinds.iter().find(|k| k.kind == number);
+                let prog = linux.prog_kinds.iter().find(|k| k.kind == number);
+                assert_eq!(linux.helper(number).map(|h| h.name), helper.map(|h| h.name));
+                assert_eq!(linux.map_kind(number).map(|k| k.name), map.map(|k| k.name));
+                assert_eq!(
+                    linux.prog_kind(number).map(|k| k.name),
+                    prog.map(|k| k.name)
+                );
+            }
+        }
+    }
+
+    #[test]
     fn every_name_in_every_table_is_a_helper() {
         let linux = Platform::linux(NEWEST, None);
         let known = |name: &str| assert!(linux.helper_by_name(name).is_some(), "{name}");

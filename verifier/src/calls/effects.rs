@@ -88,6 +88,9 @@ pub(crate) fn compute(
         callees[s].dedup();
     }
     let own = all.clone();
+    if callees.iter().all(Vec::is_empty) {
+        return (own, all);
+    }
     // Each pass but the last adds an effect somewhere, so there are few.
     loop {
         let mut changed = false;

@@ -46,6 +46,10 @@ pub(crate) fn causes(
     regs: &[Reg],
     most: usize,
 ) -> Vec<Cause> {
+    // What concerns no register, or no instruction, is not worth a walk.
+    if regs.is_empty() || end >= insns.len() {
+        return Vec::new();
+    }
     let Some(path) = walk(insns, starts, turns, end) else {
         return Vec::new();
     };

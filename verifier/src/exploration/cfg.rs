@@ -94,16 +94,10 @@ impl Cfg {
         next.into_iter().chain(target)
     }
 
-    /// The subprogram that holds `pc`.
-    pub(crate) fn subprog_at(&self, pc: Pc) -> Option<usize> {
-        let n = self.subprogs.partition_point(|s| s.start <= pc);
-        n.checked_sub(1)
-    }
-
     /// The subprogram that starts at `pc`.
     pub(crate) fn subprog_entry(&self, pc: i64) -> Option<usize> {
         let pc = usize::try_from(pc).ok()?;
-        self.subprogs.iter().position(|s| s.start == pc)
+        self.subprogs.binary_search_by_key(&pc, |s| s.start).ok()
     }
 
     fn check_flow(&self) -> Outcome<()> {
@@ -171,17 +165,19 @@ impl Cfg {
     fn check_reachable(&self) -> Outcome<()> {
         let mut seen = vec![false; self.insns.len()];
         let mut work: Vec<Pc> = self.subprogs.iter().map(|s| s.start).collect();
-        for &pc in &work {
-            seen[pc] = true;
-        }
-        while let Some(pc) = work.pop() {
-            for next in self.successors(pc) {
-                if let Some(s) = seen.get_mut(next)
-                    && !*s
-                {
-                    *s = true;
-                    work.push(next);
+        while let Some(mut pc) = work.pop() {
+            // Straight on as far as it goes; where jumps lead, later.
+            while let Some(s) = seen.get_mut(pc)
+                && !*s
+            {
+                *s = true;
+                let insn = &self.insns[pc];
+                let target = insn.jump_target(pc).and_then(|t| usize::try_from(t).ok());
+                work.extend(target);
+                if !self.falls_through(pc) {
+                    break;
                 }
+                pc = self.next(pc);
             }
         }
         let dead =
@@ -199,6 +195,9 @@ impl Cfg {
 
     /// Chains of calls, dead ones too, are not longer than there are frames.
     fn check_depth(&self, frames: usize) -> Outcome<()> {
+        if self.subprogs.len() == 1 {
+            return Ok(());
+        }
         let mut depth = vec![0usize; self.subprogs.len()];
         let mut work = vec![0];
         if let Some(d) = depth.first_mut() {
@@ -235,22 +234,24 @@ impl Cfg {
 
     /// Calls from each subprogram.
     fn check_recursion(&self) -> Outcome<()> {
-        let mut calls = vec![BTreeSet::new(); self.subprogs.len()];
-        for pc in 0..self.insns.len() {
-            if let (Some(from), Some(to)) = (self.subprog_at(pc), self.callee(pc)) {
-                calls[from].insert((to, pc));
-            }
+        let mut calls: Vec<Vec<(usize, Pc)>> = vec![Vec::new(); self.subprogs.len()];
+        for (from, s) in self.subprogs.iter().enumerate() {
+            calls[from].extend((s.start..s.end).filter_map(|pc| Some((self.callee(pc)?, pc))));
+            calls[from].sort_unstable();
+        }
+        if calls.iter().all(Vec::is_empty) {
+            return Ok(());
         }
         // 0: not seen, 1: on the way, 2: done.
         let mut mark = vec![0u8; calls.len()];
         for start in 0..calls.len() {
-            let mut stack = vec![(start, calls[start].clone())];
             if mark[start] == 2 {
                 continue;
             }
+            let mut stack = vec![(start, calls[start].iter())];
             mark[start] = 1;
             while let Some((at_sub, rest)) = stack.last_mut() {
-                match rest.pop_first() {
+                match rest.next().copied() {
                     None => {
                         mark[*at_sub] = 2;
                         stack.pop();
@@ -266,7 +267,7 @@ impl Cfg {
                     }
                     Some((to, _)) if mark[to] == 0 => {
                         mark[to] = 1;
-                        stack.push((to, calls[to].clone()));
+                        stack.push((to, calls[to].iter()));
                     }
                     Some(_) => {}
                 }
@@ -326,7 +327,11 @@ impl Cfg {
     fn find_merges(&mut self) {
         // Calls do not end a subprogram, but a throw may: one more, so that there is an instruction behind.
         let mut ways = vec![0u32; self.insns.len() + 1];
-        let forks = self.forks();
+        // Where there is one subprogram, nothing returns.
+        let forks = match self.subprogs.len() {
+            1 => Vec::new(),
+            _ => self.forks(),
+        };
         for s in &self.subprogs {
             ways[s.start] += 1;
         }
@@ -342,7 +347,9 @@ impl Cfg {
             }
             match self.callee(pc) {
                 // Where it returns to, callees' paths meet; where it starts, only those of the call.
-                Some(callee) => ways[self.next(pc)] += u32::from(forks[callee]),
+                Some(callee) => {
+                    ways[self.next(pc)] += u32::from(forks.get(callee).copied().unwrap_or(true));
+                }
                 // Whoever calls it may do so again and again, and goes on behind the call each time.
                 None => {
                     let target = self.insns[pc].subprog_target(pc);
@@ -397,15 +404,23 @@ fn decode_error_pc(e: &probity_isa::Error) -> Option<Pc> {
     }
 }
 
+/// Ascending, as an object's are: found at once; otherwise one by one.
+fn by_start(given: &[Subprog], start: Pc) -> Option<&Subprog> {
+    let found = given.binary_search_by_key(&start, |s| s.start).ok();
+    found
+        .and_then(|i| given.get(i))
+        .or_else(|| given.iter().find(|s| s.start == start))
+}
+
 /// The subprograms given, checked to cover the program; without any, those that calls lead to.
 fn ranges(insns: &[Insn], given: &[Subprog]) -> Outcome<Vec<Subprog>> {
     let n = insns.len();
-    let mut starts: BTreeSet<Pc> = given.iter().map(|s| s.start).collect();
-    starts.insert(0);
+    let mut starts: Vec<Pc> = vec![0];
+    starts.extend(given.iter().map(|s| s.start));
     for (pc, insn) in insns.iter().enumerate() {
         if let Some(t) = insn.subprog_target(pc) {
             match usize::try_from(t) {
-                Ok(t) if t < n => starts.insert(t),
+                Ok(t) if t < n => starts.push(t),
                 _ => {
                     let known = format!("slot {t} is outside of the program");
                     return Err(at(
@@ -418,7 +433,8 @@ fn ranges(insns: &[Insn], given: &[Subprog]) -> Outcome<Vec<Subprog>> {
             };
         }
     }
-    let starts: Vec<Pc> = starts.into_iter().collect();
+    starts.sort_unstable();
+    starts.dedup();
     let mut all = Vec::with_capacity(starts.len());
     for (i, &start) in starts.iter().enumerate() {
         if start >= n || matches!(insns[start], Insn::Imm64High) {
@@ -430,7 +446,7 @@ fn ranges(insns: &[Insn], given: &[Subprog]) -> Outcome<Vec<Subprog>> {
             ));
         }
         let end = starts.get(i + 1).copied().unwrap_or(n);
-        all.push(match given.iter().find(|s| s.start == start) {
+        all.push(match by_start(given, start) {
             Some(s) => Subprog { end, ..s.clone() },
             None => Subprog {
                 name: format!("sub_{start}"),

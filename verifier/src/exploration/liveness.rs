@@ -18,60 +18,69 @@ pub(crate) struct Liveness {
 impl Liveness {
     pub(crate) fn compute(cfg: &Cfg, platform: &Platform) -> Liveness {
         let n = cfg.insns.len();
-        let mut at = vec![RegSet::EMPTY; n];
-        // Whose sets depend on an instruction's; each set grows at most eleven times.
-        let mut before: Vec<Vec<Pc>> = vec![Vec::new(); n];
-        for pc in 0..n {
-            let callee = cfg.insns[pc]
-                .subprog_target(pc)
-                .and_then(|t| usize::try_from(t).ok());
-            for next in cfg.successors(pc).chain(callee) {
-                if let Some(list) = before.get_mut(next) {
-                    list.push(pc);
-                }
+        let mut live = Liveness {
+            at: vec![RegSet::EMPTY; n],
+        };
+        // From the end: what an instruction depends on is known, but for what leads back.
+        let mut back: Vec<Pc> = Vec::new();
+        for pc in (0..n).rev() {
+            live.at[pc] = live.before(cfg, platform, pc);
+            if depends_on(cfg, pc).any(|on| on <= pc) {
+                back.push(pc);
             }
         }
-        let mut work: Vec<Pc> = (0..n).collect();
-        let mut waits = vec![true; n];
+        if !back.is_empty() {
+            live.settle(cfg, platform, back);
+        }
+        live
+    }
+
+    /// Until nothing changes, from those of `work` on; each set grows at most eleven times.
+    fn settle(&mut self, cfg: &Cfg, platform: &Platform, mut work: Vec<Pc>) {
+        let dependents = Dependents::of(cfg);
+        let mut waits = vec![false; self.at.len()];
+        for &pc in &work {
+            waits[pc] = true;
+        }
         while let Some(pc) = work.pop() {
             waits[pc] = false;
-            let insn = &cfg.insns[pc];
-            let mut out = RegSet::EMPTY;
-            for next in cfg.successors(pc) {
-                out |= at.get(next).copied().unwrap_or(RegSet::ALL);
+            let live = self.before(cfg, platform, pc);
+            if live == self.at[pc] {
+                continue;
             }
-            let uses = match insn {
-                Insn::Call(CallTarget::Helper(id)) => {
-                    let n = platform
-                        .helper(*id)
-                        .map_or(5, |h| h.args.len().max(longest(h)));
-                    RegSet::from_bits(RegSet::ARGUMENTS.bits() & ((2u16 << n.min(5)) - 1))
-                }
-                Insn::Call(CallTarget::Kfunc { id, .. }) => {
-                    let n = crate::kfunc::arguments(platform.types.as_deref(), *id);
-                    RegSet::from_bits(RegSet::ARGUMENTS.bits() & ((2u16 << n.min(5)) - 1))
-                }
-                Insn::Call(CallTarget::Subprog { .. }) => match insn.subprog_target(pc) {
-                    Some(to) if to >= 0 => {
-                        let entry = at.get(to as usize).copied().unwrap_or(RegSet::ALL);
-                        entry & RegSet::ARGUMENTS
-                    }
-                    _ => RegSet::ARGUMENTS,
-                },
-                _ => insn.uses(),
-            };
-            let live = out.without(insn.defs()) | uses;
-            if live != at[pc] {
-                at[pc] = live;
-                for &p in &before[pc] {
-                    if !waits[p] {
-                        waits[p] = true;
-                        work.push(p);
-                    }
+            self.at[pc] = live;
+            for &p in dependents.on(pc) {
+                if !waits[p] {
+                    waits[p] = true;
+                    work.push(p);
                 }
             }
         }
-        Liveness { at }
+    }
+
+    /// The transfer: what is live before the instruction, by what is known so far of those it leads to.
+    fn before(&self, cfg: &Cfg, platform: &Platform, pc: Pc) -> RegSet {
+        let insn = &cfg.insns[pc];
+        let mut out = RegSet::EMPTY;
+        for next in cfg.successors(pc) {
+            out |= self.at(next);
+        }
+        let first = |n: usize| RegSet::from_bits(RegSet::ARGUMENTS.bits() & ((2 << n.min(5)) - 1));
+        let uses = match insn {
+            Insn::Call(CallTarget::Helper(id)) => {
+                let helper = platform.helper(*id);
+                first(helper.map_or(5, |h| h.args.len().max(longest(h))))
+            }
+            Insn::Call(CallTarget::Kfunc { id, .. }) => {
+                first(crate::kfunc::arguments(platform.types.as_deref(), *id))
+            }
+            Insn::Call(CallTarget::Subprog { .. }) => match insn.subprog_target(pc) {
+                Some(to) if to >= 0 => self.at(to as usize) & RegSet::ARGUMENTS,
+                _ => RegSet::ARGUMENTS,
+            },
+            _ => insn.uses(),
+        };
+        out.without(insn.defs()) | uses
     }
 
     /// Live before the instruction.
@@ -88,4 +97,46 @@ impl Liveness {
 /// Arguments of the longest other prototype.
 fn longest(h: &probity_platform::Helper) -> usize {
     h.variants.iter().map(|v| v.args.len()).max().unwrap_or(0)
+}
+
+/// Instructions whose sets an instruction's depends on.
+fn depends_on(cfg: &Cfg, pc: Pc) -> impl Iterator<Item = Pc> + use<> {
+    let callee = cfg.insns[pc].subprog_target(pc);
+    let callee = callee.and_then(|t| usize::try_from(t).ok());
+    cfg.successors(pc).chain(callee)
+}
+
+/// Instructions whose sets depend on an instruction's.
+struct Dependents {
+    /// Those on instruction `pc` are `all[starts[pc]..starts[pc + 1]]`.
+    starts: Vec<usize>,
+    all: Vec<Pc>,
+}
+
+impl Dependents {
+    fn of(cfg: &Cfg) -> Dependents {
+        let n = cfg.insns.len();
+        let mut starts = vec![0; n + 1];
+        let edges = || (0..n).flat_map(|pc| depends_on(cfg, pc).map(move |on| (on, pc)));
+        let edges = || edges().filter(|(on, _)| *on < n);
+        for (on, _) in edges() {
+            starts[on] += 1;
+        }
+        let mut sum = 0;
+        for start in &mut starts {
+            sum += *start;
+            *start = sum;
+        }
+        // Each place is filled from its end, which makes it a start.
+        let mut all = vec![0; sum];
+        for (on, pc) in edges() {
+            starts[on] -= 1;
+            all[starts[on]] = pc;
+        }
+        Dependents { starts, all }
+    }
+
+    fn on(&self, pc: Pc) -> &[Pc] {
+        &self.all[self.starts[pc]..self.starts[pc + 1]]
+    }
 }

@@ -320,7 +320,7 @@ fn pointer(
         return structure(env, state, call, reg, param, to, p);
     }
     let sized = to.sized && state_number(state, index + 1);
-    if sized && (to.void || to.bytes.is_some()) {
+    if sized && (to.void || to.bytes(call.types).is_some()) {
         // Checked with its size, which comes next.
         return match value {
             Value::Pointer(p) if p.null => Err(may_be_null(env, state, call, reg)),
@@ -329,7 +329,7 @@ fn pointer(
             _ => Err(wrong(env, state, call, reg, "a pointer to memory")),
         };
     }
-    let Some(bytes) = to.bytes else {
+    let Some(bytes) = to.bytes(call.types) else {
         let what = match to.structure {
             true => format!("a kernel `struct {}`", call.types.name(to.type_id)),
             false => format!("a `{} *`", call.types.type_name(to.type_id)),

@@ -104,11 +104,15 @@ pub(crate) fn call(env: &mut Env<'_>, state: &mut State, pc: Pc, id: u32) -> Out
 }
 
 /// The function's prototype as this program sees it.
-fn known(env: &mut Env<'_>, types: &Btf, row: &Kfunc, id: u32) -> Option<Rc<Prototype>> {
+fn known<'a>(env: &mut Env<'a>, types: &'a Btf, row: &Kfunc, id: u32) -> Option<Rc<Prototype>> {
     if let Some(known) = env.kfuncs.get(&id) {
         return Some(known.clone());
     }
-    let contexts = contexts(types, env.kind, env.platform.projections);
+    let contexts = match &env.contexts {
+        Some(known) => known.clone(),
+        None => Rc::from(contexts(types, env.kind, env.platform.projections)),
+    };
+    env.contexts = Some(contexts.clone());
     let proto = Rc::new(prototype::prototype(types, TypeId(id), row, &contexts)?);
     env.kfuncs.insert(id, proto.clone());
     Some(proto)
@@ -148,7 +152,7 @@ fn contexts<'a>(
 pub(crate) fn context_structure(types: &Btf, kind: &ProgKind, side: &str) -> Option<TypeId> {
     let list = types.find_struct("bpf_ctx_convert")?;
     let member = format!("BPF_PROG_TYPE_{}_{side}", kind.name.to_uppercase());
-    let found = types.members(list).iter().find(|m| m.name == member)?;
+    let found = types.members(list).named(&member)?;
     let id = types.resolve(found.ty);
     let structure = matches!(types.kind(id), Some(probity_btf::Kind::Struct));
     structure.then_some(id)

@@ -83,10 +83,20 @@ pub(crate) struct Pointee {
     /// A structure or union: it may be a kernel's.
     pub structure: bool,
     pub void: bool,
-    /// Bytes, when it is a number or made of numbers only: it may be any memory.
-    pub bytes: Option<u32>,
     /// The next parameter is its size.
     pub sized: bool,
+}
+
+impl Pointee {
+    /// Its size, when it is a number or made of numbers only: it may be any memory.
+    pub(crate) fn bytes(&self, types: &Btf) -> Option<u32> {
+        let id = self.type_id;
+        let plain = || match self.structure {
+            true => only_numbers(types, id, 0, &mut 0),
+            false => is_number(types, id),
+        };
+        types.size_of(id).filter(|_| plain())
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,12 +223,10 @@ fn kind(
     if matches!(target, Some(Type::FuncProto { .. })) {
         return ParamKind::Callback;
     }
-    let plain = is_number(types, pointee) || structure && only_numbers(types, pointee, 0, &mut 0);
     ParamKind::Pointer(Pointee {
         type_id: pointee,
         structure,
         void: matches!(target, Some(Type::Void)),
-        bytes: types.size_of(pointee).filter(|_| plain),
         sized,
     })
 }

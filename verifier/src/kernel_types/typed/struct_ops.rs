@@ -134,7 +134,7 @@ fn member_of(object: &Object, program: &str) -> Outcome<(String, String)> {
 }
 
 fn member_prototype(types: &Btf, id: TypeId, ops: &str, member: &str) -> Outcome<Prototype> {
-    let found = types.members(id).iter().find(|m| m.name == member);
+    let found = types.members(id).named(member);
     let Some(m) = found else {
         return Err(missing(&format!("{ops}.{member}")));
     };
