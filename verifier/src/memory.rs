@@ -564,7 +564,10 @@ pub(crate) fn load(
                     }
                 }
             } else {
-                let zero = stack.zero(low, end);
+                let zero = (low..end).all(|at| {
+                    let (slot, byte) = slot_place(at);
+                    stack.slot(slot).bytes[byte] == Byte::Zero
+                });
                 if !env.leaks_ok() && stack.spills().any(|(_, v)| v.as_pointer().is_some()) {
                     return Err(fail(
                         Rule::PointerLeak,

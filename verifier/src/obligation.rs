@@ -1,5 +1,4 @@
-//! What an instruction demands before anything is known of a state, as data; whether it holds is
-//! [`Obligations::check`]'s affair.
+//! What an instruction demands before anything is known of a state, as data; whether it holds is `check`'s affair.
 //!
 //! Demands on memory and on arguments of calls are resolved where they are used: an access by
 //! [`crate::memory::resolve`], an argument by its row.
@@ -9,10 +8,12 @@ use probity_isa::{AluOp, CallTarget, Insn, Reg, RegSet, Src, Width};
 use crate::reject::{Explain, Outcome, fail};
 use crate::report::Rule;
 use crate::state::State;
+use crate::value::Value;
 
-/// A demand other than that a register that is read was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Obligation {
+pub(crate) enum Obligation {
+    /// The register was written.
+    Readable(Reg),
     /// The register may be written.
     Writable(Reg),
     /// A constant divisor is not 0.
@@ -21,34 +22,21 @@ enum Obligation {
     Shift(i32, Width),
 }
 
-/// All demands of one instruction; small, since every visit looks at them.
+/// All demands of one instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Obligations {
+    constant: Option<Obligation>,
     readable: RegSet,
-    /// One of the others does not hold, whatever the state.
-    broken: bool,
+    writable: RegSet,
 }
 
-/// The demands of every instruction of a program.
-pub(crate) fn all(insns: &[Insn]) -> Vec<Obligations> {
-    let of = |insn| Obligations {
-        readable: readable(insn),
-        broken: others(insn).any(|o| check_other(o).is_err()),
-    };
-    insns.iter().map(of).collect()
-}
-
-fn readable(insn: &Insn) -> RegSet {
-    match insn {
+pub(crate) fn of(insn: &Insn) -> Obligations {
+    let readable = match insn {
         // The callee's prototype says which arguments it reads; exit's r0 may be missing in a subprogram.
         Insn::Call(CallTarget::Reg(r)) => RegSet::of(*r),
         Insn::Call(_) | Insn::Exit => RegSet::EMPTY,
         _ => insn.uses(),
-    }
-}
-
-/// What does not depend on a state.
-fn others(insn: &Insn) -> impl Iterator<Item = Obligation> {
+    };
     // A call's own registers are always writable.
     let writable = match insn {
         Insn::Call(_) | Insn::LoadPacket { .. } => RegSet::EMPTY,
@@ -68,43 +56,44 @@ fn others(insn: &Insn) -> impl Iterator<Item = Obligation> {
         } => Some(Obligation::Shift(i, width)),
         _ => None,
     };
-    constant
-        .into_iter()
-        .chain(writable.iter().map(Obligation::Writable))
+    Obligations {
+        constant,
+        readable,
+        writable,
+    }
 }
 
 impl Obligations {
-    /// Whether all of them hold of the instruction in a state.
-    #[inline]
-    pub(crate) fn check(self, state: &State, insn: &Insn) -> Outcome<()> {
-        let mut hold = !self.broken;
+    /// Whether all of them hold in a state.
+    pub(crate) fn check(&self, state: &State) -> Outcome<()> {
+        if let Some(o) = self.constant {
+            check(state, o)?;
+        }
         for r in self.readable.iter() {
-            hold &= state.reg(r).is_init();
+            if !state.reg(r).is_init() {
+                check(state, Obligation::Readable(r))?;
+            }
         }
-        if hold { Ok(()) } else { failing(state, insn) }
+        match self.writable.contains(Reg::R10) {
+            true => check(state, Obligation::Writable(Reg::R10)),
+            false => Ok(()),
+        }
     }
 }
 
-/// What is wrong: constants first, then what is read, then what is written.
-#[cold]
-fn failing(state: &State, insn: &Insn) -> Outcome<()> {
-    let constant = |o: &Obligation| !matches!(o, Obligation::Writable(_));
-    others(insn).filter(constant).try_for_each(check_other)?;
-    for r in readable(insn).iter() {
-        if !state.reg(r).is_init() {
-            let known = match state.set_at(r) {
-                Some(pc) => format!("its value was lost at instruction {pc}"),
-                None => "nothing wrote it on this path".to_string(),
-            };
-            let must = format!("{r} is initialised");
-            return Err(fail(Rule::Uninitialised, &must, &known).about(r));
-        }
-    }
-    others(insn).try_for_each(check_other)
-}
-
-fn check_other(obligation: Obligation) -> Outcome<()> {
+/// Whether an obligation holds in a state.
+fn check(state: &State, obligation: Obligation) -> Outcome<()> {
     match obligation {
+        Obligation::Readable(r) => match state.reg(r) {
+            Value::Uninit => {
+                let known = match state.set_at(r) {
+                    Some(pc) => format!("its value was lost at instruction {pc}"),
+                    None => "nothing wrote it on this path".to_string(),
+                };
+                Err(fail(Rule::Uninitialised, &format!("{r} is initialised"), &known).about(r))
+            }
+            _ => Ok(()),
+        },
         Obligation::Writable(Reg::R10) => Err(fail(
             Rule::ReadOnly,
             "the frame pointer r10 is never written",

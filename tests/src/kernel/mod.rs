@@ -21,7 +21,7 @@ use probity_objfile::{Map, Object, ProgType, Program};
 pub use attach::target;
 pub use load::{Answer, Load, telling};
 pub use machine::Machine;
-pub use session::{Session, Targets};
+pub use session::{NoTargets, Session, Targets};
 pub use sys::raise_limits;
 
 /// What the kernel said.

@@ -178,7 +178,8 @@ impl<'a> Session<'a> {
     }
 }
 
-struct NoTargets;
+/// None.
+pub struct NoTargets;
 
 impl Targets for NoTargets {
     fn find(&self, _: &str, _: &Object) -> Option<(OwnedFd, u32)> {

@@ -1,6 +1,5 @@
 //! The abstract state: values, stack, frames, regions.
 
-pub(crate) mod memo;
 pub(crate) mod regions;
 pub(crate) mod stack;
 pub(crate) mod state;
