@@ -10,6 +10,7 @@
 
 mod error;
 mod hooks;
+pub mod kernel;
 mod maps;
 mod normalise;
 mod records;

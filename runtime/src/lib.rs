@@ -10,6 +10,7 @@
 mod arena;
 mod call;
 pub mod context;
+mod counting;
 mod engine;
 mod env;
 mod error;
@@ -21,6 +22,7 @@ mod platform;
 
 pub use call::{Call, HelperFn, MAX_TAIL_CALLS, NO_PROGRAM, ReenterFn};
 pub use context::{Context, Redirect, hidden_word};
+pub use counting::Counting;
 pub use engine::{Engine, Fault, FaultKind, Outcome};
 pub use env::{Clock, Env, Process, Sample, Space};
 pub use error::Error;

@@ -5,9 +5,10 @@ pub mod arrays;
 pub mod containment;
 pub mod families;
 pub mod generate;
-pub mod kernel;
 pub mod marks;
 pub mod shrink;
+
+pub use probity_loader::kernel;
 
 use std::path::{Path, PathBuf};
 

@@ -47,4 +47,4 @@ use managed_memory::{alloc, graph, kptr, lock, managed, special, timer};
 use stack_objects::{dynptr, irq, iter, object};
 
 pub use report::*;
-pub use verify::{Error, Options, verify, verify_recorded};
+pub use verify::{Error, Options, Prepared, verify, verify_recorded};

@@ -88,6 +88,61 @@ pub fn verify_recorded(
     Ok((report, records))
 }
 
+/// An object relocated for a platform, of which programs are verified one at a time, as often as one likes:
+/// what takes time and memory after that is the verification alone.
+pub struct Prepared {
+    relocated: Arc<Relocated>,
+    special: Vec<Special>,
+    platform: Arc<Platform>,
+    policy: Policy,
+    options: Options,
+}
+
+impl Prepared {
+    pub fn new(
+        object: &Object,
+        platform: &Arc<Platform>,
+        policy: &Policy,
+        options: &Options,
+    ) -> Result<Prepared, Error> {
+        let relocated = Arc::new(relocate(object, platform, options)?);
+        let special = specials(&relocated.object, platform);
+        Ok(Prepared {
+            relocated,
+            special,
+            platform: platform.clone(),
+            policy: policy.clone(),
+            options: options.clone(),
+        })
+    }
+
+    pub fn object(&self) -> &Object {
+        &self.relocated.object
+    }
+
+    /// The verdict on the object's program of that index.
+    pub fn verify(&self, index: usize) -> Option<ProgramReport> {
+        let program = self.relocated.object.programs.get(index)?;
+        Some(verify_program(
+            &self.relocated,
+            index,
+            program,
+            &self.platform,
+            &self.policy,
+            &self.options,
+            &self.special,
+            None,
+        ))
+    }
+}
+
+fn specials(object: &Object, platform: &Platform) -> Vec<Special> {
+    let managed = Records::default();
+    let maps = object.maps.iter();
+    maps.map(|m| Special::of(m, object.btf.as_deref(), platform, &managed))
+        .collect()
+}
+
 fn run(
     object: &Object,
     platform: &Arc<Platform>,
@@ -108,12 +163,7 @@ fn run(
     }
     let relocated = Arc::new(relocate(object, platform, options)?);
     let object = &relocated.object;
-    let managed = Records::default();
-    let special: Vec<Special> = object
-        .maps
-        .iter()
-        .map(|m| Special::of(m, object.btf.as_deref(), platform, &managed))
-        .collect();
+    let special = specials(object, platform);
     let mut programs = Vec::new();
     for (index, program) in object.programs.iter().enumerate() {
         let wanted = options

@@ -3,7 +3,8 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use probity_objfile::{Map, Object, assemble, open};
+use probity_loader::kernel;
+use probity_objfile::{Object, assemble, open};
 use probity_platform::Platform;
 
 use super::embedded;
@@ -103,27 +104,8 @@ impl Source {
         let stem = self.path.file_stem().and_then(|s| s.to_str());
         let mut object = open(stem.unwrap_or_default(), bytes).map_err(|e| e.to_string())?;
         for map in &mut object.maps {
-            complete(map);
+            kernel::complete(map);
         }
         Ok(object)
-    }
-}
-
-/// Sizes that a program's loader sets before it loads, where the object leaves them open: the least that the
-/// kernel takes. Both sides see the same.
-fn complete(map: &mut Map) {
-    const PERF_EVENT_ARRAY: u32 = 4;
-    const STACK_TRACE: u32 = 7;
-    const RINGS: [u32; 2] = [27, 31];
-    /// Have as many entries as there are things to store at.
-    const STORAGE: [u32; 7] = [19, 21, 24, 26, 28, 29, 32];
-    if map.kind == STACK_TRACE && map.value_size == 0 {
-        map.value_size = 8 * 127;
-    }
-    if map.max_entries == 0 && !STORAGE.contains(&map.kind) && map.kind != PERF_EVENT_ARRAY {
-        map.max_entries = if RINGS.contains(&map.kind) { 4096 } else { 1 };
-    }
-    if let Some(inner) = map.inner.as_deref_mut() {
-        complete(inner);
     }
 }

@@ -99,3 +99,22 @@ pub fn make(map: &Map, btf: Option<&OwnedFd>) -> io::Result<Made> {
         _mapping: mapping,
     })
 }
+
+/// Sizes that a program's loader sets before it loads, where the object leaves them open: the least that the
+/// kernel takes.
+pub fn complete(map: &mut Map) {
+    const PERF_EVENT_ARRAY: u32 = 4;
+    const STACK_TRACE: u32 = 7;
+    const RINGS: [u32; 2] = [27, 31];
+    /// Have as many entries as there are things to store at.
+    const STORAGE: [u32; 7] = [19, 21, 24, 26, 28, 29, 32];
+    if map.kind == STACK_TRACE && map.value_size == 0 {
+        map.value_size = 8 * 127;
+    }
+    if map.max_entries == 0 && !STORAGE.contains(&map.kind) && map.kind != PERF_EVENT_ARRAY {
+        map.max_entries = if RINGS.contains(&map.kind) { 4096 } else { 1 };
+    }
+    if let Some(inner) = map.inner.as_deref_mut() {
+        complete(inner);
+    }
+}

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::Duration;
 
 use probity_isa::{Imm64, Insn};
 use probity_objfile::{Object, ProgType, Program, Relocated};
@@ -10,6 +11,8 @@ use probity_objfile::{Object, ProgType, Program, Relocated};
 use super::attach::{self, Attach};
 use super::load::{Answer, Load};
 use super::maps::{self, Made};
+use super::measure::{Measured, compiler_is_on};
+use super::memory::Meter;
 use super::{Machine, types, with_maps};
 
 pub struct Session<'a> {
@@ -61,6 +64,27 @@ impl<'a> Session<'a> {
         match self.prepared(index, targets, |load| load.answer()) {
             Ok(answer) => answer,
             Err(why) => Answer::none(why),
+        }
+    }
+
+    /// What the kernel says of a program of the object, and what that takes it: the median of up to `runs` loads,
+    /// of fewer once they took `enough`.
+    pub fn measured(
+        &mut self,
+        index: usize,
+        runs: usize,
+        enough: Duration,
+        meter: Option<&Meter>,
+    ) -> Measured {
+        let measure = |load: &Load<'_>| load.measured(runs, enough, meter);
+        match self.prepared(index, &NoTargets, measure) {
+            Ok(mut measured) => {
+                let program = self.relocated.object.programs.get(index);
+                measured.compiled =
+                    program.is_some_and(|p| p.subprogs.len() > 1) && compiler_is_on();
+                measured
+            }
+            Err(why) => Measured::none(why),
         }
     }
 
@@ -178,7 +202,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// None.
+/// Nothing to extend: `freplace` programs get no verdict.
 pub struct NoTargets;
 
 impl Targets for NoTargets {

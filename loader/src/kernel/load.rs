@@ -12,7 +12,7 @@ const F_STRICT_ALIGNMENT: u32 = 1;
 const F_SLEEPABLE: u32 = 1 << 4;
 const F_XDP_HAS_FRAGS: u32 = 1 << 5;
 /// Statistics and errors, no trace.
-const LOG_STATS: u32 = 4;
+pub(super) const LOG_STATS: u32 = 4;
 /// Each instruction of the path that fails.
 const LOG_PATH: u32 = 1;
 /// The kernel keeps the end of a log that is longer.
@@ -124,7 +124,7 @@ impl Load<'_> {
     }
 
     /// Is there such a kind of program at all? A kernel may be built without it.
-    fn kind_exists(&self) -> bool {
+    pub(super) fn kind_exists(&self) -> bool {
         let mov = RawInsn {
             opcode: 0xb7,
             ..RawInsn::default()
@@ -149,7 +149,7 @@ impl Load<'_> {
     }
 
     /// `Err` holds the error number and the log.
-    fn attempt(&self, level: u32) -> Result<String, (i32, String)> {
+    pub(super) fn attempt(&self, level: u32) -> Result<String, (i32, String)> {
         let bytes = probity_isa::to_bytes(self.insns);
         let license: Vec<u8> = self.license.bytes().chain([0]).collect();
         let mut log = vec![0u8; LOG_BYTES];
@@ -237,7 +237,7 @@ impl Load<'_> {
 }
 
 /// Errors that are not about the program, where nothing is said of it.
-fn is_no_verdict(errno: i32, log: &str) -> bool {
+pub(super) fn is_no_verdict(errno: i32, log: &str) -> bool {
     let about = [
         libc::EPERM,
         libc::ENOMEM,
@@ -251,7 +251,7 @@ fn is_no_verdict(errno: i32, log: &str) -> bool {
     about.contains(&errno) && telling(log).is_none()
 }
 
-fn text(errno: i32) -> String {
+pub(super) fn text(errno: i32) -> String {
     match errno {
         ENOTSUPP => "not supported (ENOTSUPP)".into(),
         _ => std::io::Error::from_raw_os_error(errno).to_string(),

@@ -1,5 +1,7 @@
 //! The running kernel's own verdict on a program, through the bpf system call and nothing of ours
-//! but the relocated instructions.
+//! but the relocated instructions: what tests hold verdicts against, and benchmarks times.
+//!
+//! **Invariant:** what is loaded here is closed again when its verdict is known; it is never attached or run.
 //!
 //! [`Machine`] holds what the kernel is (its types, symbols and configuration), [`Session`] one object in it:
 //! its types and maps, as libbpf would make them. The free functions do without either.
@@ -8,6 +10,8 @@ mod attach;
 mod load;
 mod machine;
 mod maps;
+mod measure;
+mod memory;
 mod session;
 mod sys;
 mod types;
@@ -21,6 +25,9 @@ use probity_objfile::{Map, Object, ProgType, Program};
 pub use attach::target;
 pub use load::{Answer, Load, telling};
 pub use machine::Machine;
+pub use maps::complete;
+pub use measure::Measured;
+pub use memory::{Group, Meter};
 pub use session::{NoTargets, Session, Targets};
 pub use sys::raise_limits;
 
