@@ -2,6 +2,7 @@
 //!
 //! Exit statuses: 0 done, 1 rejected or failed, 2 wrong usage.
 
+mod bench;
 mod commands;
 mod input;
 mod kernel;
@@ -14,6 +15,10 @@ mod value;
 use std::process::ExitCode;
 
 use clap::Parser;
+
+/// Counts memory for `bench verify`, and for nobody else.
+#[global_allocator]
+static ALLOCATOR: probity_runtime::Counting = probity_runtime::Counting::new();
 
 fn main() -> ExitCode {
     let cli = commands::Cli::parse();

@@ -20,6 +20,11 @@ pub fn line(text: impl Display) -> io::Result<()> {
     writeln!(stdout(), "{text}")
 }
 
+/// Text of whole lines on standard output.
+pub fn text(text: impl Display) -> io::Result<()> {
+    write!(stdout(), "{text}")
+}
+
 /// One JSON object on one line.
 pub fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     writeln!(stdout(), "{}", serde_json::to_string(value)?)?;
@@ -61,6 +66,11 @@ pub fn progress(files: usize) -> indicatif::ProgressBar {
     if files <= FEW {
         return indicatif::ProgressBar::hidden();
     }
+    bar(files)
+}
+
+/// A bar on standard error; nothing where nobody watches.
+pub fn bar(files: usize) -> indicatif::ProgressBar {
     let bar = indicatif::ProgressBar::new(files as u64);
     if let Ok(style) = indicatif::ProgressStyle::with_template("{bar:30} {pos}/{len} {wide_msg}") {
         bar.set_style(style);

@@ -2,6 +2,7 @@
 
 mod asm;
 mod attach;
+mod bench;
 mod btf;
 mod completions;
 mod dis;
@@ -44,6 +45,7 @@ pub struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Verify(verify::Args),
+    Bench(bench::Args),
     Run(run::Args),
     Trace(trace::Args),
     Attach(attach::Args),
@@ -59,6 +61,7 @@ impl Cli {
     pub fn run(self) -> Result<ExitCode> {
         match self.command {
             Command::Verify(args) => verify::run(args),
+            Command::Bench(args) => bench::run(args),
             Command::Run(args) => run::run(args),
             Command::Trace(args) => trace::run(args),
             Command::Attach(args) => attach::run(args),

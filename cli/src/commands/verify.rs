@@ -208,6 +208,11 @@ pub fn print_text(path: &Path, p: &ProgramReport, quiet: bool) -> Result<()> {
 }
 
 pub fn print_json(path: &Path, p: &ProgramReport) -> Result<()> {
+    output::json(&json_row(path, p))
+}
+
+/// The keys of `verify --json`.
+pub fn json_row(path: &Path, p: &ProgramReport) -> serde_json::Value {
     let s = &p.stats;
     let mut row = json!({
         "object": path.display().to_string(),
@@ -230,5 +235,5 @@ pub fn print_json(path: &Path, p: &ProgramReport) -> Result<()> {
             "message": render::message(r),
         });
     }
-    output::json(&row)
+    row
 }

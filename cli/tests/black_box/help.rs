@@ -6,6 +6,7 @@ use crate::{probity, programs};
 
 const SUBCOMMANDS: &[&str] = &[
     "verify",
+    "bench",
     "run",
     "trace",
     "attach",
