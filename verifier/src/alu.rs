@@ -194,8 +194,11 @@ pub(crate) fn alu(
                 || op == AluOp::Sub && src == Src::Reg(dst)
             {
                 Scalar::constant(0)
-            } else {
+            } else if x.set.as_constant().is_some() && y.set.as_constant().is_some() {
                 arithmetic(op, width, &x.set, &y.set)
+            } else {
+                let compute = || arithmetic(op, width, &x.set, &y.set);
+                *env.computed.get(pc, &x.set, &y.set, compute)
             };
             let origin = env.origins.both(x.origin, y.origin);
             let mut out = Number {

@@ -8,8 +8,8 @@
 //!
 //! **Invariant:** a branch decided by what is known of numbers marks these numbers as needed.
 
-use probity_domains::Comparison;
-use probity_isa::{JmpOp, Reg, Src, Width};
+use probity_domains::{Comparison, Scalar};
+use probity_isa::{JmpOp, Pc, Reg, Src, Width};
 
 use crate::alu::operand;
 use crate::env::Env;
@@ -32,6 +32,7 @@ const MAX_PACKET_OFFSET: u64 = 0xffff;
 pub(crate) fn branch(
     env: &mut Env<'_>,
     state: &mut State,
+    pc: Pc,
     op: JmpOp,
     width: Width,
     dst: Reg,
@@ -39,7 +40,9 @@ pub(crate) fn branch(
 ) -> Outcome<Ways> {
     let (a, b) = (*state.reg(dst), operand(state, src));
     match (a, b) {
-        (Value::Number(x), Value::Number(y)) => Ok(numbers(env, state, op, width, dst, src, x, y)),
+        (Value::Number(x), Value::Number(y)) => {
+            Ok(numbers(env, state, pc, op, width, dst, src, x, y))
+        }
         (Value::Pointer(p), Value::Pointer(q)) if width == Width::W64 => {
             if src == Src::Reg(dst) {
                 return Ok(both(state, |_, _| {}));
@@ -86,9 +89,50 @@ fn both(state: &mut State, change: impl Fn(&mut State, bool)) -> Ways {
     Ways::Both(Box::new(taken))
 }
 
+/// What a comparison of two numbers says.
+#[derive(Clone, Copy)]
+pub(crate) enum Compared {
+    Decided(bool),
+    /// Of both operands, where it holds and where it does not.
+    Open {
+        yes: (Scalar, Scalar),
+        no: (Scalar, Scalar),
+    },
+}
+
+fn compare(op: JmpOp, width: Width, same: bool, x: &Scalar, y: &Scalar) -> Compared {
+    let c = comparison(op);
+    let decided = match op {
+        JmpOp::Eq | JmpOp::Ge | JmpOp::Le | JmpOp::SGe | JmpOp::SLe if same => Some(true),
+        JmpOp::Ne | JmpOp::Gt | JmpOp::Lt | JmpOp::SGt | JmpOp::SLt if same => Some(false),
+        _ => match width {
+            Width::W64 => c.decide64(x, y),
+            Width::W32 => c.decide32(x, y),
+        },
+    };
+    if let Some(taken) = decided {
+        return Compared::Decided(taken);
+    }
+    let refine = |taken: bool| match width {
+        Width::W64 => c.refine64(taken, x, y),
+        Width::W32 => c.refine32(taken, x, y),
+    };
+    match (refine(true), refine(false)) {
+        (Some(yes), Some(no)) => Compared::Open { yes, no },
+        (yes, None) if yes.is_some() => Compared::Decided(true),
+        (None, no) if no.is_some() => Compared::Decided(false),
+        // No machine state comes here: any answer is right.
+        _ => Compared::Open {
+            yes: (*x, *y),
+            no: (*x, *y),
+        },
+    }
+}
+
 fn numbers(
     env: &mut Env<'_>,
     state: &mut State,
+    pc: Pc,
     op: JmpOp,
     width: Width,
     dst: Reg,
@@ -96,48 +140,29 @@ fn numbers(
     x: Number,
     y: Number,
 ) -> Ways {
-    let c = comparison(op);
     let same = src == Src::Reg(dst);
-    let decided = if same {
-        match op {
-            JmpOp::Eq | JmpOp::Ge | JmpOp::Le | JmpOp::SGe | JmpOp::SLe => Some(true),
-            JmpOp::Ne | JmpOp::Gt | JmpOp::Lt | JmpOp::SGt | JmpOp::SLt => Some(false),
-            JmpOp::Set => match width {
-                Width::W64 => c.decide64(&x.set, &y.set),
-                Width::W32 => c.decide32(&x.set, &y.set),
-            },
+    let compute = || compare(op, width, same, &x.set, &y.set);
+    let compared = match (x.set.as_constant(), y.set.as_constant()) {
+        (Some(a), Some(b)) => Compared::Decided(match width {
+            Width::W64 => comparison(op).holds64(a, b),
+            Width::W32 => comparison(op).holds32(a, b),
+        }),
+        _ => *env.compared.get(pc, &x.set, &y.set, compute),
+    };
+    let (yes, no) = match compared {
+        Compared::Open { yes, no } => (yes, no),
+        Compared::Decided(taken) => {
+            env.origins.need(x.origin);
+            env.origins.need(y.origin);
+            return if taken { Ways::Taken } else { Ways::Falls };
         }
-    } else {
-        match width {
-            Width::W64 => c.decide64(&x.set, &y.set),
-            Width::W32 => c.decide32(&x.set, &y.set),
-        }
     };
-    let refine = |taken: bool| match width {
-        Width::W64 => c.refine64(taken, &x.set, &y.set),
-        Width::W32 => c.refine32(taken, &x.set, &y.set),
-    };
-    let (yes, no) = match decided {
-        Some(_) => (None, None),
-        None => (refine(true), refine(false)),
-    };
-    let only = decided.or(match (yes.is_some(), no.is_some()) {
-        (true, false) => Some(true),
-        (false, true) => Some(false),
-        _ => None,
-    });
-    if let Some(taken) = only {
-        env.origins.need(x.origin);
-        env.origins.need(y.origin);
-        return if taken { Ways::Taken } else { Ways::Falls };
-    }
     if same {
         return both(state, |_, _| {});
     }
     let origin = env.origins.both(x.origin, y.origin);
     let mut taken = state.clone();
-    for (state, sets) in [(&mut taken, yes), (state, no)] {
-        let Some((a, b)) = sets else { continue };
+    for (state, (a, b)) in [(&mut taken, yes), (state, no)] {
         narrow(
             env,
             state,

@@ -3,16 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use probity_domains::Scalar;
 use probity_isa::{Insn, Pc};
 use probity_objfile::{DataKind, Map, Object, Poisoned, Program, Target};
 use probity_platform::{MapKind, Platform, Policy, ProgKind};
 
 use crate::Options;
+use crate::branch::Compared;
 use crate::cfg::Cfg;
 use crate::effects::Effects;
 use crate::global::Parameter;
 use crate::kfunc::Prototype;
 use crate::liveness::Liveness;
+use crate::memo::Memo;
+use crate::obligation::{self, Obligations};
 use crate::origin::Origins;
 use crate::recorded::{Recorded, Recorder};
 use crate::reject::{Outcome, fail};
@@ -49,6 +53,11 @@ pub(crate) struct Env<'a> {
     /// What types the context's arguments, where BTF does.
     pub typed: Option<std::rc::Rc<TypedContext>>,
     pub origins: Origins,
+    /// What each instruction demands of any state.
+    pub obligations: Vec<Obligations>,
+    /// What arithmetic and comparisons gave last.
+    pub computed: Memo<Scalar>,
+    pub compared: Memo<Compared>,
     pub facts: Vec<Fact>,
     /// Slots read since the last stored state, before they were written.
     pub reads: Slots,
@@ -115,6 +124,9 @@ impl<'a> Env<'a> {
             gpl,
             typed: None,
             origins: Origins::new(),
+            obligations: obligation::all(&cfg.insns),
+            computed: Memo::new(cfg.insns.len()),
+            compared: Memo::new(cfg.insns.len()),
             facts: vec![Fact::default(); cfg.insns.len()],
             reads: Slots::default(),
             call_maps: BTreeMap::new(),

@@ -564,10 +564,7 @@ pub(crate) fn load(
                     }
                 }
             } else {
-                let zero = (low..end).all(|at| {
-                    let (slot, byte) = slot_place(at);
-                    stack.slot(slot).bytes[byte] == Byte::Zero
-                });
+                let zero = stack.zero(low, end);
                 if !env.leaks_ok() && stack.spills().any(|(_, v)| v.as_pointer().is_some()) {
                     return Err(fail(
                         Rule::PointerLeak,

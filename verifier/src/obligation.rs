@@ -1,4 +1,5 @@
-//! What an instruction demands before anything is known of a state, as data; whether it holds is `check`'s affair.
+//! What an instruction demands before anything is known of a state, as data; whether it holds is
+//! [`Obligations::check`]'s affair.
 //!
 //! Demands on memory and on arguments of calls are resolved where they are used: an access by
 //! [`crate::memory::resolve`], an argument by its row.
@@ -8,12 +9,10 @@ use probity_isa::{AluOp, CallTarget, Insn, Reg, RegSet, Src, Width};
 use crate::reject::{Explain, Outcome, fail};
 use crate::report::Rule;
 use crate::state::State;
-use crate::value::Value;
 
+/// A demand other than that a register that is read was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Obligation {
-    /// The register was written.
-    Readable(Reg),
+enum Obligation {
     /// The register may be written.
     Writable(Reg),
     /// A constant divisor is not 0.
@@ -22,21 +21,34 @@ pub(crate) enum Obligation {
     Shift(i32, Width),
 }
 
-/// All demands of one instruction.
+/// All demands of one instruction; small, since every visit looks at them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Obligations {
-    constant: Option<Obligation>,
     readable: RegSet,
-    writable: RegSet,
+    /// One of the others does not hold, whatever the state.
+    broken: bool,
 }
 
-pub(crate) fn of(insn: &Insn) -> Obligations {
-    let readable = match insn {
+/// The demands of every instruction of a program.
+pub(crate) fn all(insns: &[Insn]) -> Vec<Obligations> {
+    let of = |insn| Obligations {
+        readable: readable(insn),
+        broken: others(insn).any(|o| check_other(o).is_err()),
+    };
+    insns.iter().map(of).collect()
+}
+
+fn readable(insn: &Insn) -> RegSet {
+    match insn {
         // The callee's prototype says which arguments it reads; exit's r0 may be missing in a subprogram.
         Insn::Call(CallTarget::Reg(r)) => RegSet::of(*r),
         Insn::Call(_) | Insn::Exit => RegSet::EMPTY,
         _ => insn.uses(),
-    };
+    }
+}
+
+/// What does not depend on a state.
+fn others(insn: &Insn) -> impl Iterator<Item = Obligation> {
     // A call's own registers are always writable.
     let writable = match insn {
         Insn::Call(_) | Insn::LoadPacket { .. } => RegSet::EMPTY,
@@ -56,44 +68,43 @@ pub(crate) fn of(insn: &Insn) -> Obligations {
         } => Some(Obligation::Shift(i, width)),
         _ => None,
     };
-    Obligations {
-        constant,
-        readable,
-        writable,
-    }
+    constant
+        .into_iter()
+        .chain(writable.iter().map(Obligation::Writable))
 }
 
 impl Obligations {
-    /// Whether all of them hold in a state.
-    pub(crate) fn check(&self, state: &State) -> Outcome<()> {
-        if let Some(o) = self.constant {
-            check(state, o)?;
-        }
+    /// Whether all of them hold of the instruction in a state.
+    #[inline]
+    pub(crate) fn check(self, state: &State, insn: &Insn) -> Outcome<()> {
+        let mut hold = !self.broken;
         for r in self.readable.iter() {
-            if !state.reg(r).is_init() {
-                check(state, Obligation::Readable(r))?;
-            }
+            hold &= state.reg(r).is_init();
         }
-        match self.writable.contains(Reg::R10) {
-            true => check(state, Obligation::Writable(Reg::R10)),
-            false => Ok(()),
-        }
+        if hold { Ok(()) } else { failing(state, insn) }
     }
 }
 
-/// Whether an obligation holds in a state.
-fn check(state: &State, obligation: Obligation) -> Outcome<()> {
+/// What is wrong: constants first, then what is read, then what is written.
+#[cold]
+fn failing(state: &State, insn: &Insn) -> Outcome<()> {
+    let constant = |o: &Obligation| !matches!(o, Obligation::Writable(_));
+    others(insn).filter(constant).try_for_each(check_other)?;
+    for r in readable(insn).iter() {
+        if !state.reg(r).is_init() {
+            let known = match state.set_at(r) {
+                Some(pc) => format!("its value was lost at instruction {pc}"),
+                None => "nothing wrote it on this path".to_string(),
+            };
+            let must = format!("{r} is initialised");
+            return Err(fail(Rule::Uninitialised, &must, &known).about(r));
+        }
+    }
+    others(insn).try_for_each(check_other)
+}
+
+fn check_other(obligation: Obligation) -> Outcome<()> {
     match obligation {
-        Obligation::Readable(r) => match state.reg(r) {
-            Value::Uninit => {
-                let known = match state.set_at(r) {
-                    Some(pc) => format!("its value was lost at instruction {pc}"),
-                    None => "nothing wrote it on this path".to_string(),
-                };
-                Err(fail(Rule::Uninitialised, &format!("{r} is initialised"), &known).about(r))
-            }
-            _ => Ok(()),
-        },
         Obligation::Writable(Reg::R10) => Err(fail(
             Rule::ReadOnly,
             "the frame pointer r10 is never written",

@@ -10,7 +10,7 @@ use crate::reject::{Outcome, fail};
 use crate::report::Rule;
 use crate::state::State;
 use crate::value::{MapRef, Pointer, To, Value};
-use crate::{alu, arena, atomic, branch, call, kfunc, ksym, memory, obligation};
+use crate::{alu, arena, atomic, branch, call, kfunc, ksym, memory};
 
 /// Where execution goes on.
 pub(crate) enum Step {
@@ -28,7 +28,7 @@ pub(crate) enum Step {
 
 pub(crate) fn step(env: &mut Env<'_>, state: &mut State, pc: Pc) -> Outcome<Step> {
     let insn = *env.insn(pc);
-    obligation::of(&insn).check(state)?;
+    env.obligations[pc].check(state, &insn)?;
     let on = Ok(Step::To(env.cfg.next(pc)));
     match insn {
         Insn::Alu {
@@ -116,7 +116,7 @@ pub(crate) fn step(env: &mut Env<'_>, state: &mut State, pc: Pc) -> Outcome<Step
             ..
         } => {
             let (jump, next) = (target(env, pc)?, env.cfg.next(pc));
-            let (step, ways) = match branch::branch(env, state, op, width, dst, src)? {
+            let (step, ways) = match branch::branch(env, state, pc, op, width, dst, src)? {
                 branch::Ways::Taken => (Step::To(jump), 2),
                 branch::Ways::Falls => (Step::To(next), 1),
                 branch::Ways::Both(other) => (

@@ -1,5 +1,6 @@
 //! The abstract state: values, stack, frames, regions.
 
+pub(crate) mod memo;
 pub(crate) mod regions;
 pub(crate) mod stack;
 pub(crate) mod state;

@@ -4,11 +4,15 @@
 //! - **Reads** of exactly what was spilled give it back; other reads give zero or an unknown number.
 //! - **Writes** at an unknown offset make every byte they may touch unknown.
 //!
+//! Few slots hold a value or an object, and stacks are copied often: values and objects lie apart from the bytes,
+//! in lists that have no entries for the other slots.
+//!
 //! **Invariant:** `Byte::Spill`s of a slot are its lowest addresses, and there is a value when there is one;
 //! a spilled pointer has all eight.
 //!
 //! **Invariant:** a slot has an object when its bytes are `Byte::Object`; see [`crate::object`] for what changes those.
 
+use std::ops::Range;
 use std::rc::Rc;
 
 use probity_domains::Scalar;
@@ -35,21 +39,129 @@ pub(crate) enum Byte {
     Object,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Slot {
-    pub bytes: [Byte; 8],
-    pub value: Value,
-    /// There is one when the bytes are its.
-    pub object: Option<Object>,
+/// The bytes of a slot, four bits each, the lowest address in the lowest ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bytes(u32);
+
+/// Bytes of a slot, by the highest of four bits each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ByteSet(u32);
+
+impl Byte {
+    const ALL: [Byte; 5] = [
+        Byte::Unwritten,
+        Byte::Misc,
+        Byte::Zero,
+        Byte::Spill,
+        Byte::Object,
+    ];
+}
+
+impl Bytes {
+    const UNWRITTEN: Bytes = Bytes::all(Byte::Unwritten);
+
+    const fn all(kind: Byte) -> Bytes {
+        Bytes(0x1111_1111 * kind as u32)
+    }
+
+    pub(crate) fn get(self, i: usize) -> Byte {
+        let kind = self.0 >> (4 * i) & 0xf;
+        Byte::ALL[kind as usize]
+    }
+
+    pub(crate) fn iter(self) -> impl Iterator<Item = Byte> {
+        (0..8).map(move |i| self.get(i))
+    }
+
+    /// Those of a kind.
+    pub(crate) fn of(self, kind: Byte) -> ByteSet {
+        // Kinds take three bits, so a byte of another kind carries into its fourth.
+        let other = (self.0 ^ Bytes::all(kind).0) + 0x7777_7777;
+        ByteSet(!other & ByteSet::ALL.0)
+    }
+
+    pub(crate) fn has(self, kind: Byte) -> bool {
+        !self.of(kind).is_empty()
+    }
+
+    /// How many bytes a spilled value takes; 0 when none is spilled.
+    pub(crate) fn spilled(self) -> usize {
+        (!self.of(Byte::Spill).0 & ByteSet::ALL.0).trailing_zeros() as usize / 4
+    }
+
+    fn set(&mut self, which: ByteSet, kind: Byte) {
+        // From the highest bit of each to all four.
+        let mask = which.0 | (which.0 - (which.0 >> 3));
+        self.0 = self.0 & !mask | Bytes::all(kind).0 & mask;
+    }
+}
+
+impl ByteSet {
+    const ALL: ByteSet = ByteSet(0x8888_8888);
+    pub(crate) const EMPTY: ByteSet = ByteSet(0);
+
+    fn range(which: Range<usize>) -> ByteSet {
+        ByteSet::from(which.start).without(ByteSet::from(which.end))
+    }
+
+    /// From the `start`th on.
+    pub(crate) fn from(start: usize) -> ByteSet {
+        match start {
+            0..8 => ByteSet(ByteSet::ALL.0 << (4 * start)),
+            _ => ByteSet::EMPTY,
+        }
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    fn first(self) -> Option<usize> {
+        (self.0 != 0).then(|| self.0.trailing_zeros() as usize / 4)
+    }
+
+    pub(crate) fn and(self, other: ByteSet) -> ByteSet {
+        ByteSet(self.0 & other.0)
+    }
+
+    pub(crate) fn or(self, other: ByteSet) -> ByteSet {
+        ByteSet(self.0 | other.0)
+    }
+
+    pub(crate) fn without(self, other: ByteSet) -> ByteSet {
+        ByteSet(self.0 & !other.0)
+    }
+}
+
+/// What is known of one slot.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slot<'a> {
+    pub bytes: Bytes,
+    /// [`Value::Uninit`] when there is none.
+    pub value: &'a Value,
 }
 
 /// Slots by distance from the frame pointer: slot 0 is the bytes -8 to -1.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Stack {
-    slots: Rc<Vec<Slot>>,
-    /// Objects were made here, and may be here still.
-    pub objects: bool,
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stack(Rc<Content>);
+
+#[derive(Clone, Debug, Default)]
+struct Content {
+    slots: Vec<Entry>,
+    /// What is spilled, with its slot.
+    values: Vec<(u8, Value)>,
+    /// In the order of slots.
+    objects: Vec<(usize, Object)>,
 }
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    bytes: Bytes,
+    /// Where its value is in the list; [`NO_VALUE`] when it has none.
+    value: u8,
+}
+
+const NO_VALUE: u8 = u8::MAX;
 
 /// Slots, one bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,31 +197,20 @@ impl SlotSet {
     }
 }
 
-impl Slot {
-    pub(crate) const EMPTY: Slot = Slot {
-        bytes: [Byte::Unwritten; 8],
-        value: Value::Uninit,
-        object: None,
+impl Slot<'_> {
+    const EMPTY: Slot<'static> = Slot {
+        bytes: Bytes::UNWRITTEN,
+        value: &Value::Uninit,
     };
 
     /// How many bytes the spilled value takes; 0 when none is spilled.
     pub(crate) fn spilled(&self) -> usize {
-        self.bytes.iter().take_while(|b| **b == Byte::Spill).count()
+        self.bytes.spilled()
     }
 
     /// The spilled value, when it takes all eight bytes.
     pub(crate) fn whole(&self) -> Option<&Value> {
-        (self.spilled() == 8).then_some(&self.value)
-    }
-
-    /// The spilled bytes become unknown ones: the value is forgotten.
-    fn scrub(&mut self) {
-        for b in &mut self.bytes {
-            if *b == Byte::Spill {
-                *b = Byte::Misc;
-            }
-        }
-        self.value = Value::Uninit;
+        (self.spilled() == 8).then_some(self.value)
     }
 }
 
@@ -119,30 +220,75 @@ pub(crate) fn place(off: i64) -> (usize, usize) {
     ((up / 8) as usize, 7 - (up % 8) as usize)
 }
 
+/// The slots that hold the bytes `[low, high)`, and which of their bytes those are.
+fn pieces(low: i64, high: i64) -> impl Iterator<Item = (usize, ByteSet)> {
+    let mut at = low;
+    std::iter::from_fn(move || {
+        if at >= high {
+            return None;
+        }
+        let (slot, first) = place(at);
+        let end = (first as i64 + (high - at)).min(8);
+        at += end - first as i64;
+        Some((slot, ByteSet::range(first..end as usize)))
+    })
+}
+
+impl Content {
+    /// The slot's entry; slots up to it are there from now on.
+    fn slot_mut(&mut self, slot: usize) -> &mut Entry {
+        if self.slots.len() <= slot {
+            let empty = Entry {
+                bytes: Bytes::UNWRITTEN,
+                value: NO_VALUE,
+            };
+            self.slots.resize(slot + 1, empty);
+        }
+        &mut self.slots[slot]
+    }
+
+    fn value(&self, entry: &Entry) -> &Value {
+        match self.values.get(usize::from(entry.value)) {
+            Some((_, v)) => v,
+            None => &Value::Uninit,
+        }
+    }
+
+    /// The slot's bytes, of which none is spilled any more: these are unknown, and the value is forgotten.
+    fn scrubbed(&mut self, slot: usize) -> &mut Bytes {
+        let entry = self.slot_mut(slot);
+        let value = usize::from(entry.value);
+        if entry.value != NO_VALUE {
+            entry.bytes.set(entry.bytes.of(Byte::Spill), Byte::Misc);
+            entry.value = NO_VALUE;
+            self.values.swap_remove(value);
+            // The last one took its place.
+            if let Some((moved, _)) = self.values.get(value) {
+                self.slots[usize::from(*moved)].value = value as u8;
+            }
+        }
+        &mut self.slots[slot].bytes
+    }
+}
+
 impl Stack {
-    pub(crate) fn slot(&self, index: usize) -> &Slot {
-        self.slots.get(index).unwrap_or(&Slot::EMPTY)
+    pub(crate) fn slot(&self, slot: usize) -> Slot<'_> {
+        match self.0.slots.get(slot) {
+            Some(entry) => Slot {
+                bytes: entry.bytes,
+                value: self.0.value(entry),
+            },
+            None => Slot::EMPTY,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.slots.len()
+        self.0.slots.len()
     }
 
-    pub(crate) fn slot_mut(&mut self, index: usize) -> &mut Slot {
-        let slots = Rc::make_mut(&mut self.slots);
-        if slots.len() <= index {
-            slots.resize(index + 1, Slot::EMPTY);
-        }
-        &mut slots[index]
-    }
-
-    /// All slots that hold a spilled value.
+    /// All slots that hold a spilled value, in no order.
     pub(crate) fn spills(&self) -> impl Iterator<Item = (usize, &Value)> {
-        self.slots
-            .iter()
-            .enumerate()
-            .filter(|(_, s)| s.bytes[0] == Byte::Spill)
-            .map(|(i, s)| (i, &s.value))
+        self.0.values.iter().map(|(s, v)| (usize::from(*s), v))
     }
 
     /// Changes spilled values in place; `f` says whether it wants a value before it is copied.
@@ -151,74 +297,121 @@ impl Stack {
         wanted: impl Fn(&Value) -> bool,
         mut f: impl FnMut(&mut Value),
     ) {
-        let any = self
-            .slots
-            .iter()
-            .any(|s| s.bytes[0] == Byte::Spill && wanted(&s.value));
-        if any {
-            for s in Rc::make_mut(&mut self.slots) {
-                if s.bytes[0] == Byte::Spill && wanted(&s.value) {
-                    f(&mut s.value);
+        if self.0.values.iter().any(|(_, v)| wanted(v)) {
+            for (_, v) in &mut Rc::make_mut(&mut self.0).values {
+                if wanted(v) {
+                    f(v);
                 }
             }
         }
     }
 
+    /// Something else is known of the value that a slot holds.
+    pub(crate) fn set_spill(&mut self, slot: usize, value: Value) {
+        if let Some(entry) = self.0.slots.get(slot)
+            && let at = usize::from(entry.value)
+            && let Some((_, v)) = Rc::make_mut(&mut self.0).values.get_mut(at)
+        {
+            *v = value;
+        }
+    }
+
     /// Stores `value` at a slot's lowest `size` bytes, keeping what is known of it.
     pub(crate) fn spill(&mut self, off: i64, size: usize, value: Value) -> Outcome<()> {
-        let (index, first) = place(off);
-        if first != 0 || index >= SLOTS {
+        let (slot, first) = place(off);
+        if first != 0 || slot >= SLOTS {
             return Err(internal("a value is spilled to the start of a slot"));
         }
-        let slot = self.slot_mut(index);
-        slot.scrub();
-        for (i, b) in slot.bytes.iter_mut().enumerate() {
-            if i < size {
-                *b = Byte::Spill;
+        let content = Rc::make_mut(&mut self.0);
+        let at = content.values.len() as u8;
+        let entry = content.slot_mut(slot);
+        // Those of the value that was there.
+        entry.bytes.set(entry.bytes.of(Byte::Spill), Byte::Misc);
+        entry.bytes.set(ByteSet::range(0..size), Byte::Spill);
+        match entry.value {
+            NO_VALUE => {
+                entry.value = at;
+                content.values.push((slot as u8, value));
             }
+            at => content.values[usize::from(at)].1 = value,
         }
-        slot.value = value;
         Ok(())
     }
 
     /// Stores bytes of which only `kind` is known.
     pub(crate) fn set_bytes(&mut self, off: i64, size: usize, kind: Byte) {
-        for at in off..off + size as i64 {
-            let (index, byte) = place(at);
-            let slot = self.slot_mut(index);
-            if slot.bytes[0] == Byte::Spill {
-                slot.scrub();
-            }
-            slot.bytes[byte] = kind;
+        let content = Rc::make_mut(&mut self.0);
+        for (slot, which) in pieces(off, off + size as i64) {
+            content.scrubbed(slot).set(which, kind);
         }
     }
 
     /// Bytes that may have been written, by a value that is `zero` or not known.
     /// An unwritten byte becomes written only where unwritten bytes may be read anyway.
     pub(crate) fn weaken(&mut self, low: i64, high: i64, zero: bool, uninit_ok: bool) {
-        for at in low..high {
-            let (index, byte) = place(at);
-            let slot = self.slot_mut(index);
-            if slot.bytes[0] == Byte::Spill {
-                if zero && slot.value.is_zero() {
-                    continue;
-                }
-                slot.scrub();
+        let content = Rc::make_mut(&mut self.0);
+        for (slot, which) in pieces(low, high) {
+            let entry = *content.slot_mut(slot);
+            if zero && content.value(&entry).is_zero() {
+                continue;
             }
-            slot.bytes[byte] = match slot.bytes[byte] {
-                Byte::Zero if zero => Byte::Zero,
-                Byte::Unwritten if !uninit_ok => Byte::Unwritten,
-                _ => Byte::Misc,
-            };
+            let bytes = content.scrubbed(slot);
+            let mut kept = ByteSet::EMPTY;
+            if zero {
+                kept = kept.or(bytes.of(Byte::Zero));
+            }
+            if !uninit_ok {
+                kept = kept.or(bytes.of(Byte::Unwritten));
+            }
+            bytes.set(which.without(kept), Byte::Misc);
         }
     }
 
     /// The first byte in the range that was never written.
     pub(crate) fn unwritten(&self, low: i64, high: i64) -> Option<i64> {
-        (low..high).find(|at| {
-            let (index, byte) = place(*at);
-            self.slot(index).bytes[byte] == Byte::Unwritten
+        pieces(low, high).find_map(|(slot, which)| {
+            let first = self.slot(slot).bytes.of(Byte::Unwritten).and(which).first();
+            first.map(|byte| byte as i64 - 8 * (slot as i64 + 1))
         })
+    }
+
+    /// Whether all bytes in the range are 0, none of them of a spilled value.
+    pub(crate) fn zero(&self, low: i64, high: i64) -> bool {
+        pieces(low, high).all(|(slot, which)| {
+            let zero = self.slot(slot).bytes.of(Byte::Zero);
+            which.without(zero).is_empty()
+        })
+    }
+
+    /// All slots that belong to an object, with what they are of it.
+    pub(crate) fn objects(&self) -> &[(usize, Object)] {
+        &self.0.objects
+    }
+
+    pub(crate) fn object(&self, slot: usize) -> Option<&Object> {
+        let found = self.0.objects.iter().find(|(s, _)| *s == slot);
+        found.map(|(_, o)| o)
+    }
+
+    pub(crate) fn object_mut(&mut self, slot: usize) -> Option<&mut Object> {
+        let at = self.0.objects.iter().position(|(s, _)| *s == slot)?;
+        Some(&mut Rc::make_mut(&mut self.0).objects[at].1)
+    }
+
+    /// The slot is a part of an object.
+    pub(crate) fn make_object(&mut self, slot: usize, object: Object) {
+        let content = Rc::make_mut(&mut self.0);
+        *content.scrubbed(slot) = Bytes::all(Byte::Object);
+        content.objects.retain(|(s, _)| *s != slot);
+        let at = content.objects.partition_point(|(s, _)| *s < slot);
+        content.objects.insert(at, (slot, object));
+    }
+
+    /// The slot is no part of an object any more: it is as if never written.
+    pub(crate) fn end_object(&mut self, slot: usize) {
+        let content = Rc::make_mut(&mut self.0);
+        *content.scrubbed(slot) = Bytes::UNWRITTEN;
+        content.objects.retain(|(s, _)| *s != slot);
     }
 
     /// What a load of `size` bytes at `off` gives, zero-extended; `None` for a part of a spilled pointer.
@@ -227,7 +420,7 @@ impl Stack {
         let slot = self.slot(index);
         let spilled = slot.spilled();
         if first == 0 && spilled > 0 && size <= spilled {
-            return match slot.value {
+            return match *slot.value {
                 Value::Number(n) => {
                     let bits = size as u32 * 8;
                     let set = n.set.zero_extend(bits);
@@ -246,21 +439,22 @@ impl Stack {
         }
         let mut zero = true;
         let mut origin = Origin::NONE;
-        for at in off..off + size as i64 {
-            let (index, byte) = place(at);
+        for (index, which) in pieces(off, off + size as i64) {
             let slot = self.slot(index);
-            match slot.bytes[byte] {
-                Byte::Zero => {}
-                Byte::Spill => match slot.value {
+            let has = |kind| !slot.bytes.of(kind).and(which).is_empty();
+            if has(Byte::Object) {
+                return None;
+            }
+            if has(Byte::Spill) {
+                match slot.value {
                     Value::Pointer(_) => return None,
                     v => {
                         zero &= v.is_zero();
                         origin = v.as_number().map_or(Origin::NONE, |n| n.origin);
                     }
-                },
-                Byte::Object => return None,
-                Byte::Misc | Byte::Unwritten => zero = false,
+                }
             }
+            zero &= !has(Byte::Misc) && !has(Byte::Unwritten);
         }
         if zero {
             let n = Number {

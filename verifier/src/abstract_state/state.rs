@@ -12,7 +12,7 @@ use crate::clocks::Clocks;
 use crate::env::{Env, Slots};
 use crate::object::Lent;
 use crate::regions::Regions;
-use crate::stack::Stack;
+use crate::stack::{Byte, Stack};
 use crate::value::{Id, Pointer, To, Value};
 
 /// The default is no state: it has no frames.
@@ -205,7 +205,7 @@ impl fmt::Display for State {
             for index in 0..frame.stack.len() {
                 let slot = frame.stack.slot(index);
                 let off = -(index as i64 + 1) * 8;
-                if let Some(o) = slot.object {
+                if let Some(o) = frame.stack.object(index) {
                     if o.part == 0 {
                         write!(f, " fp{off}={:?}#{}", o.kind, o.id)?;
                     }
@@ -214,22 +214,18 @@ impl fmt::Display for State {
                 match slot.spilled() {
                     8 => write!(f, " fp{off}={}", slot.value)?,
                     n => {
-                        if slot
-                            .bytes
-                            .iter()
-                            .all(|b| *b == crate::stack::Byte::Unwritten)
-                        {
+                        if slot.bytes.iter().all(|b| b == Byte::Unwritten) {
                             continue;
                         }
                         let text: String = slot
                             .bytes
                             .iter()
                             .map(|b| match b {
-                                crate::stack::Byte::Unwritten => '?',
-                                crate::stack::Byte::Misc => 'm',
-                                crate::stack::Byte::Zero => '0',
-                                crate::stack::Byte::Spill => 's',
-                                crate::stack::Byte::Object => 'o',
+                                Byte::Unwritten => '?',
+                                Byte::Misc => 'm',
+                                Byte::Zero => '0',
+                                Byte::Spill => 's',
+                                Byte::Object => 'o',
                             })
                             .collect();
                         write!(f, " fp{off}={text}")?;

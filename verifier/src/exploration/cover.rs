@@ -21,7 +21,7 @@ use probity_isa::{Reg, RegSet};
 
 use crate::liveness::Liveness;
 use crate::origin::Origins;
-use crate::stack::{Byte, SLOTS, Slot, SlotSet};
+use crate::stack::{Byte, ByteSet, SLOTS, Slot, SlotSet};
 use crate::state::{Frame, State};
 use crate::value::{Id, Number, Pointer, Value};
 
@@ -150,11 +150,11 @@ impl Comparison<'_> {
             }
         }
         let len = a.stack.len().max(b.stack.len()).min(SLOTS);
-        if !self.objects(a, b, len) {
+        if !self.objects(a, b) {
             return false;
         }
         for slot in slots.below(len).iter() {
-            if !self.slot(a.stack.slot(slot), b.stack.slot(slot)) {
+            if !self.slot(&a.stack.slot(slot), &b.stack.slot(slot)) {
                 let slot = slot as u8;
                 self.failed.set(Some(Spot::Slot { frame, slot }));
                 return false;
@@ -171,12 +171,12 @@ impl Comparison<'_> {
             }
             Spot::Slot { slot, .. } => {
                 let slot = usize::from(slot);
-                !slots.contains(slot) || self.slot(a.stack.slot(slot), b.stack.slot(slot))
+                !slots.contains(slot) || self.slot(&a.stack.slot(slot), &b.stack.slot(slot))
             }
         }
     }
 
-    fn objects(&mut self, a: &Frame, b: &Frame, len: usize) -> bool {
+    fn objects(&mut self, a: &Frame, b: &Frame) -> bool {
         let lent = a.lent.len() == b.lent.len()
             && a.lent
                 .iter()
@@ -185,20 +185,16 @@ impl Comparison<'_> {
         if !lent {
             return false;
         }
-        if !a.stack.objects && !b.stack.objects {
-            return true;
-        }
-        (0..len).all(|i| match (a.stack.slot(i).object, b.stack.slot(i).object) {
-            (None, None) => true,
-            (Some(x), Some(y)) => {
-                x.kind == y.kind
+        let (a, b) = (a.stack.objects(), b.stack.objects());
+        a.len() == b.len()
+            && a.iter().zip(b).all(|((i, x), (j, y))| {
+                i == j
+                    && x.kind == y.kind
                     && x.part == y.part
                     && x.parts == y.parts
                     && self.same_id(x.id, y.id)
                     && self.same_id(x.reference, y.reference)
-            }
-            _ => false,
-        })
+            })
     }
 
     fn value(&mut self, a: &Value, b: &Value) -> bool {
@@ -263,15 +259,15 @@ impl Comparison<'_> {
     fn slot(&mut self, a: &Slot, b: &Slot) -> bool {
         let spilled = a.spilled();
         if self.mode == Mode::Exact || a.bytes == b.bytes {
-            return a.bytes == b.bytes && (spilled == 0 || self.value(&a.value, &b.value));
+            return a.bytes == b.bytes && (spilled == 0 || self.value(a.value, b.value));
         }
         let mut rest = 0;
         if spilled > 0 {
             let idle = self.mode == Mode::Needed
-                && matches!(a.value, Value::Number(n) if !self.origins.is_needed(n.origin));
+                && matches!(*a.value, Value::Number(n) if !self.origins.is_needed(n.origin));
             let same = b.spilled() == spilled;
             if same {
-                if !self.value(&a.value, &b.value) {
+                if !self.value(a.value, b.value) {
                     return false;
                 }
             } else if !idle || b.whole().is_some_and(|v| v.as_pointer().is_some()) {
@@ -281,17 +277,22 @@ impl Comparison<'_> {
                 rest = spilled;
             }
         }
-        (rest..8).all(|i| match (a.bytes[i], b.bytes[i]) {
-            // Compared with its object.
-            (_, Byte::Object) => a.bytes[i] == Byte::Object,
-            (Byte::Unwritten, _) => true,
-            (Byte::Misc | Byte::Spill, Byte::Unwritten) => self.uninit_ok,
-            (Byte::Misc, Byte::Spill) => b.value.as_number().is_some(),
-            (Byte::Misc | Byte::Spill, _) => true,
-            (Byte::Zero, Byte::Zero) => true,
-            (Byte::Zero, Byte::Spill) => b.value.is_zero(),
-            (Byte::Object, b) => b == Byte::Object,
-            (Byte::Zero, _) => false,
-        })
+        let (a, b, value) = (a.bytes, b.bytes, b.value);
+        let written = a.of(Byte::Misc).or(a.of(Byte::Spill));
+        let (object, other) = (a.of(Byte::Object), b.of(Byte::Object));
+        // Objects are compared with each other.
+        let mut wrong = object.without(other).or(other.without(object));
+        if !self.uninit_ok {
+            wrong = wrong.or(written.and(b.of(Byte::Unwritten)));
+        }
+        if value.as_number().is_none() {
+            wrong = wrong.or(a.of(Byte::Misc).and(b.of(Byte::Spill)));
+        }
+        let zero = match value.is_zero() {
+            true => b.of(Byte::Zero).or(b.of(Byte::Spill)),
+            false => b.of(Byte::Zero),
+        };
+        wrong = wrong.or(a.of(Byte::Zero).without(zero));
+        wrong.and(ByteSet::from(rest)).is_empty()
     }
 }

@@ -462,7 +462,7 @@ impl Explorer<'_> {
                 b.regs[r] = Value::unknown();
             }
             for s in slots {
-                b.stack.slot_mut(s).value = Value::unknown();
+                b.stack.set_spill(s, Value::unknown());
             }
         }
     }
@@ -641,10 +641,10 @@ impl Explorer<'_> {
                 if b.spilled() == 0 {
                     continue;
                 }
-                if a.bytes.contains(&Byte::Zero) {
-                    pass(&Value::constant(0), &b.value);
+                if a.bytes.has(Byte::Zero) {
+                    pass(&Value::constant(0), b.value);
                 } else if a.spilled() > 0 {
-                    pass(&a.value, &b.value);
+                    pass(a.value, b.value);
                 }
             }
             if known {

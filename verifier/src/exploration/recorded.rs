@@ -334,11 +334,11 @@ impl Recorded {
                 if spilled > 0 {
                     let mut word = [0; 8];
                     word[..spilled].copy_from_slice(&bytes[..spilled]);
-                    c.value(m, &slot.value, u64::from_le_bytes(word))
+                    c.value(m, slot.value, u64::from_le_bytes(word))
                         .map_err(|e| format!("{} {e}", name(format!("fp{off}"))))?;
                 }
                 for (b, (kind, is)) in slot.bytes.iter().zip(&bytes).enumerate() {
-                    if *kind == Byte::Zero && *is != 0 {
+                    if kind == Byte::Zero && *is != 0 {
                         let off = off + b as i64;
                         return Err(name(format!("fp{off} is {is:#x}, not 0")));
                     }

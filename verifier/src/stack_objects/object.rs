@@ -3,7 +3,7 @@
 //! The kernel writes such an object through the call that makes it and trusts its bytes from then on, so the
 //! program must not touch them until it ends.
 //!
-//! - **Element:** an [`Object`] in each slot that it takes, all eight bytes of which are [`Byte::Object`].
+//! - **Element:** an [`Object`] in each slot that it takes, all eight bytes of which are [`crate::stack::Byte::Object`].
 //! - Loads of its bytes, and memory arguments that overlap it, are refused.
 //! - Stores destroy a dynptr that holds no reference, and everything made from it; all else they may not hit.
 //! - Bytes that a slice may lie in ([`Lent`]) hold any number; storing to them in another way ends the slice.
@@ -14,7 +14,7 @@ use crate::env::Env;
 use crate::memory::stack_of;
 use crate::reject::{Explain, Outcome, fail, internal};
 use crate::report::Rule;
-use crate::stack::{Byte, SLOTS, STACK_BYTES, Stack, place};
+use crate::stack::{STACK_BYTES, Stack, place};
 use crate::state::State;
 use crate::value::{Id, Pointer, To, Value};
 
@@ -100,7 +100,10 @@ pub(crate) fn spot(state: &State, p: &Pointer, parts: usize) -> Option<Spot> {
 /// The object that starts exactly there.
 pub(crate) fn at(state: &State, spot: Spot) -> Option<Object> {
     let stack = &state.frames.get(spot.frame)?.stack;
-    stack.slot(place(spot.off).0).object.filter(|o| o.part == 0)
+    stack
+        .object(place(spot.off).0)
+        .copied()
+        .filter(|o| o.part == 0)
 }
 
 /// Remembers how deep the stack is.
@@ -142,15 +145,12 @@ pub(crate) fn make(
     for part in 0..parts {
         let index = place(spot.off + 8 * part as i64).0;
         let stack = stack_of(state, spot.frame)?;
-        stack.objects = true;
-        let slot = stack.slot_mut(index);
-        slot.bytes = [Byte::Object; 8];
-        slot.value = Value::Uninit;
-        slot.object = Some(Object {
+        let object = Object {
             part: part as u8,
             parts: parts as u8,
             ..object
-        });
+        };
+        stack.make_object(index, object);
         if let Some(w) = state.written.get_mut(spot.frame) {
             w.insert(index);
         }
@@ -167,8 +167,8 @@ pub(crate) fn change(state: &mut State, spot: Spot, kind: ObjectKind) {
         return;
     };
     for part in 0..i64::from(object.parts) {
-        let slot = frame.stack.slot_mut(place(spot.off + 8 * part).0);
-        if let Some(o) = &mut slot.object {
+        let slot = place(spot.off + 8 * part).0;
+        if let Some(o) = frame.stack.object_mut(slot) {
             o.kind = kind;
         }
     }
@@ -180,9 +180,8 @@ pub(crate) fn end(state: &mut State, spot: Spot) -> Outcome<()> {
         return Err(gone());
     };
     for part in 0..i64::from(object.parts) {
-        let slot = stack_of(state, spot.frame)?.slot_mut(place(spot.off + 8 * part).0);
-        slot.bytes = [Byte::Unwritten; 8];
-        slot.object = None;
+        let slot = place(spot.off + 8 * part).0;
+        stack_of(state, spot.frame)?.end_object(slot);
     }
     Ok(())
 }
@@ -200,20 +199,12 @@ pub(crate) fn all(state: &State) -> Vec<(Spot, Object)> {
 /// Objects that overlap `[low, end)`, each once, with their lowest byte.
 fn within(stack: &Stack, low: i64, end: i64) -> impl Iterator<Item = (i64, Object)> + use<> {
     let mut found: Vec<(i64, Object)> = Vec::new();
-    let slots = if stack.objects {
-        stack.len().min(SLOTS)
-    } else {
-        0
-    };
-    for index in 0..slots {
-        let at = -(index as i64 + 1) * 8;
-        if let Some(o) = stack.slot(index).object
-            && at < end
-            && low < at + 8
-        {
+    for (slot, o) in stack.objects() {
+        let at = -(*slot as i64 + 1) * 8;
+        if at < end && low < at + 8 {
             let start = at - 8 * i64::from(o.part);
             if !found.iter().any(|(s, _)| *s == start) {
-                found.push((start, o));
+                found.push((start, *o));
             }
         }
     }
