@@ -8,16 +8,26 @@
 use probity_domains::Scalar;
 use probity_isa::Pc;
 
+/// Instructions that lie so far apart take each other's places.
+const PLACES: usize = 256;
+
 pub(crate) struct Memo<T> {
-    /// By instruction, where its result is, counted from 1; 0: nowhere yet.
-    at: Vec<u32>,
-    kept: Vec<(Scalar, Scalar, T)>,
+    /// Where what is kept of an instruction is, counted from 1; 0: nowhere yet.
+    places: [u16; PLACES],
+    kept: Vec<Box<Kept<T>>>,
+}
+
+struct Kept<T> {
+    pc: Pc,
+    x: Scalar,
+    y: Scalar,
+    result: T,
 }
 
 impl<T> Memo<T> {
-    pub(crate) fn new(insns: usize) -> Memo<T> {
+    pub(crate) fn new() -> Memo<T> {
         Memo {
-            at: vec![0; insns],
+            places: [0; PLACES],
             kept: Vec::new(),
         }
     }
@@ -31,16 +41,23 @@ impl<T> Memo<T> {
         y: &Scalar,
         compute: impl FnOnce() -> T,
     ) -> &T {
-        let at = self.at[pc] as usize;
+        let place = &mut self.places[pc % PLACES];
+        let at = usize::from(*place);
         if at == 0 {
-            self.kept.push((*x, *y, compute()));
-            self.at[pc] = self.kept.len() as u32;
-            return &self.kept[self.kept.len() - 1].2;
+            self.kept.push(Box::new(Kept {
+                pc,
+                x: *x,
+                y: *y,
+                result: compute(),
+            }));
+            *place = self.kept.len() as u16;
+            return &self.kept[self.kept.len() - 1].result;
         }
         let kept = &mut self.kept[at - 1];
-        if kept.0 != *x || kept.1 != *y {
-            *kept = (*x, *y, compute());
+        if kept.pc != pc || kept.x != *x || kept.y != *y {
+            (kept.pc, kept.x, kept.y) = (pc, *x, *y);
+            kept.result = compute();
         }
-        &kept.2
+        &kept.result
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod memo;
 pub(crate) mod regions;
+pub(crate) mod regs;
 pub(crate) mod stack;
 pub(crate) mod state;
 pub(crate) mod value;

@@ -145,7 +145,7 @@ pub(crate) struct Slot<'a> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stack(Rc<Content>);
 
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct Content {
     slots: Vec<Entry>,
     /// What is spilled, with its slot.
@@ -197,7 +197,7 @@ impl SlotSet {
     }
 }
 
-impl Slot<'_> {
+impl<'a> Slot<'a> {
     const EMPTY: Slot<'static> = Slot {
         bytes: Bytes::UNWRITTEN,
         value: &Value::Uninit,
@@ -209,7 +209,7 @@ impl Slot<'_> {
     }
 
     /// The spilled value, when it takes all eight bytes.
-    pub(crate) fn whole(&self) -> Option<&Value> {
+    pub(crate) fn whole(&self) -> Option<&'a Value> {
         (self.spilled() == 8).then_some(self.value)
     }
 }
@@ -232,6 +232,19 @@ fn pieces(low: i64, high: i64) -> impl Iterator<Item = (usize, ByteSet)> {
         at += end - first as i64;
         Some((slot, ByteSet::range(first..end as usize)))
     })
+}
+
+/// What is copied is about to change: with room for one more value.
+impl Clone for Content {
+    fn clone(&self) -> Content {
+        let mut values = Vec::with_capacity(self.values.len() + 1);
+        values.extend_from_slice(&self.values);
+        Content {
+            slots: self.slots.clone(),
+            values,
+            objects: self.objects.clone(),
+        }
+    }
 }
 
 impl Content {

@@ -12,6 +12,7 @@ use crate::clocks::Clocks;
 use crate::env::{Env, Slots};
 use crate::object::Lent;
 use crate::regions::Regions;
+use crate::regs::Regs;
 use crate::stack::{Byte, Stack};
 use crate::value::{Id, Pointer, To, Value};
 
@@ -31,7 +32,7 @@ pub(crate) struct State {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Frame {
-    pub regs: [Value; Reg::COUNT],
+    pub regs: Regs,
     /// The instruction that last set each register.
     pub set_at: [u32; Reg::COUNT],
     pub stack: Stack,
@@ -56,7 +57,7 @@ pub(crate) struct Reference {
 
 impl Frame {
     pub(crate) fn new(subprog: usize, index: usize, return_pc: Pc) -> Frame {
-        let mut regs = [Value::Uninit; Reg::COUNT];
+        let mut regs = Regs::default();
         regs[Reg::R10.index()] = Value::pointer(To::Stack { frame: index });
         Frame {
             regs,
@@ -165,10 +166,8 @@ impl State {
                     }
                 }
             }
-            for v in &mut frame.regs {
-                if wanted(v) {
-                    f(v);
-                }
+            if regs {
+                frame.regs.for_each(&wanted, &mut f);
             }
             if spills {
                 frame.stack.for_each_spill(&wanted, &mut f);

@@ -11,9 +11,9 @@
 //!
 //! **Invariant:** registers that are dead at the point, and slots that nothing read, are not compared.
 //!
-//! A stored state remembers the [`Spot`] that failed last and has it compared first: most states that are compared
-//! with it differ there again. A spot is compared without the ids and links of the others, so it fails alone only
-//! where the whole comparison would.
+//! A stored state remembers the spot that failed last ([`Failed`]) and has it compared first: most states that are
+//! compared with it differ there again. A spot is compared without the ids and links of the others, so it fails alone
+//! only where the whole comparison would.
 
 use std::cell::Cell;
 
@@ -38,9 +38,39 @@ pub(crate) enum Mode {
 
 /// A register or a stack slot of a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Spot {
+enum Spot {
     Reg { frame: u8, reg: Reg },
     Slot { frame: u8, slot: u8 },
+}
+
+/// Where a stored state last did not cover another one.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Failed {
+    spot: Option<Spot>,
+    /// What the stored state holds there, where that is a constant that is needed: it covers no other one, whatever
+    /// the mode, from now on.
+    constant: Option<u64>,
+}
+
+impl Failed {
+    /// Whether the stored state certainly does not cover this one.
+    #[inline]
+    pub(crate) fn again(&self, new: &State) -> bool {
+        let (Some(spot), Some(constant)) = (self.spot, self.constant) else {
+            return false;
+        };
+        let Some(frame) = new.frames.get(spot.frame()) else {
+            return false;
+        };
+        let value = match spot {
+            Spot::Reg { reg, .. } => &frame.regs[reg.index()],
+            Spot::Slot { slot, .. } => match frame.stack.slot(slot.into()).whole() {
+                Some(value) => value,
+                None => return false,
+            },
+        };
+        value.as_constant().is_some_and(|k| k != constant)
+    }
 }
 
 impl Spot {
@@ -59,11 +89,11 @@ struct Comparison<'a> {
     ids: Vec<(Id, Id)>,
     /// Links: the old one, the new one, and how much further the new one's `add`s are.
     links: Vec<(Id, Option<Id>, i64)>,
-    failed: &'a Cell<Option<Spot>>,
+    failed: &'a Cell<Failed>,
 }
 
 /// Whether `old`, at instruction `pc`, covers `new`. `reads` are the slots that matter, frame by frame;
-/// `failed` is where `old` did not cover another state before, and is set where it does not cover this one.
+/// `failed` says where `old` did not cover another state before, and is set where it does not cover this one.
 pub(crate) fn covers(
     old: &State,
     new: &State,
@@ -73,7 +103,7 @@ pub(crate) fn covers(
     mode: Mode,
     origins: &Origins,
     uninit_ok: bool,
-    failed: &Cell<Option<Spot>>,
+    failed: &Cell<Failed>,
 ) -> bool {
     if old.frames.len() != new.frames.len() || old.references.len() != new.references.len() {
         return false;
@@ -94,7 +124,7 @@ pub(crate) fn covers(
         Mode::Needed => reads.get(i).copied().unwrap_or(SlotSet(0)),
         _ => SlotSet::ALL,
     };
-    if let Some(spot) = failed.get() {
+    if let Some(spot) = failed.get().spot {
         let i = spot.frame();
         if let (Some(a), Some(b)) = (old.frames.get(i), new.frames.get(i))
             && !c.spot(spot, a, b, live_in(i), slots_in(i))
@@ -145,7 +175,7 @@ impl Comparison<'_> {
         let frame = i as u8;
         for reg in regs.without(RegSet::of(Reg::R10)).iter() {
             if !self.value(&a.regs[reg.index()], &b.regs[reg.index()]) {
-                self.failed.set(Some(Spot::Reg { frame, reg }));
+                self.fail(Spot::Reg { frame, reg }, &a.regs[reg.index()]);
                 return false;
             }
         }
@@ -155,12 +185,27 @@ impl Comparison<'_> {
         }
         for slot in slots.below(len).iter() {
             if !self.slot(&a.stack.slot(slot), &b.stack.slot(slot)) {
+                let value = a.stack.slot(slot).whole().unwrap_or(&Value::Uninit);
+                // A slot that is compared now may be one that nothing needs later.
+                let value = match self.mode {
+                    Mode::Needed => value,
+                    _ => &Value::Uninit,
+                };
                 let slot = slot as u8;
-                self.failed.set(Some(Spot::Slot { frame, slot }));
+                self.fail(Spot::Slot { frame, slot }, value);
                 return false;
             }
         }
         true
+    }
+
+    fn fail(&self, spot: Spot, old: &Value) {
+        let needed = |n: &&Number| self.origins.is_needed(n.origin);
+        let number = old.as_number().filter(needed);
+        self.failed.set(Failed {
+            spot: Some(spot),
+            constant: number.and_then(|n| n.set.as_constant()),
+        });
     }
 
     /// One register or slot, if it is compared at all.

@@ -32,7 +32,7 @@ use std::collections::BTreeSet;
 
 use probity_isa::{Insn, Pc};
 
-use crate::cover::{Mode, Spot, covers};
+use crate::cover::{Failed, Mode, covers};
 use crate::env::{Env, MAX_FRAMES, Slots};
 use crate::recorded::{Place, Stored};
 use crate::reject::{Failure, fail, internal};
@@ -57,9 +57,15 @@ struct Node {
     /// Cuts not settled when it was stored.
     backs: usize,
     /// Where it last did not cover another state.
-    failed: Cell<Option<Spot>>,
+    failed: Cell<Failed>,
     hits: u32,
     misses: u32,
+}
+
+impl Node {
+    fn idle(&self, patience: u32) -> bool {
+        self.misses > (self.hits + 1) * patience
+    }
 }
 
 /// A cut by a node whose reads are not final.
@@ -127,7 +133,7 @@ pub(crate) fn explore(
 }
 
 struct Explorer<'s> {
-    nodes: Vec<Node>,
+    nodes: Vec<Box<Node>>,
     /// Nodes at each instruction that is a merge point.
     at: Vec<Vec<usize>>,
     waiting: Vec<Waiting>,
@@ -313,12 +319,15 @@ impl Explorer<'_> {
         let mut looped = false;
         // States that cut nothing for long are forgotten.
         let patience = if env.cfg.heads[pc] { 64 } else { 8 };
-        let idle = |node: &Node| node.misses > node.hits * patience + patience;
         let mut any_idle = false;
+        let uninit_ok = env.uninit_ok();
         for &n in list.iter().rev() {
             let node = &self.nodes[n];
-            any_idle |= idle(node);
             let open = node.open > 0;
+            if (open || node.tied.is_empty()) && node.failed.get().again(&path.state) {
+                any_idle |= self.miss(n, patience);
+                continue;
+            }
             let clocks = &path.state.clocks;
             let mode = if !open {
                 match node.tied.is_empty() {
@@ -330,6 +339,7 @@ impl Explorer<'_> {
                                 clocks.as_far_as(&node.state.clocks, &self.nodes[*o].state.clocks)
                             };
                             if !ties.iter().all(as_far) {
+                                any_idle |= node.idle(patience);
                                 continue;
                             }
                             Mode::Within
@@ -349,7 +359,7 @@ impl Explorer<'_> {
                 &node.reads,
                 mode,
                 &env.origins,
-                env.uninit_ok(),
+                uninit_ok,
                 &node.failed,
             ) {
                 match mode {
@@ -358,8 +368,7 @@ impl Explorer<'_> {
                 }
                 break;
             }
-            self.nodes[n].misses += 1;
-            any_idle |= idle(&self.nodes[n]);
+            any_idle |= self.miss(n, patience);
         }
         if looped {
             self.at[pc] = list;
@@ -389,7 +398,7 @@ impl Explorer<'_> {
             let nodes = &mut self.nodes;
             list.retain(|&n| {
                 let node = &mut nodes[n];
-                let keep = !idle(node);
+                let keep = !node.idle(patience);
                 if !keep && node.open == 0 {
                     // Nothing looks at it any more.
                     node.state.frames.truncate(0);
@@ -430,6 +439,13 @@ impl Explorer<'_> {
         Ok(Visit::Go)
     }
 
+    /// The node did not cut a path; whether it is idle now.
+    fn miss(&mut self, n: usize, patience: u32) -> bool {
+        let node = &mut self.nodes[n];
+        node.misses += 1;
+        node.idle(patience)
+    }
+
     /// Numbers that changed since the last lap, and that nothing needed so far, become unknown.
     fn widen(&self, env: &Env<'_>, state: &mut State, n: usize) {
         let old = &self.nodes[n].state;
@@ -443,7 +459,7 @@ impl Explorer<'_> {
             _ => false,
         };
         for (a, b) in old.frames.iter().zip(&mut state.frames) {
-            let regs: Vec<usize> = (0..a.regs.len())
+            let regs: Vec<usize> = (0..probity_isa::Reg::COUNT)
                 .filter(|r| widened(&a.regs[*r], &b.regs[*r]))
                 .collect();
             let slots: Vec<usize> = (0..a.stack.len().min(b.stack.len()))
@@ -480,7 +496,7 @@ impl Explorer<'_> {
             },
         );
         self.stats.states += 1;
-        self.nodes.push(Node {
+        self.nodes.push(Box::new(Node {
             state,
             parent,
             open: 0,
@@ -488,10 +504,10 @@ impl Explorer<'_> {
             tied: Vec::new(),
             way,
             backs: self.backs.len(),
-            failed: Cell::new(None),
+            failed: Cell::default(),
             hits: 0,
             misses: 0,
-        });
+        }));
         self.nodes.len() - 1
     }
 
