@@ -3,7 +3,7 @@
 //! A process that does not answer in time is killed and a new one takes its place.
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -22,8 +22,6 @@ pub struct Question {
     pub runs: usize,
     pub prog_type: Option<u32>,
     pub set: Vec<String>,
-    /// Linux's time without its compiler's, where that can be had.
-    pub net: bool,
 }
 
 /// An engine in a process that answers.
@@ -33,7 +31,6 @@ pub struct Asked {
     limit: Duration,
     group: Option<kernel::Group>,
     worker: Option<Worker>,
-    compiler: Compiler,
 }
 
 struct Worker {
@@ -68,7 +65,6 @@ impl Asked {
             limit,
             group,
             worker: None,
-            compiler: Compiler::now(),
         })
     }
 
@@ -109,7 +105,6 @@ impl Asked {
         if let Some(mut worker) = self.worker.take() {
             let _ = worker.child.kill();
             let _ = worker.child.wait();
-            self.compiler.restore();
         }
     }
 }
@@ -150,34 +145,5 @@ impl Worker {
             to,
             from: receive,
         })
-    }
-}
-
-/// `net.core.bpf_jit_enable`, as it was found.
-pub struct Compiler {
-    found: Option<String>,
-}
-
-impl Compiler {
-    const SWITCH: &str = "/proc/sys/net/core/bpf_jit_enable";
-
-    pub fn now() -> Compiler {
-        let found = std::fs::read_to_string(Path::new(Self::SWITCH)).ok();
-        Compiler {
-            found: found.map(|t| t.trim().to_string()),
-        }
-    }
-
-    /// Off until [`Compiler::restore`]; false where the kernel does not let us.
-    pub fn off(&self) -> bool {
-        self.found.is_some() && std::fs::write(Self::SWITCH, "0").is_ok()
-    }
-
-    pub fn restore(&self) {
-        if let Some(found) = &self.found
-            && Compiler::now().found.as_ref() != Some(found)
-        {
-            let _ = std::fs::write(Self::SWITCH, found);
-        }
     }
 }

@@ -148,7 +148,7 @@ pub fn summary(rows: &[Row], against: &[Engine]) -> String {
             .iter()
             .any(|r| r.linux.as_ref().is_some_and(|o| o.compiled))
     {
-        text += "* includes Linux's compiler at work on subprograms (--net leaves it out)\n";
+        text += "* includes Linux's compiler at work on subprograms\n";
     }
     text
 }

@@ -36,6 +36,8 @@ pub struct Load<'a> {
     pub funcs: &'a [FuncInfo],
     pub lines: &'a [LineInfo],
     pub target: Attach,
+    /// The type of a function that may be added, with which [`Load::measured`] measures without the compiler.
+    pub idle: Option<u32>,
 }
 
 /// The kernel's word.

@@ -11,7 +11,7 @@ use probity_objfile::{Object, ProgType, Program, Relocated};
 use super::attach::{self, Attach};
 use super::load::{Answer, Load};
 use super::maps::{self, Made};
-use super::measure::{Measured, compiler_is_on};
+use super::measure::Measured;
 use super::memory::Meter;
 use super::{Machine, types, with_maps};
 
@@ -78,12 +78,7 @@ impl<'a> Session<'a> {
     ) -> Measured {
         let measure = |load: &Load<'_>| load.measured(runs, enough, meter);
         match self.prepared(index, &NoTargets, measure) {
-            Ok(mut measured) => {
-                let program = self.relocated.object.programs.get(index);
-                measured.compiled =
-                    program.is_some_and(|p| p.subprogs.len() > 1) && compiler_is_on();
-                measured
-            }
+            Ok(measured) => measured,
             Err(why) => Measured::none(why),
         }
     }
@@ -163,6 +158,7 @@ impl<'a> Session<'a> {
             // Lines say something of functions only.
             lines: if funcs.is_empty() { &[] } else { &lines },
             target,
+            idle: self.types.as_ref().map(|t| t.idle.0),
             strict_alignment: self.strict_alignment,
         };
         let result = then(&load);

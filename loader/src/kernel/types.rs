@@ -15,6 +15,8 @@ use super::sys::{self, BTF_LOAD, BtfLoad};
 pub struct Loaded {
     pub fd: OwnedFd,
     strings: BTreeMap<String, u32>,
+    /// The type of a static function without parameters, which is no function of the object's.
+    pub idle: TypeId,
 }
 
 /// `struct bpf_func_info`, 8 bytes a record.
@@ -36,6 +38,8 @@ pub fn load(object: &Object) -> Result<Option<Loaded>, String> {
             }
         }
     }
+    let nothing = builder.func_proto(TypeId::VOID, &[]);
+    let idle = builder.func("idle", nothing, FuncLinkage::Static);
     let bytes = builder.to_bytes();
     let mut log = vec![0u8; 1 << 16];
     let mut attr = BtfLoad {
@@ -47,6 +51,7 @@ pub fn load(object: &Object) -> Result<Option<Loaded>, String> {
         return Ok(Some(Loaded {
             fd: sys::owned(fd),
             strings,
+            idle,
         }));
     }
     attr.log_level = 1;
@@ -56,6 +61,7 @@ pub fn load(object: &Object) -> Result<Option<Loaded>, String> {
         Ok(fd) => Ok(Some(Loaded {
             fd: sys::owned(fd),
             strings,
+            idle,
         })),
         Err(e) => {
             let end = log.iter().position(|&b| b == 0).unwrap_or(log.len());

@@ -30,7 +30,7 @@ Examples:
   probity bench verify --sort time:desc before.csv
 
 A row a program. A time is the median of the runs, from instructions to verdict: reading and relocating the
-object are not in it, neither is Linux's compiler but of subprograms (marked *, see --net). Ours is one thread.
+object are not in it, neither is Linux's compiler (but where a time is marked *). Ours is one thread.
 Memory is what is held at most, over what was held before; of Linux it takes a memory cgroup.
 A ratio is theirs over ours: 10 says that ours takes a tenth. Their geometric means are over the programs that both
 accept, and over those of them of which Linux processes 1,000 instructions or more.
@@ -58,9 +58,6 @@ pub struct Args {
     /// How long another verifier may take for one program, all runs together
     #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = seconds)]
     limit: Duration,
-    /// Linux's time without its compiler's, of subprograms: net.core.bpf_jit_enable is 0 while they are measured
-    #[arg(long)]
-    net: bool,
     /// Order of the rows, by one column after the other [default: as found]
     #[arg(long, value_delimiter = ',', value_name = "KEY[:asc|desc]", value_parser = order::parse)]
     sort: Vec<order::Key>,
@@ -257,7 +254,6 @@ impl Bench {
                     runs,
                     prog_type: settings.options.prog_type.map(|t| t.0),
                     set: settings.args.common.set.clone(),
-                    net: settings.args.net,
                 });
                 match engine {
                     Engine::Linux => row.linux = Some(other),

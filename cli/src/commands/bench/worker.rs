@@ -10,7 +10,7 @@ use anyhow::Result;
 use probity_loader::kernel::{self, Machine, Measured, Meter, Session};
 use probity_objfile::{Object, ProgType};
 
-use crate::bench::others::{Compiler, Question};
+use crate::bench::others::Question;
 use crate::bench::row::{Engine, Other};
 use crate::bench::{ENOUGH, complete};
 use crate::{input, value};
@@ -70,7 +70,6 @@ fn linux(group: Option<&Path>) -> Result<()> {
     kernel::raise_limits();
     let machine = Machine::here();
     let meter = group.and_then(|g| Meter::enter(g).ok());
-    let compiler = Compiler::now();
     let mut lines = std::io::stdin().lock().lines();
     let mut next = lines.next();
     // An object at a time: its maps and types stay while its programs are asked about.
@@ -84,7 +83,7 @@ fn linux(group: Option<&Path>) -> Result<()> {
         let path = question.path.clone();
         loop {
             let other = match &mut session {
-                Ok(session) => figures(session, &question, meter.as_ref(), &compiler),
+                Ok(session) => figures(session, &question, meter.as_ref()),
                 Err(why) => nothing(why.clone()),
             };
             let mut out = std::io::stdout().lock();
@@ -102,24 +101,8 @@ fn linux(group: Option<&Path>) -> Result<()> {
     Ok(())
 }
 
-fn figures(
-    session: &mut Session<'_>,
-    question: &Question,
-    meter: Option<&Meter>,
-    compiler: &Compiler,
-) -> Other {
-    let (index, runs) = (question.index, question.runs);
-    let mut measured = session.measured(index, runs, ENOUGH, meter);
-    if question.net && measured.compiled && measured.accepted.is_some() && compiler.off() {
-        let net = session.measured(index, runs, ENOUGH, None);
-        compiler.restore();
-        // Some programs need the compiler: they keep the figure that includes it.
-        if net.accepted == measured.accepted && net.processed == measured.processed {
-            measured.time_us = net.time_us;
-            measured.compiled = false;
-        }
-    }
-    other(measured)
+fn figures(session: &mut Session<'_>, question: &Question, meter: Option<&Meter>) -> Other {
+    other(session.measured(question.index, question.runs, ENOUGH, meter))
 }
 
 fn other(measured: Measured) -> Other {
