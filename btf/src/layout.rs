@@ -218,12 +218,13 @@ impl Btf {
         steps: &mut u32,
     ) -> Option<(Member<'_>, Field)> {
         let depth = depth.checked_sub(1)?;
-        for m in self.members(composite).iter() {
+        for m in self.members(composite).unnamed() {
             *steps = steps.checked_sub(1)?;
-            if m.name == name {
+            if self.str_is(m.name, name) {
+                let m = m.with_name(self.str_or_empty(m.name));
                 return Some((m, self.member_field(&m)?));
             }
-            if m.name.is_empty()
+            if self.str_is(m.name, "")
                 && let Some((inner, field)) = self.member_within(m.ty, name, depth, steps)
             {
                 let bit_offset = field.bit_offset + u64::from(m.bit_offset);

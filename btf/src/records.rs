@@ -86,7 +86,7 @@ impl Unnamed {
         self.with_name("")
     }
 
-    fn with_name(self, name: &str) -> Member<'_> {
+    pub fn with_name(self, name: &str) -> Member<'_> {
         Member {
             name,
             ty: self.ty,

@@ -69,6 +69,30 @@ impl Btf {
         rest.is_some_and(|r| r.first() == Some(&0)) && !text.as_bytes().contains(&0)
     }
 
+    /// Whether this is the type's name.
+    pub fn name_is(&self, id: TypeId, name: &str) -> bool {
+        match self.raw(id) {
+            Some(words) => self.str_is(words[0], name),
+            None => name.is_empty(),
+        }
+    }
+
+    /// Every type of this kind, ascending; the base's come first.
+    pub fn of_kind(&self, kind: Kind) -> Box<dyn Iterator<Item = TypeId> + '_> {
+        let number = kind as u32;
+        let starts = self.starts.iter().take(self.own_len() as usize);
+        let own = (self.first_id..).map(TypeId).zip(starts);
+        let own = own.filter(move |(_, start)| {
+            let info = self.words.get(**start as usize + 1);
+            info.is_some_and(|info| info >> 24 & 0x1f == number)
+        });
+        let own = own.map(|(id, _)| id);
+        match &self.base {
+            Some(base) => Box::new(base.of_kind(kind).chain(own)),
+            None => Box::new(own),
+        }
+    }
+
     /// Name of a type; empty for anonymous ones and for ids that do not exist.
     /// Tags' names are their values.
     pub fn name(&self, id: TypeId) -> &str {

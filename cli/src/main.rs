@@ -7,6 +7,7 @@ mod commands;
 mod input;
 mod kernel;
 mod output;
+mod parallel;
 mod recording;
 mod render;
 mod tracing;

@@ -21,7 +21,7 @@ use crate::origin::Origins;
 use crate::recorded::{Recorded, Recorder};
 use crate::reject::{Outcome, fail};
 use crate::report::{Access, Fact, Region, Rule};
-use crate::special::{Records, Special};
+use crate::special::{Declared, Records, Special};
 use crate::stack::SlotSet;
 use crate::typed::TypedContext;
 use crate::value::{Id, MapRef, To, Value};
@@ -45,7 +45,7 @@ pub(crate) struct Env<'a> {
     pub poisoned: &'a [Poisoned],
     /// Managed fields of each map's values, and of allocated structures.
     pub special: &'a [Special],
-    pub records: Records,
+    pub records: Records<'a>,
     /// The map that is the program's arena.
     pub arena: Option<usize>,
     /// The licence is compatible with the GPL.
@@ -106,6 +106,7 @@ impl<'a> Env<'a> {
         live: &'a Liveness,
         poisoned: &'a [Poisoned],
         special: &'a [Special],
+        declared: &'a Declared,
         gpl: bool,
     ) -> Env<'a> {
         Env {
@@ -119,7 +120,7 @@ impl<'a> Env<'a> {
             live,
             poisoned,
             special,
-            records: Records::default(),
+            records: Records::new(declared),
             arena: None,
             gpl,
             typed: None,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use probity_isa::{Imm64, Insn, Pc};
@@ -16,7 +17,7 @@ use crate::liveness::Liveness;
 use crate::recorded::Recorded;
 use crate::reject::{Explain, Failure, Outcome, fail};
 use crate::report::{ProgramReport, Report, Rule, Stats, Verdict, VerifiedProgram};
-use crate::special::{Records, Special};
+use crate::special::{Declared, Special};
 use crate::state::State;
 use crate::value::{MapRef, To, Value};
 
@@ -35,6 +36,8 @@ pub struct Options {
     pub store_often: bool,
     /// The kernel's configuration by name, for `CONFIG_…` variables.
     pub kconfig: Option<BTreeMap<String, String>>,
+    /// Programs verified at the same time, at most; verdicts and their order do not depend on it.
+    pub jobs: usize,
     /// Record the state before each instruction visited, up to this many ([`ProgramReport::log`]).
     pub log_states: usize,
 }
@@ -48,6 +51,7 @@ impl Default for Options {
             strict_alignment: false,
             store_often: false,
             kconfig: None,
+            jobs: 1,
             log_states: 0,
         }
     }
@@ -92,10 +96,12 @@ pub fn verify_recorded(
 /// what takes time and memory after that is the verification alone.
 pub struct Prepared {
     relocated: Arc<Relocated>,
-    special: Vec<Special>,
     platform: Arc<Platform>,
-    policy: Policy,
+    policy: Arc<Policy>,
     options: Options,
+    /// Managed fields of each map's values.
+    special: Vec<Special>,
+    declared: Declared,
 }
 
 impl Prepared {
@@ -106,13 +112,16 @@ impl Prepared {
         options: &Options,
     ) -> Result<Prepared, Error> {
         let relocated = Arc::new(relocate(object, platform, options)?);
-        let special = specials(&relocated.object, platform);
+        let declared = Declared::default();
+        let object = &relocated.object;
+        let special = |m| Special::of(m, object.btf.as_deref(), platform, &declared);
         Ok(Prepared {
+            special: object.maps.iter().map(special).collect(),
             relocated,
-            special,
             platform: platform.clone(),
-            policy: policy.clone(),
+            policy: Arc::new(policy.clone()),
             options: options.clone(),
+            declared,
         })
     }
 
@@ -122,25 +131,9 @@ impl Prepared {
 
     /// The verdict on the object's program of that index.
     pub fn verify(&self, index: usize) -> Option<ProgramReport> {
-        let program = self.relocated.object.programs.get(index)?;
-        Some(verify_program(
-            &self.relocated,
-            index,
-            program,
-            &self.platform,
-            &self.policy,
-            &self.options,
-            &self.special,
-            None,
-        ))
+        let program = self.object().programs.get(index)?;
+        Some(self.program(index, program, None))
     }
-}
-
-fn specials(object: &Object, platform: &Platform) -> Vec<Special> {
-    let managed = Records::default();
-    let maps = object.maps.iter();
-    maps.map(|m| Special::of(m, object.btf.as_deref(), platform, &managed))
-        .collect()
 }
 
 fn run(
@@ -161,38 +154,61 @@ fn run(
             }
         }
     }
-    let relocated = Arc::new(relocate(object, platform, options)?);
-    let object = &relocated.object;
-    let special = specials(object, platform);
-    let mut programs = Vec::new();
-    for (index, program) in object.programs.iter().enumerate() {
-        let wanted = options
-            .programs
-            .as_ref()
-            .is_none_or(|names| names.contains(&program.name));
-        if wanted {
-            let mut recorded = None;
-            programs.push(verify_program(
-                &relocated,
-                index,
-                program,
-                platform,
-                policy,
-                options,
-                &special,
-                records.is_some().then_some(&mut recorded),
-            ));
-            if let Some(records) = &mut records {
+    let prepared = Prepared::new(object, platform, policy, options)?;
+    let named = |name: &String| options.programs.as_ref().is_none_or(|n| n.contains(name));
+    let programs = prepared.object().programs.iter().enumerate();
+    let wanted: Vec<(usize, &Program)> = programs.filter(|(_, p)| named(&p.name)).collect();
+    let programs = match &mut records {
+        Some(records) => wanted
+            .iter()
+            .map(|(index, program)| {
+                let mut recorded = None;
+                let report = prepared.program(*index, program, Some(&mut recorded));
                 records.push(recorded);
-            }
-        }
-    }
+                report
+            })
+            .collect(),
+        None => in_parallel(&wanted, options.jobs, |(index, program)| {
+            prepared.program(*index, program, None)
+        }),
+    };
     Ok(Report::new(
         programs,
-        relocated.clone(),
-        platform.clone(),
-        Arc::new(policy.clone()),
+        prepared.relocated,
+        prepared.platform,
+        prepared.policy,
     ))
+}
+
+/// The results in order, whichever thread they come from.
+fn in_parallel<T: Sync, R: Send>(of: &[T], jobs: usize, one: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let jobs = jobs.min(of.len());
+    if jobs < 2 {
+        return of.iter().map(one).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut done = Vec::new();
+        while let at = next.fetch_add(1, Ordering::Relaxed)
+            && let Some(item) = of.get(at)
+        {
+            done.push((at, one(item)));
+        }
+        done
+    };
+    let mut all: Vec<(usize, R)> = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..jobs).map(|_| scope.spawn(worker)).collect();
+        let mut all = worker();
+        for other in others {
+            match other.join() {
+                Ok(done) => all.extend(done),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        all
+    });
+    all.sort_unstable_by_key(|(at, _)| *at);
+    all.into_iter().map(|(_, r)| r).collect()
 }
 
 fn relocate(object: &Object, platform: &Platform, options: &Options) -> Result<Relocated, Error> {
@@ -206,172 +222,165 @@ fn relocate(object: &Object, platform: &Platform, options: &Options) -> Result<R
     probity_objfile::relocate(object, &target).map_err(|e| Error::Relocation(e.to_string()))
 }
 
-#[inline(never)]
-fn verify_program(
-    relocated: &Relocated,
-    index: usize,
-    program: &Program,
-    platform: &Platform,
-    policy: &Policy,
-    options: &Options,
-    special: &[Special],
-    recorded: Option<&mut Option<Recorded>>,
-) -> ProgramReport {
-    let start = Instant::now();
-    let mut stats = Stats::default();
-    let mut log = Vec::new();
-    let prog_type = options.prog_type.or(program.hook.prog_type);
-    let kind = prog_type.and_then(|t| platform.prog_kind(t.0));
-    let verdict = match verdict(
-        relocated, index, program, prog_type, kind, platform, policy, options, special, &mut stats,
-        &mut log, recorded,
-    ) {
-        Ok(v) => Verdict::Accept(Arc::new(v)),
-        Err(stopped) => Verdict::Reject(Box::new(explain::rejection(program, platform, &stopped))),
-    };
-    stats.time_ns = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-    let verdict = match verdict {
-        Verdict::Accept(mut v) => {
-            if let Some(v) = Arc::get_mut(&mut v) {
-                v.stats = stats;
-            }
-            Verdict::Accept(v)
-        }
-        v => v,
-    };
-    ProgramReport {
-        name: program.name.clone(),
-        section: program.hook.section.clone(),
-        prog_type: kind.map(|k| k.name.to_string()).unwrap_or_default(),
-        insns: program.insns.len(),
-        stats,
-        verdict,
-        log,
-    }
-}
-
-fn verdict(
-    relocated: &Relocated,
-    index: usize,
-    program: &Program,
-    prog_type: Option<ProgType>,
-    kind: Option<&ProgKind>,
-    platform: &Platform,
-    policy: &Policy,
-    options: &Options,
-    special: &[Special],
-    stats: &mut Stats,
-    log: &mut Vec<(Pc, String)>,
-    recorded: Option<&mut Option<Recorded>>,
-) -> Result<VerifiedProgram, Box<Stopped>> {
-    let object = &relocated.object;
-    if let Some(Some(e)) = relocated.failed.get(index) {
-        let must = "the program can be relocated for the platform";
-        return Err(Stopped::early(fail(
-            Rule::FailedRelocation,
-            must,
-            &e.to_string(),
-        )));
-    }
-    let (kind, prog_type) =
-        known_kind(program, prog_type, kind, platform, policy).map_err(Stopped::early)?;
-    let gpl = license(object, policy).map_err(Stopped::early)?;
-    size(program, platform, policy).map_err(Stopped::early)?;
-    let mut cfg = Cfg::build(
-        &program.insns,
-        &program.subprogs,
-        platform.limits.frames.min(MAX_FRAMES),
-        &|insn| crate::effects::throws(insn, platform),
-    )
-    .map_err(Stopped::early)?;
-    crate::iter::laps(&mut cfg, platform);
-    if cfg.subprogs.len() > platform.limits.subprograms {
-        let must = format!(
-            "a program has at most {} subprograms",
-            platform.limits.subprograms
+impl Prepared {
+    fn program(
+        &self,
+        index: usize,
+        program: &Program,
+        recorded: Option<&mut Option<Recorded>>,
+    ) -> ProgramReport {
+        let start = Instant::now();
+        let mut stats = Stats::default();
+        let mut log = Vec::new();
+        let prog_type = self.options.prog_type.or(program.hook.prog_type);
+        let kind = prog_type.and_then(|t| self.platform.prog_kind(t.0));
+        let verdict = self.verdict(
+            index, program, prog_type, kind, &mut stats, &mut log, recorded,
         );
-        return Err(Stopped::early(fail(
-            Rule::TooComplex,
-            &must,
-            &format!("it has {}", cfg.subprogs.len()),
-        )));
-    }
-    instructions(&cfg, platform).map_err(Stopped::early)?;
-    maps(&cfg, object, platform, policy).map_err(Stopped::early)?;
-    let arena = crate::arena::of_program(&cfg, object, platform).map_err(Stopped::early)?;
-    crate::special::usable(&cfg, object, platform, kind, special).map_err(Stopped::early)?;
-    let live = Liveness::compute(&cfg, platform);
-    let (own_effects, effects) = crate::effects::compute(&cfg, platform, kind.kind);
-    let poisoned = relocated
-        .poisoned
-        .get(index)
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    let mut env = Env::new(
-        object, program, platform, policy, options, kind, &cfg, &live, poisoned, special, gpl,
-    );
-    env.effects = effects;
-    env.own_effects = own_effects;
-    env.arena = arena;
-    crate::global::ends_anywhere(&env).map_err(Stopped::early)?;
-    if matches!(kind.context, probity_platform::Context::Typed) {
-        let attach = env.attach_type().or(kind.default_attach);
-        let typed =
-            crate::typed::context(platform, object, program, attach).map_err(Stopped::early)?;
-        if typed.ops.is_some() && !gpl {
-            let must = "only GPL-compatible programs implement kernel structures";
-            let known = object.license.as_deref().unwrap_or("no licence");
-            return Err(Stopped::early(fail(Rule::License, must, known)));
+        let verdict = verdict.map_err(|s| explain::rejection(program, &self.platform, &s));
+        stats.time_ns = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        ProgramReport {
+            name: program.name.clone(),
+            section: program.hook.section.clone(),
+            prog_type: kind.map(|k| k.name.to_string()).unwrap_or_default(),
+            insns: program.insns.len(),
+            stats,
+            verdict: match verdict {
+                Ok(proof) => Verdict::Accept(Arc::new(VerifiedProgram { stats, ..proof })),
+                Err(rejection) => Verdict::Reject(Box::new(rejection)),
+            },
+            log,
         }
-        env.typed = Some(std::rc::Rc::new(typed));
     }
-    let context = match kind.context {
-        probity_platform::Context::None => Value::Uninit,
-        probity_platform::Context::Memory { size } => Value::pointer(To::Memory {
-            size,
-            writable: true,
-        }),
-        _ => Value::pointer(To::Context),
-    };
-    let budget = policy
-        .max_processed
-        .unwrap_or(usize::MAX)
-        .min(platform.limits.processed);
-    let mut trace = |pc: Pc, state: &State| {
-        if log.len() < options.log_states {
-            log.push((pc, state.to_string()));
+
+    fn verdict(
+        &self,
+        index: usize,
+        program: &Program,
+        prog_type: Option<ProgType>,
+        kind: Option<&ProgKind>,
+        stats: &mut Stats,
+        log: &mut Vec<(Pc, String)>,
+        recorded: Option<&mut Option<Recorded>>,
+    ) -> Result<VerifiedProgram, Box<Stopped>> {
+        let Prepared {
+            relocated,
+            platform,
+            policy,
+            options,
+            special,
+            declared,
+        } = self;
+        let object = &relocated.object;
+        if let Some(Some(e)) = relocated.failed.get(index) {
+            let must = "the program can be relocated for the platform";
+            return Err(Stopped::early(fail(
+                Rule::FailedRelocation,
+                must,
+                &e.to_string(),
+            )));
         }
-    };
-    env.recorder = recorded.is_some().then(Box::default);
-    crate::walks::all(&mut env, context, budget, stats, &mut trace)?;
-    if let Some(recorded) = recorded {
-        *recorded = env.recorded.take();
-    }
-    stats.stack_depth = crate::depth::check(&env).map_err(Stopped::early)?;
-    let mut facts = std::mem::take(&mut env.facts);
-    for (fact, ways) in facts.iter_mut().zip(&env.ways) {
-        fact.decided = match ways {
-            1 => Some(false),
-            2 => Some(true),
-            _ => None,
+        let (kind, prog_type) =
+            known_kind(program, prog_type, kind, platform, policy).map_err(Stopped::early)?;
+        let gpl = license(object, policy).map_err(Stopped::early)?;
+        size(program, platform, policy).map_err(Stopped::early)?;
+        let mut cfg = Cfg::build(
+            &program.insns,
+            &program.subprogs,
+            platform.limits.frames.min(MAX_FRAMES),
+            &|insn| crate::effects::throws(insn, platform),
+        )
+        .map_err(Stopped::early)?;
+        crate::iter::laps(&mut cfg, platform);
+        if cfg.subprogs.len() > platform.limits.subprograms {
+            let must = format!(
+                "a program has at most {} subprograms",
+                platform.limits.subprograms
+            );
+            return Err(Stopped::early(fail(
+                Rule::TooComplex,
+                &must,
+                &format!("it has {}", cfg.subprogs.len()),
+            )));
+        }
+        instructions(&cfg, platform).map_err(Stopped::early)?;
+        maps(&cfg, object, platform, policy).map_err(Stopped::early)?;
+        let arena = crate::arena::of_program(&cfg, object, platform).map_err(Stopped::early)?;
+        crate::special::usable(&cfg, object, platform, kind, special).map_err(Stopped::early)?;
+        let live = Liveness::compute(&cfg, platform);
+        let (own_effects, effects) = crate::effects::compute(&cfg, platform, kind.kind);
+        let poisoned = relocated
+            .poisoned
+            .get(index)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let mut env = Env::new(
+            object, program, platform, policy, options, kind, &cfg, &live, poisoned, special,
+            declared, gpl,
+        );
+        env.effects = effects;
+        env.own_effects = own_effects;
+        env.arena = arena;
+        crate::global::ends_anywhere(&env).map_err(Stopped::early)?;
+        if matches!(kind.context, probity_platform::Context::Typed) {
+            let attach = env.attach_type().or(kind.default_attach);
+            let typed =
+                crate::typed::context(platform, object, program, attach).map_err(Stopped::early)?;
+            if typed.ops.is_some() && !gpl {
+                let must = "only GPL-compatible programs implement kernel structures";
+                let known = object.license.as_deref().unwrap_or("no licence");
+                return Err(Stopped::early(fail(Rule::License, must, known)));
+            }
+            env.typed = Some(std::rc::Rc::new(typed));
+        }
+        let context = match kind.context {
+            probity_platform::Context::None => Value::Uninit,
+            probity_platform::Context::Memory { size } => Value::pointer(To::Memory {
+                size,
+                writable: true,
+            }),
+            _ => Value::pointer(To::Context),
         };
-    }
-    for (pc, map) in &env.call_maps {
-        if let Some(fact) = facts.get_mut(*pc) {
-            fact.map = *map;
+        let budget = policy
+            .max_processed
+            .unwrap_or(usize::MAX)
+            .min(platform.limits.processed);
+        let mut trace = |pc: Pc, state: &State| {
+            if log.len() < options.log_states {
+                log.push((pc, state.to_string()));
+            }
+        };
+        env.recorder = recorded.is_some().then(Box::default);
+        crate::walks::all(&mut env, context, budget, stats, &mut trace)?;
+        if let Some(recorded) = recorded {
+            *recorded = env.recorded.take();
         }
+        stats.stack_depth = crate::depth::check(&env).map_err(Stopped::early)?;
+        let mut facts = std::mem::take(&mut env.facts);
+        for (fact, ways) in facts.iter_mut().zip(&env.ways) {
+            fact.decided = match ways {
+                1 => Some(false),
+                2 => Some(true),
+                _ => None,
+            };
+        }
+        for (pc, map) in &env.call_maps {
+            if let Some(fact) = facts.get_mut(*pc) {
+                fact.map = *map;
+            }
+        }
+        drop(env);
+        Ok(VerifiedProgram {
+            name: program.name.clone(),
+            index,
+            prog_type,
+            raw: program.insns.clone(),
+            facts,
+            insns: cfg.insns,
+            subprogs: cfg.subprogs,
+            stats: *stats,
+        })
     }
-    drop(env);
-    Ok(VerifiedProgram {
-        name: program.name.clone(),
-        index,
-        prog_type,
-        raw: program.insns.clone(),
-        facts,
-        insns: cfg.insns,
-        subprogs: cfg.subprogs,
-        stats: *stats,
-    })
 }
 
 fn known_kind<'a>(

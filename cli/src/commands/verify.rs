@@ -1,5 +1,6 @@
 //! `probity verify OBJECT…`: is every program safe, and if not, why not.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use probity_platform::{NEWEST, Platform, Policy, Version};
 use probity_verifier::{ProgramReport, Report, Rule, Verdict};
 use serde_json::json;
 
-use crate::{input, kernel, output, render, value};
+use crate::{input, kernel, output, parallel, render, value};
 
 /// Prove that every program of an object is safe, or say which rule it breaks and where
 #[derive(clap::Args)]
@@ -20,6 +21,7 @@ Examples:
   probity verify --policy vendor.toml extension.o
   probity verify --kernel 6.1 --btf vmlinux-6.1 extension.o
   probity verify --prog-type xdp program.s
+  probity verify --quiet --jobs 4 objects/*.o
 
 One line a program. With --json one object a line, with the keys
   object program section prog_type verdict(accept|reject|unsupported) insns processed
@@ -46,6 +48,9 @@ pub struct Args {
     /// Only this program
     #[arg(short, long, value_name = "NAME")]
     program: Option<String>,
+    /// Objects verified at the same time; each takes memory of its own [default: one a processor]
+    #[arg(short, long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
     /// Verdicts only, without the explanations
     #[arg(short, long, conflicts_with = "json")]
     quiet: bool,
@@ -112,19 +117,30 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let policy = args.common.policy()?;
     let mut options = args.common.options(&platform)?;
     options.programs = args.program.map(|name| vec![name]);
+    let threads = parallel::threads(args.jobs);
+    // Where there are fewer objects, programs of one are verified side by side.
+    options.jobs = threads / args.objects.len().max(1);
     let mut ok = true;
     let progress = output::progress(args.objects.len());
-    for path in &args.objects {
+    let verify = |path: &PathBuf| -> Result<(bool, String)> {
         progress.set_message(path.display().to_string());
-        match one(path, &platform, &policy, &options, &args.common.set) {
-            Ok(report) => {
-                for program in &report.programs {
-                    ok &= matches!(program.verdict, Verdict::Accept(_));
-                    progress.suspend(|| match args.json {
-                        true => print_json(path, program),
-                        false => print_text(path, program, args.quiet),
-                    })?;
-                }
+        let report = one(path, &platform, &policy, &options, &args.common.set)?;
+        let mut told = String::new();
+        let mut ok = true;
+        for program in &report.programs {
+            ok &= matches!(program.verdict, Verdict::Accept(_));
+            match args.json {
+                true => told += &json(path, program)?,
+                false => told += &text(path, program, args.quiet),
+            }
+        }
+        Ok((ok, told))
+    };
+    let told = parallel::in_order(&args.objects, threads, verify, |_, verdicts| {
+        match verdicts {
+            Ok((accepted, told)) => {
+                ok &= accepted;
+                progress.suspend(|| output::text(&told))?;
             }
             // One bad file does not keep the others from being looked at.
             Err(error) => {
@@ -133,8 +149,10 @@ pub fn run(args: Args) -> Result<ExitCode> {
             }
         }
         progress.inc(1);
-    }
+        Ok(())
+    });
     progress.finish_and_clear();
+    told?;
     Ok(if ok {
         ExitCode::SUCCESS
     } else {
@@ -168,6 +186,11 @@ pub fn verdict(verdict: &Verdict) -> &'static str {
 }
 
 pub fn print_text(path: &Path, p: &ProgramReport, quiet: bool) -> Result<()> {
+    Ok(output::text(&text(path, p, quiet))?)
+}
+
+/// A line, and for what is not accepted the explanation.
+fn text(path: &Path, p: &ProgramReport, quiet: bool) -> String {
     let (style, word) = match &p.verdict {
         Verdict::Accept(_) => (output::GOOD, "accept"),
         other => (output::BAD, verdict(other)),
@@ -183,8 +206,8 @@ pub fn print_text(path: &Path, p: &ProgramReport, quiet: bool) -> Result<()> {
         ),
         Verdict::Accept(_) => String::new(),
     };
-    output::line(format_args!(
-        "{style}{word:<11}{style:#} {}  {}  {}  {} insns, {} processed, {} states, stack {}, {:.2} ms{rule}",
+    let line = format!(
+        "{style}{word:<11}{style:#} {}  {}  {}  {} insns, {} processed, {} states, stack {}, {:.2} ms{rule}\n",
         path.display(),
         p.name,
         if p.prog_type.is_empty() {
@@ -197,18 +220,19 @@ pub fn print_text(path: &Path, p: &ProgramReport, quiet: bool) -> Result<()> {
         s.states,
         s.stack_depth,
         s.time_ns as f64 / 1e6,
-    ))?;
-    if let Verdict::Reject(r) = &p.verdict
-        && !quiet
-    {
-        output::line(render::rejection(&path.display().to_string(), &p.name, r))?;
-        output::line("")?;
+    );
+    match &p.verdict {
+        Verdict::Reject(r) if !quiet => {
+            let why = render::rejection(&path.display().to_string(), &p.name, r);
+            format!("{line}{why}\n\n")
+        }
+        _ => line,
     }
-    Ok(())
 }
 
-pub fn print_json(path: &Path, p: &ProgramReport) -> Result<()> {
-    output::json(&json_row(path, p))
+/// One JSON object on one line.
+fn json(path: &Path, p: &ProgramReport) -> Result<String> {
+    Ok(serde_json::to_string(&json_row(path, p))? + "\n")
 }
 
 /// The keys of `verify --json`.

@@ -172,6 +172,42 @@ fn the_same_on_every_run() {
     }
 }
 
+/// Objects, good, bad and missing ones, in the order given; only times may differ.
+#[test]
+fn the_same_on_any_number_of_cores() {
+    let mut files = broken();
+    files.splice(5..5, accepted());
+    files.insert(9, programs("there-is-none.o"));
+    let report = |jobs: &str, json: bool| {
+        let mut args: Vec<std::ffi::OsString> = vec!["verify".into(), "--jobs".into(), jobs.into()];
+        args.extend(json.then(|| "--json".into()));
+        args.extend(files.iter().map(std::ffi::OsString::from));
+        let done = crate::process::command(args).run();
+        assert_eq!(done.code, 1, "{done}");
+        assert_eq!(done.stderr.matches("error").count(), 1, "{done}");
+        // `"time_us":12`, `0.01 ms`
+        let mut text = String::new();
+        for line in done.stdout.lines() {
+            let words = line.split_inclusive([' ', ',']).filter(|word| {
+                let number = word.trim_end().parse::<f64>().is_ok();
+                !number && !word.starts_with("\"time_us\":")
+            });
+            text.extend(words);
+            text.push('\n');
+        }
+        text
+    };
+    for json in [false, true] {
+        let one = report("1", json);
+        assert!(one.lines().count() > 30);
+        for jobs in ["2", "8", "100"] {
+            assert_eq!(report(jobs, json), one, "{jobs} jobs");
+        }
+    }
+    let none = probity!["verify", "--jobs", "0", &accepted()[0]].run();
+    assert_eq!(none.code, 2, "{none}");
+}
+
 #[test]
 fn policies_narrow() {
     let scratch = Scratch::new();

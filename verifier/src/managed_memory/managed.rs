@@ -51,13 +51,13 @@ impl Contains {
     /// All of them, in one pass over the types.
     pub(crate) fn of(btf: &Btf) -> Contains {
         let mut all: BTreeMap<_, Vec<String>> = BTreeMap::new();
-        for (_, ty) in btf.types() {
-            if let Type::DeclTag {
+        for id in btf.of_kind(Kind::DeclTag) {
+            if let Some(Type::DeclTag {
                 target,
                 component,
                 value,
                 ..
-            } = ty
+            }) = btf.ty(id)
                 && let Some(what) = value.strip_prefix("contains:")
             {
                 let on = all.entry((target.0, component)).or_default();
@@ -426,6 +426,17 @@ fn problem(special: &Special, platform: &Platform, owner: Owner<'_>) -> Option<S
         end = f.offset.saturating_add(f.size);
     }
     None
+}
+
+/// Whether the types have anything that could make a structure of theirs [`direct`].
+pub(crate) fn mentioned(btf: &Btf, platform: &Platform) -> bool {
+    let managed = &platform.managed;
+    let tag = |id: TypeId| managed.find(btf.name(id), true).is_some();
+    let structure = |id: TypeId| {
+        let mut rows = managed.fields.iter().filter(|f| !f.tag && f.allocated);
+        rows.any(|f| btf.name_is(id, f.name))
+    };
+    btf.of_kind(Kind::TypeTag).any(tag) || btf.of_kind(Kind::Struct).any(structure)
 }
 
 /// One of the structure's own members is a managed field.

@@ -6,11 +6,12 @@
 //!
 //! Source: the kernel's special BTF types, type tags, and `contains:` declaration tags.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::OnceLock;
 
-use probity_btf::{Btf, Type, TypeId};
+use probity_btf::{Btf, Kind, TypeId};
 use probity_isa::{Imm64, Insn};
 use probity_objfile::{Map, Object};
 use probity_platform::{Managed, Platform, ProgKind};
@@ -61,35 +62,40 @@ pub(crate) enum Holds {
     },
 }
 
-/// Records of allocated structures by type, as they are asked for.
+/// What is known of an object's types as a whole, once it is asked for: the same for all of its programs.
 #[derive(Default)]
-pub(crate) struct Records {
+pub(crate) struct Declared {
+    refused: OnceLock<Option<String>>,
+    contains: OnceLock<Contains>,
+}
+
+/// Records of allocated structures by type, as they are asked for.
+pub(crate) struct Records<'a> {
     known: RefCell<BTreeMap<u32, Rc<Special>>>,
-    refused: OnceCell<Option<String>>,
-    contains: OnceCell<Contains>,
+    declared: &'a Declared,
 }
 
 impl Special {
     /// Of a map's values, and of its inner map's.
-    /// `records`: of the object's types.
+    /// `declared`: of the object's types.
     pub(crate) fn of(
         map: &Map,
         btf: Option<&Btf>,
         platform: &Platform,
-        records: &Records,
+        declared: &Declared,
     ) -> Special {
         let mut special = match (btf, map.value_type) {
             (Some(btf), Some(id)) => {
-                let contains = records.contains(btf);
+                let contains = declared.contains(btf);
                 parse(btf, contains, id, platform, Owner::Map(map))
             }
             _ => Special::default(),
         };
-        special.refuse(btf.and_then(|btf| records.refused(btf, platform)));
+        special.refuse(btf.and_then(|btf| declared.refused(btf, platform)));
         special.inner = map
             .inner
             .as_deref()
-            .map(|m| Box::new(Special::of(m, btf, platform, records)));
+            .map(|m| Box::new(Special::of(m, btf, platform, declared)));
         special
     }
 
@@ -142,7 +148,26 @@ impl SpecialField {
     }
 }
 
-impl Records {
+impl Declared {
+    fn contains(&self, btf: &Btf) -> &Contains {
+        self.contains.get_or_init(|| Contains::of(btf))
+    }
+
+    /// Why the kernel would take none of the object's types.
+    fn refused(&self, btf: &Btf, platform: &Platform) -> Option<&str> {
+        let why = self.refused.get_or_init(|| refused(btf, platform, self));
+        why.as_deref()
+    }
+}
+
+impl<'a> Records<'a> {
+    pub(crate) fn new(declared: &'a Declared) -> Records<'a> {
+        Records {
+            known: RefCell::default(),
+            declared,
+        }
+    }
+
     /// The fields of an allocated structure of the program's types.
     pub(crate) fn get(&self, btf: Option<&Btf>, platform: &Platform, type_id: u32) -> Rc<Special> {
         if let Some(known) = self.known.borrow().get(&type_id) {
@@ -150,7 +175,7 @@ impl Records {
         }
         let found = match btf {
             Some(btf) => {
-                let contains = self.contains(btf);
+                let contains = self.declared.contains(btf);
                 parse(btf, contains, TypeId(type_id), platform, Owner::Allocated)
             }
             None => Special::default(),
@@ -160,14 +185,9 @@ impl Records {
         found
     }
 
-    fn contains(&self, btf: &Btf) -> &Contains {
-        self.contains.get_or_init(|| Contains::of(btf))
-    }
-
     /// Why the kernel would take none of the object's types.
     pub(crate) fn refused(&self, btf: &Btf, platform: &Platform) -> Option<&str> {
-        let why = self.refused.get_or_init(|| refused(btf, platform));
-        why.as_deref()
+        self.declared.refused(btf, platform)
     }
 
     /// Structures that own structures form chains that end soon: each link is a call when they are freed.
@@ -254,11 +274,14 @@ pub(crate) fn usable(
 
 /// Why the kernel would take none of the object's types: a structure among them that it could allocate, and
 /// that is wrong in its managed fields.
-pub(crate) fn refused(btf: &Btf, platform: &Platform) -> Option<String> {
-    let records = Records::default();
+fn refused(btf: &Btf, platform: &Platform, declared: &Declared) -> Option<String> {
+    if !managed::mentioned(btf, platform) {
+        return None;
+    }
+    let records = Records::new(declared);
     let mut found = 0;
-    for (id, ty) in btf.types() {
-        if !matches!(ty, Type::Struct(_)) || !managed::direct(btf, platform, id) {
+    for id in btf.of_kind(Kind::Struct) {
+        if !managed::direct(btf, platform, id) {
             continue;
         }
         found += 1;
