@@ -41,14 +41,8 @@ impl Btf {
         let mut id = id;
         loop {
             // Ends: parsing refused endless chains.
-            id = match self.ty(id) {
-                Some(
-                    Type::Typedef(to)
-                    | Type::Volatile(to)
-                    | Type::Const(to)
-                    | Type::Restrict(to)
-                    | Type::TypeTag { target: to, .. },
-                ) => to,
+            id = match self.raw(id) {
+                Some(&[_, info, to, ..]) if Kind::is_modifier_info(info) => TypeId(to),
                 _ => return id,
             };
         }
@@ -109,32 +103,6 @@ impl Btf {
             };
             return size.checked_mul(count);
         }
-    }
-
-    /// Bytes of a number, pointer, enumeration, structure or union, behind modifiers, of which nothing else has
-    /// to be known; `None` for whatever is less plain.
-    pub(crate) fn plain_size(&self, mut id: TypeId) -> Option<u32> {
-        // Modifiers nest a few deep.
-        for _ in 0..8 {
-            let words = self.raw(id)?;
-            let &[_, info, last, ..] = words else {
-                return None;
-            };
-            match Kind::from_number(info >> 24 & 0x1f)? {
-                Kind::Ptr => return Some(8),
-                Kind::Struct | Kind::Union | Kind::Enum | Kind::Enum64 => return Some(last),
-                Kind::Int => {
-                    let encoding = words.get(3)?;
-                    let (offset, bits) = (encoding >> 16 & 0xff, encoding & 0xff);
-                    return (offset == 0 && u64::from(bits) == u64::from(last) * 8).then_some(last);
-                }
-                Kind::Typedef | Kind::Volatile | Kind::Const | Kind::Restrict | Kind::TypeTag => {
-                    id = TypeId(last);
-                }
-                _ => return None,
-            }
-        }
-        None
     }
 
     /// Bytes, as the compiler would align it: 1 for structures that are visibly packed.

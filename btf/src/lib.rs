@@ -12,6 +12,7 @@ mod c;
 pub mod core;
 mod error;
 mod ext;
+mod extents;
 mod layout;
 mod list;
 mod lookup;

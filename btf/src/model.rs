@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use crate::Records;
+use crate::extents::Extents;
 use crate::lookup::{EnumeratorIndex, NameIndex};
 
 /// Index of a type; 0 is `void`.
@@ -40,6 +41,7 @@ pub struct Btf {
     pub(crate) big_endian: bool,
     pub(crate) names: OnceLock<NameIndex>,
     pub(crate) enumerators: OnceLock<EnumeratorIndex>,
+    pub(crate) extents: Extents,
 }
 
 impl Default for Btf {
@@ -54,6 +56,7 @@ impl Default for Btf {
             big_endian: false,
             names: OnceLock::new(),
             enumerators: OnceLock::new(),
+            extents: Extents::default(),
         }
     }
 }
@@ -121,6 +124,16 @@ const KINDS: [(Kind, &str); 20] = [
 impl Kind {
     pub fn from_number(n: u32) -> Option<Kind> {
         KINDS.get(n as usize).map(|&(kind, _)| kind)
+    }
+
+    /// By the second word of a type.
+    pub(crate) fn is_modifier_info(info: u32) -> bool {
+        const MODIFIERS: u32 = 1 << Kind::Typedef as u32
+            | 1 << Kind::Volatile as u32
+            | 1 << Kind::Const as u32
+            | 1 << Kind::Restrict as u32
+            | 1 << Kind::TypeTag as u32;
+        MODIFIERS >> (info >> 24 & 0x1f) & 1 != 0
     }
 
     pub fn name(self) -> &'static str {

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use crate::extents::Extents;
 use crate::{Btf, Error, Kind, TypeId};
 
 pub(crate) const MAGIC: u16 = 0xeb9f;
@@ -48,6 +49,7 @@ fn parse(base: Option<Arc<Btf>>, bytes: &[u8]) -> Result<Btf, Error> {
         big_endian: header.big_endian,
         names: OnceLock::new(),
         enumerators: OnceLock::new(),
+        extents: Extents::default(),
     };
     check_references(&btf)?;
     check_chains(&btf)?;

@@ -97,6 +97,12 @@ impl Unnamed {
 }
 
 impl<'a> Records<'a, Member<'a>> {
+    pub(crate) fn unnamed_at(&self, index: usize) -> Option<Unnamed> {
+        let start = index.checked_mul(self.stride)?;
+        let words = self.words.get(start..start.checked_add(self.stride)?)?;
+        Some(Unnamed::read(self.flag, words))
+    }
+
     pub(crate) fn unnamed(self) -> impl Iterator<Item = Unnamed> + 'a {
         let Records {
             words,

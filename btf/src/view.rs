@@ -79,16 +79,30 @@ impl Btf {
 
     /// Every type of this kind, ascending; the base's come first.
     pub fn of_kind(&self, kind: Kind) -> Box<dyn Iterator<Item = TypeId> + '_> {
-        let number = kind as u32;
+        self.by_header(move |info, _| info >> 24 & 0x1f == kind as u32)
+    }
+
+    /// Every declaration tag on a type, ascending.
+    pub fn tags_on(&self, target: TypeId) -> Box<dyn Iterator<Item = TypeId> + '_> {
+        let tag = Kind::DeclTag as u32;
+        self.by_header(move |info, last| info >> 24 & 0x1f == tag && last == target.0)
+    }
+
+    /// Types by the second and third words of their headers.
+    fn by_header<'a>(
+        &'a self,
+        wanted: impl Fn(u32, u32) -> bool + Clone + 'a,
+    ) -> Box<dyn Iterator<Item = TypeId> + 'a> {
         let starts = self.starts.iter().take(self.own_len() as usize);
         let own = (self.first_id..).map(TypeId).zip(starts);
+        let is = wanted.clone();
         let own = own.filter(move |(_, start)| {
-            let info = self.words.get(**start as usize + 1);
-            info.is_some_and(|info| info >> 24 & 0x1f == number)
+            let header = self.words.get(**start as usize..);
+            matches!(header, Some(&[_, info, last, ..]) if is(info, last))
         });
         let own = own.map(|(id, _)| id);
         match &self.base {
-            Some(base) => Box::new(base.of_kind(kind).chain(own)),
+            Some(base) => Box::new(base.by_header(wanted).chain(own)),
             None => Box::new(own),
         }
     }

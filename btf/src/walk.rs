@@ -1,7 +1,6 @@
 //! An offset in a structure → the scalar members there.
 
 use crate::layout::{MAX_DEPTH, MAX_STEPS};
-use crate::records::Unnamed;
 use crate::{Btf, Error, Field, Type, TypeId};
 
 /// A member that is not itself a structure, union or array, found at an offset.
@@ -14,6 +13,16 @@ pub struct Leaf {
     pub in_union: bool,
 }
 
+impl Leaf {
+    /// The place of the one among [`Btf::members_at`] that [`Btf::member_at`] gives.
+    pub fn best(all: &[Leaf], offset: u64, size: u64) -> Option<usize> {
+        let exact =
+            |leaf: &Leaf| leaf.field.byte_offset() == offset && leaf.field.byte_size() == size;
+        let first = (!all.is_empty()).then_some(0);
+        all.iter().position(exact).or(first)
+    }
+}
+
 impl Btf {
     /// The member that an access of `size` bytes at byte `offset` of a type reads or writes.
     ///
@@ -22,10 +31,8 @@ impl Btf {
     /// (padding, or more than one member).
     pub fn member_at(&self, id: TypeId, offset: u64, size: u64) -> Option<Leaf> {
         let leaves = self.members_at(id, offset, size).ok()?;
-        let exact = leaves
-            .iter()
-            .position(|leaf| leaf.field.byte_offset() == offset && leaf.field.byte_size() == size);
-        leaves.into_iter().nth(exact.unwrap_or(0))
+        let best = Leaf::best(&leaves, offset, size)?;
+        leaves.into_iter().nth(best)
     }
 
     /// Every member that covers `size` bytes at byte `offset`, in the order of declaration.
@@ -47,6 +54,45 @@ impl Btf {
             Some(()) => Ok(walk.found),
             None => Err(Error::TooComplex(id)),
         }
+    }
+
+    /// Names of the members that hold the byte at `offset`, those of anonymous ones for themselves;
+    /// `None` when there is too much to look at.
+    pub fn names_at(&self, id: TypeId, offset: u64) -> Option<Vec<&str>> {
+        let mut found = Vec::new();
+        self.names_within(id, offset, MAX_DEPTH, &mut { MAX_STEPS }, &mut found)?;
+        Some(found)
+    }
+
+    fn names_within<'a>(
+        &'a self,
+        id: TypeId,
+        offset: u64,
+        depth: u32,
+        steps: &mut u32,
+        found: &mut Vec<&'a str>,
+    ) -> Option<()> {
+        let depth = depth.checked_sub(1)?;
+        for m in self.members(id).unnamed() {
+            *steps = steps.checked_sub(1)?;
+            if offset < u64::from(m.bit_offset) / 8 {
+                continue;
+            }
+            let Some(field) = self.member_field(&m.unnamed()) else {
+                continue;
+            };
+            // A flexible array, of no size, reaches to the end.
+            let inside = offset.checked_sub(field.byte_offset());
+            let Some(inside) = inside.filter(|at| *at < field.byte_size() || field.bit_size == 0)
+            else {
+                continue;
+            };
+            match self.str_or_empty(m.name) {
+                "" => self.names_within(m.ty, inside, depth, steps, found)?,
+                name => found.push(name),
+            }
+        }
+        Some(())
     }
 
     /// How C would name what lies at byte `offset`, for messages: `a.b[3].c`, or the innermost
@@ -84,12 +130,21 @@ impl Walk<'_> {
         let start = path.len();
         match ty {
             Type::Struct(c) | Type::Union(c) => {
-                for m in c.members.unnamed() {
-                    self.steps = self.steps.checked_sub(1)?;
-                    let from = at.bit_offset.checked_add(m.bit_offset.into())?;
-                    if self.misses(&m, from) {
+                let extents = self.btf.extents(self.btf.resolve(at.ty), c.members);
+                self.steps = self.steps.checked_sub(u32::try_from(extents.len()).ok()?)?;
+                let base = at.byte_offset();
+                let from = self.offset.checked_sub(base);
+                let to = self.offset.checked_add(self.size);
+                let to = to.and_then(|to| to.checked_sub(base));
+                // Where a structure starts within a byte, each member is looked at.
+                let odd = at.bit_offset % 8 != 0;
+                for (i, extent) in extents.iter().enumerate() {
+                    if !odd && !from.is_some_and(|from| extent.covers(from, to)) {
                         continue;
                     }
+                    let Some(m) = c.members.unnamed_at(i) else {
+                        continue;
+                    };
                     let Some(inner) = self.btf.member_field(&m.unnamed()) else {
                         continue;
                     };
@@ -138,21 +193,6 @@ impl Walk<'_> {
             }),
         }
         Some(())
-    }
-
-    /// Whether a member that starts at bit `from` certainly does not cover the access: for most, no more has to be known.
-    fn misses(&self, m: &Unnamed, from: u64) -> bool {
-        let start = from / 8;
-        if start > self.offset {
-            return true;
-        }
-        let end = self.offset.checked_add(self.size);
-        match self.btf.plain_size(m.ty) {
-            // A flexible array reaches further.
-            None | Some(0) => false,
-            Some(_) if m.bitfield_size != 0 || from % 8 != 0 => false,
-            Some(size) => end.is_none_or(|end| end > start + u64::from(size)),
-        }
     }
 
     /// Whether the access lies within `field`; a flexible array reaches to the end of everything.

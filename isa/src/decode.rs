@@ -6,6 +6,7 @@
 //! Source: RFC 9669, sections 3 to 5.
 
 use crate::form::{Form, Operands};
+use crate::index;
 use crate::table::{Field, Kind, Row, rows_of};
 use crate::{Error, FieldName, Insn, Pc, RawInsn, Reg};
 
@@ -36,6 +37,25 @@ pub fn decode_at(raw: &[RawInsn], pc: Pc) -> Result<Insn, Error> {
     let slot = *raw
         .get(pc)
         .ok_or(Error::OutOfProgram { pc, len: raw.len() })?;
+    // Most are plain; whatever is wrong with the others is found field by field.
+    if let Some(row) = index::row_of_slot(slot)
+        && !matches!(row.kind, Kind::LoadImm64(_))
+        && let Some(dst) = plain_register(row.dst, slot.dst)
+        && let Some(src) = plain_register(row.src, slot.src)
+    {
+        let ops = Operands {
+            dst,
+            src,
+            off: slot.off,
+            imm: slot.imm,
+            next: 0,
+        };
+        return Ok(Form {
+            kind: row.kind,
+            ops,
+        }
+        .to_insn());
+    }
     let row = find_row(slot, pc)?;
     let next = match row.kind {
         Kind::LoadImm64(_) => Some(*raw.get(pc + 1).ok_or(Error::Incomplete { pc })?),
@@ -47,6 +67,14 @@ pub fn decode_at(raw: &[RawInsn], pc: Pc) -> Result<Insn, Error> {
         ops,
     }
     .to_insn())
+}
+
+/// The register; r0 where the field says what the instruction is.
+fn plain_register(field: Field, value: u8) -> Option<Reg> {
+    match field {
+        Field::Is(_) => Some(Reg::R0),
+        _ => Reg::new(value),
+    }
 }
 
 /// The row whose selecting fields are those of `slot`; else the field that no row agrees with.

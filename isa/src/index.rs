@@ -1,9 +1,9 @@
-//! A [`Kind`] → its row's place in the table, without a search.
+//! A [`Kind`], or a slot → its row in the table, without a search.
 //!
 //! **Invariant:** kinds with rows have numbers of their own; the table does not compile otherwise.
 
-use crate::table::{Kind, Row, TABLE};
-use crate::{AtomicOp, Size, Width};
+use crate::table::{Field, Kind, Row, TABLE, places_of};
+use crate::{AtomicOp, RawInsn, Size, Width};
 
 /// Numbers of one constructor of [`Kind`].
 const FAMILY: usize = 64;
@@ -80,4 +80,55 @@ const fn atomic(op: AtomicOp) -> usize {
         AtomicOp::Xchg => 8,
         AtomicOp::Cmpxchg => 9,
     }
+}
+
+/// What a slot must hold in the fields that a row fixes or does not use: the two compared at once.
+#[derive(Clone, Copy)]
+struct Fixed {
+    mask: u128,
+    value: u128,
+}
+
+static FIXED: [Fixed; TABLE.len()] = {
+    let mut all = [Fixed { mask: 0, value: 0 }; TABLE.len()];
+    let mut i = 0;
+    while i < TABLE.len() {
+        let row = &TABLE[i];
+        all[i] = Fixed {
+            mask: 0xff,
+            value: row.opcode as u128,
+        }
+        .with(row.dst, 8, 0xff)
+        .with(row.src, 16, 0xff)
+        .with(row.off, 24, 0xffff)
+        .with(row.imm, 40, 0xffff_ffff);
+        i += 1;
+    }
+    all
+};
+
+impl Fixed {
+    const fn with(self, field: Field, shift: u32, ones: u32) -> Fixed {
+        let value = match field {
+            Field::Operand => return self,
+            Field::Unused => 0,
+            Field::Is(n) => n as u32 & ones,
+        };
+        Fixed {
+            mask: self.mask | (ones as u128) << shift,
+            value: self.value | (value as u128) << shift,
+        }
+    }
+}
+
+/// The row of which the slot is an instruction, but for registers above r10 and a second slot.
+pub(crate) fn row_of_slot(slot: RawInsn) -> Option<&'static Row> {
+    let fields = u128::from(slot.opcode)
+        | u128::from(slot.dst) << 8
+        | u128::from(slot.src) << 16
+        | u128::from(slot.off as u16) << 24
+        | u128::from(slot.imm as u32) << 40;
+    places_of(slot.opcode)
+        .find(|at| FIXED[*at].mask & fields == FIXED[*at].value)
+        .map(|at| &TABLE[at])
 }

@@ -177,11 +177,16 @@ const CALLX: Since = Since {
 
 /// The rows whose opcode is `opcode`.
 pub fn rows_of(opcode: u8) -> impl Iterator<Item = &'static Row> {
-    let mut at = INDEX.first[opcode as usize];
+    places_of(opcode).map(|at| &TABLE[at])
+}
+
+/// Their places in the table.
+pub(crate) fn places_of(opcode: u8) -> impl Iterator<Item = usize> {
+    let mut next = INDEX.first[opcode as usize];
     std::iter::from_fn(move || {
-        let row = TABLE.get(at as usize)?;
-        at = INDEX.next[at as usize];
-        Some(row)
+        let at = usize::from(next);
+        next = *INDEX.next.get(at)?;
+        Some(at)
     })
 }
 

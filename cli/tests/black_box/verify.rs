@@ -184,7 +184,7 @@ fn the_same_on_any_number_of_cores() {
         args.extend(files.iter().map(std::ffi::OsString::from));
         let done = crate::process::command(args).run();
         assert_eq!(done.code, 1, "{done}");
-        assert_eq!(done.stderr.matches("error").count(), 1, "{done}");
+        assert_eq!(done.stderr.matches("there-is-none").count(), 1, "{done}");
         // `"time_us":12`, `0.01 ms`
         let mut text = String::new();
         for line in done.stdout.lines() {

@@ -75,11 +75,16 @@ pub(crate) fn compute(
     let n = cfg.subprogs.len();
     let mut all = vec![Effects::default(); n];
     let mut callees: Vec<Vec<usize>> = vec![Vec::new(); n];
+    let calls = |i: &&Insn| matches!(i, Insn::Call(CallTarget::Kfunc { .. }));
     // Writing through a dynptr moves a packet only where there are dynptrs of packets.
-    let packets = cfg.insns.iter().any(|i| dynptr::of_packet(i, platform));
+    let mut kfuncs = cfg.insns.iter().filter(calls);
+    let packets = kfuncs.any(|i| dynptr::of_packet(i, platform));
     for (s, subprog) in cfg.subprogs.iter().enumerate() {
         for pc in subprog.start..subprog.end {
             let insn = &cfg.insns[pc];
+            if !matches!(insn, Insn::Call(_) | Insn::LoadImm64 { .. }) {
+                continue;
+            }
             all[s] = all[s].join(Effects::of(insn, platform, prog_kind));
             all[s].changes_packet |= packets && dynptr::writes(insn, platform, prog_kind);
             callees[s].extend(insn.subprog_target(pc).and_then(|t| cfg.subprog_entry(t)));

@@ -98,14 +98,12 @@ fn from_prototype(env: &Env<'_>, subprog: usize) -> Outcome<Vec<Parameter>> {
         return Err(unusable(&s.name, "it does not return a number"));
     }
     let mut tags: Vec<Vec<&str>> = vec![Vec::new(); params.len()];
-    for (_, ty) in types.types() {
-        if let Type::DeclTag {
-            target,
+    for id in types.tags_on(func) {
+        if let Some(Type::DeclTag {
             component: Some(i),
             value,
             ..
-        } = ty
-            && target == func
+        }) = types.ty(id)
             && let (Some(list), Some(tag)) = (tags.get_mut(i as usize), value.strip_prefix("arg:"))
         {
             list.push(tag);

@@ -83,7 +83,7 @@ impl Cfg {
     }
 
     fn falls_through(&self, pc: Pc) -> bool {
-        self.insns[pc].falls_through() && !self.closing.contains(&pc)
+        self.insns[pc].falls_through() && (self.closing.is_empty() || !self.closing.contains(&pc))
     }
 
     /// Where execution may go on within the same frame.

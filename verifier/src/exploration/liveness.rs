@@ -24,8 +24,9 @@ impl Liveness {
         // From the end: what an instruction depends on is known, but for what leads back.
         let mut back: Vec<Pc> = Vec::new();
         for pc in (0..n).rev() {
-            live.at[pc] = live.before(cfg, platform, pc);
-            if depends_on(cfg, pc).any(|on| on <= pc) {
+            let (set, first) = live.before(cfg, platform, pc);
+            live.at[pc] = set;
+            if first.is_some_and(|on| on <= pc) {
                 back.push(pc);
             }
         }
@@ -44,7 +45,7 @@ impl Liveness {
         }
         while let Some(pc) = work.pop() {
             waits[pc] = false;
-            let live = self.before(cfg, platform, pc);
+            let (live, _) = self.before(cfg, platform, pc);
             if live == self.at[pc] {
                 continue;
             }
@@ -58,12 +59,16 @@ impl Liveness {
         }
     }
 
-    /// The transfer: what is live before the instruction, by what is known so far of those it leads to.
-    fn before(&self, cfg: &Cfg, platform: &Platform, pc: Pc) -> RegSet {
+    /// The transfer: what is live before the instruction, by what is known so far of those it depends on; and the
+    /// first of these, as they stand in the program.
+    fn before(&self, cfg: &Cfg, platform: &Platform, pc: Pc) -> (RegSet, Option<Pc>) {
         let insn = &cfg.insns[pc];
         let mut out = RegSet::EMPTY;
+        let mut first_on: Option<Pc> = None;
+        let mut on = |at: Pc| first_on = Some(first_on.map_or(at, |f| f.min(at)));
         for next in cfg.successors(pc) {
             out |= self.at(next);
+            on(next);
         }
         let first = |n: usize| RegSet::from_bits(RegSet::ARGUMENTS.bits() & ((2 << n.min(5)) - 1));
         let uses = match insn {
@@ -75,12 +80,15 @@ impl Liveness {
                 first(crate::kfunc::arguments(platform.types.as_deref(), *id))
             }
             Insn::Call(CallTarget::Subprog { .. }) => match insn.subprog_target(pc) {
-                Some(to) if to >= 0 => self.at(to as usize) & RegSet::ARGUMENTS,
+                Some(to) if to >= 0 => {
+                    on(to as usize);
+                    self.at(to as usize) & RegSet::ARGUMENTS
+                }
                 _ => RegSet::ARGUMENTS,
             },
             _ => insn.uses(),
         };
-        out.without(insn.defs()) | uses
+        (out.without(insn.defs()) | uses, first_on)
     }
 
     /// Live before the instruction.

@@ -61,6 +61,9 @@ impl Queue {
     /// To be walked, unless it was or will be.
     pub(crate) fn add(&mut self, entry: Entry) {
         if !self.entries.iter().any(|e| e.same(&entry)) {
+            // Most programs have one.
+            self.entries
+                .reserve_exact(usize::from(self.entries.is_empty()));
             self.entries.push(entry);
         }
     }

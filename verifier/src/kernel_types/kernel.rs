@@ -5,7 +5,7 @@
 //! **Invariant:** what a typed pointer leads to is read by loads that may fault and then give 0, so nothing
 //! of its content is believed, and nothing is written but what a row of the platform allows.
 
-use probity_btf::{Btf, Type, TypeId};
+use probity_btf::{Btf, Leaf, Type, TypeId};
 use probity_isa::Reg;
 
 use crate::env::Env;
@@ -69,7 +69,10 @@ pub(crate) fn load(
         // Bytes of which nothing is known, and whose address is any number.
         return Ok((Place::Plain, Region::Kernel, Some(at)));
     }
-    let Some(leaf) = types.member_at(id, at as u64, size as u64) else {
+    let there = types.members_at(id, at as u64, size as u64);
+    let there = there.unwrap_or_default();
+    let best = Leaf::best(&there, at as u64, size as u64);
+    let Some(leaf) = best.and_then(|i| there.get(i)) else {
         if in_numbers(types, id, at as u64, size as u64) {
             return Ok((Place::Plain, Region::Kernel, Some(at)));
         }
@@ -86,11 +89,9 @@ pub(crate) fn load(
             match pointee(types, pointed) {
                 Some(to) if whole => {
                     let (trust, null) =
-                        crate::trust::walk(env, state, types, id, &leaf, pointed, to, trust);
+                        crate::trust::walk(env, state, types, id, leaf, pointed, to, trust);
                     // Padding beside a pointer is a union in form only.
-                    let padded = types
-                        .members_at(id, at as u64, size as u64)
-                        .is_ok_and(|all| all.iter().filter(|l| !l.field.bitfield).count() == 1);
+                    let padded = there.iter().filter(|l| !l.field.bitfield).count() == 1;
                     let trust = if leaf.in_union && !padded {
                         Trust::Untrusted
                     } else {

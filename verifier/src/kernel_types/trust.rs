@@ -62,12 +62,9 @@ fn is_listed(types: &Btf, id: TypeId, field: &str, to: u32, suffix: &str) -> boo
     let Some(list) = types.find_struct(&format!("{name}{suffix}")) else {
         return false;
     };
-    types.members(list).iter().any(|m| {
-        m.name == field
-            && types
-                .pointee(m.ty)
-                .is_some_and(|p| types.resolve(p).0 == to)
-    })
+    let member = types.members(list).named(field);
+    let pointee = member.and_then(|m| types.pointee(m.ty));
+    pointee.is_some_and(|p| types.resolve(p).0 == to)
 }
 
 fn tagged_rcu(types: &Btf, pointee: TypeId) -> bool {

@@ -15,19 +15,33 @@ pub(crate) fn may_write(env: &Env<'_>, types: &Btf, id: TypeId, at: i64, size: u
         .iter()
         .filter(|w| w.kinds.contains(&env.kind.kind))
         .flat_map(|w| w.fields);
-    ops.into_iter()
-        .flat_map(|o| o.writable)
-        .chain(by_kind)
-        .any(|w| field(types, w, id, at, size))
-}
-
-fn field(types: &Btf, row: &Writable, id: TypeId, at: i64, size: usize) -> bool {
-    if types.name(id) != row.structure {
-        return false;
-    }
-    let Ok(at) = u64::try_from(at) else {
+    let Ok(start) = u64::try_from(at) else {
         return false;
     };
+    let name = types.name(id);
+    let mut rows = ops
+        .into_iter()
+        .flat_map(|o| o.writable)
+        .chain(by_kind)
+        .filter(|w| w.structure == name)
+        .peekable();
+    if rows.peek().is_none() {
+        return false;
+    }
+    // Of the many members only those count that lie there.
+    let there = types.names_at(id, start);
+    let lies_there = |w: &&Writable| match &there {
+        Some(names) if !w.field.is_empty() => {
+            let first = w.field.split(['.', '[']).next().unwrap_or_default();
+            names.contains(&first)
+        }
+        _ => true,
+    };
+    rows.filter(lies_there)
+        .any(|w| field(types, w, id, start, size))
+}
+
+fn field(types: &Btf, row: &Writable, id: TypeId, at: u64, size: usize) -> bool {
     let Some(last) = at.checked_add(size as u64) else {
         return false;
     };
