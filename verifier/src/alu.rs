@@ -389,7 +389,7 @@ fn pointer(
             } else {
                 p.var.add64(&n.set)
             };
-            let mut out = Pointer { var, ..p };
+            let mut out = Pointer { var, base: 0, ..p };
             if p.is_packet() {
                 // A new base: what was checked of the old one says nothing of it, unless it lies before.
                 out.id = env.fresh_id();

@@ -13,6 +13,7 @@ use crate::branch::Compared;
 use crate::cfg::Cfg;
 use crate::effects::Effects;
 use crate::global::Parameter;
+use crate::journal::Journal;
 use crate::kfunc::Prototype;
 use crate::liveness::Liveness;
 use crate::memo::Memo;
@@ -67,6 +68,8 @@ pub(crate) struct Env<'a> {
     pub ways: Vec<u8>,
     /// Deepest byte used by each subprogram.
     pub stack_depth: Vec<i64>,
+    /// What to put back when an attempt fails.
+    pub journal: Journal,
     /// What a call of each subprogram may do.
     pub effects: Vec<Effects>,
     /// The same, without what it calls.
@@ -133,6 +136,7 @@ impl<'a> Env<'a> {
             call_maps: BTreeMap::new(),
             ways: vec![0; cfg.insns.len()],
             stack_depth: vec![0; cfg.subprogs.len()],
+            journal: Journal::default(),
             effects: Vec::new(),
             own_effects: Vec::new(),
             parameters: BTreeMap::new(),
@@ -273,8 +277,61 @@ impl<'a> Env<'a> {
                 Access { region, offset }
             }
         };
-        fact.access = Some(joined);
+        if fact.access != Some(joined) {
+            self.journal.fact(pc, fact);
+            fact.access = Some(joined);
+        }
         Ok(())
+    }
+
+    /// The instruction is on some path.
+    pub(crate) fn reach(&mut self, pc: Pc) {
+        if let Some(fact) = self.facts.get_mut(pc)
+            && !fact.reached
+        {
+            self.journal.fact(pc, fact);
+            fact.reached = true;
+        }
+    }
+
+    /// A conditional jump goes these ways: 1 falls through, 2 jumps.
+    pub(crate) fn goes(&mut self, pc: Pc, ways: u8) {
+        if let Some(w) = self.ways.get_mut(pc)
+            && *w | ways != *w
+        {
+            self.journal.ways(pc, *w);
+            *w |= ways;
+        }
+    }
+
+    /// A subprogram uses its stack so deep, in bytes.
+    pub(crate) fn stack_used(&mut self, subprog: usize, bytes: i64) {
+        if let Some(depth) = self.stack_depth.get_mut(subprog)
+            && *depth < bytes
+        {
+            self.journal.depth(subprog, *depth);
+            *depth = bytes;
+        }
+    }
+
+    /// A helper calls the subprogram.
+    pub(crate) fn called_back(&mut self, subprog: usize) {
+        if self.callbacks.insert(subprog) {
+            self.journal.callback(subprog);
+        }
+    }
+
+    /// The call at `pc` is on this map, or on none.
+    pub(crate) fn calls_on(&mut self, pc: Pc, map: Option<usize>) {
+        let known = self.call_maps.get(&pc).copied();
+        let joined = match known {
+            None => map,
+            Some(known) => known.filter(|k| Some(*k) == map),
+        };
+        if known != Some(joined) {
+            self.journal.call_map(pc, known);
+            self.call_maps.insert(pc, joined);
+        }
     }
 
     pub(crate) fn insn(&self, pc: Pc) -> &'a Insn {

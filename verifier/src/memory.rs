@@ -349,9 +349,8 @@ pub(crate) fn stack_range(
     let (low, high) = (low as i64, high as i64);
     if let To::Stack { frame } = p.to
         && let Some(f) = state.frames.get(frame)
-        && let Some(depth) = env.stack_depth.get_mut(f.subprog)
     {
-        *depth = (*depth).max(-low);
+        env.stack_used(f.subprog, -low);
     }
     Ok((low, high))
 }

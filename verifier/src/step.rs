@@ -128,9 +128,7 @@ pub(crate) fn step(env: &mut Env<'_>, state: &mut State, pc: Pc) -> Outcome<Step
                     3,
                 ),
             };
-            if let Some(w) = env.ways.get_mut(pc) {
-                *w |= ways;
-            }
+            env.goes(pc, ways);
             return Ok(step);
         }
         Insn::JumpReg { .. } => {

@@ -34,6 +34,8 @@ pub struct Options {
     pub strict_alignment: bool,
     /// Store a state at every merge point, not only after some instructions: slower, and harder on pruning.
     pub store_often: bool,
+    /// Loops are summarised where that can be proved, not walked lap by lap.
+    pub summaries: bool,
     /// The kernel's configuration by name, for `CONFIG_…` variables.
     pub kconfig: Option<BTreeMap<String, String>>,
     /// Programs verified at the same time, at most; verdicts and their order do not depend on it.
@@ -50,6 +52,7 @@ impl Default for Options {
             allow_uninit_stack: true,
             strict_alignment: false,
             store_often: false,
+            summaries: true,
             kconfig: None,
             jobs: 1,
             log_states: 0,

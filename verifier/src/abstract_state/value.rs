@@ -18,6 +18,10 @@ use crate::origin::Origin;
 /// Identity shared by copies: of links, of NULL checks, of packet bases, of references. 0 is none.
 pub(crate) type Id = u32;
 
+/// Marks the links and bases that say how far a value is from the one that a loop's head had
+/// ([`crate::guess`]).
+pub(crate) const HEAD: Id = 1 << 31;
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Value {
     /// Never written, or clobbered.
@@ -52,6 +56,8 @@ pub(crate) struct Pointer {
     pub reference: Id,
     /// What it lies in and ends with, other than a reference: a dynptr; 0: nothing.
     pub parent: Id,
+    /// Pointers with the same base have the same variable part: they differ by `off` alone. 0: not known.
+    pub base: Id,
 }
 
 /// A map of the object, or the map that a map-in-map holds.
@@ -235,6 +241,7 @@ impl Pointer {
             range: 0,
             reference: 0,
             parent: 0,
+            base: 0,
         }
     }
 

@@ -163,10 +163,7 @@ pub(crate) fn helper(env: &mut Env<'_>, state: &mut State, pc: Pc, id: u32) -> O
     };
     finish(state, pc, value);
     let map = found.map.filter(|m| !m.inner).map(|m| m.index);
-    env.call_maps
-        .entry(pc)
-        .and_modify(|known| *known = known.filter(|k| Some(*k) == map))
-        .or_insert(map);
+    env.calls_on(pc, map);
     if let Some(callback) = callback {
         return crate::callback::enter(env, state, std::rc::Rc::new(callback));
     }

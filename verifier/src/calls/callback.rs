@@ -57,7 +57,7 @@ pub(crate) fn plan(
         crate::later::plan(env, subprog, map, kind);
         return Ok(None);
     }
-    env.callbacks.insert(subprog);
+    env.called_back(subprog);
     let mut args = [Value::Uninit; 5];
     let mut left = None;
     match kind {

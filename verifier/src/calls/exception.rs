@@ -64,7 +64,7 @@ pub(crate) fn plan(env: &mut Env<'_>, subprog: usize) -> Outcome<()> {
         return Err(at(fail(Rule::BadArgument, must, &known), env));
     }
     env.exception_callback = Some(subprog);
-    env.callbacks.insert(subprog);
+    env.called_back(subprog);
     let mut args = [Value::Uninit; 5];
     args[0] = Value::unknown();
     env.queue.add(Entry {

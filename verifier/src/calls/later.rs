@@ -50,7 +50,7 @@ pub(crate) fn plan_for(
 
 /// A function kept for a field of this map's values: it is called with the map, the key and the value.
 pub(crate) fn plan(env: &mut Env<'_>, subprog: usize, map: MapRef, kind: Kind) {
-    env.callbacks.insert(subprog);
+    env.called_back(subprog);
     // Which of the inner maps it is nobody knows there, but it is one and the same.
     let parent = if map.inner { env.fresh_id() } else { 0 };
     let args = [To::Map(map), To::MapKey(map), To::MapValue(map)].map(|to| {

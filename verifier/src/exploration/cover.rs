@@ -19,11 +19,12 @@ use std::cell::Cell;
 
 use probity_isa::{Reg, RegSet};
 
+use crate::guess::Head;
 use crate::liveness::Liveness;
 use crate::origin::Origins;
 use crate::stack::{Byte, ByteSet, SLOTS, Slot, SlotSet};
 use crate::state::{Frame, State};
-use crate::value::{Id, Number, Pointer, Value};
+use crate::value::{HEAD, Id, Number, Pointer, Value};
 
 /// How much of the stored state must hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -83,6 +84,8 @@ impl Spot {
 
 struct Comparison<'a> {
     mode: Mode,
+    /// `old` is the guess at a loop's head, and `new` a lap later.
+    lap: Option<Head>,
     origins: &'a Origins,
     uninit_ok: bool,
     /// Ids of NULL checks, packet bases and references; one to one.
@@ -104,12 +107,14 @@ pub(crate) fn covers(
     origins: &Origins,
     uninit_ok: bool,
     failed: &Cell<Failed>,
+    lap: Option<&mut Head>,
 ) -> bool {
     if old.frames.len() != new.frames.len() || old.references.len() != new.references.len() {
         return false;
     }
     let mut c = Comparison {
         mode,
+        lap: lap.as_deref().cloned(),
         origins,
         uninit_ok,
         ids: Vec::new(),
@@ -166,6 +171,12 @@ pub(crate) fn covers(
         if !c.frame(i, a, b, live_in(i), slots_in(i)) {
             return false;
         }
+    }
+    if let (Some(head), Some(after)) = (lap, c.lap) {
+        if !after.holds() {
+            return false;
+        }
+        *head = after;
     }
     true
 }
@@ -252,6 +263,14 @@ impl Comparison<'_> {
     }
 
     fn number(&mut self, a: &Number, b: &Number) -> bool {
+        if a.link & HEAD != 0
+            && let Some(lap) = &mut self.lap
+            && let Some(i) = lap.inductions.iter().position(|i| i.link == a.link)
+        {
+            let step = b.add.wrapping_sub(a.add);
+            let moved = b.link == a.link && step == lap.inductions[i].step;
+            return lap.confirm(i, moved, a.set.includes(&b.set));
+        }
         match self.mode {
             Mode::Exact => a.set == b.set && self.linked(a, b),
             Mode::Needed if !self.origins.is_needed(a.origin) => true,
@@ -262,6 +281,10 @@ impl Comparison<'_> {
     fn linked(&mut self, a: &Number, b: &Number) -> bool {
         if a.link == 0 {
             return true;
+        }
+        if a.link & HEAD != 0 && self.mode == Mode::Within {
+            // Paths from here may lead back to the head, and count on this.
+            return b.link == a.link && b.add == a.add;
         }
         let further = b.add.wrapping_sub(a.add);
         let to = (b.link != 0).then_some(b.link);
@@ -276,7 +299,23 @@ impl Comparison<'_> {
     }
 
     fn pointer(&mut self, a: &Pointer, b: &Pointer) -> bool {
-        if a.to != b.to || a.off != b.off || a.null != b.null {
+        if a.to != b.to || a.null != b.null {
+            return false;
+        }
+        if a.base & HEAD != 0
+            && let Some(lap) = &mut self.lap
+            && let Some(i) = lap.inductions.iter().position(|i| i.link == a.base)
+        {
+            let step = b.off.checked_sub(a.off);
+            let moved = b.base == a.base && step == Some(lap.inductions[i].step);
+            let within = a.off == b.off && a.var.includes(&b.var);
+            return a.range == 0
+                && lap.confirm(i, moved, within)
+                && (a.is_packet() || self.same_id(a.id, b.id))
+                && self.same_id(a.reference, b.reference)
+                && self.same_id(a.parent, b.parent);
+        }
+        if a.off != b.off || a.base != 0 && self.mode == Mode::Within && a.base != b.base {
             return false;
         }
         let var = match self.mode {

@@ -28,23 +28,33 @@
 //! **Invariant:** a node's `reads` and marks are final when it is closed and tied to no open one.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use probity_isa::{Insn, Pc};
 
+use crate::alu::operand;
 use crate::cover::{Failed, Mode, covers};
 use crate::env::{Env, MAX_FRAMES, Slots};
+use crate::guess::{self, Compared, Head, Laps, Pair};
+use crate::journal::Mark;
 use crate::recorded::{Place, Stored};
 use crate::reject::{Failure, fail, internal};
 use crate::report::{Rule, Stats};
 use crate::stack::{Byte, SLOTS, SlotSet};
 use crate::state::State;
 use crate::step::{Step, step};
-use crate::value::Value;
+use crate::value::{Id, Value};
 
 /// A stored state.
 struct Node {
+    pc: Pc,
     state: State,
+    /// Instructions processed when it was stored.
+    at: usize,
+    /// At a loop's head: laps since the loop was entered.
+    lap: u32,
+    /// It is a guess for all laps of a loop.
+    head: Option<Box<Head>>,
     parent: Option<usize>,
     /// Paths that start here and have not ended.
     open: usize,
@@ -64,7 +74,8 @@ struct Node {
 
 impl Node {
     fn idle(&self, patience: u32) -> bool {
-        self.misses > (self.hits + 1) * patience
+        let on_trial = self.head.is_some() && self.open > 0;
+        self.misses > (self.hits + 1) * patience && !on_trial
     }
 }
 
@@ -84,7 +95,47 @@ struct Waiting {
     history: u32,
     /// The instruction before, where states are recorded.
     place: Place,
+    /// The instruction before jumped back to here.
+    back: bool,
+    /// The state was stored where it is already.
+    met: bool,
 }
+
+/// A guess on trial: a stored state that includes the path's, so that much may be cut by it.
+/// When something fails below it, it was wrong, and the path is walked as it was.
+struct Attempt {
+    /// The guess.
+    node: usize,
+    /// The path as it is without it.
+    exact: Waiting,
+    tries: u32,
+    /// What there was before.
+    waiting: usize,
+    backs: usize,
+    turns: usize,
+    mark: Mark,
+    visits: Option<usize>,
+    processed: usize,
+    /// Instructions that it may take.
+    budget: usize,
+}
+
+/// What is known of the loop at a head.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    /// Guesses that failed.
+    failed: u32,
+    /// Laps of which nothing could be guessed.
+    dull: u32,
+}
+
+/// Loops of which so many guesses failed are walked.
+const MOST_FAILED: u32 = 2;
+const MOST_DULL: u32 = 8;
+/// Guesses at one time, each from what was wrong with the one before.
+const MOST_TRIES: u32 = 4;
+/// The lap after which a guess is made.
+const GUESS_AT: u32 = 2;
 
 /// A branch taken, and the one before it on the path.
 #[derive(Clone, Copy, Debug)]
@@ -117,6 +168,12 @@ pub(crate) fn explore(
     Explorer {
         nodes: Vec::new(),
         at: vec![Vec::new(); env.cfg.insns.len()],
+        attempts: Vec::new(),
+        refined: None,
+        loops: HashMap::new(),
+        compared: HashMap::new(),
+        watch: 0,
+        wasted: 0,
         waiting: Vec::new(),
         backs: Vec::new(),
         turns: vec![Turn {
@@ -136,6 +193,17 @@ struct Explorer<'s> {
     nodes: Vec<Box<Node>>,
     /// Nodes at each instruction that is a merge point.
     at: Vec<Vec<usize>>,
+    /// Guesses on trial, the innermost last: open nodes, each below the one before.
+    attempts: Vec<Attempt>,
+    /// What to try instead of the guess that just failed.
+    refined: Option<(State, Head)>,
+    loops: HashMap<Pc, Known>,
+    /// Comparisons in loops of which the first laps are being walked.
+    compared: HashMap<Pc, Pair>,
+    /// Comparisons are kept until so many instructions are processed.
+    watch: usize,
+    /// Instructions processed below guesses that failed.
+    wasted: usize,
     waiting: Vec<Waiting>,
     /// Not settled yet.
     backs: Vec<Back>,
@@ -163,19 +231,28 @@ impl Explorer<'_> {
         if env.cfg.may_goto && entry.frame().clock == 0 {
             entry.start_frame_clock(env.fresh_id());
         }
-        let root = self.store(env, None, entry);
+        let start = env.cfg.subprogs[entry.frame().subprog].start;
+        let root = self.store(env, start, None, entry);
         let state = self.nodes[root].state.clone();
         self.nodes[root].open = 1;
         let mut path = Waiting {
-            pc: env.cfg.subprogs[state.frame().subprog].start,
+            pc: start,
             state,
             parent: root,
             history: 0,
             place: Place::default(),
+            back: false,
+            met: false,
         };
         loop {
             match self.walk(env, &mut path, trace) {
                 Ok(()) => {}
+                Err(_) if !self.attempts.is_empty() => {
+                    if let Some(exact) = self.fall_back(env) {
+                        path = exact;
+                    }
+                    continue;
+                }
                 Err(failure) => {
                     return Err(Box::new(Stopped {
                         pc: failure.pc.unwrap_or(path.pc),
@@ -186,7 +263,7 @@ impl Explorer<'_> {
                 }
             }
             self.flush(env, path.parent);
-            self.close(path.parent);
+            self.close(env, path.parent);
             match self.waiting.pop() {
                 Some(next) => path = next,
                 None => {
@@ -229,24 +306,43 @@ impl Explorer<'_> {
             if pc >= env.cfg.insns.len() || path.state.frames.is_empty() {
                 return Err(internal("a path is at an instruction, in a frame"));
             }
-            if self.stats.processed >= self.budget {
+            let spent = self.stats.processed;
+            if self.attempts.last().is_some_and(|a| spent >= a.budget) {
+                return Err(internal("a guess is not worth more instructions"));
+            }
+            if spent - self.wasted >= self.budget {
                 let must = format!("verification takes at most {} instructions", self.budget);
                 return Err(fail(Rule::TooComplex, &must, "it would take more"));
             }
             self.stats.processed += 1;
             self.insns += 1;
-            if env.cfg.merges[pc]
+            if !std::mem::take(&mut path.met)
+                && env.cfg.merges[pc]
                 && let Visit::Cut = self.meet(env, path)?
             {
                 return Ok(());
             }
-            if let Some(fact) = env.facts.get_mut(pc) {
-                fact.reached = true;
-            }
+            env.reach(pc);
             if let Some(r) = &mut env.recorder {
                 path.place = r.visit(pc, &path.state, path.parent, path.place);
             }
             trace(pc, &path.state);
+            if self.watch > self.stats.processed
+                && let Insn::JumpIf { op, width, dst, src, .. } = *env.insn(pc)
+                && let (Value::Number(x), Value::Number(y)) =
+                    (*path.state.reg(dst), operand(&path.state, src))
+            {
+                let compared = Compared {
+                    at: self.stats.processed,
+                    op,
+                    width,
+                    x: x.set,
+                    y: y.set,
+                    taken: false,
+                };
+                let pair = self.compared.entry(pc).or_default();
+                *pair = [Some(compared), pair[0]];
+            }
             match step(env, &mut path.state, pc)? {
                 Step::To(next) => {
                     // Calls and returns count too: a loop may consist of little else.
@@ -259,7 +355,7 @@ impl Explorer<'_> {
                     if matches!(env.insn(pc), Insn::JumpIf { .. }) {
                         self.turn(path, pc, next);
                     }
-                    path.pc = next;
+                    self.goes(path, env, next);
                 }
                 Step::Fork { now, later, state } => {
                     self.jumps += 1;
@@ -275,15 +371,31 @@ impl Explorer<'_> {
                         parent: path.parent,
                         history: path.history,
                         place: path.place,
+                        back: later <= pc,
+                        met: false,
                     };
                     self.turn(&mut other, pc, later);
                     self.waiting.push(other);
                     self.turn(path, pc, now);
-                    path.pc = now;
+                    self.goes(path, env, now);
                 }
                 Step::End => return Ok(()),
             }
         }
+    }
+
+    /// The path goes on at `to`.
+    fn goes(&mut self, path: &mut Waiting, env: &Env<'_>, to: Pc) {
+        let pc = path.pc;
+        if let Insn::JumpIf { .. } = env.insn(pc)
+            && self.watch > self.stats.processed
+            && let Some([Some(last), _]) = self.compared.get_mut(&pc)
+            && last.at == self.stats.processed
+        {
+            last.taken = to != env.cfg.next(pc);
+        }
+        path.back = to <= pc && env.insn(pc).jump_target(pc).is_some();
+        path.pc = to;
     }
 
     fn turn(&mut self, path: &mut Waiting, pc: Pc, to: Pc) {
@@ -315,6 +427,21 @@ impl Explorer<'_> {
         let pc = path.pc;
         let lap = lap_starts(env, pc, &path.state);
         let mut list = std::mem::take(&mut self.at[pc]);
+        let head = env.cfg.heads[pc];
+        let before = match head && path.back {
+            true => list.iter().rev().copied().find(|n| {
+                let node = &self.nodes[*n];
+                node.open > 0 && node.state.alike(&path.state)
+            }),
+            false => None,
+        };
+        if let Some(n) = before
+            && self.nodes[n].head.is_some()
+            && path.state.clocks == self.nodes[n].state.clocks
+        {
+            self.at[pc] = list;
+            return self.lap(env, path, n);
+        }
         let mut cut = None;
         let mut looped = false;
         // States that cut nothing for long are forgotten.
@@ -361,6 +488,7 @@ impl Explorer<'_> {
                 &env.origins,
                 uninit_ok,
                 &node.failed,
+                None,
             ) {
                 match mode {
                     Mode::Exact => looped = true,
@@ -414,7 +542,22 @@ impl Explorer<'_> {
         {
             self.widen(env, &mut path.state, n);
         }
+        let known = match head {
+            true => self.loops.get(&pc).copied().unwrap_or_default(),
+            false => Known::default(),
+        };
+        // The first laps of a loop are stored, to see what moves.
+        let lap_count = match before {
+            Some(n) => self.nodes[n].lap.saturating_add(1),
+            None => 0,
+        };
+        let young = head
+            && lap_count <= GUESS_AT
+            && env.options.summaries
+            && known.failed < MOST_FAILED
+            && known.dull < MOST_DULL;
         let worth = lap
+            || young
             || env.options.store_often
             || self.jumps >= 2 && self.insns >= 8
             || heads && self.insns >= 100;
@@ -426,7 +569,8 @@ impl Explorer<'_> {
             }
             self.flush(env, path.parent);
             let state = std::mem::take(&mut path.state);
-            let n = self.store(env, Some(path.parent), state);
+            let n = self.store(env, pc, Some(path.parent), state);
+            self.nodes[n].lap = lap_count;
             self.nodes[n].open = 1;
             path.state = self.nodes[n].state.clone();
             path.parent = n;
@@ -435,7 +579,23 @@ impl Explorer<'_> {
             list.push(n);
             self.stats.peak_states = self.stats.peak_states.max(list.len());
         }
+        let laps = match (young && lap_count == GUESS_AT, before) {
+            (true, Some(second)) => list
+                .iter()
+                .rev()
+                .copied()
+                .find(|n| *n < second && self.nodes[*n].open > 0)
+                .filter(|first| self.nodes[*first].lap + 1 == self.nodes[second].lap)
+                .map(|first| [first, second]),
+            _ => None,
+        };
         self.at[pc] = list;
+        if young {
+            self.watch = self.stats.processed + 100_000;
+        }
+        if let Some([first, second]) = laps {
+            self.guess(env, path, first, second);
+        }
         Ok(Visit::Go)
     }
 
@@ -444,6 +604,187 @@ impl Explorer<'_> {
         let node = &mut self.nodes[n];
         node.misses += 1;
         node.idle(patience)
+    }
+
+    /// Comparisons kept since a time.
+    fn compared_since(&self, at: usize) -> Vec<(Pc, Pair)> {
+        let recent = |p: &Pair| p[0].is_some_and(|c| c.at >= at);
+        let mut all: Vec<(Pc, Pair)> = self
+            .compared
+            .iter()
+            .filter(|(_, p)| recent(p))
+            .map(|(pc, p)| (*pc, *p))
+            .collect();
+        all.sort_by_key(|(pc, _)| *pc);
+        all
+    }
+
+    /// The path is at a loop's head, where `first` and `second` were stored one and two laps ago.
+    fn guess(&mut self, env: &mut Env<'_>, path: &mut Waiting, first: usize, second: usize) {
+        let [a, b] = [first, second].map(|n| &self.nodes[n]);
+        let compared = self.compared_since(b.at);
+        let laps = Laps {
+            states: [&a.state, &b.state],
+            times: [a.at, b.at],
+            now: &path.state,
+        };
+        match guess::guess(env, path.pc, &laps, &compared) {
+            Some(guess) => self.attempt(env, path, guess, 1),
+            None => self.loops.entry(path.pc).or_default().dull += 1,
+        }
+    }
+
+    /// The path goes on from a guess, until that is found wrong.
+    fn attempt(
+        &mut self,
+        env: &mut Env<'_>,
+        path: &mut Waiting,
+        (state, head): (State, Head),
+        tries: u32,
+    ) {
+        let pc = path.pc;
+        let exact = Waiting {
+            pc,
+            state: path.state.clone(),
+            parent: path.parent,
+            history: path.history,
+            place: path.place,
+            back: false,
+            met: true,
+        };
+        let mark = env.begin_attempt();
+        let n = self.store(env, pc, Some(path.parent), state);
+        let left = self.budget.saturating_sub(self.stats.processed - self.wasted);
+        let node = &mut self.nodes[n];
+        node.head = Some(Box::new(head));
+        node.open = 1;
+        path.state = node.state.clone();
+        path.parent = n;
+        self.at[pc].push(n);
+        self.attempts.push(Attempt {
+            node: n,
+            exact,
+            tries,
+            waiting: self.waiting.len(),
+            backs: self.backs.len(),
+            turns: self.turns.len(),
+            mark,
+            visits: env.recorder.as_ref().map(|r| r.len()),
+            processed: self.stats.processed,
+            budget: self.stats.processed + left / 4,
+        });
+        self.jumps = 0;
+        self.insns = 0;
+    }
+
+    /// A path came back to the head of a loop, for all laps of which there is a guess.
+    fn lap(
+        &mut self,
+        env: &mut Env<'_>,
+        path: &mut Waiting,
+        n: usize,
+    ) -> Result<Visit, Box<Failure>> {
+        let pc = path.pc;
+        let node = &mut self.nodes[n];
+        let Some(head) = node.head.as_deref_mut() else {
+            return Err(internal("a guess says what it claims"));
+        };
+        let covered = covers(
+            &node.state,
+            &path.state,
+            env.live,
+            pc,
+            &node.reads,
+            Mode::Within,
+            &env.origins,
+            env.uninit_ok(),
+            &node.failed,
+            Some(head),
+        );
+        if !covered {
+            let since = self.nodes[n].at;
+            let compared = self.compared_since(since);
+            let node = &self.nodes[n];
+            if let Some(head) = &node.head
+                && self.attempts.last().is_some_and(|a| a.node == n)
+            {
+                self.refined =
+                    guess::again(env, pc, &node.state, head, &path.state, &compared);
+            }
+            return Err(internal("a guess includes all laps"));
+        }
+        // That the loop ends depends on where the induction variables are.
+        let links: Vec<Id> = head.inductions.iter().map(|i| i.link).collect();
+        for v in self.nodes[n].state.values() {
+            if let Value::Number(a) = v
+                && links.contains(&a.link)
+            {
+                env.origins.need(a.origin);
+            }
+        }
+        for v in path.state.values() {
+            if let Value::Number(b) = v
+                && links.contains(&b.link)
+            {
+                env.origins.need(b.origin);
+            }
+        }
+        self.nodes[n].hits += 1;
+        self.bind(path.parent, &[n]);
+        self.need(env, path, n, Mode::Within);
+        if let Some(r) = &mut env.recorder {
+            r.cut(pc, &path.state, path.parent, path.place, n);
+        }
+        Ok(Visit::Cut)
+    }
+
+    /// The innermost guess was wrong: as if it had not been made.
+    fn fall_back(&mut self, env: &mut Env<'_>) -> Option<Waiting> {
+        let attempt = self.attempts.pop()?;
+        let mut path = attempt.exact;
+        self.wasted += self.stats.processed - attempt.processed;
+        env.undo_attempt(attempt.mark);
+        env.reads = Slots::default();
+        if let (Some(r), Some(visits)) = (&mut env.recorder, attempt.visits) {
+            r.truncate(visits, attempt.node, path.place);
+        }
+        self.waiting.truncate(attempt.waiting);
+        self.backs.truncate(attempt.backs);
+        self.turns.truncate(attempt.turns);
+        for node in self.nodes.drain(attempt.node..) {
+            if let Some(list) = self.at.get_mut(node.pc) {
+                while list.last().is_some_and(|n| *n >= attempt.node) {
+                    list.pop();
+                }
+            }
+        }
+        self.jumps = 0;
+        self.insns = 0;
+        match self.refined.take() {
+            Some(guess) if attempt.tries < MOST_TRIES => {
+                self.attempt(env, &mut path, guess, attempt.tries + 1);
+                path.met = true;
+            }
+            _ => self.loops.entry(path.pc).or_default().failed += 1,
+        }
+        Some(path)
+    }
+
+    /// Everything below a guess was walked, and went well.
+    fn succeed(&mut self, env: &mut Env<'_>, n: usize) {
+        self.attempts.pop();
+        env.keep_attempt();
+        let relational = self.nodes[n].head.as_ref().is_some_and(|h| h.relational());
+        if !relational {
+            return;
+        }
+        // States on the way back to the head say less than what was used of them: how values are related.
+        for m in n..self.nodes.len() {
+            if m == n || !self.nodes[m].tied.is_empty() {
+                let pc = self.nodes[m].pc;
+                self.at[pc].retain(|k| *k != m);
+            }
+        }
     }
 
     /// Numbers that changed since the last lap, and that nothing needed so far, become unknown.
@@ -484,7 +825,13 @@ impl Explorer<'_> {
     }
 
     /// A new node. Its numbers get origins of their own, in the copy that is walked on from too.
-    fn store(&mut self, env: &mut Env<'_>, parent: Option<usize>, mut state: State) -> usize {
+    fn store(
+        &mut self,
+        env: &mut Env<'_>,
+        pc: Pc,
+        parent: Option<usize>,
+        mut state: State,
+    ) -> usize {
         let way = std::mem::take(&mut state.written);
         let origins = &mut env.origins;
         state.for_each(
@@ -497,6 +844,10 @@ impl Explorer<'_> {
         );
         self.stats.states += 1;
         self.nodes.push(Box::new(Node {
+            pc,
+            at: self.stats.processed,
+            lap: 0,
+            head: None,
             state,
             parent,
             open: 0,
@@ -520,7 +871,7 @@ impl Explorer<'_> {
     }
 
     /// A path from `node` has ended.
-    fn close(&mut self, mut node: usize) {
+    fn close(&mut self, env: &mut Env<'_>, mut node: usize) {
         loop {
             self.nodes[node].open -= 1;
             if self.nodes[node].open > 0 {
@@ -541,6 +892,9 @@ impl Explorer<'_> {
             }
             self.bind(parent, &ties);
             self.nodes[node].tied = ties;
+            if self.attempts.last().is_some_and(|a| a.node == node) {
+                self.succeed(env, node);
+            }
             node = parent;
         }
     }

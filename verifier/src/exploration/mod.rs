@@ -5,6 +5,8 @@ pub(crate) mod clocks;
 pub(crate) mod cover;
 pub(crate) mod depth;
 pub(crate) mod explore;
+pub(crate) mod guess;
+pub(crate) mod journal;
 pub(crate) mod liveness;
 pub(crate) mod origin;
 pub mod recorded;

@@ -36,6 +36,9 @@ pub(crate) struct Origins {
     /// Further parents.
     more: HashMap<Origin, Vec<Origin>>,
     work: Vec<Origin>,
+    /// Attempts under way, and what was marked since the first began.
+    attempts: usize,
+    marked: Vec<Origin>,
 }
 
 impl Origins {
@@ -49,6 +52,8 @@ impl Origins {
             nodes: vec![none],
             more: HashMap::new(),
             work: Vec::new(),
+            attempts: 0,
+            marked: Vec::new(),
         }
     }
 
@@ -103,7 +108,11 @@ impl Origins {
             {
                 node.needed = true;
                 self.work.extend(node.parents);
-                if let Some(more) = self.more.remove(&at) {
+                if self.attempts > 0 {
+                    self.marked.push(at);
+                }
+                // The edges stay: the mark may be taken back.
+                if let Some(more) = self.more.get(&at) {
                     self.work.extend(more);
                 }
             }
@@ -116,6 +125,28 @@ impl Origins {
             self.need(too);
         } else if !self.is_needed(too) {
             self.more.entry(of).or_default().push(too);
+        }
+    }
+
+    /// Marks made from now on may be taken back; how many there are before them.
+    pub(crate) fn begin_attempt(&mut self) -> usize {
+        self.attempts += 1;
+        self.marked.len()
+    }
+
+    pub(crate) fn end_attempt(&mut self) {
+        self.attempts = self.attempts.saturating_sub(1);
+        if self.attempts == 0 {
+            self.marked.clear();
+        }
+    }
+
+    /// Takes marks back: what they were made for is forgotten. The nodes and edges stay, and lead nowhere wrong.
+    pub(crate) fn undo_attempt(&mut self, marks: usize) {
+        for at in self.marked.drain(marks.min(self.marked.len())..) {
+            if let Some(node) = self.nodes.get_mut(at.index()) {
+                node.needed = false;
+            }
         }
     }
 

@@ -198,6 +198,20 @@ impl Recorder {
         at
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.visits.len()
+    }
+
+    /// Forgets what was walked after `visits`, in segments from `node` on; `place`: the last visit before.
+    pub(crate) fn truncate(&mut self, visits: usize, node: usize, place: Place) {
+        self.visits.truncate(visits);
+        self.firsts.truncate(node);
+        let last = (place.0 as usize).checked_sub(1);
+        if let Some(v) = last.and_then(|n| self.visits.get_mut(n)) {
+            v.next.retain(|n| (*n as usize) < visits);
+        }
+    }
+
     /// The state is covered by the stored state `by`.
     pub(crate) fn cut(&mut self, pc: Pc, state: &State, node: usize, from: Place, by: usize) {
         self.push(pc, state, node, from, Some(by));

@@ -68,6 +68,15 @@ impl Queue {
         }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Forgets the walks planned last.
+    pub(crate) fn truncate(&mut self, planned: usize) {
+        self.entries.truncate(planned.max(self.next));
+    }
+
     /// Whether a walk starts at the subprogram in this role.
     pub(crate) fn has(&self, subprog: usize, role: Role) -> bool {
         self.entries

@@ -108,10 +108,8 @@ pub(crate) fn at(state: &State, spot: Spot) -> Option<Object> {
 
 /// Remembers how deep the stack is.
 pub(crate) fn deep(env: &mut Env<'_>, state: &State, spot: Spot) {
-    if let Some(f) = state.frames.get(spot.frame)
-        && let Some(depth) = env.stack_depth.get_mut(f.subprog)
-    {
-        *depth = (*depth).max(-spot.off);
+    if let Some(f) = state.frames.get(spot.frame) {
+        env.stack_used(f.subprog, -spot.off);
     }
 }
 

@@ -1,0 +1,547 @@
+//! States of a loop's first laps → a guess of what holds at its head in every lap.
+//!
+//! Nothing here is trusted. A guess is walked like any state, and it stands only when every path back to the
+//! head lies within it ([`crate::cover`]), with its induction variables where their steps say.
+//!
+//! - A location whose value moved by the same step in both laps is an *induction variable*. In lap `k` its value is
+//!   the one at the guess plus `k` steps. Comparisons of the laps tell how many laps there can be at most.
+//! - Another number that changed is unknown when nothing needed it so far; otherwise it is widened, to constants that
+//!   the loop compares with.
+//! - Whatever else differs is uninitialised: nothing may read it.
+
+use std::rc::Rc;
+
+use probity_domains::{Scalar, Tnum};
+use probity_isa::{JmpOp, Pc, Reg, Width};
+
+use crate::env::Env;
+use crate::stack::{Byte, Slot};
+use crate::state::{Frame, State};
+use crate::value::{HEAD, Id, Number, Pointer, To, Value};
+
+/// A number or pointer that every lap moves by the same step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Induction {
+    /// The link of the number at the head, or the base of the pointer.
+    pub link: Id,
+    pub step: i64,
+}
+
+/// What a head's guess claims, and what the laps walked so far confirmed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Head {
+    pub inductions: Vec<Induction>,
+    /// One bit each: in every lap it moved by its step; in every lap it stayed within the head's value.
+    pub moved: u64,
+    pub within: u64,
+    /// Most laps after the guess.
+    pub laps: u64,
+}
+
+impl Head {
+    pub(crate) fn new(inductions: Vec<Induction>, laps: u64) -> Head {
+        Head {
+            inductions,
+            moved: u64::MAX,
+            within: u64::MAX,
+            laps,
+        }
+    }
+
+    fn all(&self) -> u64 {
+        match self.inductions.len() {
+            n if n >= 64 => u64::MAX,
+            n => (1 << n) - 1,
+        }
+    }
+
+    /// An induction variable comes back: it moved by its step, it is within the head's value. Whether that may be right.
+    pub(crate) fn confirm(&mut self, index: usize, moved: bool, within: bool) -> bool {
+        let bit = 1u64.checked_shl(index as u32).unwrap_or(0);
+        if !moved {
+            self.moved &= !bit;
+        }
+        if !within {
+            self.within &= !bit;
+        }
+        (self.moved | self.within) & bit != 0
+    }
+
+    /// Some induction variable bounds the laps, and each of the others is where its step says, or within bounds.
+    pub(crate) fn holds(&self) -> bool {
+        let all = self.all();
+        (self.moved | self.within) & all == all && self.moved & self.within & all != 0
+    }
+
+    /// Some induction variable stays within its bounds only since another one ends the loop.
+    pub(crate) fn relational(&self) -> bool {
+        self.within & self.all() != self.all()
+    }
+}
+
+/// A comparison of numbers on the way, and where it led.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Compared {
+    /// When, in instructions processed.
+    pub at: usize,
+    pub op: JmpOp,
+    pub width: Width,
+    pub x: Scalar,
+    pub y: Scalar,
+    pub taken: bool,
+}
+
+/// The last two comparisons at one instruction, the newer one first.
+pub(crate) type Pair = [Option<Compared>; 2];
+
+/// Fewer laps are walked.
+const FEW_LAPS: u64 = 3;
+/// More are not believed.
+const MOST_LAPS: u64 = 1 << 40;
+/// Most induction variables of one loop.
+const MOST_INDUCTIONS: usize = 32;
+
+/// The state at the head two laps ago, one lap ago, and now, with the times when the first two were stored.
+pub(crate) struct Laps<'a> {
+    pub states: [&'a State; 2],
+    pub times: [usize; 2],
+    pub now: &'a State,
+}
+
+/// A state that includes `laps.now` and, if it is guessed right, all that follow at the head.
+pub(crate) fn guess(
+    env: &mut Env<'_>,
+    pc: Pc,
+    laps: &Laps<'_>,
+    compared: &[(Pc, Pair)],
+) -> Option<(State, Head)> {
+    let pairs: Vec<[Compared; 2]> = compared
+        .iter()
+        .filter_map(|(_, pair)| match pair {
+            [Some(b), Some(a)]
+                if b.at >= laps.times[1] && a.at >= laps.times[0] && a.at < laps.times[1] =>
+            {
+                Some([*a, *b])
+            }
+            _ => None,
+        })
+        .collect();
+    let count = pairs.iter().filter_map(most_laps).min()?;
+    if !(FEW_LAPS..=MOST_LAPS).contains(&count) {
+        return None;
+    }
+    let thresholds = thresholds(&pairs);
+    let mut inductions = Vec::new();
+    let [first, second] = laps.states;
+    let state = general(env, pc, second, laps.now, &mut |env, place, old, new| {
+        let step = step_of(old, new).filter(|s| {
+            place.of(first).and_then(|v| step_of(v, old)) == Some(*s)
+                && inductions.len() < MOST_INDUCTIONS
+        });
+        let induction = step.and_then(|step| {
+            let link = env.fresh_id() | HEAD;
+            let value = moving(env, new, step, count, link)?;
+            Some((Induction { link, step }, value))
+        });
+        match induction {
+            Some((i, value)) => {
+                inductions.push(i);
+                value
+            }
+            None => widened(env, old, new, &thresholds),
+        }
+    })?;
+    (!inductions.is_empty()).then(|| (state, Head::new(inductions, count)))
+}
+
+/// Another guess, after a path came back to the head in the state `back`, which `tried` does not include.
+pub(crate) fn again(
+    env: &mut Env<'_>,
+    pc: Pc,
+    tried: &State,
+    head: &Head,
+    back: &State,
+    compared: &[(Pc, Pair)],
+) -> Option<(State, Head)> {
+    let pairs: Vec<[Compared; 2]> = compared
+        .iter()
+        .filter_map(|(_, pair)| Some([pair[1]?, pair[0]?]))
+        .collect();
+    let thresholds = thresholds(&pairs);
+    let mut kept = Vec::new();
+    let state = general(env, pc, tried, back, &mut |env, _, old, new| {
+        let link = match old {
+            Value::Number(n) => n.link,
+            Value::Pointer(p) => p.base,
+            Value::Uninit => 0,
+        };
+        let Some(i) = head.inductions.iter().find(|i| i.link == link) else {
+            return widened(env, old, new, &thresholds);
+        };
+        if step_from(old, new) == Some(i.step) {
+            kept.push(*i);
+            return *old;
+        }
+        // It does not move by steps after all.
+        match (old, new) {
+            (Value::Number(a), Value::Number(b)) => {
+                let plain = |n: &Number| {
+                    Value::Number(Number {
+                        link: 0,
+                        add: 0,
+                        ..*n
+                    })
+                };
+                widened(env, &plain(a), &plain(b), &thresholds)
+            }
+            _ => Value::Uninit,
+        }
+    })?;
+    (!kept.is_empty()).then(|| (state, Head::new(kept, head.laps)))
+}
+
+/// A register or slot of a frame.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place {
+    Reg(usize, usize),
+    Slot(usize, usize),
+}
+
+impl Place {
+    fn of(self, state: &State) -> Option<&Value> {
+        match self {
+            Place::Reg(f, r) => state.frames.get(f)?.regs.get(r),
+            Place::Slot(f, s) => {
+                let slot = state.frames.get(f)?.stack.slot(s);
+                (slot.spilled() > 0).then_some(&slot.value)
+            }
+        }
+    }
+}
+
+/// A state of `new`'s shape, in which what differs from `old` is what `join` makes of both.
+/// `None` when no state stands for both.
+pub(crate) fn general(
+    env: &mut Env<'_>,
+    pc: Pc,
+    old: &State,
+    new: &State,
+    join: &mut dyn FnMut(&mut Env<'_>, Place, &Value, &Value) -> Value,
+) -> Option<State> {
+    if !old.alike(new) || old.regions != new.regions || old.references != new.references {
+        return None;
+    }
+    let mut state = new.clone();
+    for f in 0..new.frames.len() {
+        let (a, b) = (&old.frames[f], &new.frames[f]);
+        if Rc::ptr_eq(a, b) {
+            continue;
+        }
+        if !same_callback(a, b) || a.lent != b.lent {
+            return None;
+        }
+        let live = match new.frames.get(f + 1) {
+            Some(callee) => env.live.across_call(callee.return_pc),
+            None => env.live.at(pc),
+        };
+        for r in live.iter().filter(|r| *r != Reg::R10) {
+            let (x, y) = (&a.regs[r.index()], &b.regs[r.index()]);
+            if x != y {
+                let value = join(env, Place::Reg(f, r.index()), x, y);
+                Rc::make_mut(&mut state.frames[f]).regs[r.index()] = value;
+            }
+        }
+        for s in 0..a.stack.len().max(b.stack.len()) {
+            let (x, y) = (a.stack.slot(s), b.stack.slot(s));
+            if x == y {
+                continue;
+            }
+            if x.object.is_some() || y.object.is_some() {
+                return None;
+            }
+            let slot = slot(x, y, |v, w| join(env, Place::Slot(f, s), v, w));
+            *Rc::make_mut(&mut state.frames[f]).stack.slot_mut(s) = slot;
+        }
+    }
+    Some(state)
+}
+
+fn same_callback(a: &Frame, b: &Frame) -> bool {
+    match (&a.callback, &b.callback) {
+        (None, None) => true,
+        (Some(x), Some(y)) => {
+            Rc::ptr_eq(x, y)
+                || x.call_pc == y.call_pc
+                    && x.subprog == y.subprog
+                    && x.left == y.left
+                    && x.args == y.args
+                    && x.result == y.result
+        }
+        _ => false,
+    }
+}
+
+fn slot(x: &Slot, y: &Slot, join: impl FnOnce(&Value, &Value) -> Value) -> Slot {
+    let spilled = x.spilled();
+    let mut out = *y;
+    if spilled > 0 && spilled == y.spilled() {
+        let value = join(&x.value, &y.value);
+        if value.is_init() {
+            out.value = value;
+            for i in spilled..8 {
+                out.bytes[i] = byte(x, y, i);
+            }
+            return out;
+        }
+    }
+    for i in 0..8 {
+        out.bytes[i] = byte(x, y, i);
+    }
+    out.value = Value::Uninit;
+    out
+}
+
+/// A byte of two slots that hold no common value.
+fn byte(x: &Slot, y: &Slot, i: usize) -> Byte {
+    let kind = |s: &Slot| match s.bytes[i] {
+        Byte::Spill if s.value.as_number().is_none() => Byte::Unwritten,
+        Byte::Spill if s.value.is_zero() => Byte::Zero,
+        Byte::Spill => Byte::Misc,
+        b => b,
+    };
+    match (kind(x), kind(y)) {
+        (a, b) if a == b => a,
+        (Byte::Unwritten, _) | (_, Byte::Unwritten) => Byte::Unwritten,
+        _ => Byte::Misc,
+    }
+}
+
+/// A value for both, which further laps may stay within.
+fn widened(env: &Env<'_>, old: &Value, new: &Value, thresholds: &[u64]) -> Value {
+    match (old, new) {
+        (Value::Number(a), Value::Number(b)) => {
+            if a.set == b.set {
+                let same = a.link == b.link && a.add == b.add;
+                let link = if same { b.link } else { 0 };
+                let add = if same { b.add } else { 0 };
+                return Value::Number(Number { link, add, ..*b });
+            }
+            let set = match env.origins.is_needed(a.origin) {
+                true => a.set.widen(&a.set.join(&b.set), thresholds),
+                false => Scalar::unknown(),
+            };
+            Value::Number(Number {
+                set,
+                link: 0,
+                add: 0,
+                origin: b.origin,
+            })
+        }
+        (Value::Pointer(a), Value::Pointer(b)) => {
+            let same = a.to == b.to && a.null == b.null && a.off == b.off;
+            let held = a.reference == b.reference && a.parent == b.parent;
+            if !same || !held || (a.id == 0) != (b.id == 0) {
+                return Value::Uninit;
+            }
+            if a.var == b.var {
+                return Value::Pointer(Pointer {
+                    range: a.range.min(b.range),
+                    base: if a.base == b.base { b.base } else { 0 },
+                    ..*b
+                });
+            }
+            let var = a.var.widen(&a.var.join(&b.var), thresholds);
+            Value::Pointer(Pointer {
+                var,
+                range: 0,
+                base: 0,
+                ..*b
+            })
+        }
+        _ => Value::Uninit,
+    }
+}
+
+/// How far a value moved from one lap to the next, when nothing else about it changed.
+fn step_of(old: &Value, new: &Value) -> Option<i64> {
+    match (old, new) {
+        (Value::Number(a), Value::Number(b)) => shift(&a.set, &b.set),
+        (Value::Pointer(a), Value::Pointer(b)) => {
+            let same = a.to == b.to
+                && a.null == b.null
+                && a.reference == b.reference
+                && a.parent == b.parent
+                && !matches!(a.to, To::Stack { .. } if a.var != b.var);
+            let packet = a.is_packet() || a.id == b.id;
+            let step = match a.var == b.var {
+                true => b.off.checked_sub(a.off)?,
+                false if a.off == b.off => shift(&a.var, &b.var)?,
+                false => return None,
+            };
+            (same && packet && !a.null && step != 0).then_some(step)
+        }
+        _ => None,
+    }
+}
+
+/// The same of a value and the one that it became on the way from the head: they are related, not only alike.
+fn step_from(head: &Value, back: &Value) -> Option<i64> {
+    match (head, back) {
+        (Value::Number(a), Value::Number(b)) if a.link != 0 && a.link == b.link => {
+            Some(b.add.wrapping_sub(a.add))
+        }
+        (Value::Pointer(a), Value::Pointer(b)) if a.base != 0 && a.base == b.base => {
+            b.off.checked_sub(a.off)
+        }
+        _ => None,
+    }
+}
+
+fn shift(a: &Scalar, b: &Scalar) -> Option<i64> {
+    let step = i128::from(b.smin()) - i128::from(a.smin());
+    let same = step == i128::from(b.smax()) - i128::from(a.smax());
+    let small = step != 0 && step.unsigned_abs() < 1 << 31;
+    (same && small).then_some(step as i64)
+}
+
+/// The value of an induction variable in any of `count` laps from `now` on.
+fn moving(env: &mut Env<'_>, now: &Value, step: i64, count: u64, link: Id) -> Option<Value> {
+    Some(match now {
+        Value::Number(n) => Value::Number(Number {
+            set: steps(&n.set, step, count)?,
+            link,
+            add: 0,
+            origin: n.origin,
+        }),
+        Value::Pointer(p) => {
+            let var = steps(&p.var, step, count)?;
+            let id = match p.is_packet() {
+                true => env.fresh_id(),
+                false => p.id,
+            };
+            Value::Pointer(Pointer {
+                var,
+                id,
+                range: 0,
+                base: link,
+                ..*p
+            })
+        }
+        Value::Uninit => return None,
+    })
+}
+
+/// `now + k * step` for `k` up to `count`.
+fn steps(now: &Scalar, step: i64, count: u64) -> Option<Scalar> {
+    let way = i128::from(step).checked_mul(i128::from(count))?;
+    let low = i128::from(now.smin()) + way.min(0);
+    let high = i128::from(now.smax()) + way.max(0);
+    let range = match (u64::try_from(low), i64::try_from(low), i64::try_from(high)) {
+        (Ok(low), _, Ok(high)) => Scalar::from_unsigned(low, high as u64)?,
+        (_, Ok(low), Ok(high)) => Scalar::from_signed(low, high)?,
+        _ => return None,
+    };
+    // The low bits that no step changes.
+    let kept = (1u64 << step.trailing_zeros().min(63)) - 1;
+    let t = now.tnum();
+    let known = kept & !t.mask();
+    let low = Scalar::from_tnum(Tnum::new(t.value() & known, !known))?;
+    range.meet(&low)
+}
+
+/// Constants that the loop compares with, and their neighbours.
+fn thresholds(pairs: &[[Compared; 2]]) -> Vec<u64> {
+    let mut all: Vec<u64> = pairs
+        .iter()
+        .flat_map(|[_, b]| [&b.x, &b.y])
+        .filter_map(|s| s.as_constant())
+        .flat_map(|c| [c.wrapping_sub(1), c, c.wrapping_add(1)])
+        .chain([u64::from(u8::MAX), u64::from(u16::MAX), u64::from(u32::MAX)])
+        .collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// How many more laps the comparison lets pass at most, when one side moves and the other one stays.
+fn most_laps(pair: &[Compared; 2]) -> Option<u64> {
+    let [a, b] = pair;
+    if a.taken != b.taken {
+        return None;
+    }
+    let signed = matches!(b.op, JmpOp::SGt | JmpOp::SGe | JmpOp::SLt | JmpOp::SLe);
+    let range = |s: &Scalar| -> (i128, i128) {
+        match (b.width, signed) {
+            (Width::W64, false) => (s.umin().into(), s.umax().into()),
+            (Width::W64, true) => (s.smin().into(), s.smax().into()),
+            (Width::W32, false) => (s.u32_min().into(), s.u32_max().into()),
+            (Width::W32, true) => (s.s32_min().into(), s.s32_max().into()),
+        }
+    };
+    let moved = |from: (i128, i128), to: (i128, i128)| {
+        (to.0 - from.0 == to.1 - from.1).then_some(to.0 - from.0)
+    };
+    let (x, y) = (range(&b.x), range(&b.y));
+    let (dx, dy) = (moved(range(&a.x), x), moved(range(&a.y), y));
+    // What must hold for the loop to go on, with the side that moves first.
+    let mut on = Relation::of(b.op, b.taken)?;
+    let (x, y, step) = match (dx, dy) {
+        (Some(d), _) if d != 0 && dy == Some(0) => (x, y, d),
+        (_, Some(d)) if d != 0 && dx == Some(0) => {
+            on = on.exchanged();
+            (y, x, d)
+        }
+        // The bound may be narrowed by each lap's test.
+        (Some(d), None) if d != 0 => (x, y, d),
+        _ => return None,
+    };
+    let room = match (on, step > 0) {
+        (Relation::Less, true) => y.1 - 1 - x.0,
+        (Relation::LessEqual, true) => y.1 - x.0,
+        (Relation::Greater, false) => x.1 - 1 - y.0,
+        (Relation::GreaterEqual, false) => x.1 - y.0,
+        (Relation::NotEqual, _) => {
+            let way = y.0 - x.0;
+            let laps = way / step;
+            let exact = x.0 == x.1 && y.0 == y.1 && way % step == 0 && laps >= 1;
+            return exact.then(|| u64::try_from(laps - 1).ok())?;
+        }
+        _ => return None,
+    };
+    u64::try_from((room / step.abs()).max(0)).ok()
+}
+
+#[derive(Clone, Copy)]
+enum Relation {
+    Less,
+    LessEqual,
+    Greater,
+    GreaterEqual,
+    NotEqual,
+}
+
+impl Relation {
+    /// What holds behind a comparison on the side where it led.
+    fn of(op: JmpOp, taken: bool) -> Option<Relation> {
+        use Relation::*;
+        Some(match (op, taken) {
+            (JmpOp::Lt | JmpOp::SLt, true) | (JmpOp::Ge | JmpOp::SGe, false) => Less,
+            (JmpOp::Le | JmpOp::SLe, true) | (JmpOp::Gt | JmpOp::SGt, false) => LessEqual,
+            (JmpOp::Gt | JmpOp::SGt, true) | (JmpOp::Le | JmpOp::SLe, false) => Greater,
+            (JmpOp::Ge | JmpOp::SGe, true) | (JmpOp::Lt | JmpOp::SLt, false) => GreaterEqual,
+            (JmpOp::Ne, true) | (JmpOp::Eq, false) => NotEqual,
+            _ => return None,
+        })
+    }
+
+    fn exchanged(self) -> Relation {
+        use Relation::*;
+        match self {
+            Less => Greater,
+            LessEqual => GreaterEqual,
+            Greater => Less,
+            GreaterEqual => LessEqual,
+            NotEqual => NotEqual,
+        }
+    }
+}
