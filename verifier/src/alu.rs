@@ -8,7 +8,7 @@ use crate::memory::describe;
 use crate::reject::{Explain, Failure, Outcome, fail};
 use crate::report::Rule;
 use crate::state::State;
-use crate::value::{Known, Number, Pointer, To, Value};
+use crate::value::{HEAD, Known, Number, Pointer, To, Value};
 
 /// Offsets of pointers stay within plus and minus this, so that sums never wrap.
 const MAX_OFFSET: i64 = 1 << 29;
@@ -208,19 +208,16 @@ pub(crate) fn alu(
                 origin,
             };
             // A copy plus a constant stays linked to what it was copied from.
-            if let (AluOp::Add | AluOp::Sub, Width::W64, Src::Imm(i)) = (op, width, src)
+            if let Some(by) = moved_by(op, width, &x.set, &y.set)
                 && x.link != 0
+                && (src.reg().is_none() || x.link & HEAD != 0)
                 && set.as_constant().is_none()
+                && let Some(add) = x.add.checked_add(by).filter(|a| a.abs() < 1 << 40)
             {
-                let by = if op == AluOp::Add {
-                    i64::from(i)
-                } else {
-                    -i64::from(i)
-                };
-                if let Some(add) = x.add.checked_add(by).filter(|a| a.abs() < 1 << 40) {
-                    out.link = x.link;
-                    out.add = add;
-                }
+                out.link = x.link;
+                out.add = add;
+                // The constant's own value is in the difference now.
+                env.origins.need(y.origin);
             }
             Value::Number(out)
         }
@@ -265,6 +262,34 @@ pub(crate) fn alu(
     };
     state.set(pc, dst, value);
     Ok(())
+}
+
+/// What is added to `x` in all 64 bits, when that is one constant.
+fn moved_by(op: AluOp, width: Width, x: &Scalar, y: &Scalar) -> Option<i64> {
+    let k = y.as_constant()? as i64;
+    // Only what is small, so that sums do not wrap.
+    let small = |k: i64| (-(1 << 31)..1 << 31).contains(&k);
+    match (op, width) {
+        (AluOp::Add, Width::W64) if small(k) => Some(k),
+        (AluOp::Sub, Width::W64) if small(k) => Some(-k),
+        (AluOp::Add | AluOp::Sub, Width::W32) => {
+            // In 32 bits a sum is the same when it neither wraps nor loses upper bits.
+            let k = i64::from(k as i32) * if op == AluOp::Add { 1 } else { -1 };
+            let low = i128::from(x.umin()) + i128::from(k);
+            let high = i128::from(x.umax()) + i128::from(k);
+            (low >= 0 && high <= i128::from(u32::MAX)).then_some(k)
+        }
+        // A mask that takes nothing away.
+        (AluOp::And, Width::W64) => {
+            let kept = x.tnum().value() | x.tnum().mask();
+            (kept & !(k as u64) == 0).then_some(0)
+        }
+        (AluOp::And, Width::W32) => {
+            let kept = x.tnum().value() | x.tnum().mask();
+            (kept & !u64::from(k as u32) == 0).then_some(0)
+        }
+        _ => None,
+    }
 }
 
 fn arithmetic(op: AluOp, width: Width, x: &Scalar, y: &Scalar) -> Scalar {

@@ -116,6 +116,7 @@ struct Attempt {
     mark: Mark,
     visits: Option<usize>,
     processed: usize,
+    wasted: usize,
     /// Instructions that it may take.
     budget: usize,
 }
@@ -554,6 +555,7 @@ impl Explorer<'_> {
         let young = head
             && lap_count <= GUESS_AT
             && env.options.summaries
+            && self.wasted < self.budget
             && known.failed < MOST_FAILED
             && known.dull < MOST_DULL;
         let worth = lap
@@ -671,6 +673,7 @@ impl Explorer<'_> {
             mark,
             visits: env.recorder.as_ref().map(|r| r.len()),
             processed: self.stats.processed,
+            wasted: self.wasted,
             budget: self.stats.processed + left / 4,
         });
         self.jumps = 0;
@@ -742,7 +745,7 @@ impl Explorer<'_> {
     fn fall_back(&mut self, env: &mut Env<'_>) -> Option<Waiting> {
         let attempt = self.attempts.pop()?;
         let mut path = attempt.exact;
-        self.wasted += self.stats.processed - attempt.processed;
+        self.wasted = attempt.wasted + (self.stats.processed - attempt.processed);
         env.undo_attempt(attempt.mark);
         env.reads = Slots::default();
         if let (Some(r), Some(visits)) = (&mut env.recorder, attempt.visits) {
