@@ -97,7 +97,7 @@ pub(crate) type Pair = [Option<Compared>; 2];
 /// Fewer laps are walked.
 const FEW_LAPS: u64 = 3;
 /// More are not believed.
-const MOST_LAPS: u64 = 1 << 40;
+const MOST_LAPS: u64 = 1 << 30;
 /// Most induction variables of one loop.
 const MOST_INDUCTIONS: usize = 32;
 
