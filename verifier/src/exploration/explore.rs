@@ -329,7 +329,13 @@ impl Explorer<'_> {
             }
             trace(pc, &path.state);
             if self.watch > self.stats.processed
-                && let Insn::JumpIf { op, width, dst, src, .. } = *env.insn(pc)
+                && let Insn::JumpIf {
+                    op,
+                    width,
+                    dst,
+                    src,
+                    ..
+                } = *env.insn(pc)
                 && let (Value::Number(x), Value::Number(y)) =
                     (*path.state.reg(dst), operand(&path.state, src))
             {
@@ -656,7 +662,9 @@ impl Explorer<'_> {
         };
         let mark = env.begin_attempt();
         let n = self.store(env, pc, Some(path.parent), state);
-        let left = self.budget.saturating_sub(self.stats.processed - self.wasted);
+        let left = self
+            .budget
+            .saturating_sub(self.stats.processed - self.wasted);
         let node = &mut self.nodes[n];
         node.head = Some(Box::new(head));
         node.open = 1;
@@ -711,8 +719,7 @@ impl Explorer<'_> {
             if let Some(head) = &node.head
                 && self.attempts.last().is_some_and(|a| a.node == n)
             {
-                self.refined =
-                    guess::again(env, pc, &node.state, head, &path.state, &compared);
+                self.refined = guess::again(env, pc, &node.state, head, &path.state, &compared);
             }
             return Err(internal("a guess includes all laps"));
         }

@@ -15,7 +15,7 @@ use probity_domains::{Scalar, Tnum};
 use probity_isa::{JmpOp, Pc, Reg, Width};
 
 use crate::env::Env;
-use crate::stack::{Byte, Slot};
+use crate::stack::{Byte, Slot, Stack};
 use crate::state::{Frame, State};
 use crate::value::{HEAD, Id, Number, Pointer, To, Value};
 
@@ -210,10 +210,10 @@ pub(crate) enum Place {
 impl Place {
     fn of(self, state: &State) -> Option<&Value> {
         match self {
-            Place::Reg(f, r) => state.frames.get(f)?.regs.get(r),
+            Place::Reg(f, r) => Some(&state.frames.get(f)?.regs[r]),
             Place::Slot(f, s) => {
                 let slot = state.frames.get(f)?.stack.slot(s);
-                (slot.spilled() > 0).then_some(&slot.value)
+                (slot.spilled() > 0).then_some(slot.value)
             }
         }
     }
@@ -237,7 +237,7 @@ pub(crate) fn general(
         if Rc::ptr_eq(a, b) {
             continue;
         }
-        if !same_callback(a, b) || a.lent != b.lent {
+        if !same_callback(a, b) || a.lent != b.lent || a.stack.objects() != b.stack.objects() {
             return None;
         }
         let live = match new.frames.get(f + 1) {
@@ -253,14 +253,14 @@ pub(crate) fn general(
         }
         for s in 0..a.stack.len().max(b.stack.len()) {
             let (x, y) = (a.stack.slot(s), b.stack.slot(s));
-            if x == y {
+            if x.bytes == y.bytes && x.value == y.value {
                 continue;
             }
-            if x.object.is_some() || y.object.is_some() {
+            if x.bytes.has(Byte::Object) || y.bytes.has(Byte::Object) {
                 return None;
             }
-            let slot = slot(x, y, |v, w| join(env, Place::Slot(f, s), v, w));
-            *Rc::make_mut(&mut state.frames[f]).stack.slot_mut(s) = slot;
+            let stack = &mut Rc::make_mut(&mut state.frames[f]).stack;
+            join_slot(stack, s, x, y, |v, w| join(env, Place::Slot(f, s), v, w))?;
         }
     }
     Some(state)
@@ -281,29 +281,33 @@ fn same_callback(a: &Frame, b: &Frame) -> bool {
     }
 }
 
-fn slot(x: &Slot, y: &Slot, join: impl FnOnce(&Value, &Value) -> Value) -> Slot {
+/// Slot `s` of a stack becomes what is common to two.
+fn join_slot(
+    stack: &mut Stack,
+    s: usize,
+    x: Slot<'_>,
+    y: Slot<'_>,
+    join: impl FnOnce(&Value, &Value) -> Value,
+) -> Option<()> {
     let spilled = x.spilled();
-    let mut out = *y;
-    if spilled > 0 && spilled == y.spilled() {
-        let value = join(&x.value, &y.value);
-        if value.is_init() {
-            out.value = value;
-            for i in spilled..8 {
-                out.bytes[i] = byte(x, y, i);
-            }
-            return out;
-        }
+    let value = match spilled > 0 && spilled == y.spilled() {
+        true => join(x.value, y.value),
+        false => Value::Uninit,
+    };
+    let low = -8 * (s as i64 + 1);
+    let kept = if value.is_init() { spilled } else { 0 };
+    for i in kept..8 {
+        stack.set_bytes(low + i as i64, 1, join_byte(x, y, i));
     }
-    for i in 0..8 {
-        out.bytes[i] = byte(x, y, i);
+    if kept > 0 {
+        stack.spill(low, kept, value).ok()?;
     }
-    out.value = Value::Uninit;
-    out
+    Some(())
 }
 
 /// A byte of two slots that hold no common value.
-fn byte(x: &Slot, y: &Slot, i: usize) -> Byte {
-    let kind = |s: &Slot| match s.bytes[i] {
+fn join_byte(x: Slot<'_>, y: Slot<'_>, i: usize) -> Byte {
+    let kind = |s: Slot<'_>| match s.bytes.get(i) {
         Byte::Spill if s.value.as_number().is_none() => Byte::Unwritten,
         Byte::Spill if s.value.is_zero() => Byte::Zero,
         Byte::Spill => Byte::Misc,
