@@ -249,6 +249,21 @@ impl Insn {
         }
     }
 
+    /// Whether it takes one slot, and execution can but go on to the next: no jump, call or `exit`.
+    pub const fn is_straight(&self) -> bool {
+        !matches!(
+            self,
+            Insn::Jump { .. }
+                | Insn::JumpIf { .. }
+                | Insn::JumpReg { .. }
+                | Insn::MayGoto { .. }
+                | Insn::Call(_)
+                | Insn::Exit
+                | Insn::LoadImm64 { .. }
+                | Insn::Imm64High
+        )
+    }
+
     /// Whether it ends a basic block: any jump, or `exit`. Calls do not.
     pub const fn is_terminator(&self) -> bool {
         matches!(

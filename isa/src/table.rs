@@ -195,6 +195,22 @@ pub fn row_of(kind: Kind) -> Option<&'static Row> {
     crate::index::row(kind)
 }
 
+/// The first Linux release that accepts all rows but jumps through a register, or a later one.
+pub const NEWEST: (u8, u8) = {
+    let mut newest = (0, 0);
+    let mut i = 0;
+    while i < TABLE.len() {
+        if let (Some((major, minor)), false) =
+            (TABLE[i].since.linux, matches!(TABLE[i].kind, Kind::JumpReg))
+            && (major > newest.0 || major == newest.0 && minor > newest.1)
+        {
+            newest = (major, minor);
+        }
+        i += 1;
+    }
+    newest
+};
+
 /// Chains through the table, one an opcode.
 struct Index {
     first: [u8; 256],

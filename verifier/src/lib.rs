@@ -32,6 +32,7 @@ mod kernel_types;
 mod managed_memory;
 mod memory;
 mod obligation;
+mod parallel;
 mod report;
 mod stack_objects;
 mod step;

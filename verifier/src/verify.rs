@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use probity_isa::{Imm64, Insn, Pc};
@@ -14,9 +13,10 @@ use crate::env::{Env, MAX_FRAMES};
 use crate::explain;
 use crate::explore::Stopped;
 use crate::liveness::Liveness;
+use crate::parallel::in_parallel;
 use crate::recorded::Recorded;
 use crate::reject::{Explain, Failure, Outcome, fail};
-use crate::report::{ProgramReport, Report, Rule, Stats, Verdict, VerifiedProgram};
+use crate::report::{Fact, ProgramReport, Report, Rule, Stats, Verdict, VerifiedProgram};
 use crate::special::{Declared, Special};
 use crate::state::State;
 use crate::value::{MapRef, To, Value};
@@ -183,37 +183,6 @@ fn run(
     ))
 }
 
-/// The results in order, whichever thread they come from.
-fn in_parallel<T: Sync, R: Send>(of: &[T], jobs: usize, one: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let jobs = jobs.min(of.len());
-    if jobs < 2 {
-        return of.iter().map(one).collect();
-    }
-    let next = AtomicUsize::new(0);
-    let worker = || {
-        let mut done = Vec::new();
-        while let at = next.fetch_add(1, Ordering::Relaxed)
-            && let Some(item) = of.get(at)
-        {
-            done.push((at, one(item)));
-        }
-        done
-    };
-    let mut all: Vec<(usize, R)> = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..jobs).map(|_| scope.spawn(worker)).collect();
-        let mut all = worker();
-        for other in others {
-            match other.join() {
-                Ok(done) => all.extend(done),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        all
-    });
-    all.sort_unstable_by_key(|(at, _)| *at);
-    all.into_iter().map(|(_, r)| r).collect()
-}
-
 fn relocate(object: &Object, platform: &Platform, options: &Options) -> Result<Relocated, Error> {
     let Version(major, minor) = platform.version;
     let target = RelocTarget {
@@ -237,10 +206,12 @@ impl Prepared {
         let mut log = Vec::new();
         let prog_type = self.options.prog_type.or(program.hook.prog_type);
         let kind = prog_type.and_then(|t| self.platform.prog_kind(t.0));
-        let verdict = self.verdict(
-            index, program, prog_type, kind, &mut stats, &mut log, recorded,
-        );
-        let verdict = verdict.map_err(|s| explain::rejection(program, &self.platform, &s));
+        let mut insns = Vec::new();
+        let verdict = self
+            .verdict(
+                index, program, prog_type, kind, &mut insns, &mut stats, &mut log, recorded,
+            )
+            .map_err(|s| explain::rejection(program, insns, &self.platform, &s));
         stats.time_ns = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
         ProgramReport {
             name: program.name.clone(),
@@ -262,6 +233,7 @@ impl Prepared {
         program: &Program,
         prog_type: Option<ProgType>,
         kind: Option<&ProgKind>,
+        insns: &mut Vec<Insn>,
         stats: &mut Stats,
         log: &mut Vec<(Pc, String)>,
         recorded: Option<&mut Option<Recorded>>,
@@ -270,9 +242,7 @@ impl Prepared {
             relocated,
             platform,
             policy,
-            options,
-            special,
-            declared,
+            ..
         } = self;
         let object = &relocated.object;
         if let Some(Some(e)) = relocated.failed.get(index) {
@@ -294,7 +264,47 @@ impl Prepared {
             &|insn| crate::effects::throws(insn, platform),
         )
         .map_err(Stopped::early)?;
-        crate::iter::laps(&mut cfg, platform);
+        match self.walk(index, program, kind, gpl, &mut cfg, stats, log, recorded) {
+            Ok(facts) => Ok(VerifiedProgram {
+                name: program.name.clone(),
+                index,
+                prog_type,
+                raw: program.insns.clone(),
+                facts,
+                insns: cfg.insns,
+                subprogs: cfg.subprogs,
+                stats: *stats,
+            }),
+            Err(stopped) => {
+                *insns = cfg.insns;
+                Err(stopped)
+            }
+        }
+    }
+
+    /// What holds at each instruction, when all that may happen is safe.
+    fn walk(
+        &self,
+        index: usize,
+        program: &Program,
+        kind: &ProgKind,
+        gpl: bool,
+        cfg: &mut Cfg,
+        stats: &mut Stats,
+        log: &mut Vec<(Pc, String)>,
+        recorded: Option<&mut Option<Recorded>>,
+    ) -> Result<Vec<Fact>, Box<Stopped>> {
+        let Prepared {
+            relocated,
+            platform,
+            policy,
+            options,
+            special,
+            declared,
+        } = self;
+        let object = &relocated.object;
+        crate::iter::laps(cfg, platform);
+        let cfg = &*cfg;
         if cfg.subprogs.len() > platform.limits.subprograms {
             let must = format!(
                 "a program has at most {} subprograms",
@@ -306,19 +316,19 @@ impl Prepared {
                 &format!("it has {}", cfg.subprogs.len()),
             )));
         }
-        instructions(&cfg, platform).map_err(Stopped::early)?;
-        maps(&cfg, object, platform, policy).map_err(Stopped::early)?;
-        let arena = crate::arena::of_program(&cfg, object, platform).map_err(Stopped::early)?;
-        crate::special::usable(&cfg, object, platform, kind, special).map_err(Stopped::early)?;
-        let live = Liveness::compute(&cfg, platform);
-        let (own_effects, effects) = crate::effects::compute(&cfg, platform, kind.kind);
+        instructions(cfg, platform).map_err(Stopped::early)?;
+        maps(cfg, object, platform, policy).map_err(Stopped::early)?;
+        let arena = crate::arena::of_program(cfg, object, platform).map_err(Stopped::early)?;
+        crate::special::usable(cfg, object, platform, kind, special).map_err(Stopped::early)?;
+        let live = Liveness::compute(cfg, platform);
+        let (own_effects, effects) = crate::effects::compute(cfg, platform, kind.kind);
         let poisoned = relocated
             .poisoned
             .get(index)
             .map(Vec::as_slice)
             .unwrap_or_default();
         let mut env = Env::new(
-            object, program, platform, policy, options, kind, &cfg, &live, poisoned, special,
+            object, program, platform, policy, options, kind, cfg, &live, poisoned, special,
             declared, gpl,
         );
         env.effects = effects;
@@ -372,17 +382,7 @@ impl Prepared {
                 fact.map = *map;
             }
         }
-        drop(env);
-        Ok(VerifiedProgram {
-            name: program.name.clone(),
-            index,
-            prog_type,
-            raw: program.insns.clone(),
-            facts,
-            insns: cfg.insns,
-            subprogs: cfg.subprogs,
-            stats: *stats,
-        })
+        Ok(facts)
     }
 }
 
@@ -483,6 +483,11 @@ fn size(program: &Program, platform: &Platform, policy: &Policy) -> Outcome<()> 
 
 /// Instructions that the platform's version does not know yet.
 fn instructions(cfg: &Cfg, platform: &Platform) -> Outcome<()> {
+    // Jumps through a register are refused by then.
+    let (major, minor) = probity_isa::table::NEWEST;
+    if platform.version >= Version(major.into(), minor.into()) {
+        return Ok(());
+    }
     for (pc, insn) in cfg.insns.iter().enumerate() {
         let Some((major, minor)) = insn.since().and_then(|s| s.linux) else {
             continue;

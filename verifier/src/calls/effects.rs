@@ -87,7 +87,9 @@ pub(crate) fn compute(
             }
             all[s] = all[s].join(Effects::of(insn, platform, prog_kind));
             all[s].changes_packet |= packets && dynptr::writes(insn, platform, prog_kind);
-            callees[s].extend(insn.subprog_target(pc).and_then(|t| cfg.subprog_entry(t)));
+            if n > 1 {
+                callees[s].extend(insn.subprog_target(pc).and_then(|t| cfg.subprog_entry(t)));
+            }
         }
         callees[s].sort_unstable();
         callees[s].dedup();

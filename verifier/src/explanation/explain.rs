@@ -13,8 +13,17 @@ use crate::trail;
 const CAUSES: usize = 10;
 const TURNS: usize = 4;
 
-pub(crate) fn rejection(program: &Program, platform: &Platform, stopped: &Stopped) -> Rejection {
-    let insns = probity_isa::decode(&program.insns).unwrap_or_default();
+/// `insns`: the program's instructions, if they were decoded.
+pub(crate) fn rejection(
+    program: &Program,
+    insns: Vec<Insn>,
+    platform: &Platform,
+    stopped: &Stopped,
+) -> Rejection {
+    let insns = match insns.is_empty() {
+        true => probity_isa::decode(&program.insns).unwrap_or_default(),
+        false => insns,
+    };
     let f = &stopped.failure;
     let pc = Some(stopped.pc).filter(|pc| *pc < program.insns.len());
     let text = |pc: Pc| insns.get(pc).map(|insn| shown(insn, pc, program, platform));

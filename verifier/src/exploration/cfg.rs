@@ -104,7 +104,8 @@ impl Cfg {
         for s in &self.subprogs {
             for pc in s.start..s.end {
                 let insn = &self.insns[pc];
-                if matches!(insn, Insn::Imm64High) {
+                let straight = insn.is_straight() && pc + 1 < s.end;
+                if straight || matches!(insn, Insn::Imm64High) {
                     continue;
                 }
                 if let Some(target) = insn.jump_target(pc) {
@@ -172,6 +173,10 @@ impl Cfg {
             {
                 *s = true;
                 let insn = &self.insns[pc];
+                if insn.is_straight() {
+                    pc += 1;
+                    continue;
+                }
                 let target = insn.jump_target(pc).and_then(|t| usize::try_from(t).ok());
                 work.extend(target);
                 if !self.falls_through(pc) {
@@ -234,6 +239,9 @@ impl Cfg {
 
     /// Calls from each subprogram.
     fn check_recursion(&self) -> Outcome<()> {
+        if self.subprogs.len() == 1 && !(0..self.insns.len()).any(|pc| self.callee(pc).is_some()) {
+            return Ok(());
+        }
         let mut calls: Vec<Vec<(usize, Pc)>> = vec![Vec::new(); self.subprogs.len()];
         for (from, s) in self.subprogs.iter().enumerate() {
             calls[from].extend((s.start..s.end).filter_map(|pc| Some((self.callee(pc)?, pc))));
@@ -336,6 +344,10 @@ impl Cfg {
             ways[s.start] += 1;
         }
         for pc in 0..self.insns.len() {
+            if self.insns[pc].is_straight() {
+                ways[pc + 1] += 1;
+                continue;
+            }
             if matches!(self.insns[pc], Insn::Imm64High) {
                 continue;
             }

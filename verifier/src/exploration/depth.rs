@@ -52,6 +52,12 @@ struct Link {
 
 /// Bytes used by the deepest chain, or why one is too deep.
 pub(crate) fn check(env: &Env<'_>) -> Outcome<usize> {
+    if env.cfg.subprogs.len() == 1 && env.queue.later().next().is_none() {
+        // One frame, and nothing that could lead to it from elsewhere.
+        if env.platform.limits.frames > 0 && rounded(env, 0) <= limit(env) {
+            return Ok(usize::try_from(own(env, 0)).unwrap_or(0));
+        }
+    }
     let mut links = links(env)?;
     let later: Vec<usize> = env.queue.later().collect();
     if has_private_stack(env) && !links.iter().any(|l| l.tail_call) {
@@ -65,6 +71,12 @@ pub(crate) fn check(env: &Env<'_>) -> Outcome<usize> {
         used = used.max(chains(env, &links, root)?);
     }
     Ok(usize::try_from(used).unwrap_or(0))
+}
+
+/// Bytes of stack that a chain may take.
+fn limit(env: &Env<'_>) -> i64 {
+    let most = env.policy.max_stack.unwrap_or(usize::MAX);
+    most.min(env.platform.limits.stack_bytes) as i64
 }
 
 fn has_private_stack(env: &Env<'_>) -> bool {
@@ -151,11 +163,7 @@ fn reachable(links: &[Link], from: &[usize]) -> Vec<bool> {
 /// The bytes that the deepest chain from `root` uses.
 fn chains(env: &Env<'_>, links: &[Link], root: usize) -> Outcome<i64> {
     let most_frames = env.platform.limits.frames.min(MAX_FRAMES);
-    let limit = env
-        .policy
-        .max_stack
-        .unwrap_or(usize::MAX)
-        .min(env.platform.limits.stack_bytes) as i64;
+    let limit = limit(env);
     let at = |s: usize, rule: Rule, must: &str, known: &str| {
         Box::new(Failure {
             pc: Some(env.cfg.subprogs[s].start),

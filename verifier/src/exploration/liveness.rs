@@ -63,6 +63,10 @@ impl Liveness {
     /// first of these, as they stand in the program.
     fn before(&self, cfg: &Cfg, platform: &Platform, pc: Pc) -> (RegSet, Option<Pc>) {
         let insn = &cfg.insns[pc];
+        if insn.is_straight() {
+            let live = self.at(pc + 1).without(insn.defs()) | insn.uses();
+            return (live, Some(pc + 1));
+        }
         let mut out = RegSet::EMPTY;
         let mut first_on: Option<Pc> = None;
         let mut on = |at: Pc| first_on = Some(first_on.map_or(at, |f| f.min(at)));
