@@ -4,6 +4,7 @@ mod agree;
 mod fuzz;
 mod programs;
 mod prove;
+mod record;
 mod rust_programs;
 mod setup;
 mod sh;
@@ -25,6 +26,9 @@ usage: cargo xtask COMMAND
   agree [OPTIONS] DIR|FILE.o…
                     verdicts on every program, Linux's and ours, compared; --help lists the options;
                     --guest 6.12 asks a Debian kernel in QEMU instead of the running one
+  record verify [DIR|FILE.o…]
+                    our verifier beside Linux and PREVAIL, on programs/, benches/programs/ and these:
+                    benches/record/DATE-verify.md and .svg, written anew (root)
   prove [--time S] [--jobs N] [NAME…]  prove the abstract operators with cvc5 or z3, at night;
                     a NAME is part of one, such as add64 or at_8
   vm [--all] [NAME…]  boot Debian kernels in QEMU and run tests/vm/*.sh in them
@@ -49,6 +53,9 @@ fn run() -> Result<()> {
     // Its paths are the caller's.
     if args.first().is_some_and(|a| a == "agree") {
         return agree::run(rest);
+    }
+    if args.first().is_some_and(|a| a == "record") {
+        return record::run(rest);
     }
     std::env::set_current_dir(sh::root())?;
     match args.first().map(String::as_str) {

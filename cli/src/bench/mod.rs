@@ -14,6 +14,7 @@ pub mod ours;
 pub mod plot;
 #[cfg(feature = "prevail")]
 pub mod prevail;
+pub mod report;
 pub mod row;
 pub mod summary;
 pub mod table;

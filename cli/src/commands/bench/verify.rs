@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::bench::filter::Filter;
 use crate::bench::others::{Asked, Question};
 use crate::bench::row::{Engine, Row};
-use crate::bench::{ENOUGH, compare, complete, csv, files, order, ours, plot, table};
+use crate::bench::{ENOUGH, compare, complete, csv, files, order, ours, plot, report, table};
 use crate::commands::verify::{Common, json_row};
 use crate::{input, kernel, output, value};
 
@@ -27,6 +27,7 @@ Examples:
   probity bench verify --csv programs > before.csv
   probity bench verify --compare before.csv programs
   probity bench verify --against linux,prevail --plot time.svg programs
+  probity bench verify --against linux --report figures.md programs
   probity bench verify --sort time:desc before.csv
 
 A row a program. A time is the median of the runs, from instructions to verdict: reading and relocating the
@@ -77,6 +78,9 @@ pub struct Args {
     /// Draw time against size for all engines (SVG)
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
+    /// Write how the ratios are distributed, by size and by path named here (Markdown)
+    #[arg(long, value_name = "FILE.md")]
+    report: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
 }
@@ -127,6 +131,10 @@ pub fn run(args: Args) -> Result<ExitCode> {
         let drawing = plot::svg(&bench.rows, &bench.against);
         std::fs::write(path, drawing)
             .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    if let Some(path) = &args.report {
+        let text = report::markdown(&bench.rows, &bench.against, &objects);
+        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     let mut good = bench.whole;
     match old {

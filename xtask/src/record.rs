@@ -1,0 +1,108 @@
+//! `cargo xtask record verify`: measures our verifier beside Linux and PREVAIL, and writes what came of it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::sh;
+
+const RUNS: &str = "7";
+/// Seconds that another verifier has for a program.
+const LIMIT: &str = "10";
+
+/// `verify DIR|FILE.o…`; paths are the caller's, `programs` and `benches` the repository's.
+pub fn run(args: &[String]) -> Result<()> {
+    match args.split_first() {
+        Some((what, paths)) if what == "verify" => verify(paths),
+        _ => bail!("cargo xtask record verify [DIR|FILE.o…]"),
+    }
+}
+
+fn verify(paths: &[String]) -> Result<()> {
+    if !sh::is_root() {
+        bail!("Linux is asked too, and that takes root");
+    }
+    let here = std::env::current_dir()?;
+    std::env::set_current_dir(sh::root())?;
+    let mut build = sh::cargo();
+    build.args(["build", "--release", "--quiet", "-p", "probity-cli"]);
+    sh::run(build.args(["--features", "prevail"]))?;
+    let mut objects = vec![PathBuf::from("programs")];
+    if Path::new("benches/programs").is_dir() {
+        objects.push("benches/programs".into());
+    }
+    objects.extend(paths.iter().map(|p| here.join(p)));
+    let names: Vec<_> = objects.iter().filter_map(|p| p.file_name()).collect();
+    let shown: Vec<_> = names.iter().map(|n| n.to_string_lossy()).collect();
+    let date = sh::output(Command::new("date").arg("+%Y-%m-%d"))?;
+    let name = format!("benches/record/{}-verify", date.trim());
+    let (report, drawing) = (format!("{name}.md"), format!("{name}.svg"));
+    let busy = load();
+    let mut bench = Command::new(sh::target_dir().join("release/probity"));
+    bench.args(["bench", "verify", "--against", "linux,prevail"]);
+    bench.args(["--runs", RUNS, "--limit", LIMIT]);
+    bench.args(["--report", &report, "--plot", &drawing]);
+    bench.args(&objects).stdout(std::process::Stdio::null());
+    // Files that are no objects are named on standard error, and the rest is measured.
+    match bench.status().context("cannot start probity")?.code() {
+        Some(0 | 1) => {}
+        other => bail!("bench verify ended with {other:?}"),
+    }
+    let body = std::fs::read_to_string(&report).with_context(|| format!("no {report}"))?;
+    let commit = sh::output(Command::new("git").args(["rev-parse", "--short", "HEAD"]))?;
+    let drawn = drawing.rsplit('/').next().unwrap_or_default();
+    let head = format!(
+        "# Verification beside Linux and PREVAIL, {}\n\n\
+         - Command: `cargo xtask record verify DIR…`, which runs `probity bench verify --against linux,prevail --runs {RUNS} --limit {LIMIT} {}`.\n\
+         - Machine: {}; {} others ran beside it when it began (load average), {} when it ended.\n\
+         - Kernel: Linux {}, whose own `verification time` this is, without its compiler.\n\
+         - Commit: `{}`.\n\
+         - Times are medians of {RUNS} runs, fewer where those took a second; ours is one thread, from instructions to verdict.\n\
+         - Memory: ours what is allocated at most; Linux's what its memory cgroup counts of kernel memory at most during a load.\n\
+         - PREVAIL is its Rust port, with termination checked, {LIMIT} s for a program; it counts neither instructions nor states.\n\n\
+         ![Time against size, both axes logarithmic]({drawn})\n\n",
+        date.trim(),
+        shown.join(" "),
+        machine(),
+        busy,
+        load(),
+        kernel(),
+        commit.trim(),
+    );
+    std::fs::write(&report, head + body.trim_end() + "\n")?;
+    println!("{report}\n{drawing}");
+    Ok(())
+}
+
+/// The class of the machine, without its name.
+fn machine() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let cpus = info.lines().filter(|l| l.starts_with("processor")).count();
+    let wide = match info.contains("avx512f") {
+        true => " with AVX-512",
+        false => "",
+    };
+    let kind = std::env::consts::ARCH.replace('_', "-");
+    let virtual_ = if info.contains("hypervisor") {
+        "virtual "
+    } else {
+        ""
+    };
+    format!("{kind}{wide}, {cpus} {virtual_}CPUs")
+}
+
+fn load() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().unwrap_or("?").to_string()
+}
+
+fn kernel() -> String {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    release
+        .trim()
+        .split('.')
+        .take(2)
+        .collect::<Vec<_>>()
+        .join(".")
+}
