@@ -11,6 +11,8 @@ const LEFT: f64 = 84.0;
 const RIGHT: f64 = 24.0;
 const TOP: f64 = 56.0;
 const BOTTOM: f64 = 64.0;
+/// With more marks, names would only make the file large.
+const NAMED: usize = 1000;
 
 /// Colours that people with any eyes tell apart, and shapes for print.
 const SERIES: [(Option<Engine>, &str); 3] = [
@@ -86,7 +88,8 @@ pub fn svg(rows: &[Row], against: &[Engine]) -> String {
         let _ = writeln!(svg, "<g fill=\"{colour}\" fill-opacity=\"0.55\">");
         for (_, row, size, time) in points.iter().filter(|p| p.0 == n) {
             let title = format!("{}: {}", row.program, table::time(*time));
-            mark(&mut svg, n, x.at(*size), y.at(*time), &title);
+            let title = (points.len() <= NAMED).then_some(title.as_str());
+            mark(&mut svg, n, x.at(*size), y.at(*time), title);
         }
         svg += "</g>\n";
     }
@@ -131,15 +134,18 @@ fn axes(svg: &mut String, x: &Axis, y: &Axis, by_linux: bool) {
     );
 }
 
-/// A circle, a square, a triangle, 7 wide; its name shows when it is pointed at.
-fn mark(svg: &mut String, series: usize, x: f64, y: f64, title: &str) {
+/// A circle, a square, a triangle, 7 wide; its title shows when it is pointed at.
+fn mark(svg: &mut String, series: usize, x: f64, y: f64, title: Option<&str>) {
     let shape = match series {
         2 => format!("circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\""),
         1 => format!("path d=\"M{:.1} {:.1}h6v6h-6z\"", x - 3.0, y - 3.0),
         _ => format!("path d=\"M{x:.1} {:.1}l4 7h-8z\"", y - 4.0),
     };
     let name = shape.split(' ').next().unwrap_or_default();
-    let _ = writeln!(svg, "<{shape}><title>{}</title></{name}>", escape(title));
+    let _ = match title {
+        Some(title) => writeln!(svg, "<{shape}><title>{}</title></{name}>", escape(title)),
+        None => writeln!(svg, "<{shape}/>"),
+    };
 }
 
 /// Ours first.
@@ -153,7 +159,7 @@ fn legend(svg: &mut String, points: &[(usize, &Row, f64, f64)]) {
         let name = engine.map_or("Probity", Engine::title);
         let label = format!("{name} ({count} programs)");
         let _ = write!(svg, "<g fill=\"{colour}\">");
-        mark(svg, n, x, 30.0, name);
+        mark(svg, n, x, 30.0, None);
         let _ = writeln!(
             svg,
             "</g><text x=\"{:.1}\" y=\"35\">{label}</text>",

@@ -73,6 +73,26 @@ fn verdicts(text: &mut String, rows: &[Row], engine: Engine) {
         );
     }
     text.push('\n');
+    let other = |r: &&Row| theirs(r).is_some_and(|t| (t == "accept") != r.accepted());
+    let differ: Vec<&Row> = rows.iter().filter(other).collect();
+    if engine == Engine::Linux && !differ.is_empty() {
+        let _ = writeln!(
+            text,
+            "Where the two differ (`tests/agree/explained.toml` says why):\n"
+        );
+        for r in differ.iter().take(NAMED) {
+            let word = if r.accepted() {
+                "accepted"
+            } else {
+                "not accepted"
+            };
+            let _ = writeln!(text, "- `{}` `{}`: {word} here", file(r), r.program);
+        }
+        if differ.len() > NAMED {
+            let _ = writeln!(text, "- and {} more", differ.len() - NAMED);
+        }
+        text.push('\n');
+    }
 }
 
 fn distribution(text: &mut String, rows: &[Row], engine: Engine, paths: &[PathBuf]) {
