@@ -1,7 +1,8 @@
 //! The system's allocator → one that counts the bytes held, while it is asked to.
 //!
 //! **Invariant:** nobody pays for the count but who asks: besides it, an allocation costs one load of a flag that
-//! never changes.
+//! never changes. The count comes first, so that the call of the system's allocator is the last: what the system then
+//! has no memory for is counted all the same.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering::Relaxed};
@@ -38,10 +39,8 @@ impl Counting {
     }
 
     #[inline]
-    fn count(&self, more: usize, less: usize) {
-        if self.on.load(Relaxed) {
-            self.counted(more, less);
-        }
+    fn is_on(&self) -> bool {
+        self.on.load(Relaxed)
     }
 
     #[cold]
@@ -65,36 +64,35 @@ impl Drop for Ends<'_> {
 // SAFETY: every call goes to the system's allocator as it came; counting touches atomics only and does not allocate.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promises are the same.
-        let place = unsafe { System.alloc(layout) };
-        if !place.is_null() {
-            self.count(layout.size(), 0);
+        if self.is_on() {
+            self.counted(layout.size(), 0);
         }
-        place
+        // SAFETY: the caller's promises are the same.
+        unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promises are the same.
-        let place = unsafe { System.alloc_zeroed(layout) };
-        if !place.is_null() {
-            self.count(layout.size(), 0);
+        if self.is_on() {
+            self.counted(layout.size(), 0);
         }
-        place
+        // SAFETY: the caller's promises are the same.
+        unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        if self.is_on() {
+            self.counted(0, layout.size());
+        }
         // SAFETY: the caller's promises are the same.
-        unsafe { System.dealloc(place, layout) };
-        self.count(0, layout.size());
+        unsafe { System.dealloc(place, layout) }
     }
 
     unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: the caller's promises are the same.
-        let new = unsafe { System.realloc(place, layout, size) };
-        if !new.is_null() {
-            self.count(size, layout.size());
+        if self.is_on() {
+            self.counted(size, layout.size());
         }
-        new
+        // SAFETY: the caller's promises are the same.
+        unsafe { System.realloc(place, layout, size) }
     }
 }
 
