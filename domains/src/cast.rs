@@ -15,7 +15,7 @@ impl<const BITS: u32> Product<BITS> {
     #[inline]
     pub fn zero_extend(&self, bits: u32) -> Self {
         let bits = bits.clamp(1, BITS);
-        if bits == BITS {
+        if self.umax() <= low_mask(bits) {
             return *self;
         }
         let kept = self.lowest(bits);

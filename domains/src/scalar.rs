@@ -54,6 +54,18 @@ impl<const BITS: u32> Product<BITS> {
         }
     }
 
+    /// Any number of `bits` bits, from 1 up: what an unsigned load gives.
+    #[inline]
+    pub fn any_of(bits: u32) -> Self {
+        let bits = bits.clamp(1, BITS);
+        let low = bits.min(Self::HALF);
+        Product {
+            tnum: Tnum::unknown(bits),
+            wide: Range::unsigned(0, low_mask(bits), BITS),
+            low: Low::new(Range::unsigned(0, low_mask(low), Self::HALF)),
+        }
+    }
+
     /// Only `x`.
     #[inline]
     pub fn constant(x: u64) -> Self {

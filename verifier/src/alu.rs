@@ -20,6 +20,17 @@ pub(crate) fn operand(state: &State, src: Src) -> Value {
     }
 }
 
+/// The same in place; `imm` has room for a constant.
+pub(crate) fn operand_in<'a>(state: &'a State, src: Src, imm: &'a mut Value) -> &'a Value {
+    match src {
+        Src::Reg(r) => state.reg(r),
+        Src::Imm(_) => {
+            *imm = operand(state, src);
+            imm
+        }
+    }
+}
+
 pub(crate) fn mov(
     env: &mut Env<'_>,
     state: &mut State,
@@ -28,25 +39,23 @@ pub(crate) fn mov(
     dst: Reg,
     src: Src,
 ) -> Outcome<()> {
-    if let Src::Reg(r) = src
-        && width == Width::W64
-    {
-        link(env, state, r);
-    }
-    let value = match (operand(state, src), width) {
-        (v, Width::W64) => v,
-        (Value::Number(n), Width::W32) => {
-            let fits = n.set.umax() <= u64::from(u32::MAX);
-            if let (true, Src::Reg(r)) = (fits, src) {
-                link(env, state, r);
-            }
-            match (fits, operand(state, src)) {
-                (true, v) if src.reg().is_some() => v,
-                _ => unlinked(n.set.mov32(), n),
-            }
+    let value = match (src, width) {
+        (Src::Imm(i), Width::W64) => Value::constant(i64::from(i) as u64),
+        (Src::Imm(i), Width::W32) => Value::constant(u64::from(i as u32)),
+        (Src::Reg(r), Width::W64) => {
+            link(env, state, r);
+            *state.reg(r)
         }
-        (Value::Pointer(p), Width::W32) => truncated(env, &p, dst)?,
-        (Value::Uninit, _) => Value::Uninit,
+        (Src::Reg(r), Width::W32) => match state.reg(r) {
+            // Unchanged: then it is a copy.
+            Value::Number(n) if n.set.umax() <= u64::from(u32::MAX) => {
+                link(env, state, r);
+                *state.reg(r)
+            }
+            Value::Number(n) => unlinked(n.set.mov32(), *n),
+            Value::Pointer(p) => truncated(env, p, dst)?,
+            Value::Uninit => Value::Uninit,
+        },
     };
     state.set(pc, dst, value);
     Ok(())
@@ -54,12 +63,13 @@ pub(crate) fn mov(
 
 /// Gives a number that is about to be copied a link, so that its copies narrow together.
 pub(crate) fn link(env: &mut Env<'_>, state: &mut State, reg: Reg) {
-    if let Value::Number(n) = *state.reg(reg)
+    if let Value::Number(n) = state.reg(reg)
         && n.link == 0
         && n.set.as_constant().is_none()
+        && let Value::Number(n) = &mut state.frame_mut().regs[reg.index()]
     {
-        let link = env.fresh_id();
-        state.frame_mut().regs[reg.index()] = Value::Number(Number { link, add: 0, ..n });
+        n.link = env.fresh_id();
+        n.add = 0;
     }
 }
 
@@ -187,8 +197,8 @@ pub(crate) fn alu(
     dst: Reg,
     src: Src,
 ) -> Outcome<()> {
-    let (a, b) = (*state.reg(dst), operand(state, src));
-    let value = match (a, b) {
+    let mut imm = Value::Uninit;
+    let value = match (state.reg(dst), operand_in(state, src, &mut imm)) {
         (Value::Number(x), Value::Number(y)) => {
             let set = if op == AluOp::Xor && src == Src::Reg(dst)
                 || op == AluOp::Sub && src == Src::Reg(dst)
@@ -222,18 +232,18 @@ pub(crate) fn alu(
             Value::Number(out)
         }
         // By its low half alone, so that any arithmetic does.
-        (Value::Pointer(p), b) if p.to == To::Arena && b.is_init() => Value::Pointer(p),
+        (Value::Pointer(p), b) if p.to == To::Arena && b.is_init() => Value::Pointer(*p),
         (Value::Number(n), Value::Pointer(p))
             if p.to == To::Arena && op == AluOp::Add && width == Width::W64 =>
         {
             env.origins.need(n.origin);
-            crate::arena::added(p, &n.set, dst)?
+            crate::arena::added(*p, &n.set, dst)?
         }
         (Value::Pointer(p), Value::Number(n)) => {
-            pointer(env, op, width, p, n, dst, src.reg(), true)?
+            pointer(env, op, width, *p, *n, dst, src.reg(), true)?
         }
         (Value::Number(n), Value::Pointer(p)) => {
-            pointer(env, op, width, p, n, dst, src.reg(), false)?
+            pointer(env, op, width, *p, *n, dst, src.reg(), false)?
         }
         (Value::Pointer(p), Value::Pointer(q)) => {
             if op == AluOp::Sub && env.leaks_ok() {
@@ -246,8 +256,8 @@ pub(crate) fn alu(
             } else {
                 let known = format!(
                     "{dst} is {}, the other operand is {}",
-                    describe(env, &p),
-                    describe(env, &q)
+                    describe(env, p),
+                    describe(env, q)
                 );
                 let must = match op {
                     AluOp::Sub => {

@@ -26,7 +26,7 @@ pub(crate) fn atomic(
         memory::no_leak(env, state.reg(Reg::R0), Reg::R0)?;
     }
     let place = memory::resolve(env, state, pc, base, off.into(), size.bytes(), Kind::Atomic)?;
-    let old = memory::load(env, state, place, base, size, false)?;
+    let old = memory::load(env, state, place.clone(), base, size, false)?;
     if let Place::Stack { frame, low, high } = place {
         memory::clobber(state, env, frame, low, high, size.bytes() as i64)?;
     }

@@ -11,7 +11,7 @@
 use probity_domains::{Comparison, Scalar};
 use probity_isa::{JmpOp, Pc, Reg, Src, Width};
 
-use crate::alu::operand;
+use crate::alu::operand_in;
 use crate::env::Env;
 use crate::memory::describe;
 use crate::reject::{Explain, Outcome, fail};
@@ -38,11 +38,22 @@ pub(crate) fn branch(
     dst: Reg,
     src: Src,
 ) -> Outcome<Ways> {
-    let (a, b) = (*state.reg(dst), operand(state, src));
-    match (a, b) {
-        (Value::Number(x), Value::Number(y)) => {
-            Ok(numbers(env, state, pc, op, width, dst, src, x, y))
-        }
+    let mut imm = Value::Uninit;
+    let (a, b) = (state.reg(dst), operand_in(state, src, &mut imm));
+    if let (Value::Number(x), Value::Number(y)) = (a, b) {
+        let same = src == Src::Reg(dst);
+        let (yes, no) = match compared(env, pc, op, width, same, &x.set, &y.set) {
+            Compared::Open { yes, no } => (yes, no),
+            Compared::Decided(taken) => {
+                env.origins.need(x.origin);
+                env.origins.need(y.origin);
+                return Ok(if taken { Ways::Taken } else { Ways::Falls });
+            }
+        };
+        let (x, y) = (*x, *y);
+        return Ok(open(env, state, dst, src, x, y, yes, no));
+    }
+    match (*a, *b) {
         (Value::Pointer(p), Value::Pointer(q)) if width == Width::W64 => {
             if src == Src::Reg(dst) {
                 return Ok(both(state, |_, _| {}));
@@ -129,34 +140,38 @@ fn compare(op: JmpOp, width: Width, same: bool, x: &Scalar, y: &Scalar) -> Compa
     }
 }
 
-fn numbers(
+fn compared(
     env: &mut Env<'_>,
-    state: &mut State,
     pc: Pc,
     op: JmpOp,
     width: Width,
-    dst: Reg,
-    src: Src,
-    x: Number,
-    y: Number,
-) -> Ways {
-    let same = src == Src::Reg(dst);
-    let compute = || compare(op, width, same, &x.set, &y.set);
-    let compared = match (x.set.as_constant(), y.set.as_constant()) {
+    same: bool,
+    x: &Scalar,
+    y: &Scalar,
+) -> Compared {
+    match (x.as_constant(), y.as_constant()) {
         (Some(a), Some(b)) => Compared::Decided(match width {
             Width::W64 => comparison(op).holds64(a, b),
             Width::W32 => comparison(op).holds32(a, b),
         }),
-        _ => *env.compared.get(pc, &x.set, &y.set, compute),
-    };
-    let (yes, no) = match compared {
-        Compared::Open { yes, no } => (yes, no),
-        Compared::Decided(taken) => {
-            env.origins.need(x.origin);
-            env.origins.need(y.origin);
-            return if taken { Ways::Taken } else { Ways::Falls };
-        }
-    };
+        _ => *env
+            .compared
+            .get(pc, x, y, || compare(op, width, same, x, y)),
+    }
+}
+
+/// Both ways may be taken, with these operands.
+fn open(
+    env: &mut Env<'_>,
+    state: &mut State,
+    dst: Reg,
+    src: Src,
+    x: Number,
+    y: Number,
+    yes: (Scalar, Scalar),
+    no: (Scalar, Scalar),
+) -> Ways {
+    let same = src == Src::Reg(dst);
     if same {
         return both(state, |_, _| {});
     }

@@ -86,6 +86,8 @@ pub(crate) struct Env<'a> {
     pub sleeps: bool,
     /// What the program's first argument is.
     pub context: Value,
+    /// Helpers called so far, which the program may call.
+    pub helpers: BTreeSet<u32>,
     /// Prototypes of the kernel functions called so far, by id.
     pub kfuncs: BTreeMap<u32, Rc<Prototype>>,
     /// Names of the structures that stand for the context, when a kernel function was called.
@@ -146,6 +148,7 @@ impl<'a> Env<'a> {
             role: Role::Main,
             sleeps: program.hook.sleepable,
             context: Value::Uninit,
+            helpers: BTreeSet::new(),
             kfuncs: BTreeMap::new(),
             contexts: None,
             recorder: None,

@@ -29,7 +29,7 @@ pub(crate) enum Kind {
 }
 
 /// A resolved access.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Place {
     /// Lowest and highest first byte, relative to the frame pointer.
     Stack {
@@ -47,8 +47,8 @@ pub(crate) enum Place {
         /// May be NULL, and has to be tested.
         null: bool,
     },
-    /// An argument in a typed context, a kernel pointer in a map value.
-    Argument(Value),
+    /// An argument in a typed context, a kernel pointer in a map value. Apart, since places are moved often.
+    Argument(Box<Value>),
     /// A kernel pointer in a map value, to be written.
     Kptr(crate::special::Holds),
     /// Memory of which nothing is known.
@@ -141,7 +141,11 @@ fn region(
                     true => FieldKind::TracepointBuffer,
                     false => FieldKind::Scalar,
                 };
-                return Ok((Place::Argument(value), Region::Context(field), Some(off)));
+                return Ok((
+                    Place::Argument(Box::new(value)),
+                    Region::Context(field),
+                    Some(off),
+                ));
             }
             let field = fields::context(env, p, reg, off, size, kind)?;
             Ok((Place::Field(field), Region::Context(field), Some(off)))
@@ -516,7 +520,7 @@ pub(crate) fn load(
     signed: bool,
 ) -> Outcome<Value> {
     let bits = size.bits();
-    let any = || Value::number(Scalar::unknown().zero_extend(bits));
+    let any = || Value::number(Scalar::any_of(bits));
     let value = match place {
         Place::Plain => any(),
         Place::Typed {
@@ -531,7 +535,7 @@ pub(crate) fn load(
             };
             Value::Pointer(if null { p.or_null(env.fresh_id()) } else { p })
         }
-        Place::Argument(v) => v,
+        Place::Argument(v) => *v,
         Place::Kptr(_) => any(),
         Place::Constant(x) => Value::constant(x),
         Place::Field(kind) => field_value(env, kind)?.unwrap_or_else(any),

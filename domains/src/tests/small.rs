@@ -196,6 +196,26 @@ fn best(set: u16) -> u16 {
 }
 
 #[test]
+fn any_number_of_some_bits_is_an_unknown_one_cut_off() {
+    for n in 1..=4 {
+        assert_eq!(Small::any_of(n), Small::unknown().zero_extend(n));
+        let max = low_mask(n);
+        assert_eq!(Some(Small::any_of(n)), Small::from_unsigned(0, max));
+    }
+    for n in 1..=64 {
+        let max = low_mask(n);
+        assert_eq!(
+            Some(crate::Scalar::any_of(n)),
+            crate::Scalar::from_unsigned(0, max)
+        );
+        assert_eq!(
+            crate::Scalar::any_of(n),
+            crate::Scalar::unknown().zero_extend(n)
+        );
+    }
+}
+
+#[test]
 fn every_cast_holds_every_result() {
     let mut precision = Precision::default();
     for (a, in_a) in all() {

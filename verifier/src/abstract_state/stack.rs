@@ -479,6 +479,6 @@ impl Stack {
             return Some(Value::Number(n));
         }
         let bits = size as u32 * 8;
-        Some(Value::number(Scalar::unknown().zero_extend(bits)))
+        Some(Value::number(Scalar::any_of(bits)))
     }
 }

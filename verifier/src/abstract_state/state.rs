@@ -70,6 +70,18 @@ impl Frame {
             callback: None,
         }
     }
+
+    /// What these registers held is lost.
+    pub(crate) fn lose(&mut self, regs: &[Reg], pc: Pc) {
+        let pc = u32::try_from(pc).unwrap_or(u32::MAX);
+        for r in regs {
+            // What was lost before is not copied.
+            if self.regs[r.index()].is_init() {
+                self.regs[r.index()] = Value::Uninit;
+            }
+            self.set_at[r.index()] = pc;
+        }
+    }
 }
 
 impl State {

@@ -7,7 +7,7 @@
 
 use probity_domains::Scalar;
 use probity_isa::{Pc, Reg, Size};
-use probity_platform::{Arg, Lookup, Prototype, Ret};
+use probity_platform::{Arg, Helper, Lookup, Prototype, Ret};
 
 use crate::alloc;
 use crate::args::{self, Found};
@@ -41,21 +41,8 @@ pub(crate) enum Next {
     End,
 }
 
-pub(crate) fn helper(env: &mut Env<'_>, state: &mut State, pc: Pc, id: u32) -> Outcome<Next> {
-    if let Some(p) = env.poisoned.iter().find(|p| p.pc == pc) {
-        let must = "every CO-RE relocation that can be reached finds its target";
-        return Err(fail(Rule::FailedRelocation, must, &p.what)
-            .hint("guard the access with bpf_core_field_exists() or bpf_core_type_exists()"));
-    }
-    let Some(row) = env.platform.helper(id) else {
-        let known = format!("helper {id} does not exist on {}", env.platform.name);
-        return Err(fail(
-            Rule::CallNotAllowed,
-            "the helper is one of the platform's",
-            &known,
-        ));
-    };
-    let name = row.name;
+/// May this program call it at all?
+fn allowed(env: &Env<'_>, row: &Helper) -> Outcome<()> {
     let attach = env.attach_type().or(env.kind.default_attach);
     if !env.kind.helpers.allows(row.name, attach) {
         let known = format!("`{}` programs may not call bpf_{}", env.kind.name, row.name);
@@ -92,6 +79,28 @@ pub(crate) fn helper(env: &mut Env<'_>, state: &mut State, pc: Pc, id: u32) -> O
     {
         let known = format!("bpf_{} is not on its list", row.name);
         return Err(fail(Rule::Policy, "the policy allows the helper", &known));
+    }
+    Ok(())
+}
+
+pub(crate) fn helper(env: &mut Env<'_>, state: &mut State, pc: Pc, id: u32) -> Outcome<Next> {
+    if let Some(p) = env.poisoned.iter().find(|p| p.pc == pc) {
+        let must = "every CO-RE relocation that can be reached finds its target";
+        return Err(fail(Rule::FailedRelocation, must, &p.what)
+            .hint("guard the access with bpf_core_field_exists() or bpf_core_type_exists()"));
+    }
+    let Some(row) = env.platform.helper(id) else {
+        let known = format!("helper {id} does not exist on {}", env.platform.name);
+        return Err(fail(
+            Rule::CallNotAllowed,
+            "the helper is one of the platform's",
+            &known,
+        ));
+    };
+    let name = row.name;
+    if !env.helpers.contains(&id) {
+        allowed(env, row)?;
+        env.helpers.insert(id);
     }
     let proto = row.prototype(env.kind.kind);
     if proto.effects.gpl_only && !env.gpl {
@@ -199,9 +208,7 @@ fn replaced(env: &mut Env<'_>, state: &State, pc: Pc) -> Outcome<Option<(Pc, Box
 /// r0 has the result, r1 to r5 are lost.
 pub(crate) fn finish(state: &mut State, pc: Pc, value: Value) {
     state.set(pc, Reg::R0, value);
-    for r in ARGS {
-        state.set(pc, r, Value::Uninit);
-    }
+    state.frame_mut().lose(&ARGS, pc);
 }
 
 /// The reference is given back: nothing points to its memory any more.

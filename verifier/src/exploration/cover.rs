@@ -21,10 +21,10 @@ use probity_isa::{Reg, RegSet};
 
 use crate::guess::Head;
 use crate::liveness::Liveness;
-use crate::origin::Origins;
+use crate::origin::{Origin, Origins};
 use crate::stack::{Byte, ByteSet, SLOTS, Slot, SlotSet};
 use crate::state::{Frame, State};
-use crate::value::{HEAD, Id, Number, Pointer, Value};
+use crate::value::{HEAD, Id, Number, Pointer, To, Value};
 
 /// How much of the stored state must hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,16 +48,26 @@ enum Spot {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Failed {
     spot: Option<Spot>,
-    /// What the stored state holds there, where that is a constant that is needed: it covers no other one, whatever
-    /// the mode, from now on.
-    constant: Option<u64>,
+    holds: Holds,
+}
+
+/// What a stored state holds at a spot, as far as it rules other values out in every mode.
+#[derive(Clone, Copy, Debug, Default)]
+enum Holds {
+    /// Anything.
+    #[default]
+    Unknown,
+    /// A number between these, unsigned, as long as it is needed.
+    Number { min: u64, max: u64, of: Origin },
+    /// A pointer with this offset.
+    Pointer { to: To, off: i64, null: bool },
 }
 
 impl Failed {
     /// Whether the stored state certainly does not cover this one.
     #[inline]
-    pub(crate) fn again(&self, new: &State) -> bool {
-        let (Some(spot), Some(constant)) = (self.spot, self.constant) else {
+    pub(crate) fn again(&self, new: &State, origins: &Origins) -> bool {
+        let Some(spot) = self.spot else {
             return false;
         };
         let Some(frame) = new.frames.get(spot.frame()) else {
@@ -70,7 +80,17 @@ impl Failed {
                 None => return false,
             },
         };
-        value.as_constant().is_some_and(|k| k != constant)
+        match (self.holds, value) {
+            (Holds::Unknown, _) => false,
+            (Holds::Number { min, max, of }, Value::Number(n)) => {
+                (n.set.umin() < min || n.set.umax() > max) && origins.is_needed(of)
+            }
+            (Holds::Number { of, .. }, _) => origins.is_needed(of),
+            (Holds::Pointer { to, off, null }, Value::Pointer(p)) => {
+                p.off != off || p.null != null || p.to != to
+            }
+            _ => true,
+        }
     }
 }
 
@@ -211,12 +231,21 @@ impl Comparison<'_> {
     }
 
     fn fail(&self, spot: Spot, old: &Value) {
-        let needed = |n: &&Number| self.origins.is_needed(n.origin);
-        let number = old.as_number().filter(needed);
-        self.failed.set(Failed {
-            spot: Some(spot),
-            constant: number.and_then(|n| n.set.as_constant()),
-        });
+        let holds = match old {
+            Value::Number(n) => Holds::Number {
+                min: n.set.umin(),
+                max: n.set.umax(),
+                of: n.origin,
+            },
+            Value::Pointer(p) => Holds::Pointer {
+                to: p.to,
+                off: p.off,
+                null: p.null,
+            },
+            _ => Holds::Unknown,
+        };
+        let spot = Some(spot);
+        self.failed.set(Failed { spot, holds });
     }
 
     /// One register or slot, if it is compared at all.

@@ -28,7 +28,7 @@
 //! **Invariant:** a node's `reads` and marks are final when it is closed and tied to no open one.
 
 use std::cell::Cell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use probity_isa::{Insn, Pc};
 
@@ -327,7 +327,9 @@ impl Explorer<'_> {
             if let Some(r) = &mut env.recorder {
                 path.place = r.visit(pc, &path.state, path.parent, path.place);
             }
-            trace(pc, &path.state);
+            if env.options.log_states > 0 {
+                trace(pc, &path.state);
+            }
             if self.watch > self.stats.processed
                 && let Insn::JumpIf {
                     op,
@@ -458,7 +460,8 @@ impl Explorer<'_> {
         for &n in list.iter().rev() {
             let node = &self.nodes[n];
             let open = node.open > 0;
-            if (open || node.tied.is_empty()) && node.failed.get().again(&path.state) {
+            if (open || node.tied.is_empty()) && node.failed.get().again(&path.state, &env.origins)
+            {
                 any_idle |= self.miss(n, patience);
                 continue;
             }
@@ -466,19 +469,20 @@ impl Explorer<'_> {
             let mode = if !open {
                 match node.tied.is_empty() {
                     true => Mode::Needed,
-                    false => match self.ties(n) {
-                        ties if ties.is_empty() => Mode::Needed,
-                        ties => {
-                            let as_far = |o: &usize| {
-                                clocks.as_far_as(&node.state.clocks, &self.nodes[*o].state.clocks)
-                            };
-                            if !ties.iter().all(as_far) {
+                    false => {
+                        let ties = self.ties(n);
+                        let as_far = |o: &usize| {
+                            clocks.as_far_as(&node.state.clocks, &self.nodes[*o].state.clocks)
+                        };
+                        match ties.is_empty() {
+                            true => Mode::Needed,
+                            false if !ties.iter().all(as_far) => {
                                 any_idle |= node.idle(patience);
                                 continue;
                             }
-                            Mode::Within
+                            false => Mode::Within,
                         }
-                    },
+                    }
                 }
             } else if clocks.lap_since(&node.state.clocks) {
                 Mode::Within
@@ -948,11 +952,17 @@ impl Explorer<'_> {
 
     /// The open nodes that a node leads back to, also by way of others that were open once.
     fn ties(&self, n: usize) -> Vec<usize> {
-        let mut work = self.nodes[n].tied.clone();
-        let mut seen = BTreeSet::new();
+        let tied = &self.nodes[n].tied;
+        if tied.iter().all(|t| self.nodes[*t].open > 0) {
+            return tied.clone();
+        }
+        let mut work = tied.clone();
+        // Ascending.
+        let mut seen: Vec<usize> = Vec::new();
         let mut ties = Vec::new();
         while let Some(at) = work.pop() {
-            if seen.insert(at) {
+            if let Err(place) = seen.binary_search(&at) {
+                seen.insert(place, at);
                 match self.nodes[at].open {
                     0 => work.extend(&self.nodes[at].tied),
                     _ => ties.push(at),

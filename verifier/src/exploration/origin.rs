@@ -29,6 +29,8 @@ impl Origin {
 struct Node {
     parents: [Origin; 2],
     needed: bool,
+    /// It has further parents.
+    more: bool,
 }
 
 pub(crate) struct Origins {
@@ -47,6 +49,7 @@ impl Origins {
         let none = Node {
             parents: [Origin::NONE; 2],
             needed: true,
+            more: false,
         };
         Origins {
             nodes: vec![none],
@@ -79,6 +82,7 @@ impl Origins {
         self.nodes.push(Node {
             parents,
             needed: false,
+            more: false,
         });
         Origin(at)
     }
@@ -112,7 +116,9 @@ impl Origins {
                     self.marked.push(at);
                 }
                 // The edges stay: the mark may be taken back.
-                if let Some(more) = self.more.get(&at) {
+                if node.more
+                    && let Some(more) = self.more.get(&at)
+                {
                     self.work.extend(more);
                 }
             }
@@ -124,7 +130,10 @@ impl Origins {
         if self.is_needed(of) {
             self.need(too);
         } else if !self.is_needed(too) {
-            self.more.entry(of).or_default().push(too);
+            if let Some(node) = self.nodes.get_mut(of.index()) {
+                node.more = true;
+                self.more.entry(of).or_default().push(too);
+            }
         }
     }
 

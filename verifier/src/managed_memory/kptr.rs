@@ -65,7 +65,7 @@ pub(crate) fn access(
         return Err(fail(Rule::BadPointer, &must, &known).about(reg));
     }
     match kind {
-        Kind::Read => Ok(Some(Place::Argument(loaded(env, state, &field)?))),
+        Kind::Read => Ok(Some(Place::Argument(Box::new(loaded(env, state, &field)?)))),
         Kind::Write => {
             if !field.is(&[Managed::KptrUntrusted]) {
                 let must = format!("a `{}` changes by exchange only", field.name);
