@@ -14,7 +14,7 @@ use crate::cfg::Cfg;
 use crate::effects::Effects;
 use crate::global::Parameter;
 use crate::journal::Journal;
-use crate::kfunc::Prototype;
+use crate::kfunc::{Prototype, Rows};
 use crate::liveness::Liveness;
 use crate::memo::Memo;
 use crate::obligation::{self, Obligations};
@@ -88,6 +88,8 @@ pub(crate) struct Env<'a> {
     pub context: Value,
     /// Helpers called so far, which the program may call.
     pub helpers: BTreeSet<u32>,
+    /// Of the kernel functions that the program calls anywhere.
+    pub kfunc_rows: Rows<'a>,
     /// Prototypes of the kernel functions called so far, by id.
     pub kfuncs: BTreeMap<u32, Rc<Prototype>>,
     /// Names of the structures that stand for the context, when a kernel function was called.
@@ -149,6 +151,7 @@ impl<'a> Env<'a> {
             sleeps: program.hook.sleepable,
             context: Value::Uninit,
             helpers: BTreeSet::new(),
+            kfunc_rows: Rows::default(),
             kfuncs: BTreeMap::new(),
             contexts: None,
             recorder: None,

@@ -12,6 +12,7 @@ use crate::cfg::Cfg;
 use crate::env::{Env, MAX_FRAMES};
 use crate::explain;
 use crate::explore::Stopped;
+use crate::kfunc::Rows;
 use crate::liveness::Liveness;
 use crate::parallel::in_parallel;
 use crate::recorded::Recorded;
@@ -303,7 +304,8 @@ impl Prepared {
             declared,
         } = self;
         let object = &relocated.object;
-        crate::iter::laps(cfg, platform);
+        let rows = Rows::of(&cfg.insns, platform);
+        crate::iter::laps(cfg, &rows);
         let cfg = &*cfg;
         if cfg.subprogs.len() > platform.limits.subprograms {
             let must = format!(
@@ -321,7 +323,7 @@ impl Prepared {
         let arena = crate::arena::of_program(cfg, object, platform).map_err(Stopped::early)?;
         crate::special::usable(cfg, object, platform, kind, special).map_err(Stopped::early)?;
         let live = Liveness::compute(cfg, platform);
-        let (own_effects, effects) = crate::effects::compute(cfg, platform, kind.kind);
+        let (own_effects, effects) = crate::effects::compute(cfg, platform, &rows, kind.kind);
         let poisoned = relocated
             .poisoned
             .get(index)
@@ -334,6 +336,7 @@ impl Prepared {
         env.effects = effects;
         env.own_effects = own_effects;
         env.arena = arena;
+        env.kfunc_rows = rows;
         crate::global::ends_anywhere(&env).map_err(Stopped::early)?;
         if matches!(kind.context, probity_platform::Context::Typed) {
             let attach = env.attach_type().or(kind.default_attach);

@@ -562,8 +562,9 @@ pub(crate) fn result_allowed(env: &mut Env<'_>, state: &State, reg: Reg) -> Outc
         Returned::Only(n) => Some((n, n)),
         Returned::Pointer { .. } => Some((0, 0)),
     };
-    let must = match range {
-        Some((min, max)) => format!("`{}` programs return {min} to {max}", env.kind.name),
+    let kind = env.kind.name;
+    let must = || match range {
+        Some((min, max)) => format!("`{kind}` programs return {min} to {max}"),
         None => format!("{reg} holds the return value"),
     };
     match (state.reg(reg), range) {
@@ -585,7 +586,7 @@ pub(crate) fn result_allowed(env: &mut Env<'_>, state: &State, reg: Reg) -> Outc
                 return Ok(Next::End);
             }
             let known = format!("{reg} is {}", crate::value::Known(&n.set));
-            Err(fail(Rule::ReturnValue, &must, &known).about(reg))
+            Err(fail(Rule::ReturnValue, &must(), &known).about(reg))
         }
         (Value::Number(_), None) => Ok(Next::End),
         (Value::Pointer(p), range) => {
@@ -598,7 +599,7 @@ pub(crate) fn result_allowed(env: &mut Env<'_>, state: &State, reg: Reg) -> Outc
             } else {
                 Rule::PointerLeak
             };
-            Err(fail(rule, &must, &known).about(reg))
+            Err(fail(rule, &must(), &known).about(reg))
         }
     }
 }

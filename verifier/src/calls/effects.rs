@@ -3,12 +3,12 @@
 //!
 //! **Invariant:** dead code counts; what is found here is never less than what a walk finds.
 
-use probity_btf::TypeId;
 use probity_isa::{CallTarget, Insn};
 use probity_platform::{Helper, Kfunc, KfuncFlag, KfuncSpecial, Platform};
 
 use crate::cfg::Cfg;
 use crate::dynptr;
+use crate::kfunc::{self, Rows};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Effects {
@@ -28,16 +28,14 @@ impl Effects {
         }
     }
 
-    fn of(insn: &Insn, platform: &Platform, prog_kind: u32) -> Effects {
+    fn of(insn: &Insn, platform: &Platform, rows: &Rows<'_>, prog_kind: u32) -> Effects {
         match insn {
             Insn::Call(CallTarget::Helper(id)) => platform
                 .helper(*id)
                 .map_or_else(Effects::default, |h| Effects::of_helper(h, prog_kind)),
-            Insn::Call(CallTarget::Kfunc { id, .. }) => {
-                let name = platform.types.as_deref().map(|t| t.name(TypeId(*id)));
-                name.and_then(|n| platform.kfunc(n))
-                    .map_or_else(Effects::default, Effects::of_kfunc)
-            }
+            Insn::Call(CallTarget::Kfunc { id, .. }) => rows
+                .get(*id)
+                .map_or_else(Effects::default, Effects::of_kfunc),
             _ => Effects::default(),
         }
     }
@@ -63,29 +61,28 @@ impl Effects {
 
 /// Whether the instruction throws: nothing need come after it.
 pub(crate) fn throws(insn: &Insn, platform: &Platform) -> bool {
-    matches!(insn, Insn::Call(CallTarget::Kfunc { .. })) && Effects::of(insn, platform, 0).throws
+    kfunc::row(insn, platform).is_some_and(|row| Effects::of_kfunc(row).throws)
 }
 
 /// The effects of each subprogram itself, and with what it calls.
 pub(crate) fn compute(
     cfg: &Cfg,
     platform: &Platform,
+    rows: &Rows<'_>,
     prog_kind: u32,
 ) -> (Vec<Effects>, Vec<Effects>) {
     let n = cfg.subprogs.len();
     let mut all = vec![Effects::default(); n];
     let mut callees: Vec<Vec<usize>> = vec![Vec::new(); n];
-    let calls = |i: &&Insn| matches!(i, Insn::Call(CallTarget::Kfunc { .. }));
     // Writing through a dynptr moves a packet only where there are dynptrs of packets.
-    let mut kfuncs = cfg.insns.iter().filter(calls);
-    let packets = kfuncs.any(|i| dynptr::of_packet(i, platform));
+    let packets = !rows.is_empty() && cfg.insns.iter().any(|i| dynptr::of_packet(i, rows));
     for (s, subprog) in cfg.subprogs.iter().enumerate() {
         for pc in subprog.start..subprog.end {
             let insn = &cfg.insns[pc];
             if !matches!(insn, Insn::Call(_) | Insn::LoadImm64 { .. }) {
                 continue;
             }
-            all[s] = all[s].join(Effects::of(insn, platform, prog_kind));
+            all[s] = all[s].join(Effects::of(insn, platform, rows, prog_kind));
             all[s].changes_packet |= packets && dynptr::writes(insn, platform, prog_kind);
             if n > 1 {
                 callees[s].extend(insn.subprog_target(pc).and_then(|t| cfg.subprog_entry(t)));

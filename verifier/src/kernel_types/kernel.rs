@@ -52,10 +52,10 @@ pub(crate) fn load(
     };
     let id = TypeId(type_id);
     let name = types.name(id);
-    let must = format!("the load stays within a member of `struct {name}`");
+    let must = || format!("the load stays within a member of `struct {name}`");
     let at = p.constant_offset().map(|o| o.saturating_add(off));
     let Some(at) = at.filter(|at| *at >= 0) else {
-        return Err(fail(Rule::OutOfBounds, &must, &describe(env, p)).about(reg));
+        return Err(fail(Rule::OutOfBounds, &must(), &describe(env, p)).about(reg));
     };
     if kind.writes() {
         let may = trust != Trust::Untrusted && crate::typed::may_write(env, types, id, at, size);
@@ -80,7 +80,7 @@ pub(crate) fn load(
             "{size} bytes at offset {at} ({}) do not",
             types.path_at(id, at as u64)
         );
-        return Err(fail(Rule::OutOfBounds, &must, &known).about(reg));
+        return Err(fail(Rule::OutOfBounds, &must(), &known).about(reg));
     };
     let number = Ok((Place::Plain, Region::Kernel, Some(at)));
     match types.resolved(leaf.field.ty) {
@@ -109,7 +109,7 @@ pub(crate) fn load(
                 }
                 _ if !whole => {
                     let known = format!("`{}` is a pointer, and is read whole", leaf.path);
-                    Err(fail(Rule::OutOfBounds, &must, &known).about(reg))
+                    Err(fail(Rule::OutOfBounds, &must(), &known).about(reg))
                 }
                 _ => number,
             }

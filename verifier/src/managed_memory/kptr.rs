@@ -52,17 +52,17 @@ pub(crate) fn access(
     if !field.is(POINTERS) {
         return Err(untouchable(&field, special.problem.as_deref()).about(reg));
     }
-    let must = format!(
-        "a `{}` is loaded or stored whole, by a plain load or store",
-        field.name
-    );
+    let must = || {
+        let name = field.name;
+        format!("a `{name}` is loaded or stored whole, by a plain load or store")
+    };
     let at = p.constant_offset().map(|o| o.wrapping_add(off));
     if at.is_none_or(|at| i128::from(at) != i128::from(field.offset)) || size != 8 {
         let known = match at {
             Some(at) => format!("{size} bytes at offset {at}; it is at {}", field.offset),
             None => "the offset varies".to_string(),
         };
-        return Err(fail(Rule::BadPointer, &must, &known).about(reg));
+        return Err(fail(Rule::BadPointer, &must(), &known).about(reg));
     }
     match kind {
         Kind::Read => Ok(Some(Place::Argument(Box::new(loaded(env, state, &field)?)))),
@@ -76,7 +76,7 @@ pub(crate) fn access(
             Ok(Some(Place::Kptr(field.holds)))
         }
         Kind::ReadSigned | Kind::Atomic => {
-            Err(fail(Rule::BadPointer, &must, "this one is not plain").about(reg))
+            Err(fail(Rule::BadPointer, &must(), "this one is not plain").about(reg))
         }
     }
 }

@@ -14,7 +14,7 @@ use probity_platform::{ArgKind, DynptrArg, KfuncSpecial as Special, Platform};
 
 use crate::call::ARGS;
 use crate::env::Env;
-use crate::kfunc::{Call, Found as Kfunc, Param, ParamKind};
+use crate::kfunc::{Call, Found as Kfunc, Param, ParamKind, Rows};
 use crate::memory::describe;
 use crate::object::{self, DynptrKind, Lent, Object, ObjectKind, Spot};
 use crate::reject::{Explain, Failure, Outcome, fail, unsupported};
@@ -81,12 +81,8 @@ impl Found {
 }
 
 /// Whether an instruction makes a dynptr of a packet that writes through it may move.
-pub(crate) fn of_packet(insn: &Insn, platform: &Platform) -> bool {
-    let Insn::Call(CallTarget::Kfunc { id, .. }) = insn else {
-        return false;
-    };
-    let name = platform.types.as_deref().map(|t| t.name(TypeId(*id)));
-    let row = name.and_then(|n| platform.kfunc(n));
+pub(crate) fn of_packet(insn: &Insn, rows: &Rows<'_>) -> bool {
+    let row = rows.called(insn);
     row.is_some_and(|r| r.special == Some(Special::DynptrFromPacket { moves: true }))
 }
 

@@ -9,13 +9,13 @@
 //! that it stays; all of them, and memory inside of the iterator, with its end; elements under RCU protection live as long as the read section.
 
 use probity_btf::TypeId;
-use probity_isa::{CallTarget, Insn, Reg};
-use probity_platform::{KfuncFlag, KfuncSpecial, Platform};
+use probity_isa::Reg;
+use probity_platform::{KfuncFlag, KfuncSpecial};
 
 use crate::call::Next;
 use crate::cfg::Cfg;
 use crate::env::Env;
-use crate::kfunc::{Call, Found as Kfunc, wrong};
+use crate::kfunc::{Call, Found as Kfunc, Rows, wrong};
 use crate::object::{self, Guard, Object, ObjectKind, Spot};
 use crate::reject::{Explain, Outcome, fail};
 use crate::report::Rule;
@@ -24,14 +24,12 @@ use crate::state::{Reference, State};
 use crate::value::{Pointer, To, Trust, Value};
 
 /// Steps of iterators are where laps are compared.
-pub(crate) fn laps(cfg: &mut Cfg, platform: &Platform) {
-    let types = platform.types.as_deref();
+pub(crate) fn laps(cfg: &mut Cfg, rows: &Rows<'_>) {
+    if rows.is_empty() {
+        return;
+    }
     for pc in 0..cfg.insns.len() {
-        let Insn::Call(CallTarget::Kfunc { id, .. }) = cfg.insns[pc] else {
-            continue;
-        };
-        let name = types.map(|t| t.name(TypeId(id))).unwrap_or_default();
-        let row = platform.kfunc(name);
+        let row = rows.called(&cfg.insns[pc]);
         if row.is_some_and(|r| r.has(KfuncFlag::IterNext)) {
             cfg.lap_at(pc);
         }

@@ -370,16 +370,16 @@ fn structure(
     let row = call.row;
     let types = call.types;
     let name = types.name(to.type_id);
-    let what = format!("a pointer to a kernel `struct {name}`");
+    let what = || format!("a pointer to a kernel `struct {name}`");
     if !to.structure {
         let what = format!("a `{} *`", types.type_name(to.type_id));
         return Err(wrong(env, state, call, reg, &what));
     }
     let Some(off) = p.constant_offset() else {
-        return Err(wrong(env, state, call, reg, &what));
+        return Err(wrong(env, state, call, reg, &what()));
     };
     let Some((type_id, trust)) = kernel::structure_of(types, &p) else {
-        return Err(wrong(env, state, call, reg, &what));
+        return Err(wrong(env, state, call, reg, &what()));
     };
     if p.null && !(param.nullable && (p.reference != 0 || trust == Trust::Rcu)) {
         return Err(may_be_null(env, state, call, reg));
@@ -425,7 +425,7 @@ fn structure(
     if projected && off == 0 || kernel::is_within(types, type_id, off, to.type_id, strict) {
         return Ok(());
     }
-    let must = format!("argument {} of {} is {what}", reg.index(), row.name);
+    let must = format!("argument {} of {} is {}", reg.index(), row.name, what());
     let known = match off {
         0 => format!("{reg} points to a `struct {}`", given),
         off => format!("{reg} points to offset {off} of a `struct {}`", given),

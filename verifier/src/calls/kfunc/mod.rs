@@ -10,6 +10,7 @@ mod args;
 mod effects;
 mod prototype;
 mod result;
+mod rows;
 
 use std::rc::Rc;
 
@@ -28,6 +29,7 @@ use crate::value::{Id, MapRef};
 use crate::{alloc, dynptr, irq, iter};
 
 pub(crate) use prototype::{Param, ParamKind, Prototype};
+pub(crate) use rows::{Rows, row};
 
 /// What is known of a call before its arguments are looked at.
 #[derive(Clone)]
@@ -71,14 +73,15 @@ pub(crate) fn call(env: &mut Env<'_>, state: &mut State, pc: Pc, id: u32) -> Out
     }
     let platform = env.platform;
     let types = platform.types.as_deref();
-    let name = types.map(|t| t.name(TypeId(id))).unwrap_or_default();
-    let (Some(types), Some(row)) = (types, platform.kfunc(name)) else {
+    let (Some(types), Some(row)) = (types, env.kfunc_rows.get(id)) else {
+        let name = types.map(|t| t.name(TypeId(id))).unwrap_or_default();
         let known = format!("kernel function `{name}` (type {id}) is none that programs may call");
         let must = "the kernel function is one of the platform's";
         return Err(fail(Rule::CallNotAllowed, must, &known));
     };
     allowed(env, row)?;
     let Some(proto) = known(env, types, row, id) else {
+        let name = row.name;
         return Err(unsupported(&format!(
             "the kernel function (kfunc) `{name}`, which has no prototype"
         )));
