@@ -1,6 +1,7 @@
 //! The abstract state: values, stack, frames, regions.
 
 pub(crate) mod memo;
+pub(crate) mod numbered;
 pub(crate) mod regions;
 pub(crate) mod regs;
 pub(crate) mod stack;

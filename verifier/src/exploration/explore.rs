@@ -28,15 +28,15 @@
 //! **Invariant:** a node's `reads` and marks are final when it is closed and tied to no open one.
 
 use std::cell::Cell;
-use std::collections::HashMap;
 
 use probity_isa::{Insn, Pc};
 
-use crate::alu::operand;
+use crate::alu::operand_in;
 use crate::cover::{Failed, Mode, covers};
 use crate::env::{Env, MAX_FRAMES, Slots};
 use crate::guess::{self, Compared, Head, Laps, Pair};
 use crate::journal::Mark;
+use crate::numbered::Numbered;
 use crate::recorded::{Place, Stored};
 use crate::reject::{Failure, fail, internal};
 use crate::report::{Rule, Stats};
@@ -171,8 +171,8 @@ pub(crate) fn explore(
         at: vec![Vec::new(); env.cfg.insns.len()],
         attempts: Vec::new(),
         refined: None,
-        loops: HashMap::new(),
-        compared: HashMap::new(),
+        loops: Numbered::default(),
+        compared: Numbered::default(),
         watch: 0,
         wasted: 0,
         waiting: Vec::new(),
@@ -198,9 +198,9 @@ struct Explorer<'s> {
     attempts: Vec<Attempt>,
     /// What to try instead of the guess that just failed.
     refined: Option<(State, Head)>,
-    loops: HashMap<Pc, Known>,
+    loops: Numbered<Pc, Known>,
     /// Comparisons in loops of which the first laps are being walked.
-    compared: HashMap<Pc, Pair>,
+    compared: Numbered<Pc, Pair>,
     /// Comparisons are kept until so many instructions are processed.
     watch: usize,
     /// Instructions processed below guesses that failed.
@@ -338,8 +338,9 @@ impl Explorer<'_> {
                     src,
                     ..
                 } = *env.insn(pc)
-                && let (Value::Number(x), Value::Number(y)) =
-                    (*path.state.reg(dst), operand(&path.state, src))
+                && let mut imm = Value::Uninit
+                && let other = operand_in(&path.state, src, &mut imm)
+                && let (Value::Number(x), Value::Number(y)) = (path.state.reg(dst), other)
             {
                 let compared = Compared {
                     at: self.stats.processed,

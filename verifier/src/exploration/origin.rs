@@ -7,7 +7,7 @@
 //!
 //! **Invariant:** whatever narrows a number by another one makes the other one a parent too.
 
-use std::collections::HashMap;
+use crate::numbered::Numbered;
 
 /// A node, or [`Origin::NONE`] for numbers that depend on nothing stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -36,7 +36,7 @@ struct Node {
 pub(crate) struct Origins {
     nodes: Vec<Node>,
     /// Further parents.
-    more: HashMap<Origin, Vec<Origin>>,
+    more: Numbered<Origin, Vec<Origin>>,
     work: Vec<Origin>,
     /// Attempts under way, and what was marked since the first began.
     attempts: usize,
@@ -53,7 +53,7 @@ impl Origins {
         };
         Origins {
             nodes: vec![none],
-            more: HashMap::new(),
+            more: Numbered::default(),
             work: Vec::new(),
             attempts: 0,
             marked: Vec::new(),

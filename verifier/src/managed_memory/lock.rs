@@ -34,15 +34,15 @@ pub(crate) fn argument(
         _ => "bpf_res_spin_lock",
     };
     let must =
-        format!("{callee} is given a `{name}` in a map value or in memory of the program's own");
-    let wrong = |known: String| fail(Rule::BadArgument, &must, &known).about(reg);
+        || format!("{callee} is given a `{name}` in a map value or in memory of the program's own");
+    let wrong = |known: String| fail(Rule::BadArgument, &must(), &known).about(reg);
     let Value::Pointer(p) = value else {
         return Err(wrong(format!("{reg} is {value}")));
     };
     if p.null {
         return Err(fail(
             Rule::NullDereference,
-            &must,
+            &must(),
             &format!("{reg} is {} or NULL", describe(env, p)),
         )
         .about(reg)

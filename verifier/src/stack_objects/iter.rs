@@ -71,7 +71,7 @@ pub(crate) fn argument(
             ));
         }
     };
-    let what = match new {
+    let what = || match new {
         true => format!(
             "{} unused aligned bytes of the stack, for `struct {name}`",
             parts * 8
@@ -83,7 +83,7 @@ pub(crate) fn argument(
         _ => None,
     };
     let Some(spot) = spot else {
-        return Err(wrong(env, state, call, reg, &what));
+        return Err(wrong(env, state, call, reg, &what()));
     };
     if new {
         object::vacant(state, spot, parts).map_err(|e| e.about(reg))?;
@@ -98,7 +98,7 @@ pub(crate) fn argument(
                 ..
             }) if t == type_id.0 => guard,
             _ => {
-                let e = wrong(env, state, call, reg, &what);
+                let e = wrong(env, state, call, reg, &what());
                 return Err(
                     e.hint("start the iterator first, and do not use it after it was destroyed")
                 );
