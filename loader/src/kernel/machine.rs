@@ -54,7 +54,7 @@ impl Machine {
     }
 }
 
-fn version(release: &str) -> u32 {
+pub(super) fn version(release: &str) -> u32 {
     let mut numbers = release
         .split(|c: char| !c.is_ascii_digit())
         .map(|n| n.parse::<u32>().unwrap_or(0));

@@ -2,11 +2,17 @@
 //!
 //! Version 1 of control groups counts the kernel's pages one by one, apart from those of processes. Version 2 counts
 //! both together, and takes pages from the whole in batches: its figures are rougher, and tell of large loads only.
+//! Before 6.17 Linux charged what its verifier takes to nobody.
 //! The parent makes the group and removes it, since a group with a process in it cannot go.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+
+use super::machine;
+
+/// The first version that charges its verifier's memory to whoever loads.
+const CHARGES: u32 = 6 << 16 | 17 << 8;
 
 /// A memory cgroup with nobody in it; removed when dropped.
 #[derive(Debug)]
@@ -19,6 +25,10 @@ pub struct Group {
 impl Group {
     /// `Err` says what the system lacks, or does not let us do.
     pub fn make() -> Result<Group, String> {
+        let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        if machine::version(&release) < CHARGES {
+            return Err("Linux counts its verifier's memory since 6.17".into());
+        }
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let name = format!("probity-{}", std::process::id());
         let mut why = "no memory cgroups here".to_string();
@@ -161,7 +171,9 @@ impl Meter {
     pub fn peak(&self, before: &Before) -> Option<u64> {
         let mut file = &before.peak;
         file.seek(SeekFrom::Start(0)).ok()?;
-        Some(number(file)?.saturating_sub(before.usage))
+        // Version 2 may have had enough in hand from the batch before.
+        let peak = number(file)?.saturating_sub(before.usage);
+        (peak > 0).then_some(peak)
     }
 }
 

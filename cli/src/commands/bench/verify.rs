@@ -32,7 +32,8 @@ Examples:
 
 A row a program. A time is the median of the runs, from instructions to verdict: reading and relocating the
 object are not in it, neither is Linux's compiler (but where a time is marked *). Ours is one thread.
-Memory is what is held at most, over what was held before; of Linux it takes a memory cgroup.
+Memory is what is held at most, over what was held before; of Linux from 6.17 on, in a
+memory cgroup.
 A ratio is theirs over ours: 10 says that ours takes a tenth. Their geometric means are over the programs that both
 accept, and over those of them of which Linux processes 1,000 instructions or more.
 
