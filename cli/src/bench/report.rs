@@ -254,8 +254,12 @@ fn percentiles(values: &mut [f64]) -> [Option<f64>; 3] {
     })
 }
 
+/// As it was named; without the directories of the machine.
 fn label(path: &Path) -> String {
-    let name = path.file_name().unwrap_or(path.as_os_str());
+    let name = match path.is_absolute() {
+        true => path.file_name().unwrap_or(path.as_os_str()),
+        false => path.as_os_str(),
+    };
     format!("`{}`", name.to_string_lossy())
 }
 

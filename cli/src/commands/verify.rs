@@ -186,7 +186,7 @@ pub fn verdict(verdict: &Verdict) -> &'static str {
 }
 
 pub fn print_text(path: &Path, p: &ProgramReport, quiet: bool) -> Result<()> {
-    Ok(output::text(&text(path, p, quiet))?)
+    Ok(output::text(text(path, p, quiet))?)
 }
 
 /// A line, and for what is not accepted the explanation.

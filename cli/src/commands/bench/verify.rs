@@ -195,6 +195,10 @@ impl Bench {
         let types = kernel::types(args.common.btf.as_deref())?;
         let mut platform = Platform::linux(NEWEST, types);
         platform.injectable = kernel::injectable(None, args.common.btf.is_none())?;
+        // What Linux knows of the machine it runs on, ours then knows too.
+        if self.against.contains(&Engine::Linux) {
+            platform = platform.with_cpus(kernel::possible_cpus());
+        }
         let settings = Settings {
             policy: args.common.policy()?,
             options: args.common.options(&platform)?,
