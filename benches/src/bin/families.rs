@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use probity_platform::{Platform, Policy, Version};
 use probity_tests::families::measure::{self, Growth, Point};
-use probity_tests::families::{self, Family};
+use probity_tests::families::{self, Family, clang};
 use probity_tests::kernel::{self, Machine};
 
 const USAGE: &str = "\
@@ -100,7 +100,10 @@ fn settings() -> Result<Settings, String> {
 fn work(s: &Settings) -> Result<(), String> {
     let wanted = |f: &&Family| s.names.is_empty() || s.names.iter().any(|n| f.name.contains(n));
     let chosen: Vec<&Family> = families::all().filter(wanted).collect();
-    if chosen.is_empty() {
+    let object = clang::object();
+    let mut groups = clang::groups(&object);
+    groups.retain(|g| s.names.is_empty() || s.names.iter().any(|n| g.name.contains(n)));
+    if chosen.is_empty() && groups.is_empty() {
         return Err("no such family; --list names them".into());
     }
     // The kernel's own types where it is asked too, so that both see the same.
@@ -143,10 +146,31 @@ fn work(s: &Settings) -> Result<(), String> {
                         ratios.push(l.time_us.max(1) as f64 / p.time_us);
                     }
                 }
-                print(family, &points, &s.job);
+                let scales = format!("{:?}", family.scales).to_lowercase();
+                print(family.name, family.what, &scales, &points, &s.job);
             }
         }
         std::io::stdout().flush().map_err(|e| e.to_string())?;
+    }
+    for group in groups {
+        match &s.job {
+            Job::Table | Job::Brief | Job::Json => {
+                let points = group.points(&object, &platform, |_| Policy::default(), s.runs);
+                print(&group.name, "what clang makes of it", "c", &points, &s.job);
+            }
+            Job::Known if !group.within_target(&object, &platform).1 => {
+                let (name, accepted) = (&group.name, group.falls_short(&object, &platform).1);
+                let limit = match name.contains("ladder") {
+                    true => "paths",
+                    false => "walks",
+                };
+                println!(
+                    "[[known]]\nfamily = \"{name}\"\nlimit = \"{limit}\"\naccepted = {accepted}\n"
+                );
+            }
+            Job::List => println!("{:22} C: benches/programs/families.bpf.c", group.name),
+            Job::Known | Job::Write(_) => {}
+        }
     }
     if !ratios.is_empty() && !matches!(s.job, Job::Json) {
         let mean = (ratios.iter().map(|r| r.ln()).sum::<f64>() / ratios.len() as f64).exp();
@@ -169,14 +193,14 @@ fn measured(family: &Family, n: u64, platform: &Arc<Platform>, s: &Settings) -> 
     Some(point)
 }
 
-fn print(family: &Family, points: &[Point], job: &Job) {
+fn print(name: &str, what: &str, scales: &str, points: &[Point], job: &Job) {
     let growth = measure::growth(points);
     match job {
         Job::Json => {
             let value = serde_json::json!({
-                "family": family.name,
-                "what": family.what,
-                "scales": format!("{:?}", family.scales).to_lowercase(),
+                "family": name,
+                "what": what,
+                "scales": scales,
                 "exponents": growth,
                 "points": points,
             });
@@ -190,7 +214,7 @@ fn print(family: &Family, points: &[Point], job: &Job) {
                 .collect();
             println!(
                 "{:22} {verdicts:6} {} | largest accepted {:>9}: {:>8} processed, {:>11.1} us",
-                family.name,
+                name,
                 exponents(growth),
                 largest.map_or(0, |p| p.n),
                 largest.map_or(0, |p| p.processed),
@@ -198,7 +222,7 @@ fn print(family: &Family, points: &[Point], job: &Job) {
             );
         }
         _ => {
-            println!("{}: {}; {}", family.name, family.what, exponents(growth));
+            println!("{}: {}; {}", name, what, exponents(growth));
             for p in points {
                 let worst = p.worst_case_insns.map_or("-".into(), |w| w.to_string());
                 print!(

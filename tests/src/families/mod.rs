@@ -8,6 +8,7 @@
 //! **Invariant:** a program is determined by its family and `n` alone.
 
 mod calls;
+pub mod clang;
 mod ladders;
 mod length;
 mod loops;
