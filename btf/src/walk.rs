@@ -137,7 +137,7 @@ impl Walk<'_> {
                 let to = self.offset.checked_add(self.size);
                 let to = to.and_then(|to| to.checked_sub(base));
                 // Where a structure starts within a byte, each member is looked at.
-                let odd = at.bit_offset % 8 != 0;
+                let odd = !at.bit_offset.is_multiple_of(8);
                 for (i, extent) in extents.iter().enumerate() {
                     if !odd && !from.is_some_and(|from| extent.covers(from, to)) {
                         continue;
