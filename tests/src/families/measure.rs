@@ -167,7 +167,7 @@ pub fn run(family: &Family, n: u64, platform: &Arc<Platform>, limit: u64) -> Res
     let instance = Instance::new(Arc::new(verified), probity_runtime::Options::default());
     let instance = Arc::new(instance.map_err(|e| e.to_string())?);
     if let Some(map) = instance.map_by_name("cells") {
-        let bytes = map.value_size() as usize;
+        let bytes = map.value_size();
         let first = map.update(&0u32.to_ne_bytes(), &vec![family.fill; bytes], 0);
         first.map_err(|e| format!("map cells: {e}"))?;
     }
