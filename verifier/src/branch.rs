@@ -102,6 +102,7 @@ fn both(state: &mut State, change: impl Fn(&mut State, bool)) -> Ways {
 
 /// What a comparison of two numbers says.
 #[derive(Clone, Copy)]
+#[expect(clippy::large_enum_variant, reason = "kept in place, copied seldom")]
 pub(crate) enum Compared {
     Decided(bool),
     /// Of both operands, where it holds and where it does not.

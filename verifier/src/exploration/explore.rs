@@ -191,6 +191,10 @@ pub(crate) fn explore(
 }
 
 struct Explorer<'s> {
+    #[expect(
+        clippy::vec_box,
+        reason = "large, and not to be moved when the list grows"
+    )]
     nodes: Vec<Box<Node>>,
     /// Nodes at each instruction that is a merge point.
     at: Vec<Vec<usize>>,

@@ -129,11 +129,11 @@ impl Origins {
     pub(crate) fn also(&mut self, of: Origin, too: Origin) {
         if self.is_needed(of) {
             self.need(too);
-        } else if !self.is_needed(too) {
-            if let Some(node) = self.nodes.get_mut(of.index()) {
-                node.more = true;
-                self.more.entry(of).or_default().push(too);
-            }
+        } else if !self.is_needed(too)
+            && let Some(node) = self.nodes.get_mut(of.index())
+        {
+            node.more = true;
+            self.more.entry(of).or_default().push(too);
         }
     }
 
