@@ -54,7 +54,7 @@ pub struct Args {
     /// Other verifiers to ask as well
     #[arg(long, value_enum, value_delimiter = ',', value_name = "ENGINE")]
     against: Vec<Engine>,
-    /// Runs a program; fewer once they took a second
+    /// Runs a program; fewer once they took a second (PREVAIL: a tenth)
     #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     runs: u32,
     /// How long another verifier may take for one program, all runs together
