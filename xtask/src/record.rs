@@ -33,8 +33,15 @@ fn verify(paths: &[String]) -> Result<()> {
         objects.push("benches/programs".into());
     }
     objects.extend(paths.iter().map(|p| here.join(p)));
-    let names: Vec<_> = objects.iter().filter_map(|p| p.file_name()).collect();
-    let shown: Vec<_> = names.iter().map(|n| n.to_string_lossy()).collect();
+    // Without the directories of this machine.
+    let short = |p: &PathBuf| match p.is_absolute() {
+        true => p.file_name().map(PathBuf::from).unwrap_or_default(),
+        false => p.clone(),
+    };
+    let shown: Vec<String> = objects
+        .iter()
+        .map(|p| short(p).display().to_string())
+        .collect();
     let date = sh::output(Command::new("date").arg("+%Y-%m-%d"))?;
     let name = format!("benches/record/{}-verify", date.trim());
     let (report, drawing) = (format!("{name}.md"), format!("{name}.svg"));
@@ -55,7 +62,7 @@ fn verify(paths: &[String]) -> Result<()> {
     let head = format!(
         "# Verification beside Linux and PREVAIL, {}\n\n\
          - Command: `cargo xtask record verify DIR…`, which runs `probity bench verify --against linux,prevail --runs {RUNS} --limit {LIMIT} {}`.\n\
-         - Machine: {}; {} others ran beside it when it began (load average), {} when it ended.\n\
+         - Machine: {}; the load average was {} when it began and {} when it ended.\n\
          - Kernel: Linux {}, whose own `verification time` this is, without its compiler.\n\
          - Commit: `{}`.\n\
          - Times are medians of {RUNS} runs, fewer where those took a second (PREVAIL: a tenth); ours is one thread, from instructions to verdict.\n\

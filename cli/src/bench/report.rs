@@ -78,7 +78,7 @@ fn verdicts(text: &mut String, rows: &[Row], engine: Engine) {
     if engine == Engine::Linux && !differ.is_empty() {
         let _ = writeln!(
             text,
-            "Where the two differ (`tests/agree/explained.toml` says why):\n"
+            "Where the two differ (`cargo xtask agree` says why):\n"
         );
         for r in differ.iter().take(NAMED) {
             let word = if r.accepted() {
