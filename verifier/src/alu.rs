@@ -199,7 +199,13 @@ pub(crate) fn alu(
 ) -> Outcome<()> {
     let mut imm = Value::Uninit;
     let value = match (state.reg(dst), operand_in(state, src, &mut imm)) {
+        (Value::Number(_), Value::Number(_))
+            if let Some(x) = extended(env, pc, op, width, dst, src) =>
+        {
+            Value::Number(x)
+        }
         (Value::Number(x), Value::Number(y)) => {
+            shifts_up(env, state, pc, op, width, dst, src);
             let set = if op == AluOp::Xor && src == Src::Reg(dst)
                 || op == AluOp::Sub && src == Src::Reg(dst)
             {
@@ -221,7 +227,7 @@ pub(crate) fn alu(
             if let Some(by) = moved_by(op, width, &x.set, &y.set)
                 && x.link != 0
                 && (src.reg().is_none() || x.link & HEAD != 0)
-                && set.as_constant().is_none()
+                && (set.as_constant().is_none() || x.link & HEAD != 0)
                 && let Some(add) = x.add.checked_add(by).filter(|a| a.abs() < 1 << 40)
             {
                 out.link = x.link;
@@ -272,6 +278,47 @@ pub(crate) fn alu(
     };
     state.set(pc, dst, value);
     Ok(())
+}
+
+/// Remembers the number whose low half is moved up, when the next instruction moves it down again:
+/// so code for machines without 32-bit moves extends numbers.
+fn shifts_up(
+    env: &mut Env<'_>,
+    state: &State,
+    pc: Pc,
+    op: AluOp,
+    width: Width,
+    dst: Reg,
+    src: Src,
+) {
+    if (op, width, src) == (AluOp::Lsh, Width::W64, Src::Imm(32))
+        && let Value::Number(x) = *state.reg(dst)
+    {
+        let next = env.cfg.next(pc);
+        let alone = env.cfg.merges.get(next) == Some(&false);
+        env.shifted_up = alone.then_some((next, dst, x));
+    }
+}
+
+/// The number before both shifts, when they change nothing.
+fn extended(
+    env: &mut Env<'_>,
+    pc: Pc,
+    op: AluOp,
+    width: Width,
+    dst: Reg,
+    src: Src,
+) -> Option<Number> {
+    let bits = match op {
+        AluOp::Rsh => 32,
+        AluOp::Arsh => 31,
+        _ => return None,
+    };
+    if (width, src) != (Width::W64, Src::Imm(32)) {
+        return None;
+    }
+    let (at, reg, x) = env.shifted_up.take()?;
+    (at == pc && reg == dst && x.set.umax() >> bits == 0).then_some(x)
 }
 
 /// What is added to `x` in all 64 bits, when that is one constant.

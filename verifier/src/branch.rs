@@ -242,9 +242,27 @@ fn narrow(env: &mut Env<'_>, state: &mut State, reg: Reg, old: Number, new: Numb
 /// Numbers linked to one that was narrowed narrow with it.
 fn sync(env: &mut Env<'_>, state: &mut State, link: Id, add: i64, to: Number) {
     state.for_each(
-        |v| v.as_number().is_some_and(|n| n.link == link),
+        |v| match v {
+            Value::Number(n) => n.link == link,
+            Value::Pointer(p) => p.base == link,
+            Value::Uninit => false,
+        },
         |v| {
-            let Value::Number(n) = v else { return };
+            let n = match v {
+                Value::Number(n) => n,
+                // What varies of it is the number that the link stands for.
+                Value::Pointer(p) => {
+                    let by = Scalar::constant(add.wrapping_neg() as u64);
+                    if let Some(var) = p.var.meet(&to.set.add64(&by))
+                        && var != p.var
+                    {
+                        env.origins.need(to.origin);
+                        p.var = var;
+                    }
+                    return;
+                }
+                Value::Uninit => return,
+            };
             let by = probity_domains::Scalar::constant(n.add.wrapping_sub(add) as u64);
             if let Some(set) = n.set.meet(&to.set.add64(&by))
                 && set != n.set

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use probity_domains::Scalar;
-use probity_isa::{Insn, Pc};
+use probity_isa::{Insn, Pc, Reg};
 use probity_objfile::{DataKind, Map, Object, Poisoned, Program, Target};
 use probity_platform::{MapKind, Platform, Policy, ProgKind};
 
@@ -25,7 +25,7 @@ use crate::report::{Access, Fact, Region, Rule};
 use crate::special::{Declared, Records, Special};
 use crate::stack::SlotSet;
 use crate::typed::TypedContext;
-use crate::value::{Id, MapRef, To, Value};
+use crate::value::{Id, MapRef, Number, To, Value};
 use crate::walks::{Queue, Role};
 
 /// Frames on one chain of calls, whatever the platform says.
@@ -98,6 +98,8 @@ pub(crate) struct Env<'a> {
     pub recorder: Option<Box<Recorder>>,
     /// All states of the main function's walk, when it has ended.
     pub recorded: Option<Recorded>,
+    /// A number of which the low half was just moved up, and the instruction that may move it down again.
+    pub shifted_up: Option<(Pc, Reg, Number)>,
     next_id: Id,
 }
 
@@ -156,6 +158,7 @@ impl<'a> Env<'a> {
             contexts: None,
             recorder: None,
             recorded: None,
+            shifted_up: None,
             next_id: 0,
         }
     }

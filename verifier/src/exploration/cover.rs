@@ -17,6 +17,7 @@
 
 use std::cell::Cell;
 
+use probity_domains::Scalar;
 use probity_isa::{Reg, RegSet};
 
 use crate::guess::Head;
@@ -296,9 +297,13 @@ impl Comparison<'_> {
             && let Some(lap) = &mut self.lap
             && let Some(i) = lap.inductions.iter().position(|i| i.link == a.link)
         {
-            let step = b.add.wrapping_sub(a.add);
-            let moved = b.link == a.link && step == lap.inductions[i].step;
-            return lap.confirm(i, moved, a.set.includes(&b.set));
+            let step = (b.link == a.link).then(|| b.add.wrapping_sub(a.add));
+            let less = |s: &Scalar| s.add64(&Scalar::constant(a.add.wrapping_neg() as u64));
+            let more = |s: &Scalar| s.add64(&Scalar::constant(a.add as u64));
+            return match a.add {
+                0 => lap.confirm(i, step, &b.set, |set| a.set.includes(set)),
+                _ => lap.confirm(i, step, &less(&b.set), |set| a.set.includes(&more(set))),
+            };
         }
         match self.mode {
             Mode::Exact => a.set == b.set && self.linked(a, b),
@@ -315,13 +320,17 @@ impl Comparison<'_> {
             // Paths from here may lead back to the head, and count on this.
             return b.link == a.link && b.add == a.add;
         }
-        let further = b.add.wrapping_sub(a.add);
-        let to = (b.link != 0).then_some(b.link);
-        match self.links.iter().find(|(old, _, _)| *old == a.link) {
+        self.relates(a.link, b.link, b.add.wrapping_sub(a.add))
+    }
+
+    /// What has a link or base in the stored state has another one in the new state, and is so much further from it.
+    fn relates(&mut self, old: Id, new: Id, further: i64) -> bool {
+        let to = (new != 0).then_some(new);
+        match self.links.iter().find(|(link, _, _)| *link == old) {
             // The second of two that the stored state relates: they must be related here too.
             Some((_, known, delta)) => to.is_some() && *known == to && *delta == further,
             None => {
-                self.links.push((a.link, to, further));
+                self.links.push((old, to, further));
                 true
             }
         }
@@ -335,11 +344,15 @@ impl Comparison<'_> {
             && let Some(lap) = &mut self.lap
             && let Some(i) = lap.inductions.iter().position(|i| i.link == a.base)
         {
-            let step = b.off.checked_sub(a.off);
-            let moved = b.base == a.base && step == Some(lap.inductions[i].step);
-            let within = a.off == b.off && a.var.includes(&b.var);
+            let step = b.off.checked_sub(a.off).filter(|_| b.base == a.base);
+            // Where it is, as a part of it that varies.
+            let var = match step {
+                Some(step) => b.var.add64(&Scalar::constant(step as u64)),
+                None => b.var,
+            };
+            let within = step.is_some() || a.off == b.off;
             return a.range == 0
-                && lap.confirm(i, moved, within)
+                && lap.confirm(i, step, &var, |set| within && a.var.includes(set))
                 && (a.is_packet() || self.same_id(a.id, b.id))
                 && self.same_id(a.reference, b.reference)
                 && self.same_id(a.parent, b.parent);
@@ -351,7 +364,8 @@ impl Comparison<'_> {
             Mode::Exact => a.var == b.var && a.range == b.range,
             _ => a.var.includes(&b.var) && a.range <= b.range,
         };
-        var && self.same_id(a.id, b.id)
+        var && (a.base == 0 || self.relates(a.base, b.base, 0))
+            && self.same_id(a.id, b.id)
             && self.same_id(a.reference, b.reference)
             && self.same_id(a.parent, b.parent)
     }

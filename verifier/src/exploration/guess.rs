@@ -19,32 +19,128 @@ use crate::stack::{Byte, Slot, Stack};
 use crate::state::{Frame, State};
 use crate::value::{HEAD, Id, Number, Pointer, To, Value};
 
-/// A number or pointer that every lap moves by the same step.
+/// A number or pointer that every lap moves by a step.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Induction {
     /// The link of the number at the head, or the base of the pointer.
     pub link: Id,
-    pub step: i64,
+    /// The steps that laps may make: from `least` to `most`, multiples of `unit`.
+    pub least: i64,
+    pub most: i64,
+    unit: u64,
+    /// Where it is at the guess, without what the locations of one link differ by.
+    from: Scalar,
+}
+
+impl Induction {
+    fn new(link: Id, step: i64, from: Scalar) -> Induction {
+        Induction {
+            link,
+            least: step,
+            most: step,
+            unit: step.unsigned_abs(),
+            from,
+        }
+    }
+
+    fn allows(&self, step: i64) -> bool {
+        let multiple = match self.unit {
+            0 => step == 0,
+            unit => step.unsigned_abs() % unit == 0,
+        };
+        multiple && (self.least..=self.most).contains(&step)
+    }
+
+    /// Also this step.
+    fn with(self, step: i64) -> Induction {
+        Induction {
+            least: self.least.min(step),
+            most: self.most.max(step),
+            unit: gcd(self.unit, step.unsigned_abs()),
+            ..self
+        }
+    }
+
+    /// The least that a lap moves it, when it never stays nor turns back.
+    fn pace(&self) -> Option<u64> {
+        match (self.least, self.most) {
+            (1.., _) => Some(self.least.unsigned_abs()),
+            (_, ..=-1) => Some(self.most.unsigned_abs()),
+            _ => None,
+        }
+    }
+
+    /// Where it is in any of `count` laps from the guess on.
+    fn reached(&self, count: u64) -> Option<Scalar> {
+        let way = |step: i64| i128::from(step).checked_mul(i128::from(count));
+        let low = i128::from(self.from.smin()) + way(self.least)?.min(0);
+        let high = i128::from(self.from.smax()) + way(self.most)?.max(0);
+        // Far from all there is, so that no step leads around.
+        if high - low > MOST_REACH {
+            return None;
+        }
+        let range = match (u64::try_from(low), i64::try_from(low), i64::try_from(high)) {
+            (Ok(low), _, Ok(high)) => Scalar::from_unsigned(low, high as u64)?,
+            (_, Ok(low), Ok(high)) => Scalar::from_signed(low, high)?,
+            _ => return None,
+        };
+        // The low bits that no step changes.
+        let kept = (1u64 << self.unit.trailing_zeros().min(63)) - 1;
+        let t = self.from.tnum();
+        let known = kept & !t.mask();
+        let low = Scalar::from_tnum(Tnum::new(t.value() & known, !known))?;
+        range.meet(&low)
+    }
+
+    /// Those of `set` that whole units lead to.
+    fn rounded(&self, set: &Scalar) -> Option<Scalar> {
+        let from = i128::from(self.from.as_constant()? as i64);
+        let unit = i128::from(self.unit);
+        if unit < 2 {
+            return None;
+        }
+        let low = i128::from(set.smin()) - from;
+        let high = i128::from(set.smax()) - from;
+        let low = low + (-low).rem_euclid(unit) + from;
+        let high = high - high.rem_euclid(unit) + from;
+        Scalar::from_signed(low.try_into().ok()?, high.try_into().ok()?)?.meet(set)
+    }
+}
+
+fn gcd(mut a: u64, mut b: u64) -> u64 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
 }
 
 /// What a head's guess claims, and what the laps walked so far confirmed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Head {
     pub inductions: Vec<Induction>,
-    /// One bit each: in every lap it moved by its step; in every lap it stayed within the head's value.
-    pub moved: u64,
-    pub within: u64,
-    /// Most laps after the guess.
-    pub laps: u64,
+    /// One bit each: in every lap it moved by a step of its own; in every lap it stayed within the head's value,
+    /// or would have left it for a number that no whole units lead to.
+    moved: u64,
+    within: u64,
+    rounded: u64,
+    /// Most laps after the guess, by what each that never turns back came back with.
+    ends: Vec<u64>,
+    /// The laps for which there is room in the head's values.
+    laps: u64,
+    /// More laps that comparisons may stand for, ascending.
+    more: Vec<u64>,
 }
 
 impl Head {
-    pub(crate) fn new(inductions: Vec<Induction>, laps: u64) -> Head {
+    fn new(inductions: Vec<Induction>, laps: u64, more: Vec<u64>) -> Head {
         Head {
+            ends: vec![0; inductions.len()],
             inductions,
             moved: u64::MAX,
             within: u64::MAX,
+            rounded: 0,
             laps,
+            more,
         }
     }
 
@@ -55,27 +151,66 @@ impl Head {
         }
     }
 
-    /// An induction variable comes back: it moved by its step, it is within the head's value. Whether that may be right.
-    pub(crate) fn confirm(&mut self, index: usize, moved: bool, within: bool) -> bool {
+    /// An induction variable comes back, where it differs from the head by `step` when that is known,
+    /// as `back` less what its location adds; `includes` says whether the head's value includes another one.
+    /// Whether that may be right.
+    pub(crate) fn confirm(
+        &mut self,
+        index: usize,
+        step: Option<i64>,
+        back: &Scalar,
+        includes: impl Fn(&Scalar) -> bool,
+    ) -> bool {
+        let Some(i) = self.inductions.get(index) else {
+            return false;
+        };
         let bit = 1u64.checked_shl(index as u32).unwrap_or(0);
+        let moved = step.is_some_and(|s| i.allows(s));
+        let mut back = *back;
+        let mut within = includes(&back);
+        if moved
+            && !within
+            && let Some(fewer) = i.rounded(&back)
+            && includes(&fewer)
+        {
+            (within, back) = (true, fewer);
+            self.rounded |= bit;
+        }
         if !moved {
             self.moved &= !bit;
         }
         if !within {
             self.within &= !bit;
         }
-        (self.moved | self.within) & bit != 0
+        if let Some(pace) = i.pace() {
+            let way = match i.least > 0 {
+                true => i128::from(back.smax()) - i128::from(i.from.smin()),
+                false => i128::from(i.from.smax()) - i128::from(back.smin()),
+            };
+            let laps = u64::try_from(way.max(0)).unwrap_or(u64::MAX) / pace;
+            self.ends[index] = self.ends[index].max(laps);
+        }
+        (self.moved | self.within) & !(self.rounded & !self.moved) & bit != 0
     }
 
-    /// Some induction variable bounds the laps, and each of the others is where its step says, or within bounds.
+    /// Some induction variable bounds the laps, and each of the others is where its steps say, or within bounds.
     pub(crate) fn holds(&self) -> bool {
         let all = self.all();
-        (self.moved | self.within) & all == all && self.moved & self.within & all != 0
+        if (self.moved | self.within) & all != all || self.rounded & !self.moved & all != 0 {
+            return false;
+        }
+        let both = self.moved & self.within & all;
+        let ends = (self.inductions.iter().zip(&self.ends).enumerate())
+            .filter(|(n, (i, _))| both >> n & 1 == 1 && i.pace().is_some())
+            .map(|(_, (_, end))| *end)
+            .min();
+        // Those that only moved are in the head's values for so many laps.
+        ends.is_some_and(|end| self.within & all == all || end <= self.laps)
     }
 
-    /// Some induction variable stays within its bounds only since another one ends the loop.
+    /// Some induction variable stays within its bounds only since another one ends the loop, or since it moves by units.
     pub(crate) fn relational(&self) -> bool {
-        self.within & self.all() != self.all()
+        self.within & !self.rounded & self.all() != self.all()
     }
 }
 
@@ -98,6 +233,12 @@ pub(crate) type Pair = [Option<Compared>; 2];
 const FEW_LAPS: u64 = 3;
 /// More are not believed.
 const MOST_LAPS: u64 = 1 << 30;
+/// Most numbers from the least to the greatest that an induction variable reaches.
+const MOST_REACH: i128 = 1 << 62;
+/// What varies alike is not farther apart.
+const MOST_APART: u64 = 1 << 20;
+/// Steps are smaller.
+const MOST_STEP: u64 = 1 << 31;
 /// Most induction variables of one loop.
 const MOST_INDUCTIONS: usize = 32;
 
@@ -126,32 +267,43 @@ pub(crate) fn guess(
             _ => None,
         })
         .collect();
-    let count = pairs.iter().filter_map(most_laps).min()?;
-    if !(FEW_LAPS..=MOST_LAPS).contains(&count) {
+    let mut counts: Vec<u64> = pairs.iter().filter_map(most_laps).collect();
+    counts.retain(|n| (FEW_LAPS..=MOST_LAPS).contains(n));
+    counts.sort_unstable();
+    counts.dedup();
+    let count = *counts.first()?;
+    counts.remove(0);
+    let [first, second] = laps.states;
+    if second.clocks != laps.now.clocks {
         return None;
     }
     let thresholds = thresholds(&pairs);
-    let mut inductions = Vec::new();
-    let [first, second] = laps.states;
+    let mut inductions: Vec<Induction> = Vec::new();
     let state = general(env, pc, second, laps.now, &mut |env, place, old, new| {
         let step = step_of(old, new).filter(|s| {
             place.of(first).and_then(|v| step_of(v, old)) == Some(*s)
                 && inductions.len() < MOST_INDUCTIONS
         });
         let induction = step.and_then(|step| {
-            let link = env.fresh_id() | HEAD;
-            let value = moving(env, new, step, count, link)?;
-            Some((Induction { link, step }, value))
-        });
-        match induction {
-            Some((i, value)) => {
-                inductions.push(i);
-                value
+            let part = moving_part(new)?;
+            // What is known and moves alike differs by what it differs by now.
+            let like = |i: &&Induction| i.least == step && i.from.as_constant().is_some();
+            if let Some(c) = part.as_constant()
+                && let Some(like) = inductions.iter().find(like)
+                && let Some(k) = like.from.as_constant()
+                && let Some(add) = (c as i64).checked_sub(k as i64)
+                && add.unsigned_abs() < MOST_APART
+            {
+                return at_head(env, new, like, add, count);
             }
-            None => widened(env, old, new, &thresholds),
-        }
+            let i = Induction::new(env.fresh_id() | HEAD, step, part);
+            let value = at_head(env, new, &i, 0, count)?;
+            inductions.push(i);
+            Some(value)
+        });
+        induction.unwrap_or_else(|| widened(env, old, new, &thresholds))
     })?;
-    (!inductions.is_empty()).then(|| (state, Head::new(inductions, count)))
+    (!inductions.is_empty()).then(|| (state, Head::new(inductions, count, counts)))
 }
 
 /// Another guess, after a path came back to the head in the state `back`, which `tried` does not include.
@@ -168,19 +320,47 @@ pub(crate) fn again(
         .filter_map(|(_, pair)| Some([pair[1]?, pair[0]?]))
         .collect();
     let thresholds = thresholds(&pairs);
-    let mut kept = Vec::new();
-    let state = general(env, pc, tried, back, &mut |env, _, old, new| {
-        let link = match old {
-            Value::Number(n) => n.link,
-            Value::Pointer(p) => p.base,
-            Value::Uninit => 0,
+    let mut laps = head.laps;
+    let mut more = head.more.clone();
+    let mut kept: Vec<Induction> = Vec::new();
+    let mut changed = false;
+    // What stays comes from where the guess was made.
+    let mut state = general(env, pc, back, tried, &mut |env, _, new, old| {
+        let Some(i) = head.of(old) else {
+            let value = match sometimes(env, old, new, laps, &mut kept) {
+                Some(value) => value,
+                None => wider(env, old, new, &thresholds),
+            };
+            changed |= value != *old;
+            return value;
         };
-        let Some(i) = head.inductions.iter().find(|i| i.link == link) else {
-            return widened(env, old, new, &thresholds);
-        };
-        if step_from(old, new) == Some(i.step) {
-            kept.push(*i);
+        let step = step_from(old, new);
+        if step.is_some_and(|s| i.allows(s)) {
+            if kept.iter().all(|k| k.link != i.link) {
+                kept.push(*i);
+            }
             return *old;
+        }
+        changed = true;
+        let add = match old {
+            Value::Number(n) => n.add,
+            _ => 0,
+        };
+        // Other steps: it is on its own from now on.
+        if let Some(step) = step
+            && step.unsigned_abs() < MOST_STEP
+            && kept.len() < MOST_INDUCTIONS
+        {
+            let from = i.from.add64(&Scalar::constant(add as u64));
+            let own = Induction {
+                link: env.fresh_id() | HEAD,
+                from,
+                ..i.with(step)
+            };
+            if let Some(value) = at_head(env, old, &own, 0, laps) {
+                kept.push(own);
+                return value;
+            }
         }
         // It does not move by steps after all.
         match (old, new) {
@@ -192,12 +372,80 @@ pub(crate) fn again(
                         ..*n
                     })
                 };
-                widened(env, &plain(a), &plain(b), &thresholds)
+                wider(env, &plain(a), &plain(b), &thresholds)
             }
             _ => Value::Uninit,
         }
     })?;
-    (!kept.is_empty()).then(|| (state, Head::new(kept, head.laps)))
+    if kept.is_empty() {
+        return None;
+    }
+    if changed {
+        return Some((state, Head::new(kept, laps, more)));
+    }
+    // All is as guessed, but there are more laps than it has room for.
+    laps = *more.first()?;
+    more.remove(0);
+    let mut room = true;
+    let at = Head::new(kept, laps, more);
+    state.for_each(
+        |v| at.of(v).is_some(),
+        |v| {
+            let add = v.as_number().map_or(0, |n| n.add);
+            if let Some(i) = at.of(v) {
+                match at_head(env, v, i, add, laps) {
+                    Some(value) => *v = value,
+                    None => room = false,
+                }
+            }
+        },
+    );
+    room.then_some((state, at))
+}
+
+impl Head {
+    /// The induction variable that a value of the head is.
+    fn of(&self, value: &Value) -> Option<&Induction> {
+        let link = match value {
+            Value::Number(n) => n.link,
+            Value::Pointer(p) => p.base,
+            Value::Uninit => 0,
+        };
+        self.inductions.iter().find(|i| i.link == link)
+    }
+}
+
+/// The same, of what was there first.
+fn wider(env: &Env<'_>, old: &Value, new: &Value, thresholds: &[u64]) -> Value {
+    match (old, widened(env, old, new, thresholds)) {
+        (Value::Number(a), Value::Number(n)) => Value::Number(Number {
+            origin: a.origin,
+            ..n
+        }),
+        (_, value) => value,
+    }
+}
+
+/// A number that did not change in the first laps, and is another known one now: some laps move it.
+fn sometimes(
+    env: &mut Env<'_>,
+    old: &Value,
+    new: &Value,
+    laps: u64,
+    kept: &mut Vec<Induction>,
+) -> Option<Value> {
+    let (Value::Number(a), Value::Number(b)) = (old, new) else {
+        return None;
+    };
+    let unlike = a.link == 0 || a.link != b.link;
+    let step = shift(&a.set, &b.set).filter(|_| unlike && kept.len() < MOST_INDUCTIONS)?;
+    if a.set.as_constant().is_none() || !env.origins.is_needed(a.origin) {
+        return None;
+    }
+    let i = Induction::new(env.fresh_id() | HEAD, step, a.set).with(0);
+    let value = at_head(env, old, &i, 0, laps)?;
+    kept.push(i);
+    Some(value)
 }
 
 /// A register or slot of a frame.
@@ -324,20 +572,18 @@ fn join_byte(x: Slot<'_>, y: Slot<'_>, i: usize) -> Byte {
 fn widened(env: &Env<'_>, old: &Value, new: &Value, thresholds: &[u64]) -> Value {
     match (old, new) {
         (Value::Number(a), Value::Number(b)) => {
-            if a.set == b.set {
-                let same = a.link == b.link && a.add == b.add;
-                let link = if same { b.link } else { 0 };
-                let add = if same { b.add } else { 0 };
-                return Value::Number(Number { link, add, ..*b });
-            }
-            let set = match env.origins.is_needed(a.origin) {
+            // Of one link, it is the same number, of which the comparisons on the way say something else.
+            let same = a.link != 0 && a.link == b.link && a.add == b.add;
+            let (link, add) = if same { (b.link, b.add) } else { (0, 0) };
+            let set = match same || env.origins.is_needed(a.origin) {
+                _ if a.set == b.set => b.set,
                 true => a.set.widen(&a.set.join(&b.set), thresholds),
                 false => Scalar::unknown(),
             };
             Value::Number(Number {
                 set,
-                link: 0,
-                add: 0,
+                link,
+                add,
                 origin: b.origin,
             })
         }
@@ -408,49 +654,51 @@ fn shift(a: &Scalar, b: &Scalar) -> Option<i64> {
     (same && small).then_some(step as i64)
 }
 
-/// The value of an induction variable in any of `count` laps from `now` on.
-fn moving(env: &mut Env<'_>, now: &Value, step: i64, count: u64, link: Id) -> Option<Value> {
+/// What moves of a value.
+fn moving_part(value: &Value) -> Option<Scalar> {
+    match value {
+        Value::Number(n) => Some(n.set),
+        Value::Pointer(p) => Some(p.var),
+        Value::Uninit => None,
+    }
+}
+
+/// The value at the head of an induction variable, to which its location adds `add`, for `count` laps.
+/// `now` is its value in some lap.
+fn at_head(env: &mut Env<'_>, now: &Value, i: &Induction, add: i64, count: u64) -> Option<Value> {
+    let reached = i.reached(count)?;
     Some(match now {
-        Value::Number(n) => Value::Number(Number {
-            set: steps(&n.set, step, count)?,
-            link,
-            add: 0,
-            origin: n.origin,
-        }),
+        Value::Number(n) => {
+            let set = match add {
+                0 => reached,
+                _ => {
+                    let from = i.from.add64(&Scalar::constant(add as u64));
+                    Induction { from, ..*i }.reached(count)?
+                }
+            };
+            Value::Number(Number {
+                set,
+                link: i.link,
+                add,
+                origin: n.origin,
+            })
+        }
         Value::Pointer(p) => {
-            let var = steps(&p.var, step, count)?;
             let id = match p.is_packet() {
                 true => env.fresh_id(),
                 false => p.id,
             };
             Value::Pointer(Pointer {
-                var,
+                off: p.off.checked_add(add)?,
+                var: reached,
                 id,
                 range: 0,
-                base: link,
+                base: i.link,
                 ..*p
             })
         }
         Value::Uninit => return None,
     })
-}
-
-/// `now + k * step` for `k` up to `count`.
-fn steps(now: &Scalar, step: i64, count: u64) -> Option<Scalar> {
-    let way = i128::from(step).checked_mul(i128::from(count))?;
-    let low = i128::from(now.smin()) + way.min(0);
-    let high = i128::from(now.smax()) + way.max(0);
-    let range = match (u64::try_from(low), i64::try_from(low), i64::try_from(high)) {
-        (Ok(low), _, Ok(high)) => Scalar::from_unsigned(low, high as u64)?,
-        (_, Ok(low), Ok(high)) => Scalar::from_signed(low, high)?,
-        _ => return None,
-    };
-    // The low bits that no step changes.
-    let kept = (1u64 << step.trailing_zeros().min(63)) - 1;
-    let t = now.tnum();
-    let known = kept & !t.mask();
-    let low = Scalar::from_tnum(Tnum::new(t.value() & known, !known))?;
-    range.meet(&low)
 }
 
 /// Constants that the loop compares with, and their neighbours.
