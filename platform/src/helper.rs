@@ -187,7 +187,34 @@ pub enum Callback {
     TaskWork,
 }
 
+/// How often a helper calls the subprogram before it returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MostCalls {
+    Number(u64),
+    /// As its first argument says, and not at all where that is more than `most`.
+    FirstArgument {
+        most: u64,
+    },
+    /// Once for each element of the map.
+    Elements,
+    Unknown,
+}
+
 impl Callback {
+    pub fn most_calls(self) -> MostCalls {
+        match self {
+            // `BPF_MAX_LOOPS`.
+            Callback::Loop => MostCalls::FirstArgument {
+                most: 8 * 1024 * 1024,
+            },
+            Callback::MapElement => MostCalls::Elements,
+            Callback::FindVma => MostCalls::Number(1),
+            // `BPF_MAX_USER_RINGBUF_SAMPLES`.
+            Callback::Dynptr => MostCalls::Number(128 * 1024),
+            Callback::Timer | Callback::WorkQueue | Callback::TaskWork => MostCalls::Unknown,
+        }
+    }
+
     /// What the subprogram may return.
     pub fn returns(self) -> (i64, i64) {
         match self {

@@ -108,6 +108,10 @@ pub enum KfuncSpecial {
     ArenaAlloc,
     /// Steps an iterator whose elements stay until it is destroyed, not until the next step.
     ElementsStay,
+    /// Starts an iterator that gives at most so many elements.
+    ElementsAtMost(u64),
+    /// Starts an iterator over the numbers from its second argument up to its third, if there are at most so many.
+    NumbersAtMost(u64),
     /// Packet pointers are invalid afterwards.
     ChangesPacket,
     /// Takes a lock that interrupts take too: only in sleepable programs, or where these kinds

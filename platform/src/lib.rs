@@ -87,6 +87,8 @@ pub struct Limits {
     pub frames: usize,
     pub subprograms: usize,
     pub maps: usize,
+    /// How often the `may_goto`s of one call of a function go on at most; `None`: until some time has passed.
+    pub may_goto_turns: Option<u64>,
 }
 
 /// The names in a list of functions open to error injection: the first word of each line.

@@ -215,6 +215,14 @@ pub fn run(
             Err(f) if f.kind != FaultKind::Budget => return Err(format!("run {run}: {f}")),
             _ => {}
         }
+        if let Some(most) = proved.worst_case_insns()
+            && done.executed > most
+        {
+            return Err(format!(
+                "run {run}: {} instructions were executed, at most {most} were proved",
+                done.executed
+            ));
+        }
         steps += done.executed;
     }
     let reached = proved.facts().iter().filter(|f| f.reached).count();

@@ -89,7 +89,7 @@ fn main() {
                 print!("expected {expected}: ");
             }
             println!(
-                "{:11} {file} {} [{}] {} insns, {} processed, {} states, {} bytes, {} us",
+                "{:11} {file} {} [{}] {} insns, {} processed, {} states, {} bytes, {}, {} us",
                 p.verdict.name(),
                 p.name,
                 p.prog_type,
@@ -97,6 +97,10 @@ fn main() {
                 s.processed,
                 s.states,
                 s.stack_depth,
+                match (s.worst_case_insns, s.worst_case_why) {
+                    (Some(n), _) => format!("at most {n} executed"),
+                    (None, why) => format!("no bound ({})", why.map_or("-", |why| why.name())),
+                },
                 s.time_us()
             );
             if let Verdict::Reject(r) = &p.verdict

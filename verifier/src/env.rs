@@ -27,6 +27,7 @@ use crate::stack::SlotSet;
 use crate::typed::TypedContext;
 use crate::value::{Id, MapRef, Number, To, Value};
 use crate::walks::{Queue, Role};
+use crate::worst::Worst;
 
 /// Frames on one chain of calls, whatever the platform says.
 pub(crate) const MAX_FRAMES: usize = 8;
@@ -94,6 +95,8 @@ pub(crate) struct Env<'a> {
     pub kfuncs: BTreeMap<u32, Rc<Prototype>>,
     /// Names of the structures that stand for the context, when a kernel function was called.
     pub contexts: Option<Rc<[&'a str]>>,
+    /// What the longest run is made of.
+    pub worst: Worst,
     /// Keeps every state walked, where one asked for it.
     pub recorder: Option<Box<Recorder>>,
     /// All states of the main function's walk, when it has ended.
@@ -156,6 +159,7 @@ impl<'a> Env<'a> {
             kfunc_rows: Rows::default(),
             kfuncs: BTreeMap::new(),
             contexts: None,
+            worst: Worst::default(),
             recorder: None,
             recorded: None,
             shifted_up: None,

@@ -42,7 +42,9 @@ use abstract_state::{memo, numbered, regions, regs, stack, state, value};
 use calls::{args, call, callback, effects, exception, global, kfunc, later};
 use explanation::{explain, reject, trail};
 pub use exploration::recorded;
-use exploration::{cfg, clocks, cover, depth, explore, guess, journal, liveness, origin, walks};
+use exploration::{
+    cfg, clocks, cover, depth, explore, guess, journal, liveness, origin, walks, worst,
+};
 use kernel_types::{kernel, ksym, trust, typed};
 use managed_memory::{alloc, graph, kptr, lock, managed, special, timer};
 use stack_objects::{dynptr, irq, iter, object};

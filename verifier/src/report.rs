@@ -47,8 +47,49 @@ pub struct Stats {
     pub peak_states: usize,
     /// Bytes, over the deepest chain of calls.
     pub stack_depth: usize,
+    /// Most instructions that one run of an accepted program executes, as far as they can be counted:
+    /// loops by their laps, what it calls and what helpers call on its behalf with it, helpers themselves not.
+    pub worst_case_insns: Option<u64>,
+    /// Why there is no such number.
+    pub worst_case_why: Option<NoBound>,
     /// Nanoseconds.
     pub time_ns: u64,
+}
+
+/// What ends by itself, after how many laps nobody knows in advance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoBound {
+    /// An iterator over what the kernel has.
+    Iterator,
+    /// `may_goto`, where it counts time.
+    MayGoto,
+    /// A helper or kernel function that calls a subprogram as often as it likes.
+    Callback,
+    /// Some other loop that was proved to end.
+    Loop,
+}
+
+impl NoBound {
+    /// One word: `worst_case_why` in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            NoBound::Iterator => "iterator",
+            NoBound::MayGoto => "may_goto",
+            NoBound::Callback => "callback",
+            NoBound::Loop => "loop",
+        }
+    }
+
+    pub(crate) fn explained(self) -> &'static str {
+        match self {
+            NoBound::Iterator => {
+                "a loop takes as many laps as the kernel has elements for its iterator"
+            }
+            NoBound::MayGoto => "a loop ends when its `may_goto` has taken too long",
+            NoBound::Callback => "what is called decides how often it calls a subprogram",
+            NoBound::Loop => "the laps of a loop are not counted",
+        }
+    }
 }
 
 impl Stats {
@@ -468,5 +509,9 @@ impl VerifiedProgram {
     }
     pub fn stats(&self) -> &Stats {
         &self.stats
+    }
+    /// [`Stats::worst_case_insns`].
+    pub fn worst_case_insns(&self) -> Option<u64> {
+        self.stats.worst_case_insns
     }
 }

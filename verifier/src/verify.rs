@@ -372,6 +372,9 @@ impl Prepared {
             *recorded = env.recorded.take();
         }
         stats.stack_depth = crate::depth::check(&env).map_err(Stopped::early)?;
+        let worst = env.worst.of_program();
+        (stats.worst_case_insns, stats.worst_case_why) = (worst.ok(), worst.err());
+        crate::worst::allowed(&env, worst).map_err(Stopped::early)?;
         let mut facts = std::mem::take(&mut env.facts);
         for (fact, ways) in facts.iter_mut().zip(&env.ways) {
             fact.decided = match ways {

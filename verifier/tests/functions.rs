@@ -4,14 +4,17 @@
 //! structure of N bytes, `word` one to an integer of 8 bytes, `void` and `fwd` ones to nothing known,
 //! `struct:NAME` one to a structure of that name; `+TAG` adds the declaration tag `arg:TAG`.
 //! `exception NAME` names the exception callback; `call 7777` throws.
+//! `call bpf_iter_num_…` and `call bpf_iter_task_…` call kernel functions.
+//!
+//! `worst.txt`: programs of the same form, with the most instructions that one run executes.
 
 mod harness;
 
 use std::sync::Arc;
 
-use probity_btf::{BtfBuilder, FuncLinkage, IntEncoding, TypeId};
+use probity_btf::{BtfBuilder, FuncLinkage, IntEncoding, MemberDef, TypeId};
 use probity_objfile::Object;
-use probity_platform::{NEWEST, Platform};
+use probity_platform::{NEWEST, Platform, Version};
 
 const MAPS: &str = "\
 .license \"GPL\"
@@ -88,17 +91,63 @@ fn declare(object: &mut Object, prototypes: &[String]) {
     object.btf = Some(Arc::new(types.build().expect("types")));
 }
 
+/// Kernel functions, with the number that stands for each in a call.
+const KERNEL: [(&str, i32); 9] = [
+    ("bpf_throw", 7777),
+    ("bpf_iter_num_new", 7778),
+    ("bpf_iter_num_next", 7779),
+    ("bpf_iter_num_destroy", 7780),
+    ("bpf_iter_task_new", 7781),
+    ("bpf_iter_task_next", 7782),
+    ("bpf_iter_task_destroy", 7783),
+    ("bpf_rcu_read_lock", 7784),
+    ("bpf_rcu_read_unlock", 7785),
+];
+
 #[test]
 fn global_functions() {
+    judge(include_str!("functions.txt"));
+}
+
+#[test]
+fn worst_cases() {
+    judge(include_str!("worst.txt"));
+}
+
+fn judge(cases: &str) {
     let mut kernel = BtfBuilder::new();
     let number = kernel.int("unsigned long", 8, IntEncoding::default());
+    let int = kernel.int("int", 4, IntEncoding::SIGNED);
     let proto = kernel.func_proto(TypeId::VOID, &[("cookie", number)]);
-    let throw = kernel.func("bpf_throw", proto, FuncLinkage::Static);
+    let mut ids = vec![kernel.func("bpf_throw", proto, FuncLinkage::Static)];
+    let task = kernel.struct_("task_struct", 64, &[]);
+    let word = kernel.ptr(int);
+    let task = kernel.ptr(task);
+    for (name, gives, bounds) in [("num", word, [int, int]), ("task", task, [task, int])] {
+        let state = MemberDef::at("opaque", number, 0);
+        let it = kernel.struct_(&format!("bpf_iter_{name}"), 8, &[state]);
+        let it = kernel.ptr(it);
+        let new = kernel.func_proto(int, &[("it", it), ("a", bounds[0]), ("b", bounds[1])]);
+        let next = kernel.func_proto(gives, &[("it", it)]);
+        let destroy = kernel.func_proto(TypeId::VOID, &[("it", it)]);
+        for (verb, proto) in [("new", new), ("next", next), ("destroy", destroy)] {
+            let name = format!("bpf_iter_{name}_{verb}");
+            ids.push(kernel.func(&name, proto, FuncLinkage::Static));
+        }
+    }
+    let none = kernel.func_proto(TypeId::VOID, &[]);
+    for name in ["bpf_rcu_read_lock", "bpf_rcu_read_unlock"] {
+        ids.push(kernel.func(name, none, FuncLinkage::Static));
+    }
     let types = Arc::new(kernel.build().expect("types"));
-    let platform = Arc::new(Platform::linux(NEWEST, Some(types)));
+    let platform = Arc::new(Platform::linux(NEWEST, Some(types.clone())));
+    let counting = Arc::new(Platform::linux(Version(6, 12), Some(types)));
     harness::judge(
-        &harness::cases(include_str!("functions.txt")),
-        |_| platform.clone(),
+        &harness::cases(cases),
+        |case| match case.words.iter().any(|w| w == "6.12") {
+            true => counting.clone(),
+            false => platform.clone(),
+        },
         |case, platform| {
             let told = |word: &str| -> Vec<String> {
                 let lines = case.code.lines();
@@ -110,16 +159,23 @@ fn global_functions() {
             // These lines are no code.
             let text = case.text(MAPS, |line| match line {
                 l if l.starts_with("fn ") || l.starts_with("exception ") => String::new(),
-                line => line.to_string(),
+                line => match KERNEL
+                    .iter()
+                    .find(|k| line.strip_prefix("call ") == Some(k.0))
+                {
+                    Some((_, number)) => format!("call {number}"),
+                    None => line.to_string(),
+                },
             });
             let mut object = harness::assemble(platform, &text)?;
             declare(&mut object, &prototypes);
             let program = object.programs.first_mut().expect("a program");
             for insn in &mut program.insns {
-                if insn.opcode == 0x85 && insn.imm == 7777 {
+                let called = KERNEL.iter().zip(&ids).find(|(k, _)| k.1 == insn.imm);
+                if let (0x85, Some((_, id))) = (insn.opcode, called) {
                     // `BPF_PSEUDO_KFUNC_CALL`.
                     insn.src = 2;
-                    insn.imm = throw.0 as i32;
+                    insn.imm = id.0 as i32;
                 }
             }
             program.exception_cb = callback

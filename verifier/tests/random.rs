@@ -369,7 +369,11 @@ fn run(p: &VerifiedProgram, value: &mut [u8; VALUE_BYTES as usize]) -> Result<()
     regs[10] = STACK;
     let mut stack = [0u8; 512];
     let mut pc = 0;
-    for _ in 0..200_000 {
+    let most = p.worst_case_insns().ok_or("no bound is known")?;
+    for executed in 1..=200_000 {
+        if executed > most {
+            return Err(format!("{executed} are executed, {most} were proved"));
+        }
         let fact = &p.facts()[pc];
         if !fact.reached {
             return Err(format!("{pc} was thought to be dead"));

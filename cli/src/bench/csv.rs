@@ -93,6 +93,7 @@ fn row<'a>(get: &dyn Fn(&str) -> Option<&'a str>) -> Result<Row, String> {
         states: count("states")?.unwrap_or(0),
         peak_states: count("peak_states")?.unwrap_or(0),
         stack_depth: count("stack_depth")?.unwrap_or(0),
+        worst_case_insns: count("worst_case_insns")?,
         time_us: number("time_us")?.unwrap_or(0.0),
         memory_bytes: count("memory_bytes")?,
         linux: other(Engine::Linux)?,

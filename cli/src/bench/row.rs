@@ -60,6 +60,7 @@ pub struct Row {
     pub states: u64,
     pub peak_states: u64,
     pub stack_depth: u64,
+    pub worst_case_insns: Option<u64>,
     /// Median.
     pub time_us: f64,
     /// At most asked for at a time, over what was there before.
@@ -90,6 +91,7 @@ pub const OURS: &[&str] = &[
     "states",
     "peak_states",
     "stack_depth",
+    "worst_case_insns",
     "memory_bytes",
     "time_us",
     "throughput",
@@ -169,6 +171,7 @@ impl Row {
             "states" => number(self.states),
             "peak_states" => number(self.peak_states),
             "stack_depth" => number(self.stack_depth),
+            "worst_case_insns" => self.worst_case_insns.map_or(Cell::Missing, number),
             "memory_bytes" => self.memory_bytes.map_or(Cell::Missing, number),
             "time_us" => Cell::Number(self.time_us),
             "throughput" => self.throughput().map_or(Cell::Missing, Cell::Number),
@@ -224,6 +227,7 @@ impl Row {
             "states": self.states,
             "peak_states": self.peak_states,
             "stack_depth": self.stack_depth,
+            "worst_case_insns": self.worst_case_insns,
             "time_us": self.time_us,
         });
         if let Value::Object(row) = &mut row {

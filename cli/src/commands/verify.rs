@@ -25,8 +25,10 @@ Examples:
 
 One line a program. With --json one object a line, with the keys
   object program section prog_type verdict(accept|reject|unsupported) insns processed
-  states peak_states stack_depth time_us, and for what is not accepted
-  error{insn source kind message}.
+  states peak_states stack_depth worst_case_insns time_us, for what is accepted without
+  a bound worst_case_why, and for what is not accepted error{insn source kind message}.
+worst_case_insns is what one run executes at most: loops by their laps, functions with
+  what they call; null with worst_case_why(iterator|may_goto|callback|loop).
 \"unsupported\" names what the verifier does not model yet; it is never an acceptance.
 Exit status 0 when every program is accepted, 1 otherwise.")]
 pub struct Args {
@@ -206,8 +208,13 @@ fn text(path: &Path, p: &ProgramReport, quiet: bool) -> String {
         ),
         Verdict::Accept(_) => String::new(),
     };
+    let worst = match (s.worst_case_insns, s.worst_case_why) {
+        (Some(n), _) => format!(", at most {n} executed"),
+        (None, Some(why)) => format!(", no bound ({})", why.name()),
+        (None, None) => String::new(),
+    };
     let line = format!(
-        "{style}{word:<11}{style:#} {}  {}  {}  {} insns, {} processed, {} states, stack {}, {:.2} ms{rule}\n",
+        "{style}{word:<11}{style:#} {}  {}  {}  {} insns, {} processed, {} states, stack {}{worst}, {:.2} ms{rule}\n",
         path.display(),
         p.name,
         if p.prog_type.is_empty() {
@@ -249,8 +256,12 @@ pub fn json_row(path: &Path, p: &ProgramReport) -> serde_json::Value {
         "states": s.states,
         "peak_states": s.peak_states,
         "stack_depth": s.stack_depth,
+        "worst_case_insns": s.worst_case_insns,
         "time_us": s.time_us(),
     });
+    if let Some(why) = s.worst_case_why {
+        row["worst_case_why"] = json!(why.name());
+    }
     if let Verdict::Reject(r) = &p.verdict {
         row["error"] = json!({
             "insn": r.pc,

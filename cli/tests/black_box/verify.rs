@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{Scratch, probity, programs};
 
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "object",
     "program",
     "section",
@@ -17,6 +17,7 @@ const KEYS: [&str; 11] = [
     "states",
     "peak_states",
     "stack_depth",
+    "worst_case_insns",
     "time_us",
 ];
 
@@ -230,6 +231,7 @@ fn policies_narrow() {
         ("max_insns = 3", "3"),
         ("max_map_entries = 10", "65536"),
         ("max_stack = 8", "8"),
+        ("max_worst_case_insns = 5", "it may execute"),
         ("licenses = ['Proprietary']", "icen"),
     ] {
         let row = verdict(policy);

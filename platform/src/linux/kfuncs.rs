@@ -1931,6 +1931,10 @@ const SPECIAL: &[(&str, Special)] = &[
             attach: &[28],
         },
     ),
+    // `BITS_ITER_NR_WORDS_MAX` words.
+    ("bpf_iter_bits_new", Special::ElementsAtMost(511 * 64)),
+    // `BPF_MAX_LOOPS`.
+    ("bpf_iter_num_new", Special::NumbersAtMost(8 * 1024 * 1024)),
     ("bpf_iter_task_vma_next", Special::ElementsStay),
     ("bpf_list_back", Special::ListPeek),
     ("bpf_list_front", Special::ListPeek),

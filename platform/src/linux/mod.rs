@@ -71,7 +71,10 @@ impl Platform {
             targets: targets::TARGETS,
             injectable: None,
             managed: managed::MANAGED,
-            limits: LIMITS,
+            limits: Limits {
+                may_goto_turns: (version < Version(6, 15)).then_some(MAX_LOOPS),
+                ..LIMITS
+            },
             types,
             privileged: true,
             uninit_stack: version >= Version(6, 3),
@@ -105,7 +108,12 @@ pub const LIMITS: Limits = Limits {
     frames: 8,
     subprograms: 256,
     maps: 64,
+    // For 250 ms, counted each 65,535 turns.
+    may_goto_turns: None,
 };
+
+/// `BPF_MAX_LOOPS`: before Linux 6.15 turns of `may_goto` are counted, as those of `bpf_loop` are.
+const MAX_LOOPS: u64 = 8 * 1024 * 1024;
 
 /// Structures that context fields and helpers lead to.
 /// `sock_common` is the part of `bpf_sock` that sockets which are not full have.

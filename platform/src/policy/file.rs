@@ -12,6 +12,7 @@
 //! max_map_entries = 10000     # one map
 //! max_insns = 4096            # slots of one program
 //! max_processed = 100000      # instructions visited in verification
+//! max_worst_case_insns = 1000000   # instructions that one run executes at most
 //! max_stack = 256             # bytes
 //! ```
 //!
@@ -75,6 +76,7 @@ const KEYS: &[&str] = &[
     "max_map_entries",
     "max_insns",
     "max_processed",
+    "max_worst_case_insns",
     "max_stack",
 ];
 
@@ -127,6 +129,7 @@ impl Policy {
                 "max_map_entries" => policy.max_map_entries = Some(entry.number()?),
                 "max_insns" => policy.max_insns = Some(entry.number()?),
                 "max_processed" => policy.max_processed = Some(entry.number()?),
+                "max_worst_case_insns" => policy.max_worst_case_insns = Some(entry.number()?),
                 "max_stack" => policy.max_stack = Some(entry.number()?),
                 other => {
                     return Err(PolicyError::UnknownKey {
@@ -292,7 +295,7 @@ mod tests {
     fn reads_what_it_shows() {
         let text = "helpers = [\"bpf_map_lookup_elem\", 'ktime_get_ns']\nkfuncs = []\nmap_kinds = [\"array\"]\n\
                     prog_kinds = [\"xdp\"]\nlicenses = [\"Dual \\\"x\\\"/GPL\"]\nmax_map_bytes = 1_048_576\n\
-                    max_map_entries = 0x10\nmax_insns = 4096\nmax_processed = 100000\nmax_stack = 256\n";
+                    max_map_entries = 0x10\nmax_insns = 4096\nmax_processed = 100000\nmax_worst_case_insns = 5_000_000_000\nmax_stack = 256\n";
         let policy = Policy::from_toml(text).unwrap();
         assert_eq!(
             policy.helpers.as_deref(),
@@ -302,6 +305,7 @@ mod tests {
             (policy.max_map_bytes, policy.max_map_entries),
             (Some(1_048_576), Some(16))
         );
+        assert_eq!(policy.max_worst_case_insns, Some(5_000_000_000));
         assert_eq!(Policy::from_toml(&policy.to_string()).unwrap(), policy);
         assert_eq!(Policy::from_toml("").unwrap(), Policy::default());
         assert_eq!(Policy::default().to_string(), "");

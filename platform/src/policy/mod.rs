@@ -28,6 +28,8 @@ pub struct Policy {
     pub max_insns: Option<usize>,
     /// Instructions visited in verification.
     pub max_processed: Option<usize>,
+    /// Instructions that one run of a program executes at most; a program without a bound is not allowed.
+    pub max_worst_case_insns: Option<u64>,
     /// Bytes.
     pub max_stack: Option<usize>,
     /// Allowed licences, as objects state them in their `license` section.
@@ -112,6 +114,7 @@ impl fmt::Display for Policy {
             ("max_map_entries", self.max_map_entries.map(u64::from)),
             ("max_insns", self.max_insns.map(|n| n as u64)),
             ("max_processed", self.max_processed.map(|n| n as u64)),
+            ("max_worst_case_insns", self.max_worst_case_insns),
             ("max_stack", self.max_stack.map(|n| n as u64)),
         ];
         for (key, number) in numbers {

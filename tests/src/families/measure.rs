@@ -52,8 +52,8 @@ impl Point {
 }
 
 /// What the verifier proved of the longest run.
-pub fn worst_case(_: &ProgramReport) -> Option<u64> {
-    None
+pub fn worst_case(report: &ProgramReport) -> Option<u64> {
+    report.stats.worst_case_insns
 }
 
 /// The verdict on the member of size `n`, the fastest of some runs.

@@ -24,6 +24,7 @@ use crate::state::{Frame, Reference, State};
 use crate::typed::{self, Returned};
 use crate::value::{Id, MapRef, Number, Pointer, Socket, To, Trust, Value};
 use crate::walks::Role;
+use crate::worst::Kind as Clock;
 
 pub(crate) const ARGS: [Reg; 5] = [Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5];
 
@@ -506,7 +507,9 @@ pub(crate) fn push_frame(
         *w = SlotSet::ALL;
     }
     if env.cfg.may_goto {
-        state.start_frame_clock(env.fresh_id());
+        let clock = env.fresh_id();
+        env.worst.clock(clock, Clock::MayGoto);
+        state.start_frame_clock(clock);
     }
     Ok(())
 }

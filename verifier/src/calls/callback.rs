@@ -17,6 +17,7 @@ use crate::reject::{Explain, Outcome, fail, internal, unsupported};
 use crate::report::Rule;
 use crate::state::State;
 use crate::value::{Id, Known, Pointer, To, Trust, Value};
+use crate::worst::{self, Kind as Clock};
 
 /// A helper's call of a subprogram.
 #[derive(Clone, Debug)]
@@ -58,6 +59,8 @@ pub(crate) fn plan(
         return Ok(None);
     }
     env.called_back(subprog);
+    let most = worst::calls(env, state, kind, found.map);
+    env.worst.bound(Clock::Call(pc), most);
     let mut args = [Value::Uninit; 5];
     let mut left = None;
     match kind {
@@ -146,6 +149,7 @@ pub(crate) fn enter(env: &mut Env<'_>, state: &mut State, callback: Rc<Callback>
         ..(*callback).clone()
     });
     if !inside.clocks.runs(callback.clock) {
+        env.worst.clock(callback.clock, Clock::Call(call_pc));
         inside.clocks.start(callback.clock);
     }
     inside.clocks.tick(callback.clock);

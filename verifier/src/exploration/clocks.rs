@@ -41,6 +41,20 @@ impl Clocks {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = (Id, u32)> {
+        self.0.iter().map(|c| (c.id, c.ticks))
+    }
+
+    /// Clocks that ran before and have ticked since.
+    pub(crate) fn ticked_since(&self, before: &Clocks) -> impl Iterator<Item = Id> {
+        let ticked = |c: &&Clock| self.ticks(c.id).is_some_and(|t| t > c.ticks);
+        before.0.iter().filter(ticked).map(|c| c.id)
+    }
+
     fn ticks(&self, id: Id) -> Option<u32> {
         let at = self.0.binary_search_by_key(&id, |c| c.id).ok()?;
         Some(self.0[at].ticks)

@@ -44,6 +44,7 @@ use crate::stack::{Byte, SLOTS, SlotSet};
 use crate::state::State;
 use crate::step::{Step, step};
 use crate::value::{Id, Value};
+use crate::worst::{self, Edge, Way};
 
 /// A stored state.
 struct Node {
@@ -99,6 +100,8 @@ struct Waiting {
     back: bool,
     /// The state was stored where it is already.
     met: bool,
+    /// Since the state it comes from was stored.
+    way: Way,
 }
 
 /// A guess on trial: a stored state that includes the path's, so that much may be cut by it.
@@ -114,6 +117,7 @@ struct Attempt {
     backs: usize,
     turns: usize,
     mark: Mark,
+    worst: worst::Mark,
     visits: Option<usize>,
     processed: usize,
     wasted: usize,
@@ -234,7 +238,11 @@ impl Explorer<'_> {
     ) -> Result<(), Box<Stopped>> {
         let mut entry = entry;
         if env.cfg.may_goto && entry.frame().clock == 0 {
-            entry.start_frame_clock(env.fresh_id());
+            let clock = env.fresh_id();
+            env.worst.clock(clock, worst::Kind::MayGoto);
+            let turns = env.platform.limits.may_goto_turns;
+            env.worst.bound(worst::Kind::MayGoto, turns);
+            entry.start_frame_clock(clock);
         }
         let start = env.cfg.subprogs[entry.frame().subprog].start;
         let root = self.store(env, start, None, entry);
@@ -248,6 +256,7 @@ impl Explorer<'_> {
             place: Place::default(),
             back: false,
             met: false,
+            way: Way::default(),
         };
         loop {
             match self.walk(env, &mut path, trace) {
@@ -328,6 +337,10 @@ impl Explorer<'_> {
                 return Ok(());
             }
             env.reach(pc);
+            path.way.insns += 1;
+            if let Some(subprog) = worst::global_call(env, pc) {
+                env.worst.call(&mut path.way, subprog);
+            }
             if let Some(r) = &mut env.recorder {
                 path.place = r.visit(pc, &path.state, path.parent, path.place);
             }
@@ -387,13 +400,17 @@ impl Explorer<'_> {
                         place: path.place,
                         back: later <= pc,
                         met: false,
+                        way: path.way,
                     };
                     self.turn(&mut other, pc, later);
                     self.waiting.push(other);
                     self.turn(path, pc, now);
                     self.goes(path, env, now);
                 }
-                Step::End => return Ok(()),
+                Step::End => {
+                    env.worst.end(path.parent, path.way);
+                    return Ok(());
+                }
             }
         }
     }
@@ -531,6 +548,11 @@ impl Explorer<'_> {
             };
             self.bind(path.parent, &ties);
             self.need(env, path, n, mode);
+            let edge = match self.nodes[n].open {
+                0 => Edge::To,
+                _ => Edge::Back,
+            };
+            self.leads(env, path, n, edge);
             if let Some(r) = &mut env.recorder {
                 r.cut(pc, &path.state, path.parent, path.place, n);
             }
@@ -585,6 +607,7 @@ impl Explorer<'_> {
                 return Err(fail(Rule::TooComplex, &must, "there would be more"));
             }
             self.flush(env, path.parent);
+            self.leads(env, path, self.nodes.len(), Edge::To);
             let state = std::mem::take(&mut path.state);
             let n = self.store(env, pc, Some(path.parent), state);
             self.nodes[n].lap = lap_count;
@@ -668,8 +691,11 @@ impl Explorer<'_> {
             place: path.place,
             back: false,
             met: true,
+            way: path.way,
         };
         let mark = env.begin_attempt();
+        let worst = env.worst.mark();
+        self.leads(env, path, self.nodes.len(), Edge::To);
         let n = self.store(env, pc, Some(path.parent), state);
         let left = self
             .budget
@@ -688,6 +714,7 @@ impl Explorer<'_> {
             backs: self.backs.len(),
             turns: self.turns.len(),
             mark,
+            worst,
             visits: env.recorder.as_ref().map(|r| r.len()),
             processed: self.stats.processed,
             wasted: self.wasted,
@@ -751,6 +778,7 @@ impl Explorer<'_> {
         self.nodes[n].hits += 1;
         self.bind(path.parent, &[n]);
         self.need(env, path, n, Mode::Within);
+        self.leads(env, path, n, Edge::Lap);
         if let Some(r) = &mut env.recorder {
             r.cut(pc, &path.state, path.parent, path.place, n);
         }
@@ -763,6 +791,7 @@ impl Explorer<'_> {
         let mut path = attempt.exact;
         self.wasted = attempt.wasted + (self.stats.processed - attempt.processed);
         env.undo_attempt(attempt.mark);
+        env.worst.undo(attempt.worst, attempt.node);
         env.reads = Slots::default();
         if let (Some(r), Some(visits)) = (&mut env.recorder, attempt.visits) {
             r.truncate(visits, attempt.node, path.place);
@@ -881,6 +910,16 @@ impl Explorer<'_> {
         self.nodes.len() - 1
     }
 
+    /// The path comes to a node: that is an edge of the graph that the longest run is found in.
+    fn leads(&self, env: &mut Env<'_>, path: &mut Waiting, to: usize, edge: Edge) {
+        let clocks = |n: usize| self.nodes.get(n).map(|n| &n.state.clocks);
+        let (from, now) = (path.parent, &path.state.clocks);
+        let way = std::mem::take(&mut path.way);
+        if let Some(at) = clocks(from) {
+            env.worst.edge((from, at), to, way, now, clocks(to), edge);
+        }
+    }
+
     /// The current segment's reads belong to the node it started from.
     fn flush(&mut self, env: &mut Env<'_>, node: usize) {
         let reads = std::mem::take(&mut env.reads);
@@ -896,6 +935,8 @@ impl Explorer<'_> {
             if self.nodes[node].open > 0 {
                 return;
             }
+            let closed = &self.nodes[node];
+            env.worst.close(node, closed.head.as_deref());
             let ties = self.ties(node);
             if ties.is_empty() {
                 self.settle(node);

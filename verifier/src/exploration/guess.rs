@@ -199,13 +199,18 @@ impl Head {
         if (self.moved | self.within) & all != all || self.rounded & !self.moved & all != 0 {
             return false;
         }
-        let both = self.moved & self.within & all;
-        let ends = (self.inductions.iter().zip(&self.ends).enumerate())
+        // Those that only moved are in the head's values for so many laps.
+        self.most_laps()
+            .is_some_and(|end| self.within & all == all || end <= self.laps)
+    }
+
+    /// Most laps from any state within the head's, as far as paths have come back.
+    pub(crate) fn most_laps(&self) -> Option<u64> {
+        let both = self.moved & self.within & self.all();
+        (self.inductions.iter().zip(&self.ends).enumerate())
             .filter(|(n, (i, _))| both >> n & 1 == 1 && i.pace().is_some())
             .map(|(_, (_, end))| *end)
-            .min();
-        // Those that only moved are in the head's values for so many laps.
-        ends.is_some_and(|end| self.within & all == all || end <= self.laps)
+            .min()
     }
 
     /// Some induction variable stays within its bounds only since another one ends the loop, or since it moves by units.

@@ -11,3 +11,4 @@ pub(crate) mod liveness;
 pub(crate) mod origin;
 pub mod recorded;
 pub(crate) mod walks;
+pub(crate) mod worst;

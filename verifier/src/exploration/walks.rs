@@ -132,6 +132,7 @@ pub(crate) fn all(
             crate::typed::enter(env, &mut state);
         }
         explore(env, state, budget, stats, trace)?;
+        env.worst.ended(entry.role, entry.subprog);
     }
     Ok(())
 }

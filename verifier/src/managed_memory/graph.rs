@@ -20,6 +20,10 @@ use crate::report::Rule;
 use crate::special::Holds;
 use crate::state::{Reference, State};
 use crate::value::{Hold, Id, Pointer, To, Value};
+use crate::worst::Kind;
+
+/// A red-black tree of fewer than 2^64 nodes is at most so deep: one comparison for each level.
+const MOST_COMPARISONS: u64 = 128;
 
 /// What a list or tree holds.
 #[derive(Clone, Copy)]
@@ -84,6 +88,7 @@ pub(crate) fn call(
             let mut args = [Value::Uninit; 5];
             args[0] = Value::Pointer(borrowed);
             args[1] = Value::Pointer(borrowed);
+            env.worst.bound(Kind::Call(pc), Some(MOST_COMPARISONS));
             let plan = Callback {
                 call_pc: pc,
                 subprog,

@@ -22,6 +22,7 @@ use crate::report::Rule;
 use crate::stack::SLOTS;
 use crate::state::{Reference, State};
 use crate::value::{Pointer, To, Trust, Value};
+use crate::worst::Kind;
 
 /// Steps of iterators are where laps are compared.
 pub(crate) fn laps(cfg: &mut Cfg, rows: &Rows<'_>) {
@@ -154,6 +155,12 @@ pub(crate) fn apply(
         };
         object::make(env, state, place.spot, place.parts, object)?;
         state.references.push(Reference { id, pc: call.pc });
+        let kind = Kind::Iterator {
+            type_id: place.type_id.0,
+            spot: place.spot,
+        };
+        env.worst.clock(id, kind);
+        env.worst.bound(kind, elements(env, state, call));
         state.clocks.start(id);
     } else if call.row.has(KfuncFlag::IterDestroy)
         && let Some(object) = object::at(state, place.spot)
@@ -164,6 +171,27 @@ pub(crate) fn apply(
         crate::call::release(env, state, object.id)?;
     }
     Ok(())
+}
+
+/// How many elements an iterator that is started gives at most.
+fn elements(env: &Env<'_>, state: &State, call: &Call<'_>) -> Option<u64> {
+    let (most, numbers) = match call.row.special {
+        Some(KfuncSpecial::ElementsAtMost(most)) => (most, false),
+        Some(KfuncSpecial::NumbersAtMost(most)) => (most, true),
+        _ => return None,
+    };
+    // States that are compared without these numbers may cut paths with others.
+    let fixed = |reg: Reg| match state.reg(reg) {
+        Value::Number(n) if env.origins.is_needed(n.origin) => Some(n.set),
+        _ => None,
+    };
+    match (numbers, fixed(Reg::R2), fixed(Reg::R3)) {
+        (true, Some(from), Some(to)) => {
+            let count = i64::from(to.s32_max()) - i64::from(from.s32_min());
+            Some(u64::try_from(count).unwrap_or(0).min(most))
+        }
+        _ => Some(most),
+    }
 }
 
 /// After a step: on with r0 as it is, and with r0 NULL and the iterator drained.

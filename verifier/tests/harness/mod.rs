@@ -1,7 +1,7 @@
 //! Files of small programs, each with the verdict that it must get.
 //!
 //! `== NAME | SECTION | EXPECTED [| WORD]…` begins a case; what follows is its code. Expected is `accept` or the
-//! rule that rejects it.
+//! rule that rejects it. The word `worst N` says what a run executes at most, `worst WHY` why nobody knows.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
@@ -97,6 +97,16 @@ pub fn judge(
                 Verdict::Reject(r) => (r.rule.name(), r.to_string()),
             };
             assert!(!why.contains("bpf_bpf_"), "{name}: {why}");
+            let worst = match (p.stats.worst_case_insns, p.stats.worst_case_why) {
+                (Some(n), _) => n.to_string(),
+                (None, why) => why.map_or("unknown", |why| why.name()).to_string(),
+            };
+            let told = case.words.iter().find_map(|w| w.strip_prefix("worst "));
+            if let Some(told) = told.filter(|told| *told != worst) {
+                wrong.push(format!(
+                    "{name}: expected at most {told} executed, got {worst}"
+                ));
+            }
             if got != expected {
                 wrong.push(format!("{name}: expected {expected}, got {got}\n{why}"));
             }

@@ -39,7 +39,7 @@ accept, and over those of them of which Linux processes 1,000 instructions or mo
 
 Columns, for --sort, --filter and --csv:
   object program section prog_type verdict insns processed states peak_states stack_depth
-  memory_bytes time_us throughput, and for linux and prevail each
+  worst_case_insns memory_bytes time_us throughput, and for linux and prevail each
   linux_verdict linux_time_us linux_processed linux_states linux_memory_bytes linux_compiled
   linux_time_ratio linux_processed_ratio linux_states_ratio linux_memory_ratio
 With --json one object a line with the keys of `verify --json`, memory_bytes, and linux and prevail, each null or
@@ -312,6 +312,7 @@ fn row(path: &Path, measured: &ours::Measured) -> Row {
         states: p.stats.states as u64,
         peak_states: p.stats.peak_states as u64,
         stack_depth: p.stats.stack_depth as u64,
+        worst_case_insns: p.stats.worst_case_insns,
         time_us: measured.time_us,
         memory_bytes: Some(measured.memory_bytes),
         linux: None,
