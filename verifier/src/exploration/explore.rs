@@ -19,6 +19,12 @@
 //!   ticked one of the head's that is older still. A run that comes back for ever would tick a clock for ever.
 //! - A run that does not come back to the head for ever stays in a smaller cycle, with a head of its own.
 //!
+//! A loop may also be walked from a *guess* of its state in all laps ([`crate::guess`]), a node of its own below the
+//! exact one. Every path that comes back to it must lie within it, as far as it is not an induction variable; what
+//! holds of those is argued there. While it is open, nodes tied to it cut only what differs from the guess by the
+//! same ([`HEAD`](crate::value::HEAD) links and bases), so that a cut path comes back by the same step. When anything
+//! fails below the innermost guess, all that was gathered since is taken back, and the path goes on as it was.
+//!
 //! When a path is cut by a node, everything that node needed is needed of the current state too:
 //! slots become reads of the current segment, numbers are marked through their origins.
 //! What a node needs that is open, or tied to one that is, is not known yet: it cuts by inclusion of everything
@@ -27,15 +33,17 @@
 //!
 //! **Invariant:** a node's `reads` and marks are final when it is closed and tied to no open one.
 
+mod attempt;
+
 use std::cell::Cell;
 
 use probity_isa::{Insn, Pc};
 
+use self::attempt::Attempt;
 use crate::alu::operand_in;
 use crate::cover::{Failed, Mode, covers};
 use crate::env::{Env, MAX_FRAMES, Slots};
-use crate::guess::{self, Compared, Head, Laps, Pair};
-use crate::journal::Mark;
+use crate::guess::{Compared, Head, Pair};
 use crate::numbered::Numbered;
 use crate::recorded::{Place, Stored};
 use crate::reject::{Failure, fail, internal};
@@ -43,7 +51,7 @@ use crate::report::{Rule, Stats};
 use crate::stack::{Byte, SLOTS, SlotSet};
 use crate::state::State;
 use crate::step::{Step, step};
-use crate::value::{Id, Value};
+use crate::value::Value;
 use crate::worst::{self, Edge, Way};
 
 /// A stored state.
@@ -102,43 +110,24 @@ struct Waiting {
     met: bool,
     /// Since the state it comes from was stored.
     way: Way,
-}
-
-/// A guess on trial: a stored state that includes the path's, so that much may be cut by it.
-/// When something fails below it, it was wrong, and the path is walked as it was.
-struct Attempt {
-    /// The guess.
-    node: usize,
-    /// The path as it is without it.
-    exact: Waiting,
-    tries: u32,
-    /// What there was before.
-    waiting: usize,
-    backs: usize,
-    turns: usize,
-    mark: Mark,
-    worst: worst::Mark,
-    visits: Option<usize>,
-    processed: usize,
-    wasted: usize,
-    /// Instructions that it may take.
-    budget: usize,
+    /// What was compared at the branch that leads here, while that is of use.
+    compared: Option<Box<(Pc, Pair)>>,
 }
 
 /// What is known of the loop at a head.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Known {
     /// Guesses that failed.
     failed: u32,
     /// Laps of which nothing could be guessed.
     dull: u32,
+    /// How many laps there were when it was guessed last.
+    counts: Vec<u64>,
 }
 
 /// Loops of which so many guesses failed are walked.
 const MOST_FAILED: u32 = 2;
 const MOST_DULL: u32 = 8;
-/// Guesses at one time, each from what was wrong with the one before.
-const MOST_TRIES: u32 = 4;
 /// The lap after which a guess is made.
 const GUESS_AT: u32 = 2;
 
@@ -257,6 +246,7 @@ impl Explorer<'_> {
             back: false,
             met: false,
             way: Way::default(),
+            compared: None,
         };
         loop {
             match self.walk(env, &mut path, trace) {
@@ -279,7 +269,12 @@ impl Explorer<'_> {
             self.flush(env, path.parent);
             self.close(env, path.parent);
             match self.waiting.pop() {
-                Some(next) => path = next,
+                Some(next) => {
+                    path = next;
+                    if let Some(kept) = path.compared.take() {
+                        self.compared.insert(kept.0, kept.1);
+                    }
+                }
                 None => {
                     self.record(env);
                     return Ok(());
@@ -401,6 +396,7 @@ impl Explorer<'_> {
                         back: later <= pc,
                         met: false,
                         way: path.way,
+                        compared: self.compared_now(env, pc, later),
                     };
                     self.turn(&mut other, pc, later);
                     self.waiting.push(other);
@@ -413,6 +409,17 @@ impl Explorer<'_> {
                 }
             }
         }
+    }
+
+    /// The last comparisons at `pc`, if one was made just now, for the way that leads to `to`.
+    fn compared_now(&self, env: &Env<'_>, pc: Pc, to: Pc) -> Option<Box<(Pc, Pair)>> {
+        let mut pair = *self.compared.get(&pc)?;
+        let last = pair[0].as_mut()?;
+        if self.watch <= self.stats.processed || last.at != self.stats.processed {
+            return None;
+        }
+        last.taken = to != env.cfg.next(pc);
+        Some(Box::new((pc, pair)))
     }
 
     /// The path goes on at `to`.
@@ -467,8 +474,10 @@ impl Explorer<'_> {
             false => None,
         };
         if let Some(n) = before
-            && self.nodes[n].head.is_some()
-            && path.state.clocks == self.nodes[n].state.clocks
+            && let node = &self.nodes[n]
+            && node.head.is_some()
+            && (path.state.clocks == node.state.clocks
+                || path.state.clocks.lap_since(&node.state.clocks))
         {
             self.at[pc] = list;
             return self.lap(env, path, n);
@@ -580,10 +589,11 @@ impl Explorer<'_> {
         {
             self.widen(env, &mut path.state, n);
         }
-        let known = match head {
-            true => self.loops.get(&pc).copied().unwrap_or_default(),
-            false => Known::default(),
-        };
+        let hopeless = head
+            && self
+                .loops
+                .get(&pc)
+                .is_some_and(|k| k.failed >= MOST_FAILED || k.dull >= MOST_DULL);
         // The first laps of a loop are stored, to see what moves.
         let lap_count = match before {
             Some(n) => self.nodes[n].lap.saturating_add(1),
@@ -593,8 +603,7 @@ impl Explorer<'_> {
             && lap_count <= GUESS_AT
             && env.options.summaries
             && self.wasted < self.budget
-            && known.failed < MOST_FAILED
-            && known.dull < MOST_DULL;
+            && !hopeless;
         let worth = lap
             || young
             || env.options.store_often
@@ -644,195 +653,6 @@ impl Explorer<'_> {
         let node = &mut self.nodes[n];
         node.misses += 1;
         node.idle(patience)
-    }
-
-    /// Comparisons kept since a time.
-    fn compared_since(&self, at: usize) -> Vec<(Pc, Pair)> {
-        let recent = |p: &Pair| p[0].is_some_and(|c| c.at >= at);
-        let mut all: Vec<(Pc, Pair)> = self
-            .compared
-            .iter()
-            .filter(|(_, p)| recent(p))
-            .map(|(pc, p)| (*pc, *p))
-            .collect();
-        all.sort_by_key(|(pc, _)| *pc);
-        all
-    }
-
-    /// The path is at a loop's head, where `first` and `second` were stored one and two laps ago.
-    fn guess(&mut self, env: &mut Env<'_>, path: &mut Waiting, first: usize, second: usize) {
-        let [a, b] = [first, second].map(|n| &self.nodes[n]);
-        let compared = self.compared_since(b.at);
-        let laps = Laps {
-            states: [&a.state, &b.state],
-            times: [a.at, b.at],
-            now: &path.state,
-        };
-        match guess::guess(env, path.pc, &laps, &compared) {
-            Some(guess) => self.attempt(env, path, guess, 1),
-            None => self.loops.entry(path.pc).or_default().dull += 1,
-        }
-    }
-
-    /// The path goes on from a guess, until that is found wrong.
-    fn attempt(
-        &mut self,
-        env: &mut Env<'_>,
-        path: &mut Waiting,
-        (state, head): (State, Head),
-        tries: u32,
-    ) {
-        let pc = path.pc;
-        let exact = Waiting {
-            pc,
-            state: path.state.clone(),
-            parent: path.parent,
-            history: path.history,
-            place: path.place,
-            back: false,
-            met: true,
-            way: path.way,
-        };
-        let mark = env.begin_attempt();
-        let worst = env.worst.mark();
-        self.leads(env, path, self.nodes.len(), Edge::To);
-        let n = self.store(env, pc, Some(path.parent), state);
-        let left = self
-            .budget
-            .saturating_sub(self.stats.processed - self.wasted);
-        let node = &mut self.nodes[n];
-        node.head = Some(Box::new(head));
-        node.open = 1;
-        path.state = node.state.clone();
-        path.parent = n;
-        self.at[pc].push(n);
-        self.attempts.push(Attempt {
-            node: n,
-            exact,
-            tries,
-            waiting: self.waiting.len(),
-            backs: self.backs.len(),
-            turns: self.turns.len(),
-            mark,
-            worst,
-            visits: env.recorder.as_ref().map(|r| r.len()),
-            processed: self.stats.processed,
-            wasted: self.wasted,
-            budget: self.stats.processed + left / 4,
-        });
-        self.jumps = 0;
-        self.insns = 0;
-    }
-
-    /// A path came back to the head of a loop, for all laps of which there is a guess.
-    fn lap(
-        &mut self,
-        env: &mut Env<'_>,
-        path: &mut Waiting,
-        n: usize,
-    ) -> Result<Visit, Box<Failure>> {
-        let pc = path.pc;
-        let node = &mut self.nodes[n];
-        let Some(head) = node.head.as_deref_mut() else {
-            return Err(internal("a guess says what it claims"));
-        };
-        let covered = covers(
-            &node.state,
-            &path.state,
-            env.live,
-            pc,
-            &node.reads,
-            Mode::Within,
-            &env.origins,
-            env.uninit_ok(),
-            &node.failed,
-            Some(head),
-        );
-        if !covered {
-            let since = self.nodes[n].at;
-            let compared = self.compared_since(since);
-            let node = &self.nodes[n];
-            if let Some(head) = &node.head
-                && self.attempts.last().is_some_and(|a| a.node == n)
-            {
-                self.refined = guess::again(env, pc, &node.state, head, &path.state, &compared);
-            }
-            return Err(internal("a guess includes all laps"));
-        }
-        // That the loop ends depends on where the induction variables are.
-        let links: Vec<Id> = head.inductions.iter().map(|i| i.link).collect();
-        for v in self.nodes[n].state.values() {
-            if let Value::Number(a) = v
-                && links.contains(&a.link)
-            {
-                env.origins.need(a.origin);
-            }
-        }
-        for v in path.state.values() {
-            if let Value::Number(b) = v
-                && links.contains(&b.link)
-            {
-                env.origins.need(b.origin);
-            }
-        }
-        self.nodes[n].hits += 1;
-        self.bind(path.parent, &[n]);
-        self.need(env, path, n, Mode::Within);
-        self.leads(env, path, n, Edge::Lap);
-        if let Some(r) = &mut env.recorder {
-            r.cut(pc, &path.state, path.parent, path.place, n);
-        }
-        Ok(Visit::Cut)
-    }
-
-    /// The innermost guess was wrong: as if it had not been made.
-    fn fall_back(&mut self, env: &mut Env<'_>) -> Option<Waiting> {
-        let attempt = self.attempts.pop()?;
-        let mut path = attempt.exact;
-        self.wasted = attempt.wasted + (self.stats.processed - attempt.processed);
-        env.undo_attempt(attempt.mark);
-        env.worst.undo(attempt.worst, attempt.node);
-        env.reads = Slots::default();
-        if let (Some(r), Some(visits)) = (&mut env.recorder, attempt.visits) {
-            r.truncate(visits, attempt.node, path.place);
-        }
-        self.waiting.truncate(attempt.waiting);
-        self.backs.truncate(attempt.backs);
-        self.turns.truncate(attempt.turns);
-        for node in self.nodes.drain(attempt.node..) {
-            if let Some(list) = self.at.get_mut(node.pc) {
-                while list.last().is_some_and(|n| *n >= attempt.node) {
-                    list.pop();
-                }
-            }
-        }
-        self.jumps = 0;
-        self.insns = 0;
-        match self.refined.take() {
-            Some(guess) if attempt.tries < MOST_TRIES => {
-                self.attempt(env, &mut path, guess, attempt.tries + 1);
-                path.met = true;
-            }
-            _ => self.loops.entry(path.pc).or_default().failed += 1,
-        }
-        Some(path)
-    }
-
-    /// Everything below a guess was walked, and went well.
-    fn succeed(&mut self, env: &mut Env<'_>, n: usize) {
-        self.attempts.pop();
-        env.keep_attempt();
-        let relational = self.nodes[n].head.as_ref().is_some_and(|h| h.relational());
-        if !relational {
-            return;
-        }
-        // States on the way back to the head say less than what was used of them: how values are related.
-        for m in n..self.nodes.len() {
-            if m == n || !self.nodes[m].tied.is_empty() {
-                let pc = self.nodes[m].pc;
-                self.at[pc].retain(|k| *k != m);
-            }
-        }
     }
 
     /// Numbers that changed since the last lap, and that nothing needed so far, become unknown.

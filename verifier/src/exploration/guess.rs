@@ -3,11 +3,39 @@
 //! Nothing here is trusted. A guess is walked like any state, and it stands only when every path back to the
 //! head lies within it ([`crate::cover`]), with its induction variables where their steps say.
 //!
-//! - A location whose value moved by the same step in both laps is an *induction variable*. In lap `k` its value is
-//!   the one at the guess plus `k` steps. Comparisons of the laps tell how many laps there can be at most.
+//! - A location whose value moved by the same step in both laps is an *induction variable*. Later laps may add steps:
+//!   a lap moves it by one of a range of steps. Comparisons of the laps tell how many laps there can be at most.
 //! - Another number that changed is unknown when nothing needed it so far; otherwise it is widened, to constants that
 //!   the loop compares with.
 //! - Whatever else differs is uninitialised: nothing may read it.
+//!
+//! Why what stands is right. Let the head be visited with `v(0), v(1), ..` in some run, for one induction variable.
+//!
+//! 1. *Moved*: at each way back the value is linked to the head's, and differs from it by a step that is allowed.
+//!    A link is kept only by what gives the same sum in all 64 bits, so `v(k + 1) - v(k)` is that step, modulo 2^64.
+//!    *Within*: at each way back the value lies in the head's set `S`. Each variable must do the same one of both, or
+//!    both, on all ways back ([`Head::holds`]).
+//! 2. Some variable `d` does both, and all its steps have one sign. `S` spans less than 2^62 and steps are less than
+//!    2^31, so `v(k)` does not lead around: with every lap it is farther from `v(0)`, by its *pace* at least.
+//!    It cannot be farther than the farthest value `e` that any way back brings, so there are at most
+//!    `(e - v(0)) / pace` laps. This is taken from the ways back, not from what was guessed: comparisons that the
+//!    guess was made of need not end the loop.
+//! 3. So the loop ends. A variable that is within is in its `S` in every lap. One that only moved is in
+//!    `v(0) + [least, most] * k`, and `S` has room for `Head::laps` laps, which must not be fewer than those of 2.
+//! 4. By induction over laps: if the head's state includes the visits up to lap `k`, the walk from it included what led
+//!    to lap `k + 1`, and so 1 to 3 hold of that.
+//! 5. `d` starts at one constant and moves by multiples of a unit: then a value at a way back that no whole units lead
+//!    to is none that a run has ([`Induction::rounded`]). This uses that it moved on all ways back.
+//! 6. Locations of one link differ by constants at the head; each is held against its own set and step.
+//!
+//! 3 (for those that only moved) and 5 hold of what is entered at the head from the guess, with all its relations.
+//! Another state that its sets include need not have them: such a head, and all states that lead back to it, cut no
+//! path once it is closed ([`Head::relational`]). While it is open, states tied to it cut only paths with the same
+//! links and constants. Any other head is a state like all others: sets alone say that its values stay within, and
+//! the numbers that ends depend on count as needed.
+//!
+//! Clocks ([`crate::clocks`]) may tick on the way back: the argument above does not ask for them. A way back on which a
+//! clock was lost or started anew is no lap of the guess.
 
 use std::rc::Rc;
 
@@ -151,6 +179,10 @@ impl Head {
         }
     }
 
+    pub(crate) fn laps(&self) -> u64 {
+        self.laps
+    }
+
     /// An induction variable comes back, where it differs from the head by `step` when that is known,
     /// as `back` less what its location adds; `includes` says whether the head's value includes another one.
     /// Whether that may be right.
@@ -260,6 +292,7 @@ pub(crate) fn guess(
     pc: Pc,
     laps: &Laps<'_>,
     compared: &[(Pc, Pair)],
+    known: &mut Vec<u64>,
 ) -> Option<(State, Head)> {
     let pairs: Vec<[Compared; 2]> = compared
         .iter()
@@ -276,10 +309,15 @@ pub(crate) fn guess(
     counts.retain(|n| (FEW_LAPS..=MOST_LAPS).contains(n));
     counts.sort_unstable();
     counts.dedup();
+    // Comparisons of these laps may have made room for those of other paths.
+    match counts.is_empty() {
+        true => counts = known.clone(),
+        false => *known = counts.clone(),
+    }
     let count = *counts.first()?;
     counts.remove(0);
     let [first, second] = laps.states;
-    if second.clocks != laps.now.clocks {
+    if second.clocks != laps.now.clocks && !laps.now.clocks.lap_since(&second.clocks) {
         return None;
     }
     let thresholds = thresholds(&pairs);
@@ -431,7 +469,7 @@ fn wider(env: &Env<'_>, old: &Value, new: &Value, thresholds: &[u64]) -> Value {
     }
 }
 
-/// A number that did not change in the first laps, and is another known one now: some laps move it.
+/// A number that did not change in the first laps, and lies elsewhere now: some laps move it.
 fn sometimes(
     env: &mut Env<'_>,
     old: &Value,
@@ -444,7 +482,7 @@ fn sometimes(
     };
     let unlike = a.link == 0 || a.link != b.link;
     let step = shift(&a.set, &b.set).filter(|_| unlike && kept.len() < MOST_INDUCTIONS)?;
-    if a.set.as_constant().is_none() || !env.origins.is_needed(a.origin) {
+    if !env.origins.is_needed(a.origin) {
         return None;
     }
     let i = Induction::new(env.fresh_id() | HEAD, step, a.set).with(0);
@@ -581,7 +619,7 @@ fn widened(env: &Env<'_>, old: &Value, new: &Value, thresholds: &[u64]) -> Value
             let same = a.link != 0 && a.link == b.link && a.add == b.add;
             let (link, add) = if same { (b.link, b.add) } else { (0, 0) };
             let set = match same || env.origins.is_needed(a.origin) {
-                _ if a.set == b.set => b.set,
+                _ if a.set.includes(&b.set) => a.set,
                 true => a.set.widen(&a.set.join(&b.set), thresholds),
                 false => Scalar::unknown(),
             };
