@@ -123,16 +123,49 @@ impl Generator<'_> {
         let slot = -48 - 8 * self.loops as i16;
         let spilled = self.r.once_in(3);
         let down = self.r.once_in(4);
-        let limit = 1 + self.r.below(12) as i32;
+        let limit = match self.r.once_in(4) {
+            true => 13 + self.r.below(120) as i32,
+            false => 1 + self.r.below(12) as i32,
+        };
         let step = self.r.of(&[1, 1, 1, 2, 3]);
+        // Something else that some laps move, or all.
+        let other = match self.loops == 1 && self.r.once_in(2) {
+            true => Some(15 - counter),
+            false => None,
+        };
+        if let Some(n) = other {
+            let start = self.r.of(&[0, 0, 1]);
+            self.imm(n, start);
+        }
         if spilled {
             self.store_imm(Size::DW, slot, if down { limit * step } else { 0 });
         }
         self.imm(counter, if down { limit * step } else { 0 });
         let start = self.code.len();
         let before = self.is;
+        let indexed = self.r.below(4);
+        let top = limit * step;
+        if indexed == 0 {
+            self.indexed(other.unwrap_or(counter), top);
+        }
         let lines = 1 + self.r.below(3);
         self.lines(lines, depth.saturating_sub(1).min(1));
+        if let Some(n) = other.filter(|n| self.is[*n] == Is::Number) {
+            let number = self.pick(Is::Number);
+            match number.filter(|_| self.r.once_in(2)) {
+                Some(m) => {
+                    let over = self.code.len();
+                    self.code.push(Insn::Exit);
+                    self.alu(AluOp::Add, n, Src::Imm(step));
+                    let op = self.r.of(&[JmpOp::Set, JmpOp::Gt, JmpOp::Eq]);
+                    self.jump_here(over, op, Width::W64, m, Src::Imm(1));
+                }
+                None => self.alu(AluOp::Add, n, Src::Imm(step)),
+            }
+        }
+        if indexed == 1 {
+            self.indexed(other.unwrap_or(counter), top);
+        }
         let add = if down { -step } else { step };
         if spilled {
             self.code.push(Insn::Load {
@@ -175,6 +208,31 @@ impl Generator<'_> {
         });
         self.meet(before);
         self.loops -= 1;
+    }
+
+    /// An access where a counter says that goes up to `top`, brought into bounds by a shift, mostly.
+    fn indexed(&mut self, counter: usize, top: i32) {
+        let (number, dst) = (2, 3);
+        let Some(base) = self.pick(Is::Value) else {
+            return;
+        };
+        let free = |is: Is| is != Is::Record && is != Is::Stack;
+        let taken = [number, dst].contains(&base) || self.is[counter] != Is::Number;
+        if taken || !free(self.is[number]) || !free(self.is[dst]) {
+            return;
+        }
+        let mut shift = 0;
+        while top >> shift > 15 {
+            shift += 1;
+        }
+        if self.on(Features::MISTAKES) && self.r.once_in(6) && shift > 0 {
+            shift -= 1;
+        }
+        self.mov(number, counter);
+        if shift > 0 {
+            self.alu(AluOp::Rsh, number, Src::Imm(shift));
+        }
+        self.access(dst, base, number);
     }
 
     /// A loop that `may_goto` ends, or a comparison of its own.
