@@ -296,6 +296,7 @@ impl Explorer<'_> {
                 way: n.way,
                 reads: n.reads,
                 cuts: n.hits > 0,
+                guess: n.head.is_some(),
             })
             .collect();
         let starts = env.cfg.subprogs.iter().map(|s| s.start).collect();

@@ -155,6 +155,8 @@ pub(crate) struct Stored {
     pub reads: Slots,
     /// It cut some path.
     pub cuts: bool,
+    /// It is a guess for what its parent stands for, whose path went on from it.
+    pub guess: bool,
 }
 
 impl Recorder {
@@ -238,6 +240,15 @@ impl Recorder {
                 first: self.firsts.get(n).copied().flatten(),
                 slots,
             });
+        }
+        // What a state cuts that was walked on from as a guess, goes on there too.
+        for (n, s) in stored.iter().enumerate().filter(|(_, s)| s.guess) {
+            let first = nodes[n].first;
+            if let Some(parent) = s.parent.and_then(|p| nodes.get_mut(p))
+                && parent.first.is_none()
+            {
+                parent.first = first;
+            }
         }
         // Origins that stored states gave to their numbers, where these states cut paths.
         let mut entered = vec![false; origins.len()];
