@@ -74,7 +74,7 @@ impl Induction {
     fn allows(&self, step: i64) -> bool {
         let multiple = match self.unit {
             0 => step == 0,
-            unit => step.unsigned_abs() % unit == 0,
+            unit => step.unsigned_abs().is_multiple_of(unit),
         };
         multiple && (self.least..=self.most).contains(&step)
     }

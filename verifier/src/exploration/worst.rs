@@ -306,8 +306,8 @@ impl Worst {
         known: &mut BTreeMap<usize, Cost>,
         wanted: impl Fn(Role, usize) -> bool,
     ) -> Cost {
-        let walks = self.walks.iter().filter(|w| wanted(w.0, w.1));
-        walks.fold(Ok(0), |most, w| greater(most, self.of_walk(known, &w.2)))
+        let mut walks = self.walks.iter().filter(|w| wanted(w.0, w.1));
+        walks.try_fold(0, |most, w| greater(Ok(most), self.of_walk(known, &w.2)))
     }
 
     fn of_global(&self, known: &mut BTreeMap<usize, Cost>, subprog: usize) -> Cost {
