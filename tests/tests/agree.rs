@@ -26,6 +26,8 @@ fn outcome(oracle: Oracle, table: Table) -> Outcome {
         limit: Duration::from_secs(60),
         progress: false,
         table,
+        summaries: true,
+        joins: true,
     };
     let sources = files(&everything()).expect("the files are there");
     run(&sources, &settings).expect("an outcome")

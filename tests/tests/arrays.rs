@@ -35,6 +35,8 @@ fn agrees_with_linux() {
         limit: Duration::from_secs(60),
         progress: false,
         table: Table::ours().expect("the table reads"),
+        summaries: true,
+        joins: true,
     };
     let machine = Machine::here();
     let mut judge = Judge::new(&machine, &settings, &[]).expect("a judge");

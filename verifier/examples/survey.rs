@@ -18,6 +18,7 @@ fn main() {
     let mut expect = false;
     let mut only = None;
     let mut states = 0;
+    let (mut summaries, mut joins) = (true, true);
     let mut matrix: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     let mut missing: BTreeMap<String, usize> = BTreeMap::new();
     let mut files = Vec::new();
@@ -25,6 +26,8 @@ fn main() {
         match arg.as_str() {
             "--btf" => btf = args.next(),
             "--why" => why = true,
+            "--no-summaries" => summaries = false,
+            "--no-joins" => joins = false,
             "--expect" => expect = true,
             "--program" => only = args.next(),
             "--states" => states = args.next().and_then(|n| n.parse().ok()).unwrap_or(100),
@@ -57,6 +60,8 @@ fn main() {
         let options = Options {
             programs: only.clone().map(|p| vec![p]),
             log_states: states,
+            summaries,
+            joins,
             ..Options::default()
         };
         let report = match verify(&object, &platform, &Policy::default(), &options) {

@@ -37,6 +37,8 @@ pub struct Options {
     pub store_often: bool,
     /// Loops are summarised where that can be proved, not walked lap by lap.
     pub summaries: bool,
+    /// States that come to one merge point are joined where that proves as much, not walked one by one.
+    pub joins: bool,
     /// The kernel's configuration by name, for `CONFIG_…` variables.
     pub kconfig: Option<BTreeMap<String, String>>,
     /// Programs verified at the same time, at most; verdicts and their order do not depend on it.
@@ -54,6 +56,7 @@ impl Default for Options {
             strict_alignment: false,
             store_often: false,
             summaries: true,
+            joins: true,
             kconfig: None,
             jobs: 1,
             log_states: 0,

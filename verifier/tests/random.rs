@@ -611,6 +611,8 @@ fn accepted_programs_stay_within_their_proofs() {
         let object = builder.build().expect("an object");
         let options = Options {
             store_often: r.below(2) == 0,
+            summaries: r.below(4) != 0,
+            joins: r.below(4) != 0,
             ..Options::default()
         };
         let report = verify(&object, &platform, &policy, &options).expect("a report");

@@ -43,6 +43,9 @@ pub struct Settings {
     /// Say on standard error how far it is.
     pub progress: bool,
     pub table: Table,
+    /// What the verifier may do besides walking path by path.
+    pub summaries: bool,
+    pub joins: bool,
 }
 
 /// Both verdicts on a program.
@@ -135,6 +138,8 @@ impl<'a> Judge<'a> {
                 kconfig: machine.kconfig.clone(),
                 limit: settings.limit,
                 strict_alignment: false,
+                summaries: settings.summaries,
+                joins: settings.joins,
             },
             cache,
             replaceable: Replaceable {

@@ -48,6 +48,9 @@ pub struct Settings {
     /// For one program.
     pub limit: Duration,
     pub strict_alignment: bool,
+    /// [`Options::summaries`] and [`Options::joins`].
+    pub summaries: bool,
+    pub joins: bool,
 }
 
 /// Verdicts by program, all that `only` lets through.
@@ -127,6 +130,8 @@ fn all(object: &Object, settings: &Settings, names: &[String]) -> BTreeMap<Strin
         programs: Some(names.to_vec()),
         kconfig: settings.kconfig.clone(),
         strict_alignment: settings.strict_alignment,
+        summaries: settings.summaries,
+        joins: settings.joins,
         ..Options::default()
     };
     let report = match verify(object, &settings.platform, &Policy::default(), &options) {

@@ -23,6 +23,8 @@ tests/agree/explained.toml does not explain, or when the verifier panics.
   --feature NAME          only programs with that feature, as the table spells it
   --limit-ms N            longest time for one program on our side (20000)
   --explained FILE        another table
+  --no-summaries          loops are walked lap by lap
+  --no-joins              states at merge points are not joined
   --quiet                 no progress on standard error
 ";
 
@@ -46,6 +48,8 @@ fn start() -> Result<ExitCode, String> {
         limit: Duration::from_secs(20),
         progress: std::io::IsTerminal::is_terminal(&std::io::stderr()),
         table: Table::default(),
+        summaries: true,
+        joins: true,
     };
     let mut table = None;
     let mut as_json = false;
@@ -70,6 +74,8 @@ fn start() -> Result<ExitCode, String> {
                 settings.limit = Duration::from_millis(ms);
             }
             "--explained" => table = Some(PathBuf::from(value()?)),
+            "--no-summaries" => settings.summaries = false,
+            "--no-joins" => settings.joins = false,
             "--quiet" => settings.progress = false,
             "--help" | "-h" => {
                 print!("{USAGE}");

@@ -2,8 +2,8 @@
 //!
 //! - `Uninit` covers everything: no path from it reads the location.
 //! - A number covers the numbers in its set, if the links that the covering state relies on hold in the other.
-//! - A pointer covers the same kind with the same constant offset, a variable one in its set, and, for
-//!   packets, at least as many bytes known to be there.
+//! - A pointer covers the same kind with the same constant offset and a variable one in its set. A packet pointer covers
+//!   those whose two offsets together are in its set, if at least as many bytes are known to be there.
 //! - Ids are names: they are compared through a map from one state's to the other's.
 //! - Stack bytes: unwritten and unknown ones cover everything that may be read, zeros cover zeros, spills the values they cover.
 //!
@@ -60,7 +60,7 @@ enum Holds {
     Unknown,
     /// A number between these, unsigned, as long as it is needed.
     Number { min: u64, max: u64, of: Origin },
-    /// A pointer with this offset.
+    /// A pointer, and where it is none into a packet, with this offset.
     Pointer { to: To, off: i64, null: bool },
 }
 
@@ -88,7 +88,7 @@ impl Failed {
             }
             (Holds::Number { of, .. }, _) => origins.is_needed(of),
             (Holds::Pointer { to, off, null }, Value::Pointer(p)) => {
-                p.off != off || p.null != null || p.to != to
+                p.off != off && !p.is_packet() || p.null != null || p.to != to
             }
             _ => true,
         }
@@ -103,6 +103,25 @@ impl Spot {
     }
 }
 
+/// Whether a packet pointer's positions are among those of `a`, with what `a` says is there.
+pub(crate) fn within_packet(a: &Pointer, b: &Pointer) -> bool {
+    if a.off == b.off {
+        return a.var.includes(&b.var) && a.range <= b.range;
+    }
+    let Some(further) = b.off.checked_sub(a.off) else {
+        return false;
+    };
+    let there = match a.range {
+        0 => true,
+        // Nothing is known of where the packet ends.
+        _ if b.range == 0 => false,
+        n => i64::from(n) + further <= i64::from(b.range),
+    };
+    there
+        && a.var
+            .includes(&b.var.add64(&Scalar::constant(further as u64)))
+}
+
 struct Comparison<'a> {
     mode: Mode,
     /// `old` is the guess at a loop's head, and `new` a lap later.
@@ -111,6 +130,8 @@ struct Comparison<'a> {
     uninit_ok: bool,
     /// Ids of NULL checks, packet bases and references; one to one.
     ids: Vec<(Id, Id)>,
+    /// Packet bases: the old one, the new one, and how much further the new one's offsets are.
+    bases: Vec<(Id, Id, i64)>,
     /// Links: the old one, the new one, and how much further the new one's `add`s are.
     links: Vec<(Id, Option<Id>, i64)>,
     failed: &'a Cell<Failed>,
@@ -139,6 +160,7 @@ pub(crate) fn covers(
         origins,
         uninit_ok,
         ids: Vec::new(),
+        bases: Vec::new(),
         links: Vec::new(),
         failed,
     };
@@ -158,6 +180,7 @@ pub(crate) fn covers(
             return false;
         }
         c.ids.clear();
+        c.bases.clear();
         c.links.clear();
     }
     if !old
@@ -357,8 +380,17 @@ impl Comparison<'_> {
                 && self.same_id(a.reference, b.reference)
                 && self.same_id(a.parent, b.parent);
         }
-        if a.off != b.off || a.base != 0 && self.mode == Mode::Within && a.base != b.base {
+        if a.base != 0 && self.mode == Mode::Within && (a.base != b.base || a.off != b.off) {
             return false;
+        }
+        if a.off != b.off && (!a.is_packet() || self.mode == Mode::Exact) {
+            return false;
+        }
+        if a.is_packet() && self.mode != Mode::Exact {
+            return within_packet(a, b)
+                && self.same_base(a, b)
+                && self.same_id(a.reference, b.reference)
+                && self.same_id(a.parent, b.parent);
         }
         let var = match self.mode {
             Mode::Exact => a.var == b.var && a.range == b.range,
@@ -368,6 +400,21 @@ impl Comparison<'_> {
             && self.same_id(a.id, b.id)
             && self.same_id(a.reference, b.reference)
             && self.same_id(a.parent, b.parent)
+    }
+
+    /// Packet pointers that share a variable part share one in the other state, all as far from it.
+    fn same_base(&mut self, a: &Pointer, b: &Pointer) -> bool {
+        let further = b.off.wrapping_sub(a.off);
+        if a.id == 0 {
+            return b.id == 0 && further == 0;
+        }
+        match self.bases.iter().find(|(old, _, _)| *old == a.id) {
+            Some((_, new, delta)) => *new == b.id && *delta == further,
+            None => {
+                self.bases.push((a.id, b.id, further));
+                true
+            }
+        }
     }
 
     fn same_id(&mut self, a: Id, b: Id) -> bool {

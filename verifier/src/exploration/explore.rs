@@ -34,12 +34,14 @@
 //! **Invariant:** a node's `reads` and marks are final when it is closed and tied to no open one.
 
 mod attempt;
+mod joins;
 
 use std::cell::Cell;
 
 use probity_isa::{Insn, Pc};
 
 use self::attempt::Attempt;
+use self::joins::Joins;
 use crate::alu::operand_in;
 use crate::cover::{Failed, Mode, covers};
 use crate::env::{Env, MAX_FRAMES, Slots};
@@ -79,6 +81,8 @@ struct Node {
     failed: Cell<Failed>,
     hits: u32,
     misses: u32,
+    /// Joins that led to it, each of one with another.
+    joined: u32,
 }
 
 impl Node {
@@ -165,6 +169,10 @@ pub(crate) fn explore(
         attempts: Vec::new(),
         refined: None,
         loops: Numbered::default(),
+        joins: Joins::default(),
+        again: (Pc::MAX, 0),
+        elsewhere: 0,
+        missed: Vec::new(),
         compared: Numbered::default(),
         watch: 0,
         wasted: 0,
@@ -191,11 +199,18 @@ struct Explorer<'s> {
     nodes: Vec<Box<Node>>,
     /// Nodes at each instruction that is a merge point.
     at: Vec<Vec<usize>>,
-    /// Guesses on trial, the innermost last: open nodes, each below the one before.
+    /// Larger states on trial, the innermost last: open nodes, each below the one before.
     attempts: Vec<Attempt>,
     /// What to try instead of the guess that just failed.
     refined: Option<(State, Head)>,
     loops: Numbered<Pc, Known>,
+    joins: Joins,
+    /// Where something failed in an attempt last, and how often it did before, with no success since.
+    again: (Pc, u32),
+    /// Instructions processed below attempts that are over.
+    elsewhere: usize,
+    /// Loops of which a guess failed, or none was found, and which; since the first attempt that is under way.
+    missed: Vec<(Pc, bool)>,
     /// Comparisons in loops of which the first laps are being walked.
     compared: Numbered<Pc, Pair>,
     /// Comparisons are kept until so many instructions are processed.
@@ -251,8 +266,9 @@ impl Explorer<'_> {
         loop {
             match self.walk(env, &mut path, trace) {
                 Ok(()) => {}
-                Err(_) if !self.attempts.is_empty() => {
-                    if let Some(exact) = self.fall_back(env) {
+                Err(failure) if !self.attempts.is_empty() => {
+                    let pc = failure.pc.unwrap_or(path.pc);
+                    if let Some(exact) = self.fall_back(env, &failure, pc) {
                         path = exact;
                     }
                     continue;
@@ -296,7 +312,7 @@ impl Explorer<'_> {
                 way: n.way,
                 reads: n.reads,
                 cuts: n.hits > 0,
-                guess: n.head.is_some(),
+                guess: n.head.is_some() || n.joined > 0,
             })
             .collect();
         let starts = env.cfg.subprogs.iter().map(|s| s.start).collect();
@@ -317,8 +333,12 @@ impl Explorer<'_> {
                 return Err(internal("a path is at an instruction, in a frame"));
             }
             let spent = self.stats.processed;
-            if self.attempts.last().is_some_and(|a| spent >= a.budget) {
-                return Err(internal("a guess is not worth more instructions"));
+            if self
+                .attempts
+                .last()
+                .is_some_and(|a| a.exhausted(spent, self.elsewhere))
+            {
+                return Err(internal("a larger state is not worth more instructions"));
             }
             if spent - self.wasted >= self.budget {
                 let must = format!("verification takes at most {} instructions", self.budget);
@@ -488,10 +508,12 @@ impl Explorer<'_> {
         // States that cut nothing for long are forgotten.
         let patience = if env.cfg.heads[pc] { 64 } else { 8 };
         let mut any_idle = false;
+        let mut closed = 0;
         let uninit_ok = env.uninit_ok();
         for &n in list.iter().rev() {
             let node = &self.nodes[n];
             let open = node.open > 0;
+            closed += usize::from(!open && node.tied.is_empty());
             if (open || node.tied.is_empty()) && node.failed.get().again(&path.state, &env.origins)
             {
                 any_idle |= self.miss(n, patience);
@@ -645,6 +667,8 @@ impl Explorer<'_> {
         }
         if let Some([first, second]) = laps {
             self.guess(env, path, first, second);
+        } else if worth && closed >= joins::FEWEST {
+            self.join(env, path, closed);
         }
         Ok(Visit::Go)
     }
@@ -727,6 +751,7 @@ impl Explorer<'_> {
             failed: Cell::default(),
             hits: 0,
             misses: 0,
+            joined: 0,
         }));
         self.nodes.len() - 1
     }
@@ -773,6 +798,8 @@ impl Explorer<'_> {
             }
             self.bind(parent, &ties);
             self.nodes[node].tied = ties;
+            let (pc, at) = (self.nodes[node].pc, self.nodes[node].at);
+            self.joins.took(pc, self.stats.processed - at);
             if self.attempts.last().is_some_and(|a| a.node == node) {
                 self.succeed(env, node);
             }

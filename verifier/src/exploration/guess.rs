@@ -492,7 +492,7 @@ fn sometimes(
 }
 
 /// A register or slot of a frame.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     Reg(usize, usize),
     Slot(usize, usize),
@@ -557,7 +557,7 @@ pub(crate) fn general(
     Some(state)
 }
 
-fn same_callback(a: &Frame, b: &Frame) -> bool {
+pub(crate) fn same_callback(a: &Frame, b: &Frame) -> bool {
     match (&a.callback, &b.callback) {
         (None, None) => true,
         (Some(x), Some(y)) => {
@@ -573,7 +573,7 @@ fn same_callback(a: &Frame, b: &Frame) -> bool {
 }
 
 /// Slot `s` of a stack becomes what is common to two.
-fn join_slot(
+pub(crate) fn join_slot(
     stack: &mut Stack,
     s: usize,
     x: Slot<'_>,

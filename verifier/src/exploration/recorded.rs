@@ -155,7 +155,7 @@ pub(crate) struct Stored {
     pub reads: Slots,
     /// It cut some path.
     pub cuts: bool,
-    /// It is a guess for what its parent stands for, whose path went on from it.
+    /// It is a guess, or a join, for what its parent stands for, whose path went on from it.
     pub guess: bool,
 }
 

@@ -63,7 +63,7 @@ pub fn assemble(platform: &Platform, text: &str) -> Result<Object, Error> {
     })
 }
 
-/// Every case gets its verdict, whether states are stored seldom or often.
+/// Every case gets its verdict, whether states are stored seldom or often, and joined or not.
 pub fn judge(
     cases: &[Case],
     platform: impl Fn(&Case) -> Arc<Platform>,
@@ -81,9 +81,10 @@ pub fn judge(
                 continue;
             }
         };
-        for store_often in [false, true] {
+        for (store_often, joins) in [(false, true), (true, true), (true, false)] {
             let options = Options {
                 store_often,
+                joins,
                 ..Options::default()
             };
             let report = verify(&object, &platform, &Policy::default(), &options);

@@ -1,15 +1,19 @@
-//! A guess of a loop's state in all laps → what walking on from it shows: that it stands, or that it was wrong.
+//! A state larger than the path's → what walking on from it shows: that it stands, or that it was wrong.
 //!
-//! Why a guess that stands is right is said in [`crate::guess`].
+//! It is a *guess* for all laps of a loop ([`crate::guess`] says why one that stands is right), or the *join* of what
+//! comes to a merge point ([`super::joins`]), which includes the path's state, so that what holds of it holds of the path.
+//! When something fails, the innermost attempt is taken back and its path walked as it was; when the same fails again,
+//! that one was not to blame alone, and of joins twice as many are taken back.
 //!
-//! **Invariant:** attempts are nested, and what fails is the innermost one's: all that was gathered below it is taken
-//! back, and its path goes on as it was.
+//! **Invariant:** attempts are nested, and a failed one leaves nothing behind: no node, no path that waits, no mark, no
+//! fact. What it processed does not count against the program's budget.
 
 use crate::cover::{Mode, covers};
 use crate::env::{Env, Slots};
-use crate::guess::{self, Head, Laps, Pair};
+use crate::guess::{self, Laps, Pair};
 use crate::journal::Mark;
 use crate::reject::{Failure, internal};
+use crate::report::Rule;
 use crate::state::State;
 use crate::value::{Id, Value};
 use crate::worst::{self, Edge};
@@ -18,10 +22,20 @@ use probity_isa::Pc;
 
 use super::{Explorer, Visit, Waiting};
 
-/// A guess on trial: a stored state that includes the path's, so that much may be cut by it.
+/// What an attempt tries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A guess for all laps of a loop.
+    Loop,
+    /// One state for several that come to a merge point.
+    Join,
+}
+
+/// On trial: a stored state that includes the path's, so that much may be cut by it.
 /// When something fails below it, it was wrong, and the path is walked as it was.
 pub(super) struct Attempt {
-    /// The guess.
+    pub(super) kind: Kind,
+    /// The larger state.
     pub(super) node: usize,
     /// The path as it is without it.
     pub(super) exact: Waiting,
@@ -30,20 +44,34 @@ pub(super) struct Attempt {
     pub(super) waiting: usize,
     pub(super) backs: usize,
     pub(super) turns: usize,
+    pub(super) missed: usize,
     pub(super) mark: Mark,
     pub(super) worst: worst::Mark,
     pub(super) visits: Option<usize>,
     pub(super) processed: usize,
     pub(super) wasted: usize,
-    /// Instructions that it may take, and when it has taken them.
+    /// Instructions that it may take: a join without what attempts below it take.
     pub(super) worth: usize,
-    pub(super) budget: usize,
+    /// When it has failed, with all that is below it.
+    pub(super) end: usize,
+    /// Instructions of attempts that were over before.
+    pub(super) elsewhere: usize,
 }
 
 /// Guesses at one time, each from what was wrong with the one before.
 const MOST_TRIES: u32 = 4;
 /// Any guess may take so many instructions.
 const LEAST_WORTH: usize = 800;
+/// What follows a join may take four times as many instructions as all before it, and so many more.
+const JOIN_MAY_TAKE: usize = 4_000;
+
+impl Attempt {
+    /// Whether it took more than it is worth.
+    pub(super) fn exhausted(&self, processed: usize, elsewhere: usize) -> bool {
+        let own = processed - self.processed - (elsewhere - self.elsewhere);
+        processed >= self.end || own >= self.worth
+    }
+}
 
 impl Explorer<'_> {
     /// Comparisons kept since a time.
@@ -81,21 +109,24 @@ impl Explorer<'_> {
                 let lap = (self.stats.processed - a.at) / 2;
                 let laps = usize::try_from(guess.1.laps()).unwrap_or(usize::MAX);
                 let worth = lap.saturating_mul(laps).saturating_mul(3);
-                self.attempt(env, path, guess, 1, worth)
+                let (state, head) = guess;
+                let n = self.attempt(env, path, Kind::Loop, state, 1, worth);
+                self.nodes[n].head = Some(Box::new(head));
             }
-            None => self.loops.entry(path.pc).or_default().dull += 1,
+            None => self.miss_guess(path.pc, false),
         }
     }
 
-    /// The path goes on from a guess, until that is found wrong.
+    /// The path goes on from a larger state, until that is found wrong; its node.
     pub(super) fn attempt(
         &mut self,
         env: &mut Env<'_>,
         path: &mut Waiting,
-        (state, head): (State, Head),
+        kind: Kind,
+        state: State,
         tries: u32,
         worth: usize,
-    ) {
+    ) -> usize {
         let pc = path.pc;
         let exact = Waiting {
             pc,
@@ -116,29 +147,38 @@ impl Explorer<'_> {
             .budget
             .saturating_sub(self.stats.processed - self.wasted);
         let worth = worth.max(LEAST_WORTH).min(left / 4);
+        let processed = self.stats.processed;
+        let end = match kind {
+            Kind::Loop => processed + worth,
+            Kind::Join => processed + 4 * (processed - self.wasted) + JOIN_MAY_TAKE,
+        };
+        let outer = self.attempts.last().map_or(usize::MAX, |a| a.end);
         let node = &mut self.nodes[n];
-        node.head = Some(Box::new(head));
         node.open = 1;
         path.state = node.state.clone();
         path.parent = n;
         self.at[pc].push(n);
         self.attempts.push(Attempt {
+            kind,
             node: n,
             exact,
             tries,
             waiting: self.waiting.len(),
             backs: self.backs.len(),
             turns: self.turns.len(),
+            missed: self.missed.len(),
             mark,
             worst,
             visits: env.recorder.as_ref().map(|r| r.len()),
             processed: self.stats.processed,
             wasted: self.wasted,
             worth,
-            budget: self.stats.processed + worth,
+            end: end.min(outer),
+            elsewhere: self.elsewhere,
         });
         self.jumps = 0;
         self.insns = 0;
+        n
     }
 
     /// A path came back to the head of a loop, for all laps of which there is a guess.
@@ -202,11 +242,73 @@ impl Explorer<'_> {
         Ok(Visit::Cut)
     }
 
-    /// The innermost guess was wrong: as if it had not been made.
-    pub(super) fn fall_back(&mut self, env: &mut Env<'_>) -> Option<Waiting> {
-        let attempt = self.attempts.pop()?;
-        let mut path = attempt.exact;
-        self.wasted = attempt.wasted + (self.stats.processed - attempt.processed);
+    /// Something failed at `pc`: the innermost attempt was wrong, and the path goes on as if it had not been made.
+    /// When the same fails over and over, ever more are given up at once.
+    pub(super) fn fall_back(
+        &mut self,
+        env: &mut Env<'_>,
+        failure: &Failure,
+        pc: Pc,
+    ) -> Option<Waiting> {
+        let wrong = !matches!(failure.rule, Rule::Internal | Rule::TooComplex);
+        self.again = match self.again {
+            (at, times) if at == pc => (pc, times.saturating_add(1)),
+            _ => (pc, 0),
+        };
+        let most = match failure.rule {
+            // Too much was tried.
+            Rule::TooComplex => {
+                self.joins.give_up();
+                usize::MAX
+            }
+            _ => 1usize.checked_shl(self.again.1).unwrap_or(usize::MAX),
+        };
+        let mut taken = 0;
+        loop {
+            let attempt = self.attempts.pop()?;
+            taken += 1;
+            let kind = attempt.kind;
+            let (tries, worth) = (attempt.tries, attempt.worth);
+            let mut path = self.take_back(env, attempt);
+            let more = self
+                .attempts
+                .last()
+                .is_some_and(|a| a.kind == Kind::Join && kind == Kind::Join);
+            if more && taken < most {
+                continue;
+            }
+            let refined = self.refined.take();
+            match (kind, refined) {
+                (Kind::Loop, Some((state, head))) if tries < MOST_TRIES => {
+                    let n = self.attempt(env, &mut path, Kind::Loop, state, tries + 1, worth);
+                    self.nodes[n].head = Some(Box::new(head));
+                    path.met = true;
+                }
+                (Kind::Loop, _) => self.miss_guess(path.pc, true),
+                (Kind::Join, _) => self.joins.failed(path.pc, wrong),
+            }
+            return Some(path);
+        }
+    }
+
+    /// A guess for the loop at `pc` failed, or there was none.
+    fn miss_guess(&mut self, pc: Pc, failed: bool) {
+        let known = self.loops.entry(pc).or_default();
+        match failed {
+            true => known.failed += 1,
+            false => known.dull += 1,
+        }
+        if !self.attempts.is_empty() {
+            self.missed.push((pc, failed));
+        }
+    }
+
+    /// As if the attempt had not been made.
+    fn take_back(&mut self, env: &mut Env<'_>, attempt: Attempt) -> Waiting {
+        let path = attempt.exact;
+        let spent = self.stats.processed - attempt.processed;
+        self.wasted = attempt.wasted + spent;
+        self.elsewhere = attempt.elsewhere + spent;
         env.undo_attempt(attempt.mark);
         env.worst.undo(attempt.worst, attempt.node);
         env.reads = Slots::default();
@@ -216,6 +318,16 @@ impl Explorer<'_> {
         self.waiting.truncate(attempt.waiting);
         self.backs.truncate(attempt.backs);
         self.turns.truncate(attempt.turns);
+        if attempt.kind == Kind::Join {
+            // That may have been what was wrong with guesses too.
+            for (pc, failed) in self.missed.split_off(attempt.missed.min(self.missed.len())) {
+                let known = self.loops.entry(pc).or_default();
+                match failed {
+                    true => known.failed = known.failed.saturating_sub(1),
+                    false => known.dull = known.dull.saturating_sub(1),
+                }
+            }
+        }
         for node in self.nodes.drain(attempt.node..) {
             if let Some(list) = self.at.get_mut(node.pc) {
                 while list.last().is_some_and(|n| *n >= attempt.node) {
@@ -225,20 +337,23 @@ impl Explorer<'_> {
         }
         self.jumps = 0;
         self.insns = 0;
-        match self.refined.take() {
-            Some(guess) if attempt.tries < MOST_TRIES => {
-                self.attempt(env, &mut path, guess, attempt.tries + 1, attempt.worth);
-                path.met = true;
-            }
-            _ => self.loops.entry(path.pc).or_default().failed += 1,
-        }
-        Some(path)
+        path
     }
 
-    /// Everything below a guess was walked, and went well.
+    /// Everything below an attempt was walked, and went well.
     pub(super) fn succeed(&mut self, env: &mut Env<'_>, n: usize) {
-        self.attempts.pop();
         env.keep_attempt();
+        self.again = (Pc::MAX, 0);
+        let Some(attempt) = self.attempts.pop() else {
+            return;
+        };
+        self.elsewhere = attempt.elsewhere + self.stats.processed - attempt.processed;
+        if attempt.kind == Kind::Join {
+            let exact = attempt.exact;
+            // The state that was joined with others says nothing more.
+            self.at[exact.pc].retain(|m| *m != exact.parent);
+            return;
+        }
         let relational = self.nodes[n].head.as_ref().is_some_and(|h| h.relational());
         if !relational {
             return;
