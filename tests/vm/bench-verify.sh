@@ -9,6 +9,6 @@ ls -d /sys/fs/cgroup/probity-* > /dev/null 2>&1 && echo "not ok a control group 
 [ $status = 0 ] && echo "ok bench verify ends with 0" || echo "not ok bench verify ended with $status"
 rows=$(grep -c ',accept,' /tmp/bench.csv)
 # verdict time_us processed states memory_bytes compiled; this kernel does not count its verifier's memory.
-whole=$(cut -d, -f14-19 /tmp/bench.csv | grep -c '^accept,[0-9.]*[1-9][0-9.]*,[0-9]*,[0-9]*,,0$')
+whole=$(cut -d, -f15-20 /tmp/bench.csv | grep -c '^accept,[0-9.]*[1-9][0-9.]*,[0-9]*,[0-9]*,,0$')
 [ "$rows" -gt 3 ] && [ "$rows" = "$whole" ] && echo "ok Linux tells the time of $rows programs, without its compiler" || echo "not ok $whole of $rows rows are whole"
 grep -q '6.17' /tmp/err && echo "ok it says why memory is not told" || echo "not ok nothing says why memory is not told"
