@@ -1,0 +1,286 @@
+//! A path's state → a node of the tree, what is read and needed from it on, and its end when all from it is walked.
+//!
+//! A node collects the slots that some path from it reads before writing them. When it closes, what was not written on
+//! the way to it belongs to its parent too; what is read behind cuts by open nodes is passed on when the outermost of
+//! these closes ([`Explorer::settle`]).
+//!
+//! **Invariant:** a node's `reads` and marks are final when it is closed and tied to no open one.
+
+use std::cell::Cell;
+
+use probity_isa::Pc;
+
+use super::{Explorer, Waiting};
+use crate::cover::{Failed, Mode};
+use crate::env::{Env, MAX_FRAMES, Slots};
+use crate::guess::Head;
+use crate::stack::{Byte, SLOTS, SlotSet};
+use crate::state::State;
+use crate::value::Value;
+use crate::worst::Edge;
+
+/// A stored state.
+pub(super) struct Node {
+    pub(super) pc: Pc,
+    pub(super) state: State,
+    /// Instructions processed when it was stored.
+    pub(super) at: usize,
+    /// At a loop's head: laps since the loop was entered.
+    pub(super) lap: u32,
+    /// It is a guess for all laps of a loop.
+    pub(super) head: Option<Box<Head>>,
+    pub(super) parent: Option<usize>,
+    /// Paths that start here and have not ended.
+    pub(super) open: usize,
+    /// Slots that some path from here reads before it writes them.
+    pub(super) reads: Slots,
+    /// Nodes that were open when they cut a path from here: what follows leads back to them. Ascending.
+    pub(super) tied: Vec<usize>,
+    /// Slots written on the way from the parent.
+    pub(super) way: Slots,
+    /// Cuts not settled when it was stored.
+    pub(super) backs: usize,
+    /// Where it last did not cover another state.
+    pub(super) failed: Cell<Failed>,
+    pub(super) hits: u32,
+    pub(super) misses: u32,
+    /// Joins that led to it, each of one with another.
+    pub(super) joined: u32,
+}
+
+impl Node {
+    pub(super) fn idle(&self, patience: u32) -> bool {
+        let on_trial = self.head.is_some() && self.open > 0;
+        self.misses > (self.hits + 1) * patience && !on_trial
+    }
+}
+
+/// A cut by a node whose reads are not final.
+pub(super) struct Back {
+    /// The node whose segment was cut, and what that segment had written.
+    pub(super) from: usize,
+    pub(super) written: Slots,
+    pub(super) to: usize,
+}
+
+impl Explorer<'_> {
+    /// A new node. Its numbers get origins of their own, in the copy that is walked on from too.
+    pub(super) fn store(
+        &mut self,
+        env: &mut Env<'_>,
+        pc: Pc,
+        parent: Option<usize>,
+        mut state: State,
+    ) -> usize {
+        let way = std::mem::take(&mut state.written);
+        let origins = &mut env.origins;
+        state.for_each(
+            |v| v.as_number().is_some(),
+            |v| {
+                if let Value::Number(n) = v {
+                    n.origin = origins.stored(n.origin);
+                }
+            },
+        );
+        self.stats.states += 1;
+        self.nodes.push(Box::new(Node {
+            pc,
+            at: self.stats.processed,
+            lap: 0,
+            head: None,
+            state,
+            parent,
+            open: 0,
+            reads: Slots::default(),
+            tied: Vec::new(),
+            way,
+            backs: self.backs.len(),
+            failed: Cell::default(),
+            hits: 0,
+            misses: 0,
+            joined: 0,
+        }));
+        self.nodes.len() - 1
+    }
+
+    /// The path comes to a node: that is an edge of the graph that the longest run is found in.
+    pub(super) fn leads(&self, env: &mut Env<'_>, path: &mut Waiting, to: usize, edge: Edge) {
+        let clocks = |n: usize| self.nodes.get(n).map(|n| &n.state.clocks);
+        let (from, now) = (path.parent, &path.state.clocks);
+        let way = std::mem::take(&mut path.way);
+        if let Some(at) = clocks(from) {
+            env.worst.edge((from, at), to, way, now, clocks(to), edge);
+        }
+    }
+
+    /// The current segment's reads belong to the node it started from.
+    pub(super) fn flush(&mut self, env: &mut Env<'_>, node: usize) {
+        let reads = std::mem::take(&mut env.reads);
+        for (to, from) in self.nodes[node].reads.iter_mut().zip(reads) {
+            to.0 |= from.0;
+        }
+    }
+
+    /// A path from `node` has ended.
+    pub(super) fn close(&mut self, env: &mut Env<'_>, mut node: usize) {
+        loop {
+            self.nodes[node].open -= 1;
+            if self.nodes[node].open > 0 {
+                return;
+            }
+            let closed = &self.nodes[node];
+            env.worst.close(node, closed.head.as_deref());
+            let ties = self.ties(node);
+            if ties.is_empty() {
+                self.settle(node);
+            }
+            let Some(parent) = self.nodes[node].parent else {
+                return;
+            };
+            // What it needs and was not written on the way to it, its parent needs.
+            let reads = self.nodes[node].reads;
+            let way = self.nodes[node].way;
+            for (i, to) in self.nodes[parent].reads.iter_mut().enumerate() {
+                to.0 |= reads[i].0 & !way[i].0;
+            }
+            self.bind(parent, &ties);
+            self.nodes[node].tied = ties;
+            let (pc, at) = (self.nodes[node].pc, self.nodes[node].at);
+            self.joins.took(pc, self.stats.processed - at);
+            if self.attempts.last().is_some_and(|a| a.node == node) {
+                self.succeed(env, node);
+            }
+            node = parent;
+        }
+    }
+
+    /// Everything below `head` is closed, and leads nowhere else: what is read behind cuts is passed on.
+    pub(super) fn settle(&mut self, head: usize) {
+        // Cuts made since the head was stored are of paths below it.
+        let backs = self.backs.split_off(self.nodes[head].backs);
+        let mut changed = !backs.is_empty();
+        while changed {
+            changed = false;
+            for b in &backs {
+                let reads = self.nodes[b.to].reads;
+                changed |= self.pass_on(b.from, &reads, &b.written);
+            }
+        }
+    }
+
+    /// What is read behind `node`, and not written before, is read from it and from its ancestors. Whether that is new.
+    pub(super) fn pass_on(&mut self, mut node: usize, reads: &Slots, written: &Slots) -> bool {
+        let (mut reads, mut written) = (*reads, *written);
+        let mut changed = false;
+        loop {
+            let mut new = false;
+            for (i, to) in self.nodes[node].reads.iter_mut().enumerate() {
+                let more = reads[i].0 & !written[i].0;
+                new |= more & !to.0 != 0;
+                to.0 |= more;
+            }
+            if !new {
+                return changed;
+            }
+            changed = true;
+            let Some(parent) = self.nodes[node].parent else {
+                return changed;
+            };
+            (reads, written) = (self.nodes[node].reads, self.nodes[node].way);
+            node = parent;
+        }
+    }
+
+    /// The open nodes that a node leads back to, also by way of others that were open once.
+    pub(super) fn ties(&self, n: usize) -> Vec<usize> {
+        let tied = &self.nodes[n].tied;
+        if tied.iter().all(|t| self.nodes[*t].open > 0) {
+            return tied.clone();
+        }
+        let mut work = tied.clone();
+        // Ascending.
+        let mut seen: Vec<usize> = Vec::new();
+        let mut ties = Vec::new();
+        while let Some(at) = work.pop() {
+            if let Err(place) = seen.binary_search(&at) {
+                seen.insert(place, at);
+                match self.nodes[at].open {
+                    0 => work.extend(&self.nodes[at].tied),
+                    _ => ties.push(at),
+                }
+            }
+        }
+        ties.sort_unstable();
+        ties
+    }
+
+    /// `node` leads back to these.
+    pub(super) fn bind(&mut self, node: usize, to: &[usize]) {
+        let tied = &mut self.nodes[node].tied;
+        let new: Vec<usize> = to.iter().filter(|t| **t < node).copied().collect();
+        if new.iter().any(|t| !tied.contains(t)) {
+            tied.extend(new);
+            tied.sort_unstable();
+            tied.dedup();
+        }
+    }
+
+    /// What a node needed, and will need, is needed of a state that it cuts.
+    pub(super) fn need(&mut self, env: &mut Env<'_>, path: &Waiting, n: usize, mode: Mode) {
+        let node = &self.nodes[n];
+        let known = mode == Mode::Needed;
+        if !known {
+            self.backs.push(Back {
+                from: path.parent,
+                written: path.state.written,
+                to: n,
+            });
+        }
+        let frames = path.state.frames.len().min(MAX_FRAMES);
+        let origins = &mut env.origins;
+        let mut pass = |a: &Value, b: &Value| {
+            if let (Value::Number(a), Value::Number(b)) = (a, b) {
+                match known {
+                    true if !origins.is_needed(a.origin) => {}
+                    true => origins.need(b.origin),
+                    false => origins.also(a.origin, b.origin),
+                }
+            }
+        };
+        for (i, (old, new)) in node
+            .state
+            .frames
+            .iter()
+            .zip(&path.state.frames)
+            .enumerate()
+            .take(frames)
+        {
+            let live = match path.state.frames.get(i + 1) {
+                Some(callee) => env.live.across_call(callee.return_pc),
+                None => env.live.at(path.pc),
+            };
+            for r in live.iter() {
+                pass(&old.regs[r.index()], &new.regs[r.index()]);
+            }
+            if let (Some(a), Some(b)) = (&old.callback, &new.callback) {
+                a.args.iter().zip(&b.args).for_each(|(a, b)| pass(a, b));
+                pass(&a.result, &b.result);
+            }
+            let slots = if known { node.reads[i] } else { SlotSet::ALL };
+            for index in (0..new.stack.len().min(SLOTS)).filter(|s| slots.contains(*s)) {
+                let (a, b) = (old.stack.slot(index), new.stack.slot(index));
+                if b.spilled() == 0 {
+                    continue;
+                }
+                if a.bytes.has(Byte::Zero) {
+                    pass(&Value::constant(0), b.value);
+                } else if a.spilled() > 0 {
+                    pass(a.value, b.value);
+                }
+            }
+            if known {
+                env.reads[i].0 |= slots.0 & !path.state.written[i].0;
+            }
+        }
+    }
+}
