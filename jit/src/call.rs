@@ -11,6 +11,7 @@ use probity_runtime::{ArrayLayout, Bound, Call, Map, NO_PROGRAM};
 
 use crate::error::Error;
 use crate::frame::Use;
+use crate::symbol::{Routine, Symbol};
 use crate::translate::Translator;
 
 const ARGS: [Reg; 5] = [Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5];
@@ -44,22 +45,15 @@ pub(crate) fn uses(helper: &Bound, map: Option<&Map>, inlined: bool) -> Use {
 }
 
 impl Translator<'_, '_> {
-    /// Calls a function of this process with 64-bit arguments.
-    pub(crate) fn call_address(&mut self, address: u64, args: &[Value]) -> Value {
-        let callee = self.constant(address);
-        self.call_value(callee, args)
+    /// Calls something with 64-bit arguments.
+    pub(crate) fn call_symbol(&mut self, symbol: Symbol, args: &[Value]) -> Value {
+        let callee = self.callee(symbol, args.len());
+        let call = self.b.ins().call(callee, args);
+        self.b.inst_results(call)[0]
     }
 
     fn call_value(&mut self, callee: Value, args: &[Value]) -> Value {
-        let signature = match self.signatures.get(&args.len()) {
-            Some(s) => *s,
-            None => {
-                let s = signature(self.b.func.signature.call_conv, args.len());
-                let s = self.b.import_signature(s);
-                self.signatures.insert(args.len(), s);
-                s
-            }
-        };
+        let signature = self.signature(args.len());
         let call = self.b.ins().call_indirect(signature, callee, args);
         self.b.inst_results(call)[0]
     }
@@ -78,9 +72,10 @@ impl Translator<'_, '_> {
             .functions
             .iter()
             .position(|f| Some(f.range.start as i64) == to);
-        let Some((n, callee)) = n.and_then(|n| Some((n, *self.callees.get(n)?))) else {
+        let Some(n) = n else {
             return Err(self.unsupported(pc, "a call of no function"));
         };
+        let callee = self.function(n);
         let mut args = vec![self.call];
         for r in self.functions[n].args.iter() {
             args.push(self.get(r));
@@ -97,7 +92,7 @@ impl Translator<'_, '_> {
             return Err(self.unsupported(pc, format!("a call of helper {id}")));
         };
         let r0 = match self.array_of(pc, &helper) {
-            Some(array) => self.lookup(pc, array),
+            Some((map, array)) => self.lookup(pc, map, array),
             None => {
                 let mut args = vec![self.call];
                 for (r, _) in ARGS.iter().zip(helper.args) {
@@ -106,7 +101,7 @@ impl Translator<'_, '_> {
                 // The function takes five; what its row does not name it does not read.
                 let zero = self.constant(0);
                 args.resize(6, zero);
-                self.call_address(helper.function as usize as u64, &args)
+                self.call_symbol(Symbol::Helper(id), &args)
             }
         };
         self.clobber();
@@ -118,12 +113,13 @@ impl Translator<'_, '_> {
     }
 
     /// The array that a lookup is in, when that is known and the lookup can be compiled in place.
-    fn array_of(&self, pc: Pc, helper: &Bound) -> Option<ArrayLayout> {
-        array_of(self.instance, self.program().facts().get(pc)?.map, helper)
+    fn array_of(&self, pc: Pc, helper: &Bound) -> Option<(usize, ArrayLayout)> {
+        let map = self.program().facts().get(pc)?.map;
+        Some((map?, array_of(self.instance, map, helper)?))
     }
 
     /// Element address by index, or 0.
-    fn lookup(&mut self, pc: Pc, array: ArrayLayout) -> Value {
+    fn lookup(&mut self, pc: Pc, map: usize, array: ArrayLayout) -> Value {
         let slot = self.frame.bases.get(&(pc, Reg::R2)).copied();
         let key = match slot.filter(|at| self.slots.contains_key(at)) {
             Some(at) => self.read_slot(at),
@@ -140,7 +136,7 @@ impl Translator<'_, '_> {
         };
         let entries = self.constant(array.entries as u64);
         let inside = self.b.ins().icmp(IntCC::UnsignedLessThan, key, entries);
-        let mut base = self.constant(array.base);
+        let mut base = self.address_of(Symbol::Values(map as u32), 0);
         if array.cpu_stride != 0 {
             let cpu = self.call_word(Call::CPU);
             let stride = self.constant(array.cpu_stride as u64);
@@ -164,7 +160,7 @@ impl Translator<'_, '_> {
         self.b.switch_to_block(away);
         let flags = MemFlagsData::new().with_notrap();
         self.b.ins().store(flags, none, self.call, Call::NEXT);
-        let table = self.constant(self.runtime.entries);
+        let table = self.address_of(Symbol::Entries, 0);
         let at = self.b.ins().ishl_imm_u(next, 3);
         let at = self.b.ins().iadd(table, at);
         let entry = self.b.ins().load(types::I64, flags, at, 0);
@@ -182,7 +178,10 @@ impl Translator<'_, '_> {
             offset = self.b.ins().iadd(offset, index);
         }
         let bytes = self.constant(size.bytes() as u64);
-        let r0 = self.call_address(self.runtime.packet_load, &[self.call, offset, bytes]);
+        let r0 = self.call_symbol(
+            Symbol::Routine(Routine::PacketLoad),
+            &[self.call, offset, bytes],
+        );
         let failed = self.b.ins().icmp_imm_s(IntCC::Equal, r0, -1);
         let (out, on) = (self.b.create_block(), self.b.create_block());
         self.b.ins().brif(failed, out, &[], on, &[]);

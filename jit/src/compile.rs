@@ -1,62 +1,29 @@
-//! `Instance` → machine code in memory: declares every function of every program, then defines each.
+//! `Instance` → [`Code`]: declares every function of every program, then translates each and hands it to the code generator.
 //!
-//! **Invariant:** memory is writable while code is written and executable afterwards, never both.
+//! **Invariant:** what comes out depends on the programs, their facts and the layouts of their maps,
+//! and on nothing that another process or instance would have elsewhere.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use cranelift_codegen::Context;
-use cranelift_codegen::ir::{UserFuncName, types};
-use cranelift_codegen::isa::OwnedTargetIsa;
-use cranelift_codegen::settings::{self, Configurable};
+use cranelift_codegen::binemit::Reloc as CraneliftReloc;
+use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::ir::{ExternalName, UserFuncName, types};
+use cranelift_codegen::{Context, FinalizedMachReloc, FinalizedRelocTarget};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
-use cranelift_jit::{ArenaMemoryProvider, JITBuilder, JITModule};
-use cranelift_module::{FuncId, Linkage, Module, default_libcall_names};
 use probity_isa::{CallTarget, Insn};
-use probity_runtime::{Instance, kernel_read_fn, packet_load_fn};
+use probity_runtime::Instance;
 use probity_verifier::VerifiedProgram;
 
 use crate::call;
+use crate::code::{Builder, Code, Reference, Reloc};
 use crate::error::Error;
 use crate::flow::{Function, functions, reached};
 use crate::frame::{self, Use};
 use crate::memory::Aliasing;
+use crate::symbol::Symbol;
+use crate::target::Target;
 use crate::translate::Translator;
-
-/// Address space for code: this much, and so much an instruction.
-const CODE_BYTES: usize = 1 << 20;
-const CODE_BYTES_PER_INSN: usize = 512;
-const MAX_CODE_BYTES: usize = 1 << 30;
-
-/// Addresses that compiled code uses.
-pub(crate) struct Runtime {
-    pub kernel_read: u64,
-    pub packet_load: u64,
-    /// Of the table of the programs' main functions.
-    pub entries: u64,
-}
-
-impl Runtime {
-    pub fn new(entries: u64) -> Runtime {
-        Runtime {
-            kernel_read: kernel_read_fn as *const () as u64,
-            packet_load: packet_load_fn as *const () as u64,
-            entries,
-        }
-    }
-}
-
-/// Every program, compiled and executable.
-pub(crate) struct Compiled {
-    pub module: JITModule,
-    /// Of each program's main function.
-    pub entries: Vec<u64>,
-}
-
-/// One program's functions, declared.
-struct Declared {
-    functions: Vec<Function>,
-    ids: Vec<FuncId>,
-}
 
 /// Which text of a program is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,75 +32,112 @@ pub(crate) enum Stage {
     Assembly,
 }
 
-pub(crate) fn compile(instance: &Instance, runtime: &Runtime) -> Result<Compiled, Error> {
-    let mut module = module(instance)?;
-    let declared = declare_all(instance, &mut module)?;
-    let mut ctx = module.make_context();
+pub(crate) fn compile(instance: &Instance, target: &Target) -> Result<Code, Error> {
+    let mut code = Builder::new(target.arch);
+    let mut ctx = Context::new();
     let mut builder = FunctionBuilderContext::new();
-    for (index, d) in declared.iter().enumerate() {
-        for n in 0..d.functions.len() {
-            module.clear_context(&mut ctx);
+    let mut control = ControlPlane::default();
+    for (index, program) in instance.programs().iter().enumerate() {
+        let functions = declare(instance, program.verified());
+        for (n, this) in functions.iter().enumerate() {
+            let refused = |message| refused(instance, index, this, message);
+            ctx.clear();
             define(
                 instance,
-                runtime,
+                target,
                 index,
-                d,
+                &functions,
                 n,
-                &mut module,
                 &mut ctx,
                 &mut builder,
             )?;
-            let defined = module.define_function(d.ids[n], &mut ctx);
-            defined.map_err(|e| refused(instance, index, &d.functions[n], describe(&e)))?;
+            // A function that the code generator cannot cope with is an error, however it says so.
+            let compiled = catch_unwind(AssertUnwindSafe(|| {
+                ctx.compile(&*target.isa, &mut control)
+                    .map(|_| ())
+                    .map_err(|e| e.inner.to_string())
+            }));
+            compiled
+                .map_err(|_| refused("the code generator failed".into()))?
+                .map_err(refused)?;
+            let Some(compiled) = ctx.compiled_code() else {
+                return Err(refused("there is no code".into()));
+            };
+            let names = ctx.func.params.user_named_funcs();
+            let references = compiled.buffer.relocs().iter().map(|r| {
+                reference(r, &|name| {
+                    Symbol::of_numbers(names[name].namespace, names[name].index)
+                })
+                .ok_or_else(|| refused(format!("cannot link {r:?}")))
+            });
+            let references = references.collect::<Result<Vec<_>, _>>()?;
+            code.function(
+                index as u32,
+                n as u32,
+                compiled.code_buffer(),
+                compiled.buffer.alignment,
+                &references,
+                Vec::new(),
+            )?;
         }
     }
-    module
-        .finalize_definitions()
-        .map_err(|e| Error::Host(e.to_string()))?;
-    let entries = declared
-        .iter()
-        .map(|d| {
-            d.ids
-                .first()
-                .map_or(0, |id| module.get_finalized_function(*id) as u64)
-        })
-        .collect();
-    Ok(Compiled { module, entries })
+    code.finish(instance.programs().len())
+}
+
+fn reference(
+    r: &FinalizedMachReloc,
+    symbol: &dyn Fn(cranelift_codegen::ir::UserExternalNameRef) -> Option<Symbol>,
+) -> Option<Reference> {
+    let FinalizedRelocTarget::ExternalName(ExternalName::User(name)) = &r.target else {
+        return None;
+    };
+    let reloc = match r.kind {
+        CraneliftReloc::Abs8 => Reloc::Abs8,
+        CraneliftReloc::X86PCRel4 | CraneliftReloc::X86CallPCRel4 => Reloc::X86Rel4,
+        CraneliftReloc::Arm64Call => Reloc::Arm64Call,
+        CraneliftReloc::Aarch64AdrPrelPgHi21 => Reloc::Arm64Page,
+        CraneliftReloc::Aarch64AddAbsLo12Nc => Reloc::Arm64PageOffset,
+        _ => return None,
+    };
+    Some(Reference {
+        at: r.offset,
+        reloc,
+        symbol: symbol(*name)?,
+        addend: r.addend,
+    })
 }
 
 /// The IR or the machine code of one program, as text.
 pub(crate) fn dump(
     instance: &Instance,
-    runtime: &Runtime,
+    target: &Target,
     index: usize,
     stage: Stage,
 ) -> Result<String, Error> {
-    let mut module = module(instance)?;
-    let declared = declare_all(instance, &mut module)?;
-    let d = declared.get(index).ok_or(Error::NoProgram(index))?;
-    let mut ctx = module.make_context();
+    let program = instance.programs().get(index);
+    let functions = declare(instance, program.ok_or(Error::NoProgram(index))?.verified());
+    let mut ctx = Context::new();
     let mut builder = FunctionBuilderContext::new();
     let mut out = String::new();
-    for n in 0..d.functions.len() {
-        module.clear_context(&mut ctx);
+    for (n, this) in functions.iter().enumerate() {
+        ctx.clear();
         define(
             instance,
-            runtime,
+            target,
             index,
-            d,
+            &functions,
             n,
-            &mut module,
             &mut ctx,
             &mut builder,
         )?;
-        out += &format!("; {}\n", d.functions[n].name);
+        out += &format!("; {}\n", this.name);
         match stage {
             Stage::Clif => out += &ctx.func.display().to_string(),
             Stage::Assembly => {
                 ctx.set_disasm(true);
                 let code = ctx
-                    .compile(module.isa(), &mut Default::default())
-                    .map_err(|e| refused(instance, index, &d.functions[n], e.inner.to_string()))?;
+                    .compile(&*target.isa, &mut ControlPlane::default())
+                    .map_err(|e| refused(instance, index, this, e.inner.to_string()))?;
                 out += code.vcode.as_deref().unwrap_or_default();
             }
         }
@@ -142,96 +146,29 @@ pub(crate) fn dump(
     Ok(out)
 }
 
-fn host() -> Result<OwnedTargetIsa, Error> {
-    if cfg!(target_endian = "big") || cfg!(not(target_pointer_width = "64")) {
-        return Err(Error::Host("it is not a 64-bit little-endian one".into()));
-    }
-    let mut flags = settings::builder();
-    let checks = if cfg!(debug_assertions) {
-        "true"
-    } else {
-        "false"
-    };
-    for (name, value) in [
-        ("opt_level", "speed"),
-        ("is_pic", "false"),
-        ("use_colocated_libcalls", "false"),
-        ("enable_verifier", checks),
-        // A frame of many spilled values must not step over the stack's guard page.
-        ("enable_probestack", "true"),
-        ("probestack_strategy", "inline"),
-    ] {
-        flags
-            .set(name, value)
-            .map_err(|e| Error::Host(e.to_string()))?;
-    }
-    let isa = cranelift_native::builder().map_err(|e| Error::Host(e.to_string()))?;
-    isa.finish(settings::Flags::new(flags))
-        .map_err(|e| Error::Host(e.to_string()))
-}
-
-fn module(instance: &Instance) -> Result<JITModule, Error> {
-    let insns: usize = instance
-        .programs()
-        .iter()
-        .map(|p| p.verified().insns().len())
-        .sum();
-    let bytes = insns
-        .saturating_mul(CODE_BYTES_PER_INSN)
-        .saturating_add(CODE_BYTES)
-        .min(MAX_CODE_BYTES);
-    let memory =
-        ArenaMemoryProvider::new_with_size(bytes).map_err(|e| Error::Host(e.to_string()))?;
-    let mut builder = JITBuilder::with_isa(host()?, default_libcall_names());
-    builder.memory_provider(Box::new(memory));
-    Ok(JITModule::new(builder))
-}
-
-fn declare_all(instance: &Instance, module: &mut JITModule) -> Result<Vec<Declared>, Error> {
-    let programs = instance.programs().iter().enumerate();
-    programs
-        .map(|(n, p)| declare(instance, n, p.verified(), module))
-        .collect()
-}
-
-fn declare(
-    instance: &Instance,
-    index: usize,
-    p: &VerifiedProgram,
-    module: &mut JITModule,
-) -> Result<Declared, Error> {
+/// The functions of a program, the main one first.
+fn declare(instance: &Instance, p: &VerifiedProgram) -> Vec<Function> {
     let helper_args = |id| {
         instance
             .helper(id, p.prog_type())
             .map_or(5, |h| h.args.len())
     };
-    let functions = functions(p, &helper_args);
-    let call_conv = module.isa().default_call_conv();
-    let mut ids = Vec::new();
-    for (n, f) in functions.iter().enumerate() {
-        let signature = call::signature(call_conv, 1 + f.args.len());
-        let id = module
-            .declare_function(&format!("p{index}f{n}"), Linkage::Local, &signature)
-            .map_err(|e| refused(instance, index, f, describe(&e)))?;
-        ids.push(id);
-    }
-    Ok(Declared { functions, ids })
+    functions(p, &helper_args)
 }
 
 /// Translates one function into the context.
 fn define(
     instance: &Instance,
-    runtime: &Runtime,
+    target: &Target,
     index: usize,
-    declared: &Declared,
+    functions: &[Function],
     n: usize,
-    module: &mut JITModule,
     ctx: &mut Context,
     builder: &mut FunctionBuilderContext,
 ) -> Result<(), Error> {
     let p = instance.programs()[index].verified();
-    let this = &declared.functions[n];
-    let call_conv = module.isa().default_call_conv();
+    let this = &functions[n];
+    let call_conv = target.isa.default_call_conv();
     ctx.func.signature = call::signature(call_conv, 1 + this.args.len());
     ctx.func.name = UserFuncName::user(index as u32, n as u32);
     let uses = |pc: usize| {
@@ -267,11 +204,6 @@ fn define(
             _ => {}
         }
     }
-    let callees = declared
-        .ids
-        .iter()
-        .map(|id| module.declare_func_in_func(*id, &mut ctx.func))
-        .collect();
     let mut b = FunctionBuilder::new(&mut ctx.func, builder);
     let regs = (0..11).map(|_| b.declare_var(types::I64)).collect();
     let slots: BTreeMap<_, _> = frame
@@ -284,10 +216,9 @@ fn define(
         b,
         instance,
         index,
-        functions: &declared.functions,
+        functions,
         this,
-        callees,
-        runtime,
+        callees: BTreeMap::new(),
         frame,
         aliasing,
         call: cranelift_codegen::ir::Value::from_u32(0),
@@ -298,15 +229,8 @@ fn define(
         signatures: BTreeMap::new(),
     };
     t.translate()?;
-    t.b.finalize(module.isa().frontend_config());
+    t.b.finalize(target.isa.frontend_config());
     Ok(())
-}
-
-fn describe(e: &cranelift_module::ModuleError) -> String {
-    match e {
-        cranelift_module::ModuleError::Compilation(e) => e.to_string(),
-        e => e.to_string(),
-    }
 }
 
 fn refused(instance: &Instance, index: usize, f: &Function, message: String) -> Error {

@@ -21,6 +21,12 @@ pub enum Error {
         function: String,
         message: String,
     },
+    /// The system gives no memory for code.
+    #[error("{bytes} bytes of memory for code: {message}")]
+    Memory { bytes: usize, message: String },
+    /// Code that refers to what is not there.
+    #[error("linking: {0}")]
+    Link(String),
     #[error("there is no program {0}")]
     NoProgram(usize),
 }

@@ -11,35 +11,42 @@
 //! **Invariant:** maps, helpers and memory are those of `runtime`, so that the engines differ
 //! only in how instructions execute.
 //!
+//! **Invariant:** what is compiled is position-independent data until it is linked: no address of a
+//! helper or a map is in it but by name ([`symbol`]), and memory is never writable and executable at once.
+//!
 //! **Invariant:** nothing here knows of ELF, and no helper or map kind by name.
 
 mod alu;
 mod call;
+mod code;
 mod compile;
 mod error;
 mod flow;
 mod frame;
+mod link;
 mod memory;
+mod pages;
+mod symbol;
+mod target;
+#[cfg(test)]
+mod tests;
 mod translate;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use cranelift_jit::JITModule;
 use probity_runtime::{Call, Context, Engine, Fault, FaultKind, Instance, Outcome};
 
 pub use error::Error;
 
-use compile::{Runtime, Stage};
+use compile::Stage;
+use link::Linked;
+use target::Target;
 
 /// Compiled programs of one instance.
 pub struct Jit {
     instance: Arc<Instance>,
-    /// Addresses of the programs' main functions; compiled code reads them for tail calls.
-    entries: Box<[AtomicU64]>,
-    /// Owner of the code. `None` only while it is dropped.
-    module: Mutex<Option<JITModule>>,
+    linked: Linked,
 }
 
 /// A program's main function: the call's state and r1.
@@ -50,25 +57,13 @@ type Callback = unsafe extern "C" fn(*mut Call<'_>, u64, u64, u64, u64, u64) -> 
 impl Jit {
     /// Compiles every program of the instance.
     ///
-    /// Straight code takes some microseconds and a kilobyte an instruction; the time grows faster
+    /// Straight code takes some microseconds an instruction; the time grows faster
     /// with the number of branches in one function (thousands: a second; tens of thousands: a
     /// minute). A function too large for the code generator is an error.
     pub fn new(instance: Arc<Instance>) -> Result<Jit, Error> {
-        let entries: Box<[AtomicU64]> = instance
-            .programs()
-            .iter()
-            .map(|_| AtomicU64::new(0))
-            .collect();
-        let runtime = Runtime::new(entries.as_ptr() as u64);
-        let compiled = compile::compile(&instance, &runtime)?;
-        for (slot, address) in entries.iter().zip(compiled.entries) {
-            slot.store(address, Relaxed);
-        }
-        Ok(Jit {
-            instance,
-            entries,
-            module: Mutex::new(Some(compiled.module)),
-        })
+        let code = compile::compile(&instance, &Target::host()?)?;
+        let linked = Linked::new(&code, &instance)?;
+        Ok(Jit { instance, linked })
     }
 
     pub fn instance(&self) -> &Arc<Instance> {
@@ -86,8 +81,7 @@ impl Jit {
     }
 
     fn dump(&self, program: usize, stage: Stage) -> Result<String, Error> {
-        let runtime = Runtime::new(self.entries.as_ptr() as u64);
-        compile::dump(&self.instance, &runtime, program, stage)
+        compile::dump(&self.instance, &Target::host()?, program, stage)
     }
 }
 
@@ -99,10 +93,9 @@ impl Engine for Jit {
     fn call(&self, program: usize, ctx: &mut Context, cpu: usize) -> Result<Outcome, Fault> {
         let mut call = Call::new(&self.instance, program, ctx, cpu)?;
         call.callback = Some(enter);
-        let entry = self.entries.get(program).map_or(0, |e| e.load(Relaxed));
-        if entry == 0 {
+        let Some(entry) = self.linked.mains.get(program).copied() else {
             return Err(Fault::new(program, 0, FaultKind::NoProgram));
-        }
+        };
         let r1 = call.ctx;
         // SAFETY: the address is that of code compiled with this signature, alive as long as `self`;
         // the program was proved safe for any context of its kind, which `Call::new` holds `ctx` to.
@@ -131,20 +124,11 @@ unsafe extern "C" fn enter(
     }
 }
 
-impl Drop for Jit {
-    fn drop(&mut self) {
-        let module = self.module.get_mut().unwrap_or_else(|e| e.into_inner());
-        if let Some(module) = module.take() {
-            // SAFETY: nobody is in this code, as calls borrow `self`, and its addresses die with `self`.
-            unsafe { module.free_memory() }
-        }
-    }
-}
-
 impl fmt::Debug for Jit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Jit")
-            .field("programs", &self.entries.len())
+            .field("programs", &self.linked.mains.len())
+            .field("code", &self.linked.extent())
             .finish_non_exhaustive()
     }
 }

@@ -11,6 +11,7 @@ use probity_runtime::{Call, hidden_word};
 use probity_verifier::{Access, Region};
 
 use crate::alu::{narrow, of_size, widen, widen_signed};
+use crate::symbol::{Routine, Symbol};
 use crate::translate::Translator;
 
 /// Alias regions by number.
@@ -141,7 +142,7 @@ impl Translator<'_, '_> {
                 let address = self.b.ins().iadd_imm_s(base, i64::from(off));
                 let bytes = self.b.ins().iconst(types::I64, size.bytes() as i64);
                 let args = [self.call, address, bytes];
-                let v = self.call_address(self.runtime.kernel_read, &args);
+                let v = self.call_symbol(Symbol::Routine(Routine::KernelRead), &args);
                 self.extend(v, size, signed)
             }
             // No function here gives a socket: a load that only a NULL check guards.

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cranelift_codegen::ir::{
-    Block, FuncRef, InstBuilder, MemFlagsData, SigRef, StackSlot, StackSlotData, StackSlotKind,
-    Value, types,
+    Block, ExtFuncData, ExternalName, FuncRef, GlobalValueData, InstBuilder, MemFlagsData, SigRef,
+    StackSlot, StackSlotData, StackSlotKind, Value, types,
 };
 use cranelift_frontend::{FunctionBuilder, Switch, Variable};
 use probity_isa::{CallTarget, Imm64, Insn, Pc, Reg, Src, Width};
@@ -15,11 +15,12 @@ use probity_runtime::Instance;
 use probity_verifier::VerifiedProgram;
 
 use crate::alu::{alu, compare, immediate, narrow, of_size, of_width, swap, widen};
-use crate::compile::Runtime;
+use crate::call::signature;
 use crate::error::Error;
 use crate::flow::{Function, heads, reached};
 use crate::frame::Frame;
 use crate::memory::{Aliasing, UNREACHABLE};
+use crate::symbol::Symbol;
 
 /// Turns that `may_goto` grants a function, as in Linux.
 const MAY_GOTO_TURNS: i64 = 8 * 1024 * 1024;
@@ -32,9 +33,8 @@ pub(crate) struct Translator<'a, 'f> {
     pub index: usize,
     pub functions: &'a [Function],
     pub this: &'a Function,
-    /// The program's functions, as this one may call them.
-    pub callees: Vec<FuncRef>,
-    pub runtime: &'a Runtime,
+    /// Functions that this one calls or takes the address of, as far as it is translated.
+    pub callees: BTreeMap<Symbol, FuncRef>,
     pub frame: Frame,
     pub aliasing: Aliasing,
     /// The pointer to the call's state.
@@ -69,6 +69,7 @@ impl<'a> Translator<'a, '_> {
         self.b.def_var(self.regs[r.index()], v);
     }
 
+    /// A number; never an address, which is a [`Symbol`]'s.
     pub fn constant(&mut self, v: u64) -> Value {
         self.b.ins().iconst(types::I64, v as i64)
     }
@@ -410,28 +411,82 @@ impl<'a> Translator<'a, '_> {
 
     fn imm64(&mut self, pc: Pc, imm: Imm64) -> Result<Value, Error> {
         let v = match imm {
-            Imm64::Value(v) => Some(v),
-            Imm64::MapIdx(n) => self.instance.map(n as usize).map(|m| m.address()),
+            Imm64::Value(v) => Some(self.constant(v)),
+            Imm64::MapIdx(n) => self
+                .instance
+                .map(n as usize)
+                .map(|_| self.address_of(Symbol::Map(n), 0)),
             Imm64::MapIdxValue { index, off } => self
                 .instance
                 .map(index as usize)
-                .and_then(|m| m.direct_value(off)),
+                .and_then(|m| m.direct_value(off))
+                .map(|_| self.address_of(Symbol::Values(index), i64::from(off))),
             Imm64::Func { rel } => {
                 let to = (pc as i64 + 1).saturating_add(i64::from(rel));
                 let n = self
                     .functions
                     .iter()
                     .position(|f| f.range.start as i64 == to);
-                let callee = n.and_then(|n| self.callees.get(n).copied());
-                let Some(callee) = callee else {
+                let Some(n) = n else {
                     return Err(self.unsupported(pc, "the address of no function"));
                 };
-                return Ok(self.b.ins().func_addr(types::I64, callee));
+                let callee = self.function(n);
+                Some(self.b.ins().func_addr(types::I64, callee))
             }
             Imm64::MapFd(_) | Imm64::MapFdValue { .. } | Imm64::BtfId { .. } => None,
         };
-        let v = v.ok_or_else(|| self.unsupported(pc, "this 64-bit immediate"))?;
-        Ok(self.constant(v))
+        v.ok_or_else(|| self.unsupported(pc, "this 64-bit immediate"))
+    }
+
+    /// The address of something, plus an offset.
+    pub fn address_of(&mut self, symbol: Symbol, offset: i64) -> Value {
+        let name = self.b.func.declare_imported_user_function(symbol.name());
+        let global = self.b.create_global_value(GlobalValueData::Symbol {
+            name: ExternalName::user(name),
+            offset: offset.into(),
+            // What lies in the same block of code is near.
+            colocated: symbol.is_inside(),
+            tls: false,
+        });
+        self.b.ins().symbol_value(types::I64, global)
+    }
+
+    /// Something to call, with so many 64-bit arguments.
+    pub fn callee(&mut self, symbol: Symbol, args: usize) -> FuncRef {
+        if let Some(f) = self.callees.get(&symbol) {
+            return *f;
+        }
+        let name = self.b.func.declare_imported_user_function(symbol.name());
+        let signature = self.signature(args);
+        let f = self.b.import_function(ExtFuncData {
+            name: ExternalName::user(name),
+            signature,
+            // Calls that do not reach go by a veneer.
+            colocated: true,
+            patchable: false,
+        });
+        self.callees.insert(symbol, f);
+        f
+    }
+
+    /// A function of the program, by number.
+    pub fn function(&mut self, n: usize) -> FuncRef {
+        let args = self.functions.get(n).map_or(0, |f| f.args.len());
+        let symbol = Symbol::Function {
+            program: self.index as u32,
+            function: n as u32,
+        };
+        self.callee(symbol, 1 + args)
+    }
+
+    pub fn signature(&mut self, args: usize) -> SigRef {
+        if let Some(s) = self.signatures.get(&args) {
+            return *s;
+        }
+        let s = signature(self.b.func.signature.call_conv, args);
+        let s = self.b.import_signature(s);
+        self.signatures.insert(args, s);
+        s
     }
 
     /// A word of the call's state.

@@ -1,0 +1,73 @@
+//! [`Code`] × an instance → executable memory of this process.
+//!
+//! **Invariant:** every address that is written comes from a [`crate::symbol::Symbol`] of this
+//! instance; a symbol that it lacks is an error.
+
+use probity_runtime::{Instance, kernel_read_fn};
+
+use crate::code::{Arch, Code, Place, arm64_call, write};
+use crate::error::Error;
+use crate::pages::Pages;
+
+/// Code that can be called.
+pub(crate) struct Linked {
+    pages: Pages,
+    /// Address of each program's main function.
+    pub mains: Box<[u64]>,
+}
+
+impl Linked {
+    pub fn new(code: &Code, instance: &Instance) -> Result<Linked, Error> {
+        // Helpers are called without detours where the code lies near them.
+        let near = kernel_read_fn as *const () as u64;
+        let pages = Pages::new(code.bytes.len(), near, |base, memory| {
+            let room = memory.get_mut(..code.bytes.len());
+            let Some(room) = room else {
+                return Err(Error::Link("the memory is too small".into()));
+            };
+            room.copy_from_slice(&code.bytes);
+            patch(code, instance, base, room)
+        })?;
+        let mains = code.mains.iter();
+        let mains = mains.map(|m| pages.address() + u64::from(*m)).collect();
+        Ok(Linked { pages, mains })
+    }
+
+    /// First address, and bytes.
+    pub fn extent(&self) -> (u64, usize) {
+        (self.pages.address(), self.pages.len())
+    }
+}
+
+fn patch(code: &Code, instance: &Instance, base: u64, memory: &mut [u8]) -> Result<(), Error> {
+    let outside = |at: u32| Error::Link(format!("there is no place {at:#x}"));
+    for f in &code.fixups {
+        let address = f.symbol.address(instance);
+        let address =
+            address.ok_or_else(|| Error::Link(format!("{:?} does not exist", f.symbol)))?;
+        let address = address.wrapping_add_signed(f.addend);
+        match f.place {
+            Place::Address => {
+                write(memory, f.at, &address.to_le_bytes()).ok_or_else(|| outside(f.at))?;
+            }
+            Place::Call => {
+                let distance = address.wrapping_sub(base + u64::from(f.at)) as i64;
+                let word = match code.arch {
+                    Arch::X86_64 => i32::try_from(distance).ok().map(|d| d as u32),
+                    // The operation's bits: `bl`.
+                    Arch::Aarch64 => arm64_call(distance).map(|w| 0x9400_0000 | w),
+                };
+                // Otherwise the veneer it is.
+                if let Some(word) = word {
+                    write(memory, f.at, &word.to_le_bytes()).ok_or_else(|| outside(f.at))?;
+                }
+            }
+        }
+    }
+    for (n, main) in code.mains.iter().enumerate() {
+        let at = code.entries.saturating_add(8 * n as u32);
+        let main = base + u64::from(*main);
+        write(memory, at, &main.to_le_bytes()).ok_or_else(|| outside(at))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! What compiled code refers to outside of itself, by name ⇄ as Cranelift carries it → addresses of this process.
+//!
+//! **Invariant:** code holds no address but by a [`Symbol`]: an address is known when the code is
+//! linked, not before, so that compiled code means the same in every process and for every instance.
+
+use cranelift_codegen::ir::UserExternalName;
+use probity_runtime::{Instance, helpers, kernel_read_fn, packet_load_fn};
+
+/// Something with an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Symbol {
+    /// A function of a program, by number.
+    Function { program: u32, function: u32 },
+    /// The table of the programs' main functions.
+    Entries,
+    /// A helper by its number.
+    Helper(u32),
+    /// A function of the runtime that is no helper.
+    Routine(Routine),
+    /// A map's own address: what a program's map pointer holds.
+    Map(u32),
+    /// The first value of a map whose values lie side by side.
+    Values(u32),
+}
+
+/// Functions of the runtime that compiled code calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Routine {
+    KernelRead,
+    PacketLoad,
+}
+
+impl Routine {
+    pub const ALL: &[Routine] = &[Routine::KernelRead, Routine::PacketLoad];
+
+    fn address(self) -> u64 {
+        let function = match self {
+            Routine::KernelRead => kernel_read_fn as *const (),
+            Routine::PacketLoad => packet_load_fn as *const (),
+        };
+        function as u64
+    }
+}
+
+/// Name spaces of [`UserExternalName`]; functions of program `n` are in `PROGRAMS + n`.
+mod space {
+    pub const ENTRIES: u32 = 0;
+    pub const HELPERS: u32 = 1;
+    pub const ROUTINES: u32 = 2;
+    pub const MAPS: u32 = 3;
+    pub const VALUES: u32 = 4;
+    pub const PROGRAMS: u32 = 64;
+}
+
+impl Symbol {
+    /// As two numbers: in IR, and in the cache.
+    pub fn numbers(self) -> (u32, u32) {
+        match self {
+            Symbol::Function { program, function } => {
+                (space::PROGRAMS.saturating_add(program), function)
+            }
+            Symbol::Entries => (space::ENTRIES, 0),
+            Symbol::Helper(id) => (space::HELPERS, id),
+            Symbol::Routine(r) => (space::ROUTINES, r as u32),
+            Symbol::Map(n) => (space::MAPS, n),
+            Symbol::Values(n) => (space::VALUES, n),
+        }
+    }
+
+    pub fn of_numbers(space: u32, index: u32) -> Option<Symbol> {
+        Some(match space {
+            space::ENTRIES if index == 0 => Symbol::Entries,
+            space::HELPERS => Symbol::Helper(index),
+            space::ROUTINES => {
+                let mut all = Routine::ALL.iter();
+                Symbol::Routine(*all.find(|r| **r as u32 == index)?)
+            }
+            space::MAPS => Symbol::Map(index),
+            space::VALUES => Symbol::Values(index),
+            n => Symbol::Function {
+                program: n.checked_sub(space::PROGRAMS)?,
+                function: index,
+            },
+        })
+    }
+
+    pub fn name(self) -> UserExternalName {
+        let (namespace, index) = self.numbers();
+        UserExternalName { namespace, index }
+    }
+
+    /// Whether it is part of the code itself.
+    pub fn is_inside(self) -> bool {
+        matches!(self, Symbol::Function { .. } | Symbol::Entries)
+    }
+
+    /// Where it is in this process, when it is outside of the code and exists.
+    pub fn address(self, instance: &Instance) -> Option<u64> {
+        match self {
+            Symbol::Function { .. } | Symbol::Entries => None,
+            Symbol::Helper(id) => helpers::find(id).map(|h| h.function as usize as u64),
+            Symbol::Routine(r) => Some(r.address()),
+            Symbol::Map(n) => instance.map(n as usize).map(|m| m.address()),
+            Symbol::Values(n) => Some(instance.map(n as usize)?.array()?.base),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_symbol_is_its_numbers() {
+        let mut all = vec![
+            Symbol::Function {
+                program: 3,
+                function: 7,
+            },
+            Symbol::Entries,
+            Symbol::Helper(211),
+            Symbol::Map(0),
+            Symbol::Values(u32::MAX),
+        ];
+        all.extend(Routine::ALL.iter().map(|r| Symbol::Routine(*r)));
+        for (n, s) in all.iter().enumerate() {
+            let (space, index) = s.numbers();
+            assert_eq!(Symbol::of_numbers(space, index), Some(*s));
+            assert!(all[..n].iter().all(|o| o.numbers() != s.numbers()));
+        }
+        assert_eq!(Symbol::of_numbers(60, 0), None);
+        assert_eq!(Symbol::of_numbers(0, 1), None);
+        assert_eq!(Symbol::of_numbers(2, 99), None);
+    }
+}
