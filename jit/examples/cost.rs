@@ -1,11 +1,13 @@
-//! What compilation costs: `cost [--runs N] FILE.o|FILE.s…` or `cost [--runs N] --diamonds N` (so many branches in one function).
+//! What compilation costs: `cost [--runs N] [--cache DIR] FILE.o|FILE.s…`, or with `--diamonds N` in
+//! the place of a file, so many branches in one function.
 //!
-//! One line a file: instructions, least and median microseconds of a compilation, least nanoseconds an instruction.
+//! One line a file: instructions, least and median microseconds of a compilation (with a cache: of
+//! a start from there), least nanoseconds an instruction, and the least microseconds of verification.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use probity_jit::Jit;
+use probity_jit::{Cache, Jit};
 use probity_objfile::Object;
 use probity_platform::{Platform, Policy};
 use probity_runtime::{Instance, platform};
@@ -14,6 +16,7 @@ use probity_verifier::{Options, verify};
 fn main() {
     let platform = Arc::new(platform(None));
     let mut runs = 20;
+    let mut cache = None;
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let number = |text: Option<String>| -> usize {
@@ -22,20 +25,36 @@ fn main() {
         };
         match arg.as_str() {
             "--runs" => runs = number(args.next()),
+            "--cache" => {
+                let directory = args.next().expect("a directory");
+                cache = Some(Cache::open(directory).unwrap_or_else(|e| panic!("{e}")));
+            }
             "--diamonds" => {
                 let n = number(args.next());
                 let object = assemble(&platform, "diamonds", &diamonds(n));
-                cost(&platform, &format!("{n} diamonds"), &object, runs);
+                cost(
+                    &platform,
+                    &format!("{n} diamonds"),
+                    &object,
+                    runs,
+                    cache.as_ref(),
+                );
             }
             file if file.ends_with(".s") => {
                 let text = std::fs::read_to_string(file).unwrap_or_else(|e| panic!("{file}: {e}"));
-                cost(&platform, file, &assemble(&platform, file, &text), runs);
+                cost(
+                    &platform,
+                    file,
+                    &assemble(&platform, file, &text),
+                    runs,
+                    cache.as_ref(),
+                );
             }
             file => {
                 let bytes = std::fs::read(file).unwrap_or_else(|e| panic!("{file}: {e}"));
                 let object =
                     probity_objfile::open(file, &bytes).unwrap_or_else(|e| panic!("{file}: {e}"));
-                cost(&platform, file, &object, runs);
+                cost(&platform, file, &object, runs, cache.as_ref());
             }
         }
     }
@@ -67,7 +86,14 @@ fn assemble(platform: &Platform, name: &str, text: &str) -> Object {
     probity_objfile::assemble(name, text, &helper).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
-fn cost(platform: &Arc<Platform>, what: &str, object: &Object, runs: usize) {
+fn cost(platform: &Arc<Platform>, what: &str, object: &Object, runs: usize, cache: Option<&Cache>) {
+    let mut verification = u128::MAX;
+    for _ in 0..runs.max(1) {
+        let start = Instant::now();
+        let done = verify(object, platform, &Policy::default(), &Options::default());
+        verification = verification.min(start.elapsed().as_micros());
+        drop(done);
+    }
     let report = verify(object, platform, &Policy::default(), &Options::default())
         .unwrap_or_else(|e| panic!("{what}: {e}"));
     let (verified, rest) = report.into_partial();
@@ -79,10 +105,16 @@ fn cost(platform: &Arc<Platform>, what: &str, object: &Object, runs: usize) {
         Ok(i) => Arc::new(i),
         Err(e) => return println!("{what}: {e}"),
     };
+    let make = || match cache {
+        Some(cache) => Jit::with_cache(instance.clone(), &Default::default(), cache),
+        None => Jit::new(instance.clone()),
+    };
+    // The first start fills the cache.
+    drop(make());
     let mut ns: Vec<u128> = (0..runs.max(1))
         .map(|_| {
             let start = Instant::now();
-            let jit = Jit::new(instance.clone()).unwrap_or_else(|e| panic!("{what}: {e}"));
+            let jit = make().unwrap_or_else(|e| panic!("{what}: {e}"));
             let ns = start.elapsed().as_nanos();
             drop(jit);
             ns
@@ -90,7 +122,7 @@ fn cost(platform: &Arc<Platform>, what: &str, object: &Object, runs: usize) {
         .collect();
     ns.sort_unstable();
     println!(
-        "{what}: {insns} instructions, {} us least, {} us median, {} ns an instruction",
+        "{what}: {insns} instructions, {} us least, {} us median, {} ns an instruction; verification {verification} us",
         ns[0] / 1000,
         ns[ns.len() / 2] / 1000,
         ns[0] / insns.max(1) as u128

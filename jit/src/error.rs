@@ -1,5 +1,7 @@
 //! Why programs cannot be compiled.
 
+use std::path::PathBuf;
+
 /// Errors of this crate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -24,6 +26,9 @@ pub enum Error {
     /// The system gives no memory for code.
     #[error("{bytes} bytes of memory for code: {message}")]
     Memory { bytes: usize, message: String },
+    /// A directory that may not hold code that is run.
+    #[error("the cache {path}: {message}", path = path.display())]
+    Cache { path: PathBuf, message: String },
     /// Code that refers to what is not there.
     #[error("linking: {0}")]
     Link(String),

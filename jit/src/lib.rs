@@ -17,14 +17,20 @@
 //! **Invariant:** nothing here knows of ELF, and no helper or map kind by name.
 
 mod alu;
+mod cache;
 mod call;
 mod code;
 mod compile;
+mod encode;
 mod error;
 mod flow;
+#[cfg(any(feature = "aarch64", target_arch = "aarch64"))]
+mod foreign;
 mod frame;
+mod key;
 mod link;
 mod memory;
+mod options;
 mod pages;
 mod symbol;
 mod target;
@@ -37,8 +43,13 @@ use std::sync::Arc;
 
 use probity_runtime::{Call, Context, Engine, Fault, FaultKind, Instance, Outcome};
 
+pub use cache::Cache;
 pub use error::Error;
+#[cfg(any(feature = "aarch64", target_arch = "aarch64"))]
+pub use foreign::{Foreign, Reference, Referent};
+pub use options::Options;
 
+use code::Code;
 use compile::Stage;
 use link::Linked;
 use target::Target;
@@ -47,6 +58,8 @@ use target::Target;
 pub struct Jit {
     instance: Arc<Instance>,
     linked: Linked,
+    options: Options,
+    from_cache: bool,
 }
 
 /// A program's main function: the call's state and r1.
@@ -61,9 +74,56 @@ impl Jit {
     /// with the number of branches in one function (thousands: a second; tens of thousands: a
     /// minute). A function too large for the code generator is an error.
     pub fn new(instance: Arc<Instance>) -> Result<Jit, Error> {
-        let code = compile::compile(&instance, &Target::host()?)?;
-        let linked = Linked::new(&code, &instance)?;
-        Ok(Jit { instance, linked })
+        Jit::with_options(instance, &Options::default())
+    }
+
+    pub fn with_options(instance: Arc<Instance>, options: &Options) -> Result<Jit, Error> {
+        let target = Target::host(options)?;
+        let code = compile::compile(&instance, &target)?;
+        Jit::link(instance, &code, options, false)
+    }
+
+    /// Takes the code from the cache, when it is there; otherwise compiles and leaves it there.
+    /// That it cannot be left there is no error.
+    pub fn with_cache(
+        instance: Arc<Instance>,
+        options: &Options,
+        cache: &Cache,
+    ) -> Result<Jit, Error> {
+        let target = Target::host(options)?;
+        let key = key::key(&instance, &target, options);
+        let cached = cache.load(&key).and_then(|bytes| encode::decode(&bytes));
+        let programs = instance.programs().len();
+        if let Some(code) = cached.filter(|c| c.arch == target.arch && c.mains.len() == programs) {
+            // What cannot be linked, though it is authentic, is compiled anew.
+            if let Ok(jit) = Jit::link(instance.clone(), &code, options, true) {
+                return Ok(jit);
+            }
+        }
+        let code = compile::compile(&instance, &target)?;
+        let jit = Jit::link(instance, &code, options, false)?;
+        let _ = cache.store(&key, &encode::encode(&code));
+        Ok(jit)
+    }
+
+    fn link(
+        instance: Arc<Instance>,
+        code: &Code,
+        options: &Options,
+        from_cache: bool,
+    ) -> Result<Jit, Error> {
+        let linked = Linked::new(code, &instance)?;
+        Ok(Jit {
+            instance,
+            linked,
+            options: options.clone(),
+            from_cache,
+        })
+    }
+
+    /// Its code was compiled earlier, and taken from a [`Cache`].
+    pub fn from_cache(&self) -> bool {
+        self.from_cache
     }
 
     pub fn instance(&self) -> &Arc<Instance> {
@@ -81,7 +141,12 @@ impl Jit {
     }
 
     fn dump(&self, program: usize, stage: Stage) -> Result<String, Error> {
-        compile::dump(&self.instance, &Target::host()?, program, stage)
+        compile::dump(
+            &self.instance,
+            &Target::host(&self.options)?,
+            program,
+            stage,
+        )
     }
 }
 

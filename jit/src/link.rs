@@ -39,7 +39,12 @@ impl Linked {
     }
 }
 
-fn patch(code: &Code, instance: &Instance, base: u64, memory: &mut [u8]) -> Result<(), Error> {
+pub(crate) fn patch(
+    code: &Code,
+    instance: &Instance,
+    base: u64,
+    memory: &mut [u8],
+) -> Result<(), Error> {
     let outside = |at: u32| Error::Link(format!("there is no place {at:#x}"));
     for f in &code.fixups {
         let address = f.symbol.address(instance);

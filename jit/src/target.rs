@@ -1,5 +1,6 @@
 //! The processor that code is for → Cranelift's settings.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use cranelift_codegen::isa::{Builder, TargetIsa};
@@ -7,6 +8,7 @@ use cranelift_codegen::settings::{self, Configurable};
 
 use crate::code::Arch;
 use crate::error::Error;
+use crate::options::Options;
 
 /// What code is generated for.
 #[derive(Clone)]
@@ -17,14 +19,22 @@ pub(crate) struct Target {
 
 impl Target {
     /// This machine, with every feature it has.
-    pub fn host() -> Result<Target, Error> {
+    pub fn host(options: &Options) -> Result<Target, Error> {
         if cfg!(target_endian = "big") || cfg!(not(target_pointer_width = "64")) {
             return Err(Error::Host("it is not a 64-bit little-endian one".into()));
         }
-        Target::of(cranelift_native::builder().map_err(|e| Error::Host(e.to_string()))?)
+        let builder = cranelift_native::builder().map_err(|e| Error::Host(e.to_string()))?;
+        Target::of(builder, options)
     }
 
-    fn of(builder: Builder) -> Result<Target, Error> {
+    /// 64-bit Arm as every processor of it is.
+    #[cfg(any(feature = "aarch64", target_arch = "aarch64"))]
+    pub fn aarch64(options: &Options) -> Result<Target, Error> {
+        let builder = cranelift_codegen::isa::lookup_by_name("aarch64-unknown-linux-gnu");
+        Target::of(builder.map_err(|e| Error::Host(e.to_string()))?, options)
+    }
+
+    fn of(builder: Builder, options: &Options) -> Result<Target, Error> {
         let arch = match builder.triple().architecture.to_string().as_str() {
             "x86_64" => Arch::X86_64,
             "aarch64" => Arch::Aarch64,
@@ -41,7 +51,7 @@ impl Target {
             "false"
         };
         for (name, value) in [
-            ("opt_level", "speed"),
+            ("opt_level", if options.optimise { "speed" } else { "none" }),
             ("is_pic", "false"),
             ("use_colocated_libcalls", "false"),
             ("unwind_info", "false"),
@@ -58,5 +68,17 @@ impl Target {
             .finish(settings::Flags::new(flags))
             .map_err(|e| Error::Host(e.to_string()))?;
         Ok(Target { isa, arch })
+    }
+}
+
+/// Of everything that the processor and the settings decide.
+impl Hash for Target {
+    fn hash<H: Hasher>(&self, h: &mut H) {
+        self.isa.triple().to_string().hash(h);
+        self.isa.flags().to_string().hash(h);
+        for v in self.isa.isa_flags() {
+            v.name.hash(h);
+            v.to_string().hash(h);
+        }
     }
 }

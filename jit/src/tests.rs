@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use probity_platform::{Platform, Policy};
-use probity_runtime::{Instance, Options, platform};
+use probity_runtime::{Instance, platform};
 use probity_verifier::Verified;
 
+use crate::Options;
 use crate::compile::{self, Stage};
 use crate::target::Target;
 
@@ -51,14 +52,23 @@ pub(crate) fn prove(platform: &Arc<Platform>, name: &str, text: &str) -> Option<
 }
 
 pub(crate) fn instance(verified: &Arc<Verified>) -> Arc<Instance> {
-    Arc::new(Instance::new(verified.clone(), Options::default()).expect("an instance"))
+    seeded(verified, 0)
+}
+
+/// An instance whose maps hash differently.
+fn seeded(verified: &Arc<Verified>, seed: u64) -> Arc<Instance> {
+    let options = probity_runtime::Options {
+        seed,
+        ..Default::default()
+    };
+    Arc::new(Instance::new(verified.clone(), options).expect("an instance"))
 }
 
 #[test]
 fn code_is_the_same_for_every_instance() {
-    let target = Target::host().expect("a target");
+    let target = Target::host(&Options::default()).expect("a target");
     for (name, verified) in suite() {
-        let (one, two) = (instance(&verified), instance(&verified));
+        let (one, two) = (seeded(&verified, 1), seeded(&verified, 2));
         let one = compile::compile(&one, &target).expect("code");
         let two = compile::compile(&two, &target).expect("code");
         assert_eq!(one, two, "{name}");
@@ -67,7 +77,7 @@ fn code_is_the_same_for_every_instance() {
 
 #[test]
 fn code_holds_no_address_of_this_process() {
-    let target = Target::host().expect("a target");
+    let target = Target::host(&Options::default()).expect("a target");
     let cases: Vec<_> = suite()
         .into_iter()
         .map(|(name, v)| (name, instance(&v)))

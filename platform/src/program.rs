@@ -293,7 +293,7 @@ pub enum Layout {
 }
 
 /// What a load of a field gives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FieldKind {
     Scalar,
     /// A 32-bit field that holds a pointer to the packet's first byte, …

@@ -197,7 +197,7 @@ pub struct VerifiedProgram {
 }
 
 /// What holds at an instruction on every path to it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Fact {
     /// Some path reaches it. The rest is dead code and need not be translated.
     pub reached: bool,
@@ -210,14 +210,14 @@ pub struct Fact {
 }
 
 /// Where a memory access goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Access {
     pub region: Region,
     /// Byte offset from the start of the region (for the stack: from the frame pointer, negative), when it is one constant.
     pub offset: Option<i64>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Region {
     /// The current function's own frame.
     Stack,

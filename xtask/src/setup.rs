@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::sh;
 
-/// Program looked for, package it comes in, what needs it.
+/// Program looked for, packages it comes in, what needs it.
 const PACKAGES: &[(&str, &str, &str)] = &[
     ("clang-22", "clang-22", "rebuilding the C programs"),
     (
@@ -23,6 +23,16 @@ const PACKAGES: &[(&str, &str, &str)] = &[
     ("cvc5", "cvc5", "proving them faster"),
     ("busybox", "busybox-static", "tests in a virtual machine"),
     ("cpio", "cpio", "tests in a virtual machine"),
+    (
+        "qemu-aarch64",
+        "qemu-user",
+        "running code compiled for 64-bit Arm",
+    ),
+    (
+        "aarch64-linux-gnu-gcc",
+        "gcc-aarch64-linux-gnu libc6-dev-arm64-cross",
+        "running code compiled for 64-bit Arm",
+    ),
 ];
 
 /// Installs what is missing, where that is possible. Never an error: what is still
@@ -63,7 +73,8 @@ pub fn install() -> Result<()> {
     // One at a time: a package that this Debian does not have leaves the others be.
     for (program, package, purpose) in missing {
         println!("setup: installing {package} for {purpose}");
-        let mut install = apt(&["install", "-y", "--no-install-recommends", package]);
+        let mut install = apt(&["install", "-y", "--no-install-recommends"]);
+        install.args(package.split(' '));
         if let Err(e) = sh::output(&mut install) {
             println!("setup: {program} is still missing: {e}");
         }

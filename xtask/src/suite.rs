@@ -13,6 +13,7 @@ const PHASES: &[Phase] = &[
     ("tidy", tidy::run),
     ("clippy", clippy),
     ("unit", unit),
+    ("aarch64", aarch64),
     ("proofs", proofs),
     ("programs", || programs::run(false)),
     ("vm", || vm::run(&[])),
@@ -86,6 +87,19 @@ fn unit() -> Result<()> {
     } else {
         println!("not root: tests that load programs into the kernel are skipped");
     }
+    sh::run(&mut test)
+}
+
+/// Code for 64-bit Arm, in an emulator; skips, and says so, where that is missing.
+fn aarch64() -> Result<()> {
+    let mut test = sh::cargo();
+    test.args([
+        "test",
+        "--quiet",
+        "--manifest-path",
+        "tests/aarch64/Cargo.toml",
+    ]);
+    test.args(["--", "--nocapture"]);
     sh::run(&mut test)
 }
 

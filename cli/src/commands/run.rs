@@ -51,6 +51,9 @@ pub struct Args {
     /// Which engine
     #[arg(long, value_enum, default_value_t = EngineKind::Jit)]
     engine: EngineKind,
+    /// Keep compiled code in this directory, and take it from there; it must be yours alone
+    #[arg(long, value_name = "DIR", env = "PROBITY_CACHE")]
+    cache: Option<PathBuf>,
     /// How many times
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     repeat: u64,
@@ -103,7 +106,18 @@ pub fn run(args: Args) -> Result<ExitCode> {
     };
     let verified = Arc::new(verified);
     let instance = Arc::new(Instance::new(verified.clone(), Default::default())?);
-    let engine = args.engine.make(instance.clone())?;
+    let engine: Box<dyn Engine> = match &args.cache {
+        Some(directory) if args.engine == EngineKind::Jit => {
+            let cache = probity_jit::Cache::open(directory)?;
+            let options = probity_jit::Options::default();
+            Box::new(probity_jit::Jit::with_cache(
+                instance.clone(),
+                &options,
+                &cache,
+            )?)
+        }
+        _ => args.engine.make(instance.clone())?,
+    };
     let index = instance
         .program_index(&chosen)
         .context("the program is not in the instance")?;

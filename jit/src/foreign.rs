@@ -1,0 +1,87 @@
+//! Programs → code for a processor other than this one, as data with its references by name.
+//!
+//! The same translation as for this machine; whoever loads the code gives the references their
+//! addresses. The tests run code for 64-bit Arm this way, in an emulator.
+
+use probity_runtime::Instance;
+
+use crate::code::{Code, Place};
+use crate::error::Error;
+use crate::options::Options;
+use crate::symbol::{Routine, Symbol};
+use crate::target::Target;
+
+/// Code that may be put at the start of any page.
+#[derive(Clone, Debug)]
+pub struct Foreign {
+    code: Code,
+}
+
+/// What a reference is to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Referent {
+    /// A helper, by number.
+    Helper(u32),
+    /// Reads of kernel memory: (call, address, bytes).
+    KernelRead,
+    /// Legacy packet loads: (call, offset, bytes), in host order, or -1.
+    PacketLoad,
+    /// What a map's pointer holds, by the map's index.
+    Map(u32),
+    /// The values of a map that is an array.
+    Values(u32),
+    /// Any other function of the runtime.
+    Other,
+}
+
+/// A place that holds the address of something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// Offset of eight bytes.
+    pub at: u32,
+    pub to: Referent,
+    pub addend: i64,
+}
+
+impl Foreign {
+    /// Compiles every program of the instance for 64-bit Arm.
+    pub fn aarch64(instance: &Instance, options: &Options) -> Result<Foreign, Error> {
+        let target = Target::aarch64(options)?;
+        let code = crate::compile::compile(instance, &target)?;
+        Ok(Foreign { code })
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.code.bytes
+    }
+
+    /// Offset of each program's main function: the call's state and r1.
+    pub fn mains(&self) -> &[u32] {
+        &self.code.mains
+    }
+
+    /// Offset of the table of main functions: their addresses, as the loader places them.
+    pub fn entries(&self) -> u32 {
+        self.code.entries
+    }
+
+    /// Addresses that the loader fills in. Calls go by these too.
+    pub fn references(&self) -> impl Iterator<Item = Reference> {
+        let addresses = self.code.fixups.iter();
+        addresses
+            .filter(|f| f.place == Place::Address)
+            .map(|f| Reference {
+                at: f.at,
+                addend: f.addend,
+                to: match f.symbol {
+                    Symbol::Helper(id) => Referent::Helper(id),
+                    Symbol::Routine(Routine::KernelRead) => Referent::KernelRead,
+                    Symbol::Routine(Routine::PacketLoad) => Referent::PacketLoad,
+                    Symbol::Map(n) => Referent::Map(n),
+                    Symbol::Values(n) => Referent::Values(n),
+                    #[allow(unreachable_patterns)]
+                    _ => Referent::Other,
+                },
+            })
+    }
+}

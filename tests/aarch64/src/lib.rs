@@ -1,0 +1,1 @@
+//! The engine suite on 64-bit Arm: see `tests/suite.rs`.
