@@ -4,13 +4,14 @@
 //! compiled in place is recognised by its row.
 
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{AbiParam, InstBuilder, MemFlagsData, Signature, Value, types};
-use probity_isa::{Insn, Pc, Reg, Size};
+use cranelift_codegen::ir::{AbiParam, Block, InstBuilder, MemFlagsData, Signature, Value, types};
+use probity_isa::{Insn, JmpOp, Pc, Reg, Size};
 use probity_platform::{ArgKind, Ret};
 use probity_runtime::{ArrayLayout, Bound, Call, Map, NO_PROGRAM};
 
 use crate::error::Error;
 use crate::frame::Use;
+use crate::lowerings::Lowerings;
 use crate::symbol::{Routine, Symbol};
 use crate::translate::Translator;
 
@@ -67,6 +68,7 @@ impl Translator<'_, '_> {
     }
 
     pub(crate) fn call_subprogram(&mut self, pc: Pc, insn: &Insn) -> Result<(), Error> {
+        self.words.forget();
         let to = insn.subprog_target(pc);
         let n = self
             .functions
@@ -88,6 +90,7 @@ impl Translator<'_, '_> {
     }
 
     pub(crate) fn call_helper(&mut self, pc: Pc, id: u32) -> Result<(), Error> {
+        self.words.forget();
         let Some(helper) = self.instance.helper(id, self.program().prog_type()) else {
             return Err(self.unsupported(pc, format!("a call of helper {id}")));
         };
@@ -114,6 +117,9 @@ impl Translator<'_, '_> {
 
     /// The array that a lookup is in, when that is known and the lookup can be compiled in place.
     fn array_of(&self, pc: Pc, helper: &Bound) -> Option<(usize, ArrayLayout)> {
+        if !self.lowerings.has(Lowerings::ARRAYS) {
+            return None;
+        }
         let map = self.program().facts().get(pc)?.map;
         Some((map?, array_of(self.instance, map, helper)?))
     }
@@ -147,7 +153,42 @@ impl Translator<'_, '_> {
         let at = self.b.ins().imul(key, stride);
         let address = self.b.ins().iadd(base, at);
         let null = self.constant(0);
-        self.b.ins().select(inside, address, null)
+        let found = self.b.ins().select(inside, address, null);
+        self.lookups.insert(found, (inside, address));
+        found
+    }
+
+    /// The test of a lookup's result for NULL: the index decides, and each side knows what the result is.
+    /// False where it is no such test.
+    pub(crate) fn null_test(&mut self, op: JmpOp, x: Value, to: Block, next: Block) -> bool {
+        let Some((inside, address)) = self.lookups.get(&x).copied() else {
+            return false;
+        };
+        let (null, found) = match op {
+            JmpOp::Eq => (to, next),
+            JmpOp::Ne => (next, to),
+            _ => return false,
+        };
+        if !self.lowerings.has(Lowerings::NULLS) {
+            return false;
+        }
+        let holders: Vec<Reg> = Reg::all()
+            .filter(|r| self.local[r.index()] == Some(x))
+            .collect();
+        let (some, none) = (self.b.create_block(), self.b.create_block());
+        self.b.ins().brif(inside, some, &[], none, &[]);
+        for (block, target) in [(some, found), (none, null)] {
+            self.b.switch_to_block(block);
+            let v = match block == some {
+                true => address,
+                false => self.constant(0),
+            };
+            for r in &holders {
+                self.set(*r, v);
+            }
+            self.b.ins().jump(target, &[]);
+        }
+        true
     }
 
     /// After a helper that may have asked for another program: goes on there and returns what it returns.
@@ -172,6 +213,7 @@ impl Translator<'_, '_> {
 
     /// `ld_abs` and `ld_ind`: outside of the packet the function exits with 0.
     pub(crate) fn load_packet(&mut self, size: Size, index: Option<Reg>, imm: i32) {
+        self.words.forget();
         let mut offset = self.b.ins().iconst(types::I64, i64::from(imm));
         if let Some(r) = index {
             let index = self.get(r);

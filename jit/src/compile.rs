@@ -4,14 +4,12 @@
 //! and on nothing that another process or instance would have elsewhere.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cranelift_codegen::binemit::Reloc as CraneliftReloc;
-use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{ExternalName, UserFuncName, types};
 use cranelift_codegen::{Context, FinalizedMachReloc, FinalizedRelocTarget};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
-use probity_isa::{CallTarget, Insn};
+use probity_isa::{CallTarget, Insn, Reg};
 use probity_runtime::Instance;
 use probity_verifier::VerifiedProgram;
 
@@ -20,6 +18,8 @@ use crate::code::{Builder, Code, Reference, Reloc};
 use crate::error::Error;
 use crate::flow::{Function, functions, reached};
 use crate::frame::{self, Use};
+use crate::generate::generate;
+use crate::lowerings::Lowerings;
 use crate::memory::Aliasing;
 use crate::symbol::Symbol;
 use crate::target::Target;
@@ -33,10 +33,10 @@ pub(crate) enum Stage {
 }
 
 pub(crate) fn compile(instance: &Instance, target: &Target) -> Result<Code, Error> {
+    let lowerings = target.lowerings;
     let mut code = Builder::new(target.arch);
     let mut ctx = Context::new();
     let mut builder = FunctionBuilderContext::new();
-    let mut control = ControlPlane::default();
     for (index, program) in instance.programs().iter().enumerate() {
         let functions = declare(instance, program.verified());
         for (n, this) in functions.iter().enumerate() {
@@ -45,6 +45,7 @@ pub(crate) fn compile(instance: &Instance, target: &Target) -> Result<Code, Erro
             define(
                 instance,
                 target,
+                lowerings,
                 index,
                 &functions,
                 n,
@@ -52,14 +53,7 @@ pub(crate) fn compile(instance: &Instance, target: &Target) -> Result<Code, Erro
                 &mut builder,
             )?;
             // A function that the code generator cannot cope with is an error, however it says so.
-            let compiled = catch_unwind(AssertUnwindSafe(|| {
-                ctx.compile(&*target.isa, &mut control)
-                    .map(|_| ())
-                    .map_err(|e| e.inner.to_string())
-            }));
-            compiled
-                .map_err(|_| refused("the code generator failed".into()))?
-                .map_err(refused)?;
+            generate(&mut ctx, target, lowerings).map_err(refused)?;
             let Some(compiled) = ctx.compiled_code() else {
                 return Err(refused("there is no code".into()));
             };
@@ -114,6 +108,7 @@ pub(crate) fn dump(
     index: usize,
     stage: Stage,
 ) -> Result<String, Error> {
+    let lowerings = target.lowerings;
     let program = instance.programs().get(index);
     let functions = declare(instance, program.ok_or(Error::NoProgram(index))?.verified());
     let mut ctx = Context::new();
@@ -124,6 +119,7 @@ pub(crate) fn dump(
         define(
             instance,
             target,
+            lowerings,
             index,
             &functions,
             n,
@@ -135,10 +131,10 @@ pub(crate) fn dump(
             Stage::Clif => out += &ctx.func.display().to_string(),
             Stage::Assembly => {
                 ctx.set_disasm(true);
-                let code = ctx
-                    .compile(&*target.isa, &mut ControlPlane::default())
-                    .map_err(|e| refused(instance, index, this, e.inner.to_string()))?;
-                out += code.vcode.as_deref().unwrap_or_default();
+                generate(&mut ctx, target, lowerings)
+                    .map_err(|e| refused(instance, index, this, e))?;
+                let code = ctx.compiled_code().and_then(|c| c.vcode.as_deref());
+                out += code.unwrap_or_default();
             }
         }
         out.push('\n');
@@ -160,6 +156,7 @@ fn declare(instance: &Instance, p: &VerifiedProgram) -> Vec<Function> {
 fn define(
     instance: &Instance,
     target: &Target,
+    lowerings: Lowerings,
     index: usize,
     functions: &[Function],
     n: usize,
@@ -178,14 +175,15 @@ fn define(
         let map = p.facts().get(pc).and_then(|f| f.map);
         match instance.helper(*id, p.prog_type()) {
             Some(h) => {
-                let inlined = call::array_of(instance, map, &h).is_some();
+                let inlined = lowerings.has(Lowerings::ARRAYS)
+                    && call::array_of(instance, map, &h).is_some();
                 let map = map.and_then(|n| instance.map(n)).map(|m| &**m);
                 call::uses(&h, map, inlined)
             }
             None => Use::Anywhere,
         }
     };
-    let frame = frame::analyse(p, &this.range, &uses);
+    let frame = frame::analyse(p, &this.range, &uses, lowerings);
     let mut aliasing = Aliasing::default();
     let mut may_goto = false;
     for pc in this.range.clone().filter(|pc| reached(p, *pc)) {
@@ -227,6 +225,12 @@ fn define(
         memory: None,
         turns,
         signatures: BTreeMap::new(),
+        lowerings,
+        local: [None; Reg::COUNT],
+        narrow: Default::default(),
+        lookups: Default::default(),
+        words: Default::default(),
+        in_tables: Default::default(),
     };
     t.translate()?;
     t.b.finalize(target.isa.frontend_config());

@@ -91,6 +91,24 @@ pub(crate) fn heads(p: &VerifiedProgram, range: &Range<Pc>) -> BTreeSet<Pc> {
     heads
 }
 
+/// Jumps to jumps that are followed.
+const MAX_FOLLOWED: usize = 16;
+
+/// Where a jump to an instruction leads through unconditional jumps of the function.
+pub(crate) fn landing(p: &VerifiedProgram, range: &Range<Pc>, mut to: Pc) -> Pc {
+    for _ in 0..MAX_FOLLOWED {
+        let Some(insn @ Insn::Jump { .. }) = p.insns().get(to).filter(|_| reached(p, to)) else {
+            break;
+        };
+        let next = insn.jump_target(to).and_then(|to| usize::try_from(to).ok());
+        match next.filter(|next| range.contains(next)) {
+            Some(next) => to = next,
+            None => break,
+        }
+    }
+    to
+}
+
 /// Some path of the proof comes here.
 pub(crate) fn reached(p: &VerifiedProgram, pc: Pc) -> bool {
     p.facts().get(pc).is_some_and(|f| f.reached)

@@ -15,6 +15,7 @@ use probity_isa::{AluOp, CallTarget, Insn, Pc, Reg, Size, Src, Width};
 use probity_verifier::{Region, VerifiedProgram};
 
 use crate::flow::{reached, successors};
+use crate::lowerings::Lowerings;
 
 /// Bytes of a frame.
 pub(crate) const FRAME: i32 = 512;
@@ -60,7 +61,12 @@ struct Walk<'a> {
 }
 
 /// `helper` says how the call at a slot uses its arguments.
-pub(crate) fn analyse(p: &VerifiedProgram, range: &Range<Pc>, helper: &dyn Fn(Pc) -> Use) -> Frame {
+pub(crate) fn analyse(
+    p: &VerifiedProgram,
+    range: &Range<Pc>,
+    helper: &dyn Fn(Pc) -> Use,
+    lowerings: Lowerings,
+) -> Frame {
     let mut entry: Vec<Option<Regs>> = vec![None; range.len() + 1];
     let mut start: Regs = [None; Reg::COUNT];
     start[Reg::R10.index()] = Some(0);
@@ -120,7 +126,8 @@ pub(crate) fn analyse(p: &VerifiedProgram, range: &Range<Pc>, helper: &dyn Fn(Pc
             walk.step(pc, regs, helper);
         }
     }
-    let mut frame = walk.finish();
+    let mut frame = walk.finish(lowerings.has(Lowerings::SLOTS));
+    frame.clear |= !lowerings.has(Lowerings::CLEARING);
     if frame.memory > 0 && !frame.clear {
         frame.clear = reads_unwritten(p, range, &frame, &entry, helper);
     }
@@ -368,7 +375,7 @@ impl Walk<'_> {
         }
     }
 
-    fn finish(self) -> Frame {
+    fn finish(self, slots: bool) -> Frame {
         let accesses = self.accesses.iter();
         let mut list: Vec<(i32, i32, Size, bool)> = accesses
             .map(|((at, size), plain)| (*at, *at + size.bytes() as i32, *size, *plain))
@@ -392,7 +399,7 @@ impl Walk<'_> {
                 alone = false;
                 j += 1;
             }
-            if alone && !whole && end <= self.from.min(0) && at >= -FRAME {
+            if slots && alone && !whole && end <= self.from.min(0) && at >= -FRAME {
                 frame.values.insert(at, size);
             } else {
                 lowest = lowest.min(at);

@@ -21,22 +21,28 @@ mod cache;
 mod call;
 mod code;
 mod compile;
+mod counters;
 mod encode;
+mod entry;
 mod error;
 mod flow;
 #[cfg(any(feature = "aarch64", target_arch = "aarch64"))]
 mod foreign;
 mod frame;
+mod generate;
 mod key;
 mod link;
+mod lowerings;
 mod memory;
 mod options;
 mod pages;
 mod symbol;
+mod tables;
 mod target;
 #[cfg(test)]
 mod tests;
 mod translate;
+mod words;
 
 use std::fmt;
 use std::sync::Arc;
@@ -44,9 +50,11 @@ use std::sync::Arc;
 use probity_runtime::{Call, Context, Engine, Fault, FaultKind, Instance, Outcome};
 
 pub use cache::Cache;
+pub use entry::{Entry, WrongContext};
 pub use error::Error;
 #[cfg(any(feature = "aarch64", target_arch = "aarch64"))]
 pub use foreign::{Foreign, Reference, Referent};
+pub use lowerings::Lowerings;
 pub use options::Options;
 
 use code::Code;
@@ -140,6 +148,13 @@ impl Jit {
         self.dump(program, Stage::Assembly)
     }
 
+    /// A program's main function.
+    fn main(&self, program: usize) -> Option<Main> {
+        let address = self.linked.mains.get(program).copied()?;
+        // SAFETY: it is the address of code that was compiled with this signature.
+        Some(unsafe { std::mem::transmute::<usize, Main>(address as usize) })
+    }
+
     fn dump(&self, program: usize, stage: Stage) -> Result<String, Error> {
         compile::dump(
             &self.instance,
@@ -156,19 +171,8 @@ impl Engine for Jit {
     }
 
     fn call(&self, program: usize, ctx: &mut Context, cpu: usize) -> Result<Outcome, Fault> {
-        let mut call = Call::new(&self.instance, program, ctx, cpu)?;
-        call.callback = Some(enter);
-        let Some(entry) = self.linked.mains.get(program).copied() else {
-            return Err(Fault::new(program, 0, FaultKind::NoProgram));
-        };
-        let r1 = call.ctx;
-        // SAFETY: the address is that of code compiled with this signature, alive as long as `self`;
-        // the program was proved safe for any context of its kind, which `Call::new` holds `ctx` to.
-        let ret = unsafe {
-            let main: Main = std::mem::transmute::<usize, Main>(entry as usize);
-            main(&mut call, r1)
-        };
-        Ok(Outcome { ret })
+        let called = self.entry(program, cpu)?.call(ctx);
+        called.map_err(|_| Fault::new(program, 0, FaultKind::Context))
     }
 }
 

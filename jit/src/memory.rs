@@ -10,9 +10,11 @@ use probity_isa::{AtomicOp, Pc, Reg, Size, Src};
 use probity_runtime::{Call, hidden_word};
 use probity_verifier::{Access, Region};
 
-use crate::alu::{narrow, of_size, widen, widen_signed};
+use crate::alu::{narrow, of_size, widen_signed};
+use crate::lowerings::Lowerings;
 use crate::symbol::{Routine, Symbol};
 use crate::translate::Translator;
+use crate::words::Word;
 
 /// Alias regions by number.
 mod region {
@@ -59,7 +61,7 @@ impl Aliasing {
 }
 
 /// A place in memory.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     pub base: Value,
     pub off: i32,
@@ -94,8 +96,13 @@ impl Translator<'_, '_> {
     }
 
     fn place(&mut self, pc: Pc, base: Reg, off: i16) -> Place {
-        let region = self.access(pc).map_or(Region::Mixed, |a| a.region);
-        let flags = self.flags(region);
+        let access = self.access(pc);
+        let flags = self.flags(access.map_or(Region::Mixed, |a| a.region));
+        // Nobody writes there; a load may still only stand where the proof has it.
+        let flags = match self.frozen_map(access) {
+            Some(_) => flags.with_readonly(),
+            None => flags,
+        };
         if let Some(at) = self.frame.bases.get(&(pc, base)) {
             let at = at.saturating_add(i32::from(off));
             let flags = if self.aliasing.mixed {
@@ -152,15 +159,75 @@ impl Translator<'_, '_> {
                 self.b.ins().iconst(types::I64, 0)
             }
             _ => {
-                let at = self.place(pc, base, off);
-                let v = self.b.ins().load(of_size(size), at.flags, at.base, at.off);
-                if signed {
-                    widen_signed(&mut self.b, v)
-                } else {
-                    widen(&mut self.b, v)
+                if let Some(v) = self.frozen(access, size, signed) {
+                    return v;
                 }
+                let at = self.place(pc, base, off);
+                let v = self.load_at(at, access, size, signed);
+                if !signed && size != Size::DW && self.lowerings.has(Lowerings::WORDS) {
+                    self.words.note(v, Word::loaded(at, size.bytes()));
+                }
+                v
             }
         }
+    }
+
+    fn load_at(&mut self, at: Place, access: Option<Access>, size: Size, signed: bool) -> Value {
+        // What is written to the stack comes back by whole values, which is worth more there;
+        // and only plain loads may be moved.
+        let plain = matches!(
+            access.map(|a| a.region),
+            Some(Region::Stack | Region::Mixed) | None
+        );
+        let plain = plain || self.frozen_map(access).is_some();
+        if size == Size::DW || plain || !self.lowerings.has(Lowerings::NARROW) {
+            let v = self.b.ins().load(of_size(size), at.flags, at.base, at.off);
+            return match signed {
+                true => widen_signed(&mut self.b, v),
+                false => self.widen(v),
+            };
+        }
+        let ins = self.b.ins();
+        let v = match (size, signed) {
+            (Size::B, false) => ins.uload8(types::I64, at.flags, at.base, at.off),
+            (Size::H, false) => ins.uload16(types::I64, at.flags, at.base, at.off),
+            (_, false) => ins.uload32(at.flags, at.base, at.off),
+            (Size::B, true) => ins.sload8(types::I64, at.flags, at.base, at.off),
+            (Size::H, true) => ins.sload16(types::I64, at.flags, at.base, at.off),
+            (_, true) => ins.sload32(at.flags, at.base, at.off),
+        };
+        if !signed {
+            self.narrow.insert(v);
+        }
+        v
+    }
+
+    /// The map of an access whose bytes nobody can change.
+    fn frozen_map(&self, access: Option<Access>) -> Option<usize> {
+        match access?.region {
+            Region::MapValue(n) if self.lowerings.has(Lowerings::FROZEN) => {
+                self.instance.map(n)?.frozen().then_some(n)
+            }
+            _ => None,
+        }
+    }
+
+    /// The value of a load from a known place in data that nobody can change.
+    fn frozen(&mut self, access: Option<Access>, size: Size, signed: bool) -> Option<Value> {
+        let map = self.frozen_map(access)?;
+        let at = usize::try_from(access?.offset?).ok()?;
+        let object = &self.instance.verified().relocated().object;
+        let data = object.maps.get(map)?.data.as_ref()?;
+        let bytes = data.bytes.get(at..at.checked_add(size.bytes())?)?;
+        let mut word = [0; 8];
+        word.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        let bits = 64 - 8 * size.bytes() as u32;
+        let v = u64::from_le_bytes(word) << bits;
+        let v = match signed {
+            true => (v as i64 >> bits) as u64,
+            false => v >> bits,
+        };
+        Some(self.constant(v))
     }
 
     /// The low `size` of a 64-bit value, extended.
@@ -169,7 +236,7 @@ impl Translator<'_, '_> {
         if signed {
             widen_signed(&mut self.b, v)
         } else {
-            widen(&mut self.b, v)
+            self.widen(v)
         }
     }
 
@@ -180,6 +247,7 @@ impl Translator<'_, '_> {
             self.write_slot(at, v);
             return;
         }
+        self.words.forget();
         let at = self.place(pc, base, off);
         let v = narrow(&mut self.b, v, of_size(size));
         self.b.ins().store(at.flags, v, at.base, at.off);
@@ -195,13 +263,15 @@ impl Translator<'_, '_> {
     }
 
     pub(crate) fn load_acquire(&mut self, pc: Pc, size: Size, base: Reg, off: i16) -> Value {
+        self.words.forget();
         let at = self.place(pc, base, off);
         let address = self.address(at);
         let v = self.b.ins().atomic_load(of_size(size), at.flags, address);
-        widen(&mut self.b, v)
+        self.widen(v)
     }
 
     pub(crate) fn store_release(&mut self, pc: Pc, size: Size, base: Reg, off: i16, src: Reg) {
+        self.words.forget();
         let at = self.place(pc, base, off);
         let address = self.address(at);
         let v = self.get(src);
@@ -218,6 +288,7 @@ impl Translator<'_, '_> {
         off: i16,
         src: Reg,
     ) {
+        self.words.forget();
         let at = self.place(pc, base, off);
         let address = self.address(at);
         let ty = of_size(size);
@@ -233,14 +304,14 @@ impl Translator<'_, '_> {
                 let expected = self.get(Reg::R0);
                 let expected = narrow(&mut self.b, expected, ty);
                 let old = self.b.ins().atomic_cas(at.flags, address, expected, v);
-                let old = widen(&mut self.b, old);
+                let old = self.widen(old);
                 self.set(Reg::R0, old);
                 return;
             }
         };
         let old = self.b.ins().atomic_rmw(ty, at.flags, rmw, address, v);
         if fetch {
-            let old = widen(&mut self.b, old);
+            let old = self.widen(old);
             self.set(src, old);
         }
     }

@@ -8,13 +8,17 @@ use cranelift_codegen::settings::{self, Configurable};
 
 use crate::code::Arch;
 use crate::error::Error;
+use crate::lowerings::Lowerings;
 use crate::options::Options;
 
 /// What code is generated for.
 #[derive(Clone)]
 pub(crate) struct Target {
     pub isa: Arc<dyn TargetIsa>,
+    /// The same without optimisation, for what is optimised already.
+    pub plain: Arc<dyn TargetIsa>,
     pub arch: Arch,
+    pub lowerings: Lowerings,
 }
 
 impl Target {
@@ -64,10 +68,20 @@ impl Target {
                 .set(name, value)
                 .map_err(|e| Error::Host(e.to_string()))?;
         }
-        let isa = builder
-            .finish(settings::Flags::new(flags))
-            .map_err(|e| Error::Host(e.to_string()))?;
-        Ok(Target { isa, arch })
+        let finish = |flags: settings::Builder| {
+            let made = builder.finish(settings::Flags::new(flags));
+            made.map_err(|e| Error::Host(e.to_string()))
+        };
+        let isa = finish(flags.clone())?;
+        let none = flags.set("opt_level", "none");
+        none.map_err(|e| Error::Host(e.to_string()))?;
+        let plain = finish(flags)?;
+        Ok(Target {
+            isa,
+            plain,
+            arch,
+            lowerings: options.lowerings,
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 //! **Invariant:** registers are SSA variables that only uses keep alive; the proof's facts
 //! decide what is translated at all: dead instructions and decided branches are not.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use cranelift_codegen::ir::{
     Block, ExtFuncData, ExternalName, FuncRef, GlobalValueData, InstBuilder, MemFlagsData, SigRef,
@@ -17,10 +17,12 @@ use probity_verifier::VerifiedProgram;
 use crate::alu::{alu, compare, immediate, narrow, of_size, of_width, swap, widen};
 use crate::call::signature;
 use crate::error::Error;
-use crate::flow::{Function, heads, reached};
+use crate::flow::{Function, heads, landing, reached};
 use crate::frame::Frame;
+use crate::lowerings::Lowerings;
 use crate::memory::{Aliasing, UNREACHABLE};
 use crate::symbol::Symbol;
+use crate::words::Words;
 
 /// Turns that `may_goto` grants a function, as in Linux.
 const MAY_GOTO_TURNS: i64 = 8 * 1024 * 1024;
@@ -46,6 +48,16 @@ pub(crate) struct Translator<'a, 'f> {
     pub turns: Option<Variable>,
     /// Signatures of calls by address, by number of 64-bit arguments.
     pub signatures: BTreeMap<usize, SigRef>,
+    pub lowerings: Lowerings,
+    /// What this block has put into registers.
+    pub local: [Option<Value>; Reg::COUNT],
+    /// Values whose upper halves are 0.
+    pub narrow: HashSet<Value>,
+    /// Results of lookups: what decides whether they are not NULL, and what they are then.
+    pub lookups: HashMap<Value, (Value, Value)>,
+    pub words: Words,
+    /// Comparisons that a jump through a table stands for.
+    pub in_tables: BTreeSet<Pc>,
 }
 
 impl<'a> Translator<'a, '_> {
@@ -67,6 +79,16 @@ impl<'a> Translator<'a, '_> {
 
     pub fn set(&mut self, r: Reg, v: Value) {
         self.b.def_var(self.regs[r.index()], v);
+        self.local[r.index()] = Some(v);
+    }
+
+    /// Zero-extends to 64 bits.
+    pub fn widen(&mut self, v: Value) -> Value {
+        let wide = widen(&mut self.b, v);
+        if wide != v {
+            self.narrow.insert(wide);
+        }
+        wide
     }
 
     /// A number; never an address, which is a [`Symbol`]'s.
@@ -147,6 +169,8 @@ impl<'a> Translator<'a, '_> {
                     self.b.ins().jump(*block, &[]);
                 }
                 self.b.switch_to_block(*block);
+                self.local = [None; Reg::COUNT];
+                self.words.forget();
                 open = true;
             }
             if open {
@@ -240,22 +264,34 @@ impl<'a> Translator<'a, '_> {
                 src,
             } => {
                 let y = self.operand_of(src, width);
-                let x = self.get(dst);
-                let x = narrow(&mut self.b, x, of_width(width));
-                let v = alu(&mut self.b, op, x, y, immediate(src));
-                let v = widen(&mut self.b, v);
+                let (whole, other) = (self.get(dst), src.reg().map(|r| self.get(r)));
+                let x = narrow(&mut self.b, whole, of_width(width));
+                let mut v = alu(&mut self.b, op, x, y, immediate(src));
+                v = self.widen(v);
+                if self.lowerings.has(Lowerings::WORDS) {
+                    v = self.word(op, width, src, (whole, other), v);
+                }
                 self.set(dst, v);
             }
             Insn::Neg { width, dst } => {
                 let v = self.get(dst);
                 let v = narrow(&mut self.b, v, of_width(width));
                 let v = self.b.ins().ineg(v);
-                let v = widen(&mut self.b, v);
+                let v = self.widen(v);
                 self.set(dst, v);
             }
             Insn::Mov { width, dst, src } => {
-                let v = self.operand_of(src, width);
-                let v = widen(&mut self.b, v);
+                let whole = src.reg().map(|r| self.get(r));
+                let known = whole.filter(|v| {
+                    self.lowerings.has(Lowerings::NARROW) && self.narrow.contains(v)
+                });
+                let v = match known {
+                    Some(v) => v,
+                    None => {
+                        let v = self.operand_of(src, width);
+                        self.widen(v)
+                    }
+                };
                 self.set(dst, v);
             }
             Insn::MovSx {
@@ -272,7 +308,7 @@ impl<'a> Translator<'a, '_> {
                 } else {
                     self.b.ins().sextend(ty, v)
                 };
-                let v = widen(&mut self.b, v);
+                let v = self.widen(v);
                 self.set(dst, v);
             }
             Insn::Swap { op, dst, bits } => {
@@ -346,7 +382,11 @@ impl<'a> Translator<'a, '_> {
                     None => {}
                 }
                 let (to, next) = (self.target(pc, &insn, heads)?, self.next(pc, heads)?);
+                self.table(pc, heads);
                 let x = self.get(dst);
+                if src == Src::Imm(0) && width == Width::W64 && self.null_test(op, x, to, next) {
+                    return Ok(false);
+                }
                 let x = narrow(&mut self.b, x, of_width(width));
                 let y = self.operand_of(src, width);
                 let taken = compare(&mut self.b, op, x, y);
@@ -395,16 +435,24 @@ impl<'a> Translator<'a, '_> {
         Ok(true)
     }
 
+    /// Where a jump to an instruction leads in the end.
+    pub(crate) fn landing(&self, to: Pc) -> Pc {
+        match self.lowerings.has(Lowerings::JUMPS) {
+            true => landing(self.program(), &self.this.range, to),
+            false => to,
+        }
+    }
+
     fn target(&self, pc: Pc, insn: &Insn, heads: &BTreeMap<Pc, Block>) -> Result<Block, Error> {
         insn.jump_target(pc)
             .and_then(|to| usize::try_from(to).ok())
-            .and_then(|to| heads.get(&to).copied())
+            .and_then(|to| heads.get(&self.landing(to)).copied())
             .ok_or_else(|| self.unsupported(pc, "a jump out of the function"))
     }
 
     fn next(&self, pc: Pc, heads: &BTreeMap<Pc, Block>) -> Result<Block, Error> {
         heads
-            .get(&(pc + 1))
+            .get(&self.landing(pc + 1))
             .copied()
             .ok_or_else(|| self.unsupported(pc, "falling out of the function"))
     }

@@ -34,6 +34,7 @@ impl Arena {
         Some(Arena { base, layout })
     }
 
+    #[inline]
     pub fn address(&self) -> u64 {
         self.base.as_ptr() as u64
     }

@@ -46,16 +46,81 @@ pub struct Call<'a> {
     pub callback: Option<ReenterFn>,
     /// The engine's own, for `callback`.
     pub engine: *mut (),
-    /// Set by helpers that move the packet's bounds in contexts that also hold a length.
-    pub(crate) length_at: u64,
-    pub(crate) ctx_size: u64,
-    /// `enum bpf_prog_type`.
-    pub(crate) kind: u32,
     /// Address and length of a key that a helper lends to its callback.
     pub(crate) lent: (u64, u64),
+    /// `enum bpf_prog_type`.
+    pub(crate) kind: u32,
     instance: &'a Instance,
-    env: &'a dyn Env,
-    context: PhantomData<&'a mut Context>,
+    /// What `ctx` points into; helpers ask it for what few of them need.
+    context: *const Context,
+    borrowed: PhantomData<&'a mut Context>,
+}
+
+/// What all calls of one program on one CPU have in common, checked once.
+///
+/// An engine keeps one where a program is called often: [`Prepared::call`] then only compares the
+/// context's size, and fills in what differs from call to call.
+#[derive(Clone, Copy)]
+pub struct Prepared<'a> {
+    instance: &'a Instance,
+    cpu: u64,
+    kind: u32,
+    /// Bytes that a context must have at least.
+    context_size: usize,
+    callback: Option<ReenterFn>,
+}
+
+impl<'a> Prepared<'a> {
+    /// Prepares calls of `program` on `cpu`; helpers call back through `callback`.
+    pub fn new(
+        instance: &'a Instance,
+        program: usize,
+        cpu: usize,
+        callback: Option<ReenterFn>,
+    ) -> Result<Prepared<'a>, Fault> {
+        let Some(p) = instance.programs().get(program) else {
+            return Err(Fault::new(program, 0, FaultKind::NoProgram));
+        };
+        if cpu >= instance.cpus() {
+            return Err(Fault::new(program, 0, FaultKind::NoCpu));
+        }
+        Ok(Prepared {
+            instance,
+            cpu: cpu as u64,
+            kind: p.verified().prog_type().0,
+            context_size: p.context_size(),
+            callback,
+        })
+    }
+
+    pub fn instance(&self) -> &'a Instance {
+        self.instance
+    }
+
+    /// The state of one call; `None` for a context that is too short for the program.
+    #[inline(always)]
+    pub fn call<'c>(&self, ctx: &'c mut Context) -> Option<Call<'c>>
+    where
+        'a: 'c,
+    {
+        if ctx.size() < self.context_size {
+            return None;
+        }
+        ctx.prepare();
+        Some(Call {
+            cpu: self.cpu,
+            ctx: ctx.address(),
+            tail_calls: 0,
+            next: NO_PROGRAM,
+            callback: self.callback,
+            engine: std::ptr::null_mut(),
+            lent: (0, 0),
+            kind: self.kind,
+            instance: self.instance,
+            context: std::ptr::from_ref(ctx),
+            borrowed: PhantomData,
+        })
+    }
 }
 
 impl Call<'_> {
@@ -73,48 +138,35 @@ impl<'a> Call<'a> {
         ctx: &'a mut Context,
         cpu: usize,
     ) -> Result<Call<'a>, Fault> {
-        let Some(p) = instance.programs().get(program) else {
-            return Err(Fault::new(program, 0, FaultKind::NoProgram));
-        };
-        if cpu >= instance.cpus() {
-            return Err(Fault::new(program, 0, FaultKind::NoCpu));
-        }
-        if ctx.size() < p.context_size() {
-            return Err(Fault::new(program, 0, FaultKind::Context));
-        }
-        ctx.prepare();
-        let ctx_size = ctx.size() as u64;
-        let (address, length_at) = (
-            ctx.address(),
-            ctx.length_at().map_or(u64::MAX, |n| n as u64),
-        );
-        Ok(Call {
-            cpu: cpu as u64,
-            ctx: address,
-            tail_calls: 0,
-            next: NO_PROGRAM,
-            callback: None,
-            engine: std::ptr::null_mut(),
-            length_at,
-            ctx_size,
-            kind: p.verified().prog_type().0,
-            lent: (0, 0),
-            instance,
-            env: match ctx.env() {
-                // SAFETY: the environment is owned by the context, which is borrowed for 'a.
-                Some(env) => unsafe { &*std::ptr::from_ref(env) },
-                None => instance.env(),
-            },
-            context: PhantomData,
-        })
+        let prepared = Prepared::new(instance, program, cpu, None)?;
+        let call = prepared.call(ctx);
+        call.ok_or(Fault::new(program, 0, FaultKind::Context))
+    }
+
+    fn context(&self) -> &Context {
+        // SAFETY: the context is borrowed for as long as the call lives, and neither moved nor
+        // changed meanwhile: programs and helpers write the memory that it owns, not itself.
+        unsafe { &*self.context }
+    }
+
+    /// Byte offset of the context's field that holds the packet's length, where it has one.
+    pub(crate) fn length_at(&self) -> Option<u64> {
+        self.context().length_at().map(|n| n as u64)
+    }
+
+    pub(crate) fn ctx_size(&self) -> u64 {
+        self.context().size() as u64
     }
 
     pub fn instance(&self) -> &'a Instance {
         self.instance
     }
 
+    /// Surroundings: those of the context, or else of the instance.
     pub fn env(&self) -> &'a dyn Env {
-        self.env
+        // SAFETY: as for `context`; the context is borrowed for 'a and owns its surroundings.
+        let context: &'a Context = unsafe { &*self.context };
+        context.env().unwrap_or_else(|| self.instance.env())
     }
 
     /// Calls the subprogram `func` and gives its r0; without an engine that can, 1, which ends every iteration.

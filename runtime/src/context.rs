@@ -17,6 +17,7 @@
 //! allocation that neither moves nor shrinks during a call.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use probity_platform::FieldKind;
 
@@ -230,11 +231,13 @@ impl Context {
     }
 
     /// What r1 holds.
+    #[inline]
     pub fn address(&self) -> u64 {
         self.memory.address() + HEADER_BYTES as u64
     }
 
     /// Bytes of the context itself.
+    #[inline]
     pub fn size(&self) -> usize {
         self.size
     }
@@ -297,15 +300,18 @@ impl Context {
         unsafe { header(self.address(), word) }
     }
 
+    #[inline]
     fn set_header(&mut self, word: i32, value: u64) {
         // SAFETY: as above.
         unsafe { set_header(self.address(), word, value) }
     }
 
+    /// Forgets what the last call asked for. The flags count only with a target, and `NULL` stays 0.
+    #[inline(always)]
     pub(crate) fn prepare(&mut self) {
-        self.set_header(NULL, 0);
-        self.set_header(REDIRECT, 0);
-        self.set_header(REDIRECT_FLAGS, 0);
+        let word = self.address().wrapping_add_signed(i64::from(REDIRECT));
+        // SAFETY: the header lies before the address, and its words are 8-byte aligned.
+        unsafe { AtomicU64::from_ptr(word as *mut u64) }.store(0, Relaxed);
     }
 
     pub(crate) fn length_at(&self) -> Option<usize> {

@@ -20,7 +20,7 @@ pub mod maps;
 mod memory;
 mod platform;
 
-pub use call::{Call, HelperFn, MAX_TAIL_CALLS, NO_PROGRAM, ReenterFn};
+pub use call::{Call, HelperFn, MAX_TAIL_CALLS, NO_PROGRAM, Prepared, ReenterFn};
 pub use context::{Context, Redirect, hidden_word};
 pub use counting::Counting;
 pub use engine::{Engine, Fault, FaultKind, Outcome};

@@ -68,7 +68,7 @@ impl Memory {
             address >= start && address.checked_add(len).is_some_and(|e| e <= end)
         };
         let top = self.stack.address() + self.stack.len() as u64;
-        if inside(top - self.depth as u64, top) || inside(call.ctx, call.ctx + call.ctx_size) {
+        if inside(top - self.depth as u64, top) || inside(call.ctx, call.ctx + call.ctx_size()) {
             return true;
         }
         // SAFETY: the call borrows its context.
@@ -332,7 +332,7 @@ pub(crate) fn own_memory(call: &Call<'_>, address: u64, out: &mut [u8]) -> bool 
             context::header(call.ctx, DATA_END),
         )
     };
-    let owned = inside(call.ctx, call.ctx + call.ctx_size)
+    let owned = inside(call.ctx, call.ctx + call.ctx_size())
         || inside(meta, end)
         || call
             .instance()

@@ -151,7 +151,7 @@ unsafe extern "C" fn tail_call(
                     .instance()
                     .programs()
                     .get(program as usize)
-                    .is_some_and(|p| p.context_size() as u64 <= call.ctx_size) =>
+                    .is_some_and(|p| p.context_size() as u64 <= call.ctx_size()) =>
         {
             call.tail_calls += 1;
             call.next = program;

@@ -94,12 +94,8 @@ impl Packet {
         unsafe {
             context::set_header(self.ctx, DATA, data);
             context::set_header(self.ctx, DATA_END, end);
-            if (*call).length_at != u64::MAX {
-                arena::store(
-                    (self.ctx + (*call).length_at) as *mut u8,
-                    Size::W,
-                    end - data,
-                );
+            if let Some(at) = (*call).length_at() {
+                arena::store((self.ctx + at) as *mut u8, Size::W, end - data);
             }
         }
     }
@@ -404,7 +400,7 @@ unsafe extern "C" fn get_hash_recalc(
 ) -> u64 {
     // SAFETY: the row promises the context, whose size is known.
     unsafe {
-        if (*call).ctx_size < SKB_HASH + 4 {
+        if (*call).ctx_size() < SKB_HASH + 4 {
             return 0;
         }
         arena::load((ctx + SKB_HASH) as *const u8, Size::W)
@@ -421,7 +417,7 @@ unsafe extern "C" fn set_hash_invalid(
 ) -> u64 {
     // SAFETY: the row promises the context, whose size is known.
     unsafe {
-        if (*call).ctx_size >= SKB_HASH + 4 {
+        if (*call).ctx_size() >= SKB_HASH + 4 {
             arena::store((ctx + SKB_HASH) as *mut u8, Size::W, 0);
         }
     }

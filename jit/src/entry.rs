@@ -1,0 +1,101 @@
+//! [`Jit`] × program × CPU → [`Entry`]: a compiled program as a function that the host calls.
+//!
+//! What can be checked once is checked when the entry is made: that the program and the CPU exist, and
+//! where its code is. A call compares the context's size, writes eleven words on the stack and jumps.
+//!
+//! **Invariant:** a call takes no lock, allocates nothing and sets up no thread; its state lies on the
+//! caller's stack, so that calls nest (a host function that a helper leads to may call again) and
+//! any number of threads use one entry at once.
+
+use std::fmt;
+
+use probity_runtime::{Context, Fault, FaultKind, Outcome, Prepared};
+
+use crate::{Jit, Main, enter};
+
+/// A compiled program on one CPU, ready to be called.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::sync::Arc;
+/// use probity_jit::Jit;
+/// use probity_runtime::{Context, Instance, Options, platform};
+/// # use probity_platform::Policy;
+/// # let text = ".section raw_tracepoint\n.globl sum\nsum:\nr0 = *(u64 *)(r1 + 0)\n\
+/// #     r1 = *(u64 *)(r1 + 8)\nr0 += r1\nexit\n";
+/// # let object = probity_objfile::assemble("sum", text, &|_| None)?;
+///
+/// // `object` was opened with `probity_objfile::open`.
+/// let platform = Arc::new(platform(None));
+/// let report = probity_verifier::verify(&object, &platform, &Policy::default(), &Default::default())?;
+/// let (verified, _) = report.into_partial();
+/// let jit = Jit::new(Arc::new(Instance::new(Arc::new(verified), Options::default())?))?;
+///
+/// // Once for each program and CPU:
+/// let sum = jit.entry(jit.instance().program_index("sum").expect("it was accepted"), 0)?;
+/// // as often as the host likes, with one context or many:
+/// let mut ctx = Context::words(&[40, 2])?;
+/// assert_eq!(sum.call(&mut ctx)?.ret, 42);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy)]
+pub struct Entry<'a> {
+    prepared: Prepared<'a>,
+    main: Main,
+    program: usize,
+}
+
+impl Jit {
+    /// The entry of a program, by its index into [`probity_runtime::Instance::programs`], for calls on `cpu`.
+    pub fn entry(&self, program: usize, cpu: usize) -> Result<Entry<'_>, Fault> {
+        let prepared = Prepared::new(self.instance(), program, cpu, Some(enter))?;
+        let main = self.main(program);
+        Ok(Entry {
+            prepared,
+            main: main.ok_or(Fault::new(program, 0, FaultKind::NoProgram))?,
+            program,
+        })
+    }
+}
+
+impl Entry<'_> {
+    /// Calls the program. The only fault is a context shorter than the program reads.
+    #[inline]
+    pub fn call(&self, ctx: &mut Context) -> Result<Outcome, WrongContext> {
+        let Some(mut call) = self.prepared.call(ctx) else {
+            return Err(WrongContext);
+        };
+        let r1 = call.ctx;
+        // SAFETY: the code lives as long as the `Jit` that `prepared` borrows from, and was compiled
+        // with this signature; the program was proved safe for any context of its kind, to whose
+        // size `ctx` was just held.
+        let ret = unsafe { (self.main)(&mut call, r1) };
+        Ok(Outcome { ret })
+    }
+
+    /// Index of the program.
+    pub fn program(&self) -> usize {
+        self.program
+    }
+}
+
+impl fmt::Debug for Entry<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry")
+            .field("program", &self.program)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The context is shorter than the program reads; nothing was run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrongContext;
+
+impl fmt::Display for WrongContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the context does not fit the program's kind")
+    }
+}
+
+impl std::error::Error for WrongContext {}

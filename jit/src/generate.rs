@@ -1,0 +1,41 @@
+//! Translated function → machine code, in the code generator's two steps with one of ours between.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use cranelift_codegen::Context;
+use cranelift_codegen::control::ControlPlane;
+
+use crate::counters;
+use crate::lowerings::Lowerings;
+use crate::target::Target;
+
+/// Optimises and compiles what the context holds; says what the code generator cannot cope with.
+pub(crate) fn generate(
+    ctx: &mut Context,
+    target: &Target,
+    lowerings: Lowerings,
+) -> Result<(), String> {
+    let done = catch_unwind(AssertUnwindSafe(|| {
+        optimise(ctx, target, lowerings)?;
+        // With Cranelift's optimisations off, which would undo ours.
+        ctx.compile(&*target.plain, &mut ControlPlane::default())
+            .map(|_| ())
+            .map_err(|e| e.inner.to_string())
+    }));
+    done.unwrap_or_else(|_| Err("the code generator failed".into()))
+}
+
+fn optimise(ctx: &mut Context, target: &Target, lowerings: Lowerings) -> Result<(), String> {
+    let isa = &*target.isa;
+    ctx.optimize(isa, &mut ControlPlane::default())
+        .map_err(|e| e.to_string())?;
+    if lowerings.has(Lowerings::COUNTERS) {
+        // What optimisation found equal may have left parameters that are always the same.
+        ctx.compute_cfg();
+        ctx.compute_domtree();
+        ctx.remove_constant_phis(isa).map_err(|e| e.to_string())?;
+        ctx.func.dfg.resolve_all_aliases();
+        counters::turn(&mut ctx.func);
+    }
+    Ok(())
+}
