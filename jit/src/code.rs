@@ -92,7 +92,7 @@ pub(crate) struct Builder {
     starts: BTreeMap<Symbol, u32>,
 }
 
-const FUNCTION_ALIGN: u32 = 32;
+const FUNCTION_ALIGN: u32 = 16;
 
 impl Builder {
     pub fn new(arch: Arch) -> Builder {
@@ -125,6 +125,15 @@ impl Builder {
         let bytes = self.code.bytes.len().next_multiple_of(to.max(1) as usize);
         self.code.bytes.resize(bytes, 0);
         self.here()
+    }
+
+    /// The next function starts at this offset in a line of so many bytes.
+    pub fn place(&mut self, line: u32, offset: u32) -> Result<(), Error> {
+        let here = self.code.bytes.len();
+        let line = line as usize;
+        let gap = (line + offset as usize - here % line) % line;
+        self.code.bytes.resize(here + gap, 0);
+        self.here().map(|_| ())
     }
 
     /// Adds a function's machine code; its references count from its start.

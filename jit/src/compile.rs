@@ -21,6 +21,7 @@ use crate::frame::{self, Use};
 use crate::generate::generate;
 use crate::lowerings::Lowerings;
 use crate::memory::Aliasing;
+use crate::placement;
 use crate::symbol::Symbol;
 use crate::target::Target;
 use crate::translate::Translator;
@@ -65,6 +66,11 @@ pub(crate) fn compile(instance: &Instance, target: &Target) -> Result<Code, Erro
                 .ok_or_else(|| refused(format!("cannot link {r:?}")))
             });
             let references = references.collect::<Result<Vec<_>, _>>()?;
+            if lowerings.has(Lowerings::PLACEMENT)
+                && let Some(offset) = placement::offset(compiled)
+            {
+                code.place(placement::LINE, offset)?;
+            }
             code.function(
                 index as u32,
                 n as u32,
@@ -175,8 +181,8 @@ fn define(
         let map = p.facts().get(pc).and_then(|f| f.map);
         match instance.helper(*id, p.prog_type()) {
             Some(h) => {
-                let inlined = lowerings.has(Lowerings::ARRAYS)
-                    && call::array_of(instance, map, &h).is_some();
+                let inlined =
+                    lowerings.has(Lowerings::ARRAYS) && call::array_of(instance, map, &h).is_some();
                 let map = map.and_then(|n| instance.map(n)).map(|m| &**m);
                 call::uses(&h, map, inlined)
             }

@@ -36,6 +36,7 @@ mod lowerings;
 mod memory;
 mod options;
 mod pages;
+mod placement;
 mod symbol;
 mod tables;
 mod target;

@@ -33,6 +33,8 @@ impl Lowerings {
     pub const CLEARING: Lowerings = Lowerings(1 << 9);
     /// Trees of comparisons with constants are jumps through tables.
     pub const TABLES: Lowerings = Lowerings(1 << 10);
+    /// Functions start where their loops cross the fewest lines of the instruction cache.
+    pub const PLACEMENT: Lowerings = Lowerings(1 << 11);
 
     /// Each with its name.
     pub const NAMES: &[(&str, Lowerings)] = &[
@@ -47,6 +49,7 @@ impl Lowerings {
         ("inline", Lowerings::INLINE),
         ("clearing", Lowerings::CLEARING),
         ("tables", Lowerings::TABLES),
+        ("placement", Lowerings::PLACEMENT),
     ];
     pub const NONE: Lowerings = Lowerings(0);
     pub const ALL: Lowerings = Lowerings((1 << Lowerings::NAMES.len()) - 1);

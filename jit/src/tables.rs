@@ -17,7 +17,7 @@ use crate::lowerings::Lowerings;
 use crate::translate::Translator;
 
 /// Comparisons that are worth a table, and that are followed.
-const MIN_NODES: usize = 5;
+const MIN_NODES: usize = 8;
 const MAX_NODES: usize = 256;
 /// Entries of a table: so many, and so many a comparison.
 const MAX_ENTRIES: i64 = 512;

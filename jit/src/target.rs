@@ -59,6 +59,8 @@ impl Target {
             ("is_pic", "false"),
             ("use_colocated_libcalls", "false"),
             ("unwind_info", "false"),
+            // Where the blocks are, so that loops can be placed.
+            ("machine_code_cfg_info", "true"),
             ("enable_verifier", checks),
             // A frame of many spilled values must not step over the stack's guard page.
             ("enable_probestack", "true"),

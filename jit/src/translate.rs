@@ -282,9 +282,8 @@ impl<'a> Translator<'a, '_> {
             }
             Insn::Mov { width, dst, src } => {
                 let whole = src.reg().map(|r| self.get(r));
-                let known = whole.filter(|v| {
-                    self.lowerings.has(Lowerings::NARROW) && self.narrow.contains(v)
-                });
+                let known = whole
+                    .filter(|v| self.lowerings.has(Lowerings::NARROW) && self.narrow.contains(v));
                 let v = match known {
                     Some(v) => v,
                     None => {

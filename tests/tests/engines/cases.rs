@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use probity_jit::Lowerings;
+
 use crate::harness::{Pair, assemble, context, in_process, prove};
 
 struct Run {
@@ -49,20 +51,33 @@ fn case(
     let object = assemble(platform, name, text)?;
     let verified = prove(platform, &object)?;
     let kind = verified.programs()[0].prog_type().0;
-    let pair = Pair::new(verified).map_err(|e| e.to_string())?;
-    for run in &runs {
-        let (i, j) = pair.call(0, &|| context(kind, &run.words, &run.packet), 0);
-        if i != j {
-            return Err(format!("line {}: interp {i:x?}\njit {j:x?}", run.line));
-        }
-        if i.result != Ok(run.r0) {
-            return Err(format!(
-                "line {}: r0 is {:x?}, not {:#x}",
-                run.line, i.result, run.r0
-            ));
+    let verified = std::sync::Arc::new(verified);
+    for lowerings in sets() {
+        let pair = Pair::with(verified.clone(), lowerings).map_err(|e| e.to_string())?;
+        for run in &runs {
+            let (i, j) = pair.call(0, &|| context(kind, &run.words, &run.packet), 0);
+            if i != j {
+                let what = format!("line {}, {lowerings}", run.line);
+                return Err(format!("{what}: interp {i:x?}\njit {j:x?}"));
+            }
+            if i.result != Ok(run.r0) {
+                return Err(format!(
+                    "line {}: r0 is {:x?}, not {:#x}",
+                    run.line, i.result, run.r0
+                ));
+            }
         }
     }
     Ok(runs.len())
+}
+
+/// All lowerings, none, each alone, and all but each.
+fn sets() -> Vec<Lowerings> {
+    let mut sets = vec![Lowerings::ALL, Lowerings::NONE];
+    for (_, one) in Lowerings::NAMES {
+        sets.extend([*one, Lowerings::ALL.without(*one)]);
+    }
+    sets
 }
 
 fn runs(text: &str) -> Result<Vec<Run>, String> {

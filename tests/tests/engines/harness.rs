@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use probity_interp::Interp;
-use probity_jit::Jit;
+use probity_jit::{Jit, Lowerings};
 use probity_objfile::Object;
 use probity_platform::{Platform, Policy};
 use probity_runtime::{Context, Engine, Instance, Options, Sample, platform};
@@ -76,12 +76,19 @@ fn options() -> Options {
 
 impl Pair {
     pub fn new(verified: Verified) -> Result<Pair, probity_runtime::Error> {
-        let verified = Arc::new(verified);
+        Pair::with(Arc::new(verified), Lowerings::ALL)
+    }
+
+    /// With some of the compiler's lowerings only.
+    pub fn with(
+        verified: Arc<Verified>,
+        lowerings: Lowerings,
+    ) -> Result<Pair, probity_runtime::Error> {
         let one = Arc::new(Instance::new(verified.clone(), options())?);
         let two = Arc::new(Instance::new(verified, options())?);
         Ok(Pair {
             interp: Interp::new(one).with_limit(100_000_000),
-            jit: Jit::new(two).expect("a verified program compiles"),
+            jit: Jit::with(two, lowerings).expect("a verified program compiles"),
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use probity_jit::Lowerings;
 use probity_platform::Platform;
 use probity_tests::generate::Features;
 use probity_tests::{containment, generate};
@@ -381,14 +382,21 @@ fn random_programs_agree() {
         }
         let text = made.text(&platform);
         let prog_type = verified.programs()[0].prog_type().0;
-        let pair = Pair::new(verified).unwrap_or_else(|e| panic!("program {n}: {e}\n{text}"));
+        // Every other program with all lowerings, the rest with some.
+        let lowerings = match n % 2 {
+            0 => Lowerings::ALL,
+            _ => Lowerings::drawn(r.next()),
+        };
+        let pair = Pair::with(Arc::new(verified), lowerings)
+            .unwrap_or_else(|e| panic!("program {n}: {e}\n{text}"));
         for round in 0..8 {
             let input = r.next();
             let context = || containment::input(prog_type, &mut generate::Rng(input));
             let (i, j) = pair.call(0, &context, round % 2);
             assert!(i.result.is_ok(), "program {n}: {i:x?}\n{text}");
             let clif = || pair.jit.clif(0).unwrap_or_default();
-            assert_eq!(i, j, "program {n}, input {input}\n{text}\n{}", clif());
+            let what = format!("program {n}, input {input}, {lowerings}");
+            assert_eq!(i, j, "{what}\n{text}\n{}", clif());
             ran += 1;
         }
     }
