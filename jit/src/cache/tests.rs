@@ -137,7 +137,10 @@ fn the_second_start_takes_its_code_from_there_and_computes_the_same() {
         let first = Jit::with_cache(instance(&verified), &options, &cache).expect("code");
         let second = Jit::with_cache(instance(&verified), &options, &cache).expect("code");
         assert!(!first.from_cache() && second.from_cache(), "{name}");
-        let plain = Options { optimise: false };
+        let plain = Options {
+            optimise: false,
+            ..Options::default()
+        };
         let other = Jit::with_cache(instance(&verified), &plain, &cache).expect("code");
         assert!(!other.from_cache(), "{name}: other options, other code");
         for file in dir.files() {

@@ -84,11 +84,15 @@ impl Pair {
         verified: Arc<Verified>,
         lowerings: Lowerings,
     ) -> Result<Pair, probity_runtime::Error> {
+        let compiled = probity_jit::Options {
+            lowerings,
+            ..Default::default()
+        };
         let one = Arc::new(Instance::new(verified.clone(), options())?);
         let two = Arc::new(Instance::new(verified, options())?);
         Ok(Pair {
             interp: Interp::new(one).with_limit(100_000_000),
-            jit: Jit::with(two, lowerings).expect("a verified program compiles"),
+            jit: Jit::with_options(two, &compiled).expect("a verified program compiles"),
         })
     }
 
