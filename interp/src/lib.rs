@@ -148,11 +148,15 @@ impl Interp {
                 executed: 0,
             };
         };
+        if self.instance.is_watched() {
+            call.watch();
+        }
         let mut machine = Machine {
             code: &self.code,
             memory,
             observer,
             budget: self.limit,
+            watched: self.instance.is_watched(),
             nesting: 0,
             fault: None,
         };
@@ -236,6 +240,7 @@ mod tests {
             memory,
             observer: &mut (),
             budget: 100_000,
+            watched: false,
             nesting: 0,
             fault: None,
         };

@@ -4,7 +4,8 @@
 
 use probity_isa::{AtomicOp, CallTarget, Insn, Pc, Reg, Size};
 use probity_runtime::{
-    Call, Fault, FaultKind, Memory, NO_PROGRAM, Reenter, call_helper, kernel_read, packet_load,
+    Call, Fault, FaultKind, Holding, Memory, NO_PROGRAM, Reenter, call_helper, kernel_read,
+    packet_load,
 };
 
 use crate::alu::{self, Regs, compare, operand, sign_extend};
@@ -27,6 +28,8 @@ pub(crate) struct Machine<'a, O> {
     pub observer: &'a mut O,
     /// Instructions that may still be executed.
     pub budget: u64,
+    /// The policy demands that loops and callbacks look at the epoch.
+    pub watched: bool,
     pub nesting: usize,
     /// From inside of a callback.
     pub fault: Option<Fault>,
@@ -65,6 +68,9 @@ impl<O: Observer> Machine<'_, O> {
             .memory
             .push_frame()
             .ok_or_else(|| fault(&at, FaultKind::CallDepth))?;
+        if self.watched && self.nesting > 0 && call.is_late() {
+            return Err(fault(&at, FaultKind::Epoch));
+        }
         let code = self.code;
         let mut current = code
             .get(program)
@@ -256,6 +262,9 @@ impl<O: Observer> Machine<'_, O> {
                         size: bad.size,
                         ..fault(&at, bad.kind())
                     })?;
+                    if self.watched {
+                        call.note(Holding::of(helper), regs[0]);
+                    }
                     if let Some(inner) = self.fault.take() {
                         return Err(inner);
                     }
@@ -299,7 +308,11 @@ impl<O: Observer> Machine<'_, O> {
                     .get(at.program)
                     .ok_or_else(|| fault(&at, FaultKind::NoProgram))?;
             }
+            let back = self.watched && next <= at.pc && !exits;
             at.pc = next;
+            if back && call.is_late() {
+                return Err(fault(&at, FaultKind::Epoch));
+            }
         }
     }
 }

@@ -84,6 +84,9 @@ impl Translator<'_, '_> {
         }
         let call = self.b.ins().call(callee, &args);
         let r0 = self.b.inst_results(call)[0];
+        if self.watched.is_some() {
+            self.leave_if_ended();
+        }
         self.clobber();
         self.set(Reg::R0, r0);
         Ok(())
@@ -107,6 +110,9 @@ impl Translator<'_, '_> {
                 self.call_symbol(Symbol::Helper(id), &args)
             }
         };
+        if self.watched.is_some() {
+            self.watch_helper(&helper, r0);
+        }
         self.clobber();
         self.set(Reg::R0, r0);
         if helper.effects.may_not_return {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use cranelift_codegen::binemit::Reloc as CraneliftReloc;
 use cranelift_codegen::ir::{ExternalName, UserFuncName, types};
-use cranelift_codegen::{Context, FinalizedMachReloc, FinalizedRelocTarget};
+use cranelift_codegen::{CompiledCode, Context, FinalizedMachReloc, FinalizedRelocTarget};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use probity_isa::{CallTarget, Insn, Reg};
 use probity_runtime::Instance;
@@ -25,6 +25,9 @@ use crate::placement;
 use crate::symbol::Symbol;
 use crate::target::Target;
 use crate::translate::Translator;
+
+/// Instructions of one function: more of them take the code generator gigabytes.
+const MAX_INSNS: usize = 1 << 17;
 
 /// Which text of a program is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,11 +80,22 @@ pub(crate) fn compile(instance: &Instance, target: &Target) -> Result<Code, Erro
                 compiled.code_buffer(),
                 compiled.buffer.alignment,
                 &references,
-                Vec::new(),
+                lines(compiled),
             )?;
         }
     }
     code.finish(instance.programs().len())
+}
+
+/// Where the code of each instruction begins, where it is another's.
+fn lines(compiled: &CompiledCode) -> Vec<(u32, u32)> {
+    let locations = compiled.buffer.get_srclocs_sorted().iter();
+    let mut lines: Vec<(u32, u32)> = locations
+        .filter(|l| !l.loc.is_default())
+        .map(|l| (l.start, l.loc.bits()))
+        .collect();
+    lines.dedup_by_key(|l| l.1);
+    lines
 }
 
 fn reference(
@@ -171,6 +185,11 @@ fn define(
 ) -> Result<(), Error> {
     let p = instance.programs()[index].verified();
     let this = &functions[n];
+    if this.range.len() > MAX_INSNS {
+        let n = this.range.len();
+        let message = format!("{n} instructions are more than the {MAX_INSNS} that are compiled");
+        return Err(refused(instance, index, this, message));
+    }
     let call_conv = target.isa.default_call_conv();
     ctx.func.signature = call::signature(call_conv, 1 + this.args.len());
     ctx.func.name = UserFuncName::user(index as u32, n as u32);
@@ -237,6 +256,7 @@ fn define(
         lookups: Default::default(),
         words: Default::default(),
         in_tables: Default::default(),
+        watched: None,
     };
     t.translate()?;
     t.b.finalize(target.isa.frontend_config());

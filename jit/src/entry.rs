@@ -44,6 +44,8 @@ pub struct Entry<'a> {
     prepared: Prepared<'a>,
     main: Main,
     program: usize,
+    /// The policy demands that loops look at the epoch.
+    watched: bool,
 }
 
 impl Jit {
@@ -55,22 +57,38 @@ impl Jit {
             prepared,
             main: main.ok_or(Fault::new(program, 0, FaultKind::NoProgram))?,
             program,
+            watched: self.watched,
         })
     }
 }
 
 impl Entry<'_> {
-    /// Calls the program. The only fault is a context shorter than the program reads.
+    /// Calls the program.
     #[inline]
-    pub fn call(&self, ctx: &mut Context) -> Result<Outcome, WrongContext> {
+    pub fn call(&self, ctx: &mut Context) -> Result<Outcome, CallError> {
+        self.run(ctx, &mut 0)
+    }
+
+    /// `at` is the instruction at which the call was ended, when it was.
+    #[inline(always)]
+    pub(crate) fn run(&self, ctx: &mut Context, at: &mut usize) -> Result<Outcome, CallError> {
         let Some(mut call) = self.prepared.call(ctx) else {
-            return Err(WrongContext);
+            return Err(CallError::Context);
         };
+        if self.watched {
+            call.watch();
+        }
         let r1 = call.ctx;
         // SAFETY: the code lives as long as the `Jit` that `prepared` borrows from, and was compiled
         // with this signature; the program was proved safe for any context of its kind, to whose
         // size `ctx` was just held.
         let ret = unsafe { (self.main)(&mut call, r1) };
+        if self.watched
+            && let Some(pc) = call.ended()
+        {
+            *at = pc;
+            return Err(CallError::Epoch);
+        }
         Ok(Outcome { ret })
     }
 
@@ -88,14 +106,23 @@ impl fmt::Debug for Entry<'_> {
     }
 }
 
-/// The context is shorter than the program reads; nothing was run.
+/// Why a call gave no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WrongContext;
+pub enum CallError {
+    /// The context is shorter than the program reads; nothing was run.
+    Context,
+    /// The host's epoch has moved on, and the policy demands that loops look at it
+    /// ([`probity_runtime::Epoch`]).
+    Epoch,
+}
 
-impl fmt::Display for WrongContext {
+impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the context does not fit the program's kind")
+        f.write_str(match self {
+            CallError::Context => "the context does not fit the program's kind",
+            CallError::Epoch => "ended, as the host's epoch has moved on",
+        })
     }
 }
 
-impl std::error::Error for WrongContext {}
+impl std::error::Error for CallError {}

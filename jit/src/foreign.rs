@@ -30,8 +30,8 @@ pub enum Referent {
     Map(u32),
     /// The values of a map that is an array.
     Values(u32),
-    /// Any other function of the runtime.
-    Other,
+    /// The count that a host moves to end calls.
+    Epoch,
 }
 
 /// A place that holds the address of something.
@@ -79,8 +79,9 @@ impl Foreign {
                     Symbol::Routine(Routine::PacketLoad) => Referent::PacketLoad,
                     Symbol::Map(n) => Referent::Map(n),
                     Symbol::Values(n) => Referent::Values(n),
-                    #[allow(unreachable_patterns)]
-                    _ => Referent::Other,
+                    Symbol::Epoch => Referent::Epoch,
+                    // What is inside is no reference to the outside.
+                    Symbol::Function { .. } | Symbol::Entries => Referent::Map(u32::MAX),
                 },
             })
     }

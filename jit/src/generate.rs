@@ -9,6 +9,9 @@ use crate::counters;
 use crate::lowerings::Lowerings;
 use crate::target::Target;
 
+/// Basic blocks of a function whose registers are allocated with care.
+const MAX_BLOCKS: usize = 1500;
+
 /// Optimises and compiles what the context holds; says what the code generator cannot cope with.
 pub(crate) fn generate(
     ctx: &mut Context,
@@ -18,7 +21,11 @@ pub(crate) fn generate(
     let done = catch_unwind(AssertUnwindSafe(|| {
         optimise(ctx, target, lowerings)?;
         // With Cranelift's optimisations off, which would undo ours.
-        ctx.compile(&*target.plain, &mut ControlPlane::default())
+        let isa = match ctx.func.dfg.num_blocks() {
+            n if n > MAX_BLOCKS => target.single_pass().map_err(|e| e.to_string())?,
+            _ => target.plain.clone(),
+        };
+        ctx.compile(&*isa, &mut ControlPlane::default())
             .map(|_| ())
             .map_err(|e| e.inner.to_string())
     }));

@@ -24,12 +24,14 @@ mod compile;
 mod counters;
 mod encode;
 mod entry;
+mod epoch;
 mod error;
 mod flow;
 #[cfg(any(feature = "aarch64", target_arch = "aarch64"))]
 mod foreign;
 mod frame;
 mod generate;
+mod jitdump;
 mod key;
 mod link;
 mod lowerings;
@@ -51,10 +53,11 @@ use std::sync::Arc;
 use probity_runtime::{Call, Context, Engine, Fault, FaultKind, Instance, Outcome};
 
 pub use cache::Cache;
-pub use entry::{Entry, WrongContext};
+pub use entry::{CallError, Entry};
 pub use error::Error;
 #[cfg(any(feature = "aarch64", target_arch = "aarch64"))]
 pub use foreign::{Foreign, Reference, Referent};
+pub use jitdump::JitDump;
 pub use lowerings::Lowerings;
 pub use options::Options;
 
@@ -68,6 +71,8 @@ pub struct Jit {
     instance: Arc<Instance>,
     linked: Linked,
     options: Options,
+    /// The policy demands that loops look at the epoch.
+    watched: bool,
     from_cache: bool,
 }
 
@@ -79,9 +84,9 @@ type Callback = unsafe extern "C" fn(*mut Call<'_>, u64, u64, u64, u64, u64) -> 
 impl Jit {
     /// Compiles every program of the instance.
     ///
-    /// Straight code takes some microseconds an instruction; the time grows faster
-    /// with the number of branches in one function (thousands: a second; tens of thousands: a
-    /// minute). A function too large for the code generator is an error.
+    /// Compiling takes some microseconds an instruction. Functions of thousands of branches get their
+    /// registers in one pass, which makes slower code; one of more than 131,072 instructions is
+    /// an error, as is one that the code generator cannot cope with.
     pub fn new(instance: Arc<Instance>) -> Result<Jit, Error> {
         Jit::with_options(instance, &Options::default())
     }
@@ -89,7 +94,7 @@ impl Jit {
     pub fn with_options(instance: Arc<Instance>, options: &Options) -> Result<Jit, Error> {
         let target = Target::host(options)?;
         let code = compile::compile(&instance, &target)?;
-        Jit::link(instance, &code, options, false)
+        Jit::link(instance, code, options, false)
     }
 
     /// Takes the code from the cache, when it is there; otherwise compiles and leaves it there.
@@ -105,24 +110,26 @@ impl Jit {
         let programs = instance.programs().len();
         if let Some(code) = cached.filter(|c| c.arch == target.arch && c.mains.len() == programs) {
             // What cannot be linked, though it is authentic, is compiled anew.
-            if let Ok(jit) = Jit::link(instance.clone(), &code, options, true) {
+            if let Ok(jit) = Jit::link(instance.clone(), code, options, true) {
                 return Ok(jit);
             }
         }
         let code = compile::compile(&instance, &target)?;
-        let jit = Jit::link(instance, &code, options, false)?;
-        let _ = cache.store(&key, &encode::encode(&code));
+        let encoded = encode::encode(&code);
+        let jit = Jit::link(instance, code, options, false)?;
+        let _ = cache.store(&key, &encoded);
         Ok(jit)
     }
 
     fn link(
         instance: Arc<Instance>,
-        code: &Code,
+        code: Code,
         options: &Options,
         from_cache: bool,
     ) -> Result<Jit, Error> {
         let linked = Linked::new(code, &instance)?;
         Ok(Jit {
+            watched: instance.is_watched(),
             instance,
             linked,
             options: options.clone(),
@@ -172,8 +179,13 @@ impl Engine for Jit {
     }
 
     fn call(&self, program: usize, ctx: &mut Context, cpu: usize) -> Result<Outcome, Fault> {
-        let called = self.entry(program, cpu)?.call(ctx);
-        called.map_err(|_| Fault::new(program, 0, FaultKind::Context))
+        let entry = self.entry(program, cpu)?;
+        let mut pc = 0;
+        let called = entry.run(ctx, &mut pc);
+        called.map_err(|e| match e {
+            CallError::Context => Fault::new(program, 0, FaultKind::Context),
+            CallError::Epoch => Fault::new(program, pc, FaultKind::Epoch),
+        })
     }
 }
 

@@ -5,7 +5,7 @@
 
 use probity_runtime::{Instance, kernel_read_fn};
 
-use crate::code::{Arch, Code, Place, arm64_call, write};
+use crate::code::{Arch, Code, Place, Placed, arm64_call, write};
 use crate::error::Error;
 use crate::pages::Pages;
 
@@ -14,10 +14,11 @@ pub(crate) struct Linked {
     pages: Pages,
     /// Address of each program's main function.
     pub mains: Box<[u64]>,
+    pub functions: Vec<Placed>,
 }
 
 impl Linked {
-    pub fn new(code: &Code, instance: &Instance) -> Result<Linked, Error> {
+    pub fn new(code: Code, instance: &Instance) -> Result<Linked, Error> {
         // Helpers are called without detours where the code lies near them.
         let near = kernel_read_fn as *const () as u64;
         let pages = Pages::new(code.bytes.len(), near, |base, memory| {
@@ -26,11 +27,26 @@ impl Linked {
                 return Err(Error::Link("the memory is too small".into()));
             };
             room.copy_from_slice(&code.bytes);
-            patch(code, instance, base, room)
+            patch(&code, instance, base, room)
         })?;
         let mains = code.mains.iter();
         let mains = mains.map(|m| pages.address() + u64::from(*m)).collect();
-        Ok(Linked { pages, mains })
+        Ok(Linked {
+            pages,
+            mains,
+            functions: code.functions,
+        })
+    }
+
+    /// Address and machine code of a function.
+    pub fn code(&self, f: &Placed) -> (u64, &[u8]) {
+        let all = self.pages.bytes();
+        let (start, len) = (f.start as usize, f.len as usize);
+        let code = all.get(start..start.saturating_add(len));
+        (
+            self.pages.address() + u64::from(f.start),
+            code.unwrap_or_default(),
+        )
     }
 
     /// First address, and bytes.

@@ -100,6 +100,11 @@ impl Pages {
         self.start as u64
     }
 
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: the mapping is this long, readable, and not written any more.
+        unsafe { std::slice::from_raw_parts(self.start, self.len) }
+    }
+
     pub fn len(&self) -> usize {
         self.len
     }

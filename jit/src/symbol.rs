@@ -19,6 +19,8 @@ pub(crate) enum Symbol {
     Routine(Routine),
     /// A map's own address: what a program's map pointer holds.
     Map(u32),
+    /// The count that a host moves to end calls.
+    Epoch,
     /// The first value of a map whose values lie side by side.
     Values(u32),
 }
@@ -49,6 +51,7 @@ mod space {
     pub const ROUTINES: u32 = 2;
     pub const MAPS: u32 = 3;
     pub const VALUES: u32 = 4;
+    pub const EPOCH: u32 = 5;
     pub const PROGRAMS: u32 = 64;
 }
 
@@ -64,6 +67,7 @@ impl Symbol {
             Symbol::Routine(r) => (space::ROUTINES, r as u32),
             Symbol::Map(n) => (space::MAPS, n),
             Symbol::Values(n) => (space::VALUES, n),
+            Symbol::Epoch => (space::EPOCH, 0),
         }
     }
 
@@ -77,6 +81,7 @@ impl Symbol {
             }
             space::MAPS => Symbol::Map(index),
             space::VALUES => Symbol::Values(index),
+            space::EPOCH if index == 0 => Symbol::Epoch,
             n => Symbol::Function {
                 program: n.checked_sub(space::PROGRAMS)?,
                 function: index,
@@ -101,6 +106,7 @@ impl Symbol {
             Symbol::Helper(id) => helpers::find(id).map(|h| h.function as usize as u64),
             Symbol::Routine(r) => Some(r.address()),
             Symbol::Map(n) => instance.map(n as usize).map(|m| m.address()),
+            Symbol::Epoch => Some(instance.epoch().address()),
             Symbol::Values(n) => Some(instance.map(n as usize)?.array()?.base),
         }
     }
@@ -120,6 +126,7 @@ mod tests {
             Symbol::Entries,
             Symbol::Helper(211),
             Symbol::Map(0),
+            Symbol::Epoch,
             Symbol::Values(u32::MAX),
         ];
         all.extend(Routine::ALL.iter().map(|r| Symbol::Routine(*r)));

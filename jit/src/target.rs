@@ -12,11 +12,12 @@ use crate::lowerings::Lowerings;
 use crate::options::Options;
 
 /// What code is generated for.
-#[derive(Clone)]
 pub(crate) struct Target {
     pub isa: Arc<dyn TargetIsa>,
     /// The same without optimisation, for what is optimised already.
     pub plain: Arc<dyn TargetIsa>,
+    builder: Builder,
+    flags: settings::Builder,
     pub arch: Arch,
     pub lowerings: Lowerings,
 }
@@ -77,13 +78,33 @@ impl Target {
         let isa = finish(flags.clone())?;
         let none = flags.set("opt_level", "none");
         none.map_err(|e| Error::Host(e.to_string()))?;
-        let plain = finish(flags)?;
+        let plain = finish(flags.clone())?;
         Ok(Target {
             isa,
             plain,
+            builder,
+            flags,
             arch,
             lowerings: options.lowerings,
         })
+    }
+
+    /// The same with registers allocated in one pass over the code: for functions of so many
+    /// branches that the allocator that looks back (and forth) would take a time of their square.
+    /// (What is quadratic in regalloc2 0.15 is the search for the moves into block parameters.)
+    pub fn single_pass(&self) -> Result<Arc<dyn TargetIsa>, Error> {
+        let mut flags = self.flags.clone();
+        let checks = if cfg!(test) { "true" } else { "false" };
+        for (name, value) in [
+            ("regalloc_algorithm", "single_pass"),
+            ("regalloc_checker", checks),
+        ] {
+            flags
+                .set(name, value)
+                .map_err(|e| Error::Host(e.to_string()))?;
+        }
+        let made = self.builder.finish(settings::Flags::new(flags));
+        made.map_err(|e| Error::Host(e.to_string()))
     }
 }
 

@@ -117,3 +117,64 @@ fn code_holds_no_address_of_this_process() {
 fn number(hex: &str) -> u64 {
     u64::from_str_radix(hex, 16).unwrap_or(0)
 }
+
+#[test]
+fn a_function_that_is_too_large_is_an_error() {
+    let text = |n: usize| {
+        let body = "r0 += r1\n".repeat(n);
+        format!(
+            ".section raw_tracepoint\n.globl main\nmain:\nr1 = *(u64 *)(r1 + 0)\nr0 = 1\n{body}exit\n"
+        )
+    };
+    let platform = Arc::new(platform(None));
+    let verified = prove(&platform, "large", &text(200_000)).expect("accepted");
+    let refused = crate::Jit::new(instance(&verified)).err();
+    let why = refused.map_or_else(String::new, |e| e.to_string());
+    assert!(why.contains("200003 instructions are more than"), "{why}");
+}
+
+/// In a child that may map little: an error says so.
+#[test]
+fn without_address_space_there_is_an_error() {
+    const CHILD: &str = "PROBITY_TEST_NO_ADDRESS_SPACE";
+    if std::env::var_os(CHILD).is_none() {
+        let me = std::env::current_exe().expect("this program");
+        let done = std::process::Command::new(me)
+            .args(["--exact", "tests::without_address_space_there_is_an_error"])
+            .args(["--nocapture", "--test-threads", "1"])
+            .env(CHILD, "1")
+            .output()
+            .expect("a child");
+        let text = String::from_utf8_lossy(&done.stdout);
+        assert!(done.status.success(), "{text}");
+        assert!(text.contains("refused: 536870912 bytes"), "{text}");
+        return;
+    }
+    let limit = libc::rlimit {
+        rlim_cur: 256 << 20,
+        rlim_max: 256 << 20,
+    };
+    // SAFETY: `limit` is readable; the process is this test's own.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
+    match crate::pages::Pages::new(512 << 20, 1 << 40, |_, _| Ok(())) {
+        Err(e) => println!("refused: {e}"),
+        Ok(_) => panic!("more than the limit"),
+    }
+}
+
+/// So many branches that registers are allocated in one pass: this crate's tests have the allocation checked.
+#[test]
+fn a_function_of_many_branches_compiles() {
+    let mut text = String::from(
+        ".section raw_tracepoint\n.globl main\nmain:\nr6 = r1\nr7 = 0\nr8 = *(u64 *)(r1 + 0)\n",
+    );
+    for n in 0..800 {
+        let at = n % 12 * 8;
+        text += &format!(
+            "r1 = *(u64 *)(r6 + {at})\nr1 ^= r8\nif r1 > {n} goto l{n}\nr7 += r1\nr8 += {n}\nl{n}:\n"
+        );
+    }
+    let platform = Arc::new(platform(None));
+    let verified = prove(&platform, "branches", &(text + "r0 = r7\nexit\n")).expect("accepted");
+    crate::Jit::new(instance(&verified)).expect("code");
+}

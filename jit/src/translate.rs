@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use cranelift_codegen::ir::{
     Block, ExtFuncData, ExternalName, FuncRef, GlobalValueData, InstBuilder, MemFlagsData, SigRef,
-    StackSlot, StackSlotData, StackSlotKind, Value, types,
+    SourceLoc, StackSlot, StackSlotData, StackSlotKind, Value, types,
 };
 use cranelift_frontend::{FunctionBuilder, Switch, Variable};
 use probity_isa::{CallTarget, Imm64, Insn, Pc, Reg, Src, Width};
@@ -16,6 +16,7 @@ use probity_verifier::VerifiedProgram;
 
 use crate::alu::{alu, compare, immediate, narrow, of_size, of_width, swap, widen};
 use crate::call::signature;
+use crate::epoch::loop_heads;
 use crate::error::Error;
 use crate::flow::{Function, heads, landing, reached};
 use crate::frame::Frame;
@@ -58,6 +59,8 @@ pub(crate) struct Translator<'a, 'f> {
     pub words: Words,
     /// Comparisons that a jump through a table stands for.
     pub in_tables: BTreeSet<Pc>,
+    /// Where the epoch is looked at: the heads of loops. `None`: the policy does not demand it.
+    pub watched: Option<BTreeSet<Pc>>,
 }
 
 impl<'a> Translator<'a, '_> {
@@ -153,6 +156,12 @@ impl<'a> Translator<'a, '_> {
         self.b.append_block_params_for_function_params(entry);
         self.b.switch_to_block(entry);
         self.enter(entry);
+        if self.instance.is_watched() {
+            self.watched = Some(loop_heads(program, self.this, &self.table_targets()));
+            if self.this.callback {
+                self.check_epoch(range.start);
+            }
+        }
         let heads: BTreeMap<Pc, Block> = heads(program, &range)
             .into_iter()
             .chain(self.table_targets())
@@ -171,10 +180,14 @@ impl<'a> Translator<'a, '_> {
                 self.b.switch_to_block(*block);
                 self.local = [None; Reg::COUNT];
                 self.words.forget();
+                if self.watched.as_ref().is_some_and(|w| w.contains(&pc)) {
+                    self.check_epoch(pc);
+                }
                 open = true;
             }
             if open {
                 if reached(program, pc) {
+                    self.b.set_srcloc(SourceLoc::new(pc as u32));
                     open = self.insn(pc, insn, &heads)?;
                 } else {
                     self.b.ins().trap(UNREACHABLE);

@@ -15,7 +15,7 @@
 use std::marker::PhantomData;
 use std::mem::offset_of;
 
-use crate::{Context, Env, Fault, FaultKind, Instance};
+use crate::{Context, Env, Fault, FaultKind, Instance, Watch};
 
 /// [`Call::next`] when no tail call is under way.
 pub const NO_PROGRAM: u64 = u64::MAX;
@@ -46,6 +46,8 @@ pub struct Call<'a> {
     pub callback: Option<ReenterFn>,
     /// The engine's own, for `callback`.
     pub engine: *mut (),
+    /// When it is to end by the clock.
+    pub watch: Watch,
     /// Address and length of a key that a helper lends to its callback.
     pub(crate) lent: (u64, u64),
     /// `enum bpf_prog_type`.
@@ -114,6 +116,7 @@ impl<'a> Prepared<'a> {
             next: NO_PROGRAM,
             callback: self.callback,
             engine: std::ptr::null_mut(),
+            watch: Watch::default(),
             lent: (0, 0),
             kind: self.kind,
             instance: self.instance,
@@ -128,6 +131,9 @@ impl Call<'_> {
     pub const CTX: i32 = offset_of!(Call, ctx) as i32;
     pub const TAIL_CALLS: i32 = offset_of!(Call, tail_calls) as i32;
     pub const NEXT: i32 = offset_of!(Call, next) as i32;
+    pub const DEADLINE: i32 = offset_of!(Call, watch.deadline) as i32;
+    pub const HELD: i32 = offset_of!(Call, watch.held) as i32;
+    pub const ENDED: i32 = offset_of!(Call, watch.ended) as i32;
 }
 
 impl<'a> Call<'a> {

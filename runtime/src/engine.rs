@@ -26,7 +26,7 @@ pub struct Outcome {
 }
 
 /// A call that could not be carried out. On a verified program only [`FaultKind::NoProgram`],
-/// [`FaultKind::NoCpu`] and [`FaultKind::Context`] can occur; anything else is a bug of ours,
+/// [`FaultKind::NoCpu`] and [`FaultKind::Context`] can occur, and, where the policy demands checks, [`FaultKind::Epoch`]; anything else is a bug of ours,
 /// caught before it could do harm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -57,6 +57,8 @@ pub enum FaultKind {
     CallDepth,
     /// Ran for longer than the limit that was set.
     Budget,
+    /// Ran until the host's epoch had moved on ([`crate::Epoch`]).
+    Epoch,
     NoProgram,
     NoCpu,
     /// The context is not of the layout that the program was proved for.
@@ -92,6 +94,7 @@ impl fmt::Display for Fault {
             FaultKind::Instruction => "instruction that cannot be executed",
             FaultKind::CallDepth => "too many nested calls",
             FaultKind::Budget => "more instructions than the limit allows",
+            FaultKind::Epoch => "ended, as the host's epoch has moved on",
             FaultKind::NoProgram => return write!(f, "there is no program {}", self.program),
             FaultKind::NoCpu => return f.write_str("CPU out of range"),
             FaultKind::Context => {

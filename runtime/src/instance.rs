@@ -9,7 +9,7 @@ use probity_verifier::{Region, Verified, VerifiedProgram};
 
 use crate::context;
 use crate::maps::Map;
-use crate::{Env, Error, HelperFn, Process, Span, helpers, hidden_word};
+use crate::{Env, Epoch, Error, HelperFn, Process, Span, helpers, hidden_word};
 
 pub const MAX_CPUS: usize = 1024;
 
@@ -49,6 +49,7 @@ pub struct Instance {
     added: RwLock<Vec<Arc<Map>>>,
     cpus: usize,
     env: Arc<dyn Env>,
+    epoch: Epoch,
     options: Options,
     /// Memory of the maps' values, ascending: start, end, map.
     extents: Vec<(u64, u64, usize)>,
@@ -119,6 +120,7 @@ impl Instance {
             added: RwLock::default(),
             cpus: options.cpus,
             env: options.env.clone(),
+            epoch: Epoch::default(),
             options,
             extents,
             verified,
@@ -167,6 +169,16 @@ impl Instance {
 
     pub fn env(&self) -> &dyn Env {
         &*self.env
+    }
+
+    /// What the host moves to end calls that run for too long.
+    pub fn epoch(&self) -> &Epoch {
+        &self.epoch
+    }
+
+    /// Whether calls compare the epoch: the policy demands it.
+    pub fn is_watched(&self) -> bool {
+        self.verified.policy().epoch_checks
     }
 
     /// The helper behind a number, as a program of this kind sees it.

@@ -54,6 +54,9 @@ pub struct Args {
     /// Keep compiled code in this directory, and take it from there; it must be yours alone
     #[arg(long, value_name = "DIR", env = "PROBITY_CACHE")]
     cache: Option<PathBuf>,
+    /// Write jit-PID.dump there, by which `perf inject --jit` names compiled programs and their lines
+    #[arg(long, value_name = "DIR")]
+    jitdump: Option<PathBuf>,
     /// How many times
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     repeat: u64,
@@ -106,17 +109,24 @@ pub fn run(args: Args) -> Result<ExitCode> {
     };
     let verified = Arc::new(verified);
     let instance = Arc::new(Instance::new(verified.clone(), Default::default())?);
-    let engine: Box<dyn Engine> = match &args.cache {
-        Some(directory) if args.engine == EngineKind::Jit => {
-            let cache = probity_jit::Cache::open(directory)?;
-            let options = probity_jit::Options::default();
-            Box::new(probity_jit::Jit::with_cache(
-                instance.clone(),
-                &options,
-                &cache,
-            )?)
+    let dump = args.jitdump.as_ref();
+    let dump = dump.map(probity_jit::JitDump::create).transpose()?;
+    let engine: Box<dyn Engine> = match args.engine {
+        EngineKind::Interp => args.engine.make(instance.clone())?,
+        EngineKind::Jit => {
+            let jit = match &args.cache {
+                Some(directory) => {
+                    let cache = probity_jit::Cache::open(directory)?;
+                    let options = probity_jit::Options::default();
+                    probity_jit::Jit::with_cache(instance.clone(), &options, &cache)?
+                }
+                None => probity_jit::Jit::new(instance.clone())?,
+            };
+            if let Some(dump) = &dump {
+                dump.add(&jit)?;
+            }
+            Box::new(jit)
         }
-        _ => args.engine.make(instance.clone())?,
     };
     let index = instance
         .program_index(&chosen)

@@ -14,6 +14,7 @@
 //! max_processed = 100000      # instructions visited in verification
 //! max_worst_case_insns = 1000000   # instructions that one run executes at most
 //! max_stack = 256             # bytes
+//! epoch_checks = true         # loops look whether the host wants the call to end
 //! ```
 //!
 //! **Invariant:** a name or key that means nothing is an error, so that a slip of the pen never allows more than was meant.
@@ -78,6 +79,7 @@ const KEYS: &[&str] = &[
     "max_processed",
     "max_worst_case_insns",
     "max_stack",
+    "epoch_checks",
 ];
 
 impl Policy {
@@ -131,6 +133,7 @@ impl Policy {
                 "max_processed" => policy.max_processed = Some(entry.number()?),
                 "max_worst_case_insns" => policy.max_worst_case_insns = Some(entry.number()?),
                 "max_stack" => policy.max_stack = Some(entry.number()?),
+                "epoch_checks" => policy.epoch_checks = entry.truth()?,
                 other => {
                     return Err(PolicyError::UnknownKey {
                         line: line_of(text, entry.key_span),
@@ -207,6 +210,13 @@ impl Entry<'_> {
             }
         }
         self.any_names()
+    }
+
+    fn truth(&self) -> Result<bool, PolicyError> {
+        match self.value.get_ref() {
+            DeValue::Boolean(v) => Ok(*v),
+            other => Err(self.wrong_type(self.value.span(), "true or false", other)),
+        }
     }
 
     fn number<N: TryFrom<u64> + Bounded>(&self) -> Result<N, PolicyError> {
@@ -295,7 +305,7 @@ mod tests {
     fn reads_what_it_shows() {
         let text = "helpers = [\"bpf_map_lookup_elem\", 'ktime_get_ns']\nkfuncs = []\nmap_kinds = [\"array\"]\n\
                     prog_kinds = [\"xdp\"]\nlicenses = [\"Dual \\\"x\\\"/GPL\"]\nmax_map_bytes = 1_048_576\n\
-                    max_map_entries = 0x10\nmax_insns = 4096\nmax_processed = 100000\nmax_worst_case_insns = 5_000_000_000\nmax_stack = 256\n";
+                    max_map_entries = 0x10\nmax_insns = 4096\nmax_processed = 100000\nmax_worst_case_insns = 5_000_000_000\nmax_stack = 256\nepoch_checks = true\n";
         let policy = Policy::from_toml(text).unwrap();
         assert_eq!(
             policy.helpers.as_deref(),
@@ -306,6 +316,8 @@ mod tests {
             (Some(1_048_576), Some(16))
         );
         assert_eq!(policy.max_worst_case_insns, Some(5_000_000_000));
+        assert!(policy.epoch_checks);
+        assert!(Policy::from_toml("epoch_checks = 1").is_err());
         assert_eq!(Policy::from_toml(&policy.to_string()).unwrap(), policy);
         assert_eq!(Policy::from_toml("").unwrap(), Policy::default());
         assert_eq!(Policy::default().to_string(), "");

@@ -32,6 +32,8 @@ pub struct Policy {
     pub max_worst_case_insns: Option<u64>,
     /// Bytes.
     pub max_stack: Option<usize>,
+    /// Compiled loops compare the host's epoch, so that a host can end a call by the clock.
+    pub epoch_checks: bool,
     /// Allowed licences, as objects state them in their `license` section.
     pub licenses: Option<Vec<String>>,
 }
@@ -120,6 +122,9 @@ impl fmt::Display for Policy {
         for (key, number) in numbers {
             let Some(number) = number else { continue };
             writeln!(f, "{key} = {number}")?;
+        }
+        if self.epoch_checks {
+            writeln!(f, "epoch_checks = true")?;
         }
         Ok(())
     }

@@ -102,7 +102,7 @@ fn case(
             Referent::Helper(id) if !HELPERS.contains(&id) => {
                 return Err(format!("its helper {id} is not one of the host's"));
             }
-            Referent::KernelRead | Referent::Other => {
+            Referent::KernelRead | Referent::Epoch => {
                 return Err("it needs a function that the host lacks".into());
             }
             Referent::Map(n) | Referent::Values(n) => {
@@ -209,7 +209,7 @@ fn input(
             Referent::PacketLoad => (3, 0),
             Referent::Map(n) => (4, n),
             Referent::Values(n) => (5, n),
-            Referent::Other => (0, 0),
+            Referent::Epoch => (0, 0),
         };
         for v in [r.at, kind, index] {
             word(&mut out, v as usize);

@@ -3,6 +3,7 @@
 mod alu;
 mod calls;
 mod cases;
+mod epoch;
 mod globals;
 mod harness;
 mod kernel;
