@@ -1,11 +1,13 @@
-//! The system's allocator → one that counts the bytes held, while it is asked to.
+//! An allocator → one that counts the bytes held, while it is asked to.
 //!
 //! **Invariant:** nobody pays for the count but who asks: besides it, an allocation costs one load of a flag that
-//! never changes. The count comes first, so that the call of the system's allocator is the last: what the system then
+//! never changes. The count comes first, so that the call of the other allocator is the last: what that then
 //! has no memory for is counted all the same.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::{GlobalAlloc, Layout};
 use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering::Relaxed};
+
+use crate::pool::Pool;
 
 /// For `#[global_allocator]`.
 #[derive(Debug, Default)]
@@ -61,14 +63,14 @@ impl Drop for Ends<'_> {
     }
 }
 
-// SAFETY: every call goes to the system's allocator as it came; counting touches atomics only and does not allocate.
+// SAFETY: every call goes to the other allocator as it came; counting touches atomics only and does not allocate.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if self.is_on() {
             self.counted(layout.size(), 0);
         }
         // SAFETY: the caller's promises are the same.
-        unsafe { System.alloc(layout) }
+        unsafe { Pool.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
@@ -76,7 +78,7 @@ unsafe impl GlobalAlloc for Counting {
             self.counted(layout.size(), 0);
         }
         // SAFETY: the caller's promises are the same.
-        unsafe { System.alloc_zeroed(layout) }
+        unsafe { Pool.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
@@ -84,7 +86,7 @@ unsafe impl GlobalAlloc for Counting {
             self.counted(0, layout.size());
         }
         // SAFETY: the caller's promises are the same.
-        unsafe { System.dealloc(place, layout) }
+        unsafe { Pool.dealloc(place, layout) }
     }
 
     unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
@@ -92,7 +94,7 @@ unsafe impl GlobalAlloc for Counting {
             self.counted(size, layout.size());
         }
         // SAFETY: the caller's promises are the same.
-        unsafe { System.realloc(place, layout, size) }
+        unsafe { Pool.realloc(place, layout, size) }
     }
 }
 

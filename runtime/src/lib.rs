@@ -20,6 +20,7 @@ mod instance;
 pub mod maps;
 mod memory;
 mod platform;
+mod pool;
 
 pub use call::{Call, HelperFn, MAX_TAIL_CALLS, NO_PROGRAM, Prepared, ReenterFn};
 pub use context::{Context, Redirect, hidden_word};
@@ -35,3 +36,4 @@ pub use memory::{
     packet_load_fn,
 };
 pub use platform::platform;
+pub use pool::Pool;

@@ -8,6 +8,10 @@ use probity_tests::agree::explained::Table;
 use probity_tests::agree::{Oracle, Settings, files, json, run, text};
 use probity_tests::kernel;
 
+/// The command's, without its count.
+#[global_allocator]
+static ALLOCATOR: probity_runtime::Pool = probity_runtime::Pool;
+
 const USAGE: &str = "\
 usage: agree [OPTIONS] DIR|FILE.o…
 
