@@ -23,6 +23,11 @@ impl Extent {
     pub(crate) fn covers(self, from: u64, to: Option<u64>) -> bool {
         from >= self.start && (self.end == u64::MAX || to.is_some_and(|to| to <= self.end))
     }
+
+    /// Whether the byte `at` lies in it, or it is of no size and begins before.
+    pub(crate) fn may_hold(self, at: u64) -> bool {
+        at >= self.start && (at < self.end || self.start == self.end)
+    }
 }
 
 /// Extents of members by structure.

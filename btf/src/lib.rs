@@ -14,6 +14,7 @@ mod error;
 mod ext;
 mod extents;
 mod layout;
+mod leaves;
 mod list;
 mod lookup;
 mod model;

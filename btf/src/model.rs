@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::Records;
 use crate::extents::Extents;
+use crate::leaves::Leaves;
 use crate::lookup::{EnumeratorIndex, NameIndex};
 
 /// Index of a type; 0 is `void`.
@@ -42,6 +43,7 @@ pub struct Btf {
     pub(crate) names: OnceLock<NameIndex>,
     pub(crate) enumerators: OnceLock<EnumeratorIndex>,
     pub(crate) extents: Extents,
+    pub(crate) leaves: Leaves,
 }
 
 impl Default for Btf {
@@ -57,6 +59,7 @@ impl Default for Btf {
             names: OnceLock::new(),
             enumerators: OnceLock::new(),
             extents: Extents::default(),
+            leaves: Leaves::default(),
         }
     }
 }

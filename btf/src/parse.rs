@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::extents::Extents;
+use crate::leaves::Leaves;
 use crate::{Btf, Error, Kind, TypeId};
 
 pub(crate) const MAGIC: u16 = 0xeb9f;
@@ -50,6 +51,7 @@ fn parse(base: Option<Arc<Btf>>, bytes: &[u8]) -> Result<Btf, Error> {
         names: OnceLock::new(),
         enumerators: OnceLock::new(),
         extents: Extents::default(),
+        leaves: Leaves::default(),
     };
     check_references(&btf)?;
     check_chains(&btf)?;

@@ -1,5 +1,7 @@
 //! An offset in a structure → the scalar members there.
 
+use std::sync::Arc;
+
 use crate::layout::{MAX_DEPTH, MAX_STEPS};
 use crate::{Btf, Error, Field, Type, TypeId};
 
@@ -32,11 +34,19 @@ impl Btf {
     pub fn member_at(&self, id: TypeId, offset: u64, size: u64) -> Option<Leaf> {
         let leaves = self.members_at(id, offset, size).ok()?;
         let best = Leaf::best(&leaves, offset, size)?;
-        leaves.into_iter().nth(best)
+        leaves.get(best).cloned()
     }
 
     /// Every member that covers `size` bytes at byte `offset`, in the order of declaration.
-    pub fn members_at(&self, id: TypeId, offset: u64, size: u64) -> Result<Vec<Leaf>, Error> {
+    pub fn members_at(
+        &self,
+        id: TypeId,
+        offset: u64,
+        size: u64,
+    ) -> Result<Arc<[Leaf]>, Error> {
+        if let Some(known) = self.leaves.get(&(id, offset, size)) {
+            return Ok(known);
+        }
         let mut walk = Walk {
             btf: self,
             offset,
@@ -51,7 +61,11 @@ impl Btf {
             ty: id,
         };
         match walk.enter(whole, &mut String::new(), false, MAX_DEPTH) {
-            Some(()) => Ok(walk.found),
+            Some(()) => {
+                let found = Arc::from(walk.found);
+                self.leaves.keep((id, offset, size), &found);
+                Ok(found)
+            }
             None => Err(Error::TooComplex(id)),
         }
     }
@@ -73,11 +87,16 @@ impl Btf {
         found: &mut Vec<&'a str>,
     ) -> Option<()> {
         let depth = depth.checked_sub(1)?;
-        for m in self.members(id).unnamed() {
-            *steps = steps.checked_sub(1)?;
-            if offset < u64::from(m.bit_offset) / 8 {
+        let members = self.members(id);
+        let extents = self.extents(self.resolve(id), members);
+        *steps = steps.checked_sub(u32::try_from(extents.len()).ok()?)?;
+        for (i, extent) in extents.iter().enumerate() {
+            if !extent.may_hold(offset) {
                 continue;
             }
+            let Some(m) = members.unnamed_at(i) else {
+                continue;
+            };
             let Some(field) = self.member_field(&m.unnamed()) else {
                 continue;
             };
