@@ -217,7 +217,11 @@ fn narrow(env: &mut Env<'_>, state: &mut State, reg: Reg, old: Number, new: Numb
         Value::Number(n) => *n,
         _ => old,
     };
-    let set = here.set.meet(&new.set).unwrap_or(new.set);
+    let set = match here.set == old.set {
+        // It is what was compared, and what it was narrowed to is a part of that.
+        true => new.set,
+        false => here.set.meet(&new.set).unwrap_or(new.set),
+    };
     let origin = env.origins.both(here.origin, new.origin);
     state.frame_mut().regs[reg.index()] = Value::Number(Number {
         set,
@@ -263,8 +267,11 @@ fn sync(env: &mut Env<'_>, state: &mut State, link: Id, add: i64, to: Number) {
                 }
                 Value::Uninit => return,
             };
-            let by = probity_domains::Scalar::constant(n.add.wrapping_sub(add) as u64);
-            if let Some(set) = n.set.meet(&to.set.add64(&by))
+            let other = match n.add.wrapping_sub(add) {
+                0 => to.set,
+                by => to.set.add64(&Scalar::constant(by as u64)),
+            };
+            if let Some(set) = n.set.meet(&other)
                 && set != n.set
             {
                 n.set = set;

@@ -4,6 +4,7 @@ pub(crate) mod memo;
 pub(crate) mod numbered;
 pub(crate) mod regions;
 pub(crate) mod regs;
+pub(crate) mod shared;
 pub(crate) mod stack;
 pub(crate) mod state;
 pub(crate) mod value;

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use probity_isa::Reg;
 
+use crate::shared::own;
 use crate::value::Value;
 
 /// r0 to r5.
@@ -44,8 +45,8 @@ impl IndexMut<usize> for Regs {
     #[inline]
     fn index_mut(&mut self, reg: usize) -> &mut Value {
         match reg {
-            0..LOW => &mut Rc::make_mut(&mut self.low)[reg],
-            _ => &mut Rc::make_mut(&mut self.high)[reg - LOW],
+            0..LOW => &mut own(&mut self.low)[reg],
+            _ => &mut own(&mut self.high)[reg - LOW],
         }
     }
 }
@@ -62,11 +63,11 @@ impl Regs {
         mut f: impl FnMut(&mut Value),
     ) {
         if self.low.iter().any(&wanted) {
-            let low = Rc::make_mut(&mut self.low);
+            let low = own(&mut self.low);
             low.iter_mut().filter(|v| wanted(v)).for_each(&mut f);
         }
         if self.high.iter().any(&wanted) {
-            let high = Rc::make_mut(&mut self.high);
+            let high = own(&mut self.high);
             high.iter_mut().filter(|v| wanted(v)).for_each(&mut f);
         }
     }

@@ -20,6 +20,7 @@ use probity_domains::Scalar;
 use crate::object::Object;
 use crate::origin::Origin;
 use crate::reject::{Outcome, internal};
+use crate::shared::own;
 use crate::value::{Number, Value};
 
 /// Bytes of one frame's stack.
@@ -311,7 +312,7 @@ impl Stack {
         mut f: impl FnMut(&mut Value),
     ) {
         if self.0.values.iter().any(|(_, v)| wanted(v)) {
-            for (_, v) in &mut Rc::make_mut(&mut self.0).values {
+            for (_, v) in &mut own(&mut self.0).values {
                 if wanted(v) {
                     f(v);
                 }
@@ -323,7 +324,7 @@ impl Stack {
     pub(crate) fn set_spill(&mut self, slot: usize, value: Value) {
         if let Some(entry) = self.0.slots.get(slot)
             && let at = usize::from(entry.value)
-            && let Some((_, v)) = Rc::make_mut(&mut self.0).values.get_mut(at)
+            && let Some((_, v)) = own(&mut self.0).values.get_mut(at)
         {
             *v = value;
         }
@@ -335,7 +336,7 @@ impl Stack {
         if first != 0 || slot >= SLOTS {
             return Err(internal("a value is spilled to the start of a slot"));
         }
-        let content = Rc::make_mut(&mut self.0);
+        let content = own(&mut self.0);
         let at = content.values.len() as u8;
         let entry = content.slot_mut(slot);
         // Those of the value that was there.
@@ -353,7 +354,7 @@ impl Stack {
 
     /// Stores bytes of which only `kind` is known.
     pub(crate) fn set_bytes(&mut self, off: i64, size: usize, kind: Byte) {
-        let content = Rc::make_mut(&mut self.0);
+        let content = own(&mut self.0);
         for (slot, which) in pieces(off, off + size as i64) {
             content.scrubbed(slot).set(which, kind);
         }
@@ -362,7 +363,7 @@ impl Stack {
     /// Bytes that may have been written, by a value that is `zero` or not known.
     /// An unwritten byte becomes written only where unwritten bytes may be read anyway.
     pub(crate) fn weaken(&mut self, low: i64, high: i64, zero: bool, uninit_ok: bool) {
-        let content = Rc::make_mut(&mut self.0);
+        let content = own(&mut self.0);
         for (slot, which) in pieces(low, high) {
             let entry = *content.slot_mut(slot);
             if zero && content.value(&entry).is_zero() {
@@ -408,12 +409,12 @@ impl Stack {
 
     pub(crate) fn object_mut(&mut self, slot: usize) -> Option<&mut Object> {
         let at = self.0.objects.iter().position(|(s, _)| *s == slot)?;
-        Some(&mut Rc::make_mut(&mut self.0).objects[at].1)
+        Some(&mut own(&mut self.0).objects[at].1)
     }
 
     /// The slot is a part of an object.
     pub(crate) fn make_object(&mut self, slot: usize, object: Object) {
-        let content = Rc::make_mut(&mut self.0);
+        let content = own(&mut self.0);
         *content.scrubbed(slot) = Bytes::all(Byte::Object);
         content.objects.retain(|(s, _)| *s != slot);
         let at = content.objects.partition_point(|(s, _)| *s < slot);
@@ -422,7 +423,7 @@ impl Stack {
 
     /// The slot is no part of an object any more: it is as if never written.
     pub(crate) fn end_object(&mut self, slot: usize) {
-        let content = Rc::make_mut(&mut self.0);
+        let content = own(&mut self.0);
         *content.scrubbed(slot) = Bytes::UNWRITTEN;
         content.objects.retain(|(s, _)| *s != slot);
     }

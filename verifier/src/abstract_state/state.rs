@@ -13,6 +13,7 @@ use crate::env::{Env, Slots};
 use crate::object::Lent;
 use crate::regions::Regions;
 use crate::regs::Regs;
+use crate::shared::own;
 use crate::stack::{Byte, Stack};
 use crate::value::{Id, Pointer, To, Value};
 
@@ -130,11 +131,11 @@ impl State {
 
     pub(crate) fn frame_mut(&mut self) -> &mut Frame {
         let last = self.frames.len() - 1;
-        Rc::make_mut(&mut self.frames[last])
+        own(&mut self.frames[last])
     }
 
     pub(crate) fn frame_at(&mut self, index: usize) -> Option<&mut Frame> {
-        self.frames.get_mut(index).map(Rc::make_mut)
+        self.frames.get_mut(index).map(own)
     }
 
     pub(crate) fn reg(&self, reg: Reg) -> &Value {
@@ -177,7 +178,7 @@ impl State {
             if !regs && !spills && !kept {
                 continue;
             }
-            let frame = Rc::make_mut(frame);
+            let frame = own(frame);
             if let Some(callback) = frame.callback.as_mut().filter(|_| kept) {
                 let callback = Rc::make_mut(callback);
                 for v in callback.args.iter_mut().chain([&mut callback.result]) {

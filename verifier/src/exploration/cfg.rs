@@ -19,6 +19,8 @@ pub(crate) struct Cfg {
     pub merges: Vec<bool>,
     /// A backward jump leads here.
     pub heads: Vec<bool>,
+    /// It may be in a loop of backward jumps, or in what one calls.
+    pub cyclic: Vec<bool>,
     /// Where a lap of a loop that ends by itself starts: `may_goto`, and calls that step an iterator.
     pub laps: Vec<bool>,
     pub may_goto: bool,
@@ -58,6 +60,7 @@ impl Cfg {
             insns,
             merges: vec![false; n],
             heads: vec![false; n],
+            cyclic: vec![false; n],
             laps: vec![false; n],
             may_goto: false,
             closing: BTreeSet::new(),
@@ -86,11 +89,18 @@ impl Cfg {
         self.insns[pc].falls_through() && (self.closing.is_empty() || !self.closing.contains(&pc))
     }
 
-    /// Where execution may go on within the same frame.
-    pub(crate) fn successors(&self, pc: Pc) -> impl Iterator<Item = Pc> + use<> {
+    /// Where execution may go on within the same frame: behind the instruction, and where it leads.
+    #[inline]
+    pub(crate) fn ways(&self, pc: Pc) -> (Option<Pc>, Option<Pc>) {
         let insn = &self.insns[pc];
         let next = self.falls_through(pc).then_some(self.next(pc));
         let target = insn.jump_target(pc).and_then(|t| usize::try_from(t).ok());
+        (next, target)
+    }
+
+    /// The same.
+    pub(crate) fn successors(&self, pc: Pc) -> impl Iterator<Item = Pc> + use<> {
+        let (next, target) = self.ways(pc);
         next.into_iter().chain(target)
     }
 
@@ -351,10 +361,14 @@ impl Cfg {
             if matches!(self.insns[pc], Insn::Imm64High) {
                 continue;
             }
-            for next in self.successors(pc) {
+            let (next, target) = self.ways(pc);
+            if let Some(next) = next {
                 ways[next] += 1;
-                if next <= pc {
-                    self.heads[next] = true;
+            }
+            if let Some(target) = target {
+                ways[target] += 1;
+                if target <= pc {
+                    self.heads[target] = true;
                 }
             }
             match self.callee(pc) {
@@ -374,6 +388,7 @@ impl Cfg {
                 }
             }
         }
+        self.find_cyclic();
         for (pc, ways) in ways.into_iter().take(self.insns.len()).enumerate() {
             self.merges[pc] = ways > 1;
             if matches!(self.insns[pc], Insn::MayGoto { .. }) {
@@ -385,6 +400,28 @@ impl Cfg {
 }
 
 impl Cfg {
+    /// A way from an instruction back to itself has a jump that starts there or behind and leads there or before.
+    fn find_cyclic(&mut self) {
+        if !self.heads.contains(&true) {
+            return;
+        }
+        if self.subprogs.len() > 1 {
+            self.cyclic.fill(true);
+            return;
+        }
+        // The first instruction that something at or behind the current one jumps back to.
+        let mut first = Pc::MAX;
+        for pc in (0..self.insns.len()).rev() {
+            let target = self.insns[pc].jump_target(pc);
+            if let Some(target) = target.and_then(|t| usize::try_from(t).ok())
+                && target <= pc
+            {
+                first = first.min(target);
+            }
+            self.cyclic[pc] = first <= pc;
+        }
+    }
+
     /// Laps are compared where they start.
     pub(crate) fn lap_at(&mut self, pc: Pc) {
         if let (Some(lap), Some(merge)) = (self.laps.get_mut(pc), self.merges.get_mut(pc)) {

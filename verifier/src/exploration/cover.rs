@@ -106,7 +106,7 @@ impl Spot {
 /// Whether a packet pointer's positions are among those of `a`, with what `a` says is there.
 pub(crate) fn within_packet(a: &Pointer, b: &Pointer) -> bool {
     if a.off == b.off {
-        return a.var.includes(&b.var) && a.range <= b.range;
+        return a.range <= b.range && includes(&a.var, &b.var);
     }
     let Some(further) = b.off.checked_sub(a.off) else {
         return false;
@@ -120,6 +120,16 @@ pub(crate) fn within_packet(a: &Pointer, b: &Pointer) -> bool {
     there
         && a.var
             .includes(&b.var.add64(&Scalar::constant(further as u64)))
+}
+
+/// Whether all of `b` are in `a`. Most are constants, and differ.
+#[inline]
+fn includes(a: &Scalar, b: &Scalar) -> bool {
+    match (a.as_constant(), b.as_constant()) {
+        (Some(x), Some(y)) => x == y,
+        (Some(_), None) => false,
+        _ => a.includes(b),
+    }
 }
 
 struct Comparison<'a> {
@@ -331,7 +341,7 @@ impl Comparison<'_> {
         match self.mode {
             Mode::Exact => a.set == b.set && self.linked(a, b),
             Mode::Needed if !self.origins.is_needed(a.origin) => true,
-            _ => a.set.includes(&b.set) && self.linked(a, b),
+            _ => includes(&a.set, &b.set) && self.linked(a, b),
         }
     }
 
@@ -394,7 +404,7 @@ impl Comparison<'_> {
         }
         let var = match self.mode {
             Mode::Exact => a.var == b.var && a.range == b.range,
-            _ => a.var.includes(&b.var) && a.range <= b.range,
+            _ => includes(&a.var, &b.var) && a.range <= b.range,
         };
         var && (a.base == 0 || self.relates(a.base, b.base, 0))
             && self.same_id(a.id, b.id)

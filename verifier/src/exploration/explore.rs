@@ -41,7 +41,7 @@ use probity_isa::{Insn, Pc};
 
 use self::attempt::Attempt;
 use self::joins::Joins;
-use self::nodes::{Back, Node};
+use self::nodes::{Back, Entry, Node};
 use crate::alu::operand_in;
 use crate::cover::{Mode, covers};
 use crate::env::Env;
@@ -120,7 +120,7 @@ pub(crate) fn explore(
 ) -> Result<(), Box<Stopped>> {
     Explorer {
         nodes: Vec::new(),
-        at: vec![Vec::new(); env.cfg.insns.len()],
+        at: env.cfg.insns.iter().map(|_| Vec::new()).collect(),
         attempts: Vec::new(),
         refined: None,
         loops: Numbered::default(),
@@ -153,7 +153,7 @@ struct Explorer<'s> {
     )]
     nodes: Vec<Box<Node>>,
     /// Nodes at each instruction that is a merge point.
-    at: Vec<Vec<usize>>,
+    at: Vec<Vec<Entry>>,
     /// Larger states on trial, the innermost last: open nodes, each below the one before.
     attempts: Vec<Attempt>,
     /// What to try instead of the guess that just failed.
@@ -319,6 +319,7 @@ impl Explorer<'_> {
                 trace(pc, &path.state);
             }
             if self.watch > self.stats.processed
+                && env.cfg.cyclic[pc]
                 && let Insn::JumpIf {
                     op,
                     width,
@@ -389,6 +390,9 @@ impl Explorer<'_> {
 
     /// The last comparisons at `pc`, if one was made just now, for the way that leads to `to`.
     fn compared_now(&self, env: &Env<'_>, pc: Pc, to: Pc) -> Option<Box<(Pc, Pair)>> {
+        if !env.cfg.cyclic[pc] {
+            return None;
+        }
         let mut pair = *self.compared.get(&pc)?;
         let last = pair[0].as_mut()?;
         if self.watch <= self.stats.processed || last.at != self.stats.processed {
@@ -401,8 +405,9 @@ impl Explorer<'_> {
     /// The path goes on at `to`.
     fn goes(&mut self, path: &mut Waiting, env: &Env<'_>, to: Pc) {
         let pc = path.pc;
-        if let Insn::JumpIf { .. } = env.insn(pc)
-            && self.watch > self.stats.processed
+        if self.watch > self.stats.processed
+            && env.cfg.cyclic[pc]
+            && let Insn::JumpIf { .. } = env.insn(pc)
             && let Some([Some(last), _]) = self.compared.get_mut(&pc)
             && last.at == self.stats.processed
         {
@@ -443,7 +448,7 @@ impl Explorer<'_> {
         let mut list = std::mem::take(&mut self.at[pc]);
         let head = env.cfg.heads[pc];
         let before = match head && path.back {
-            true => list.iter().rev().copied().find(|n| {
+            true => list.iter().rev().map(|e| e.node).find(|n| {
                 let node = &self.nodes[*n];
                 node.open > 0 && node.state.alike(&path.state)
             }),
@@ -463,17 +468,15 @@ impl Explorer<'_> {
         // States that cut nothing for long are forgotten.
         let patience = if env.cfg.heads[pc] { 64 } else { 8 };
         let mut any_idle = false;
-        let mut closed = 0;
         let uninit_ok = env.uninit_ok();
-        for &n in list.iter().rev() {
-            let node = &self.nodes[n];
-            let open = node.open > 0;
-            closed += usize::from(!open && node.tied.is_empty());
-            if (open || node.tied.is_empty()) && node.failed.get().again(&path.state, &env.origins)
-            {
-                any_idle |= self.miss(n, patience);
+        for entry in list.iter_mut().rev() {
+            if entry.failed.get().again(&path.state, &env.origins) {
+                any_idle |= entry.miss(patience);
                 continue;
             }
+            let n = entry.node;
+            let node = &self.nodes[n];
+            let open = node.open > 0;
             let clocks = &path.state.clocks;
             let mode = if !open {
                 match node.tied.is_empty() {
@@ -486,7 +489,7 @@ impl Explorer<'_> {
                         match ties.is_empty() {
                             true => Mode::Needed,
                             false if !ties.iter().all(as_far) => {
-                                any_idle |= node.idle(patience);
+                                any_idle |= entry.idle(patience);
                                 continue;
                             }
                             false => Mode::Within,
@@ -507,16 +510,17 @@ impl Explorer<'_> {
                 mode,
                 &env.origins,
                 uninit_ok,
-                &node.failed,
+                &entry.failed,
                 None,
             ) {
+                entry.hit(patience);
                 match mode {
                     Mode::Exact => looped = true,
                     _ => cut = Some((n, mode)),
                 }
                 break;
             }
-            any_idle |= self.miss(n, patience);
+            any_idle |= entry.miss(patience);
         }
         if looped {
             self.at[pc] = list;
@@ -549,9 +553,12 @@ impl Explorer<'_> {
         let heads = env.cfg.heads[pc];
         if any_idle {
             let nodes = &mut self.nodes;
-            list.retain(|&n| {
-                let node = &mut nodes[n];
-                let keep = !node.idle(patience);
+            list.retain(|entry| {
+                if !entry.idle(patience) {
+                    return true;
+                }
+                let node = &mut nodes[entry.node];
+                let keep = node.on_trial();
                 if !keep && node.open == 0 {
                     // Nothing looks at it any more.
                     node.state.frames.truncate(0);
@@ -560,8 +567,8 @@ impl Explorer<'_> {
             });
         }
         if lap
-            && let Some(&n) = list.iter().rev().find(|n| {
-                let node = &self.nodes[**n];
+            && let Some(n) = list.iter().rev().map(|e| e.node).find(|n| {
+                let node = &self.nodes[*n];
                 node.open > 0 && path.state.clocks.lap_since(&node.state.clocks)
             })
         {
@@ -603,18 +610,26 @@ impl Explorer<'_> {
             path.parent = n;
             self.jumps = 0;
             self.insns = 0;
-            list.push(n);
+            list.push(Entry::new(n));
             self.stats.peak_states = self.stats.peak_states.max(list.len());
         }
         let laps = match (young && lap_count == GUESS_AT, before) {
             (true, Some(second)) => list
                 .iter()
                 .rev()
-                .copied()
+                .map(|e| e.node)
                 .find(|n| *n < second && self.nodes[*n].open > 0)
                 .filter(|first| self.nodes[*first].lap + 1 == self.nodes[second].lap)
                 .map(|first| [first, second]),
             _ => None,
+        };
+        let over = |e: &&Entry| {
+            let node = &self.nodes[e.node];
+            node.open == 0 && node.tied.is_empty()
+        };
+        let closed = match worth {
+            true => list.iter().filter(over).count(),
+            false => 0,
         };
         self.at[pc] = list;
         if young {
@@ -626,13 +641,6 @@ impl Explorer<'_> {
             self.join(env, path, closed);
         }
         Ok(Visit::Go)
-    }
-
-    /// The node did not cut a path; whether it is idle now.
-    fn miss(&mut self, n: usize, patience: u32) -> bool {
-        let node = &mut self.nodes[n];
-        node.misses += 1;
-        node.idle(patience)
     }
 
     /// Numbers that changed since the last lap, and that nothing needed so far, become unknown.

@@ -10,6 +10,9 @@ use probity_platform::Platform;
 
 use crate::cfg::Cfg;
 
+/// How often the whole program is gone through again, before what still changes is followed alone.
+const SWEEPS: usize = 3;
+
 #[derive(Clone, Debug)]
 pub(crate) struct Liveness {
     at: Vec<RegSet>,
@@ -30,9 +33,19 @@ impl Liveness {
                 back.push(pc);
             }
         }
-        if !back.is_empty() {
-            live.settle(cfg, platform, back);
+        // Most loops settle when they are gone through once more.
+        for _ in 0..SWEEPS {
+            let changes = |pc: &&Pc| live.before(cfg, platform, **pc).0 != live.at[**pc];
+            // The highest.
+            let Some(&last) = back.iter().find(changes) else {
+                debug_assert!((0..n).all(|pc| live.before(cfg, platform, pc).0 == live.at[pc]));
+                return live;
+            };
+            for pc in (0..=last).rev() {
+                live.at[pc] = live.before(cfg, platform, pc).0;
+            }
         }
+        live.settle(cfg, platform, back);
         live
     }
 
@@ -70,9 +83,14 @@ impl Liveness {
         let mut out = RegSet::EMPTY;
         let mut first_on: Option<Pc> = None;
         let mut on = |at: Pc| first_on = Some(first_on.map_or(at, |f| f.min(at)));
-        for next in cfg.successors(pc) {
+        let (next, target) = cfg.ways(pc);
+        if let Some(next) = next {
             out |= self.at(next);
             on(next);
+        }
+        if let Some(target) = target {
+            out |= self.at(target);
+            on(target);
         }
         let first = |n: usize| RegSet::from_bits(RegSet::ARGUMENTS.bits() & ((2 << n.min(5)) - 1));
         let uses = match insn {

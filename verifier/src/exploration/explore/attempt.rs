@@ -18,8 +18,11 @@ use crate::state::State;
 use crate::value::{Id, Value};
 use crate::worst::{self, Edge};
 
+use std::cell::Cell;
+
 use probity_isa::Pc;
 
+use super::nodes::Entry;
 use super::{Explorer, Visit, Waiting};
 
 /// What an attempt tries.
@@ -157,7 +160,7 @@ impl Explorer<'_> {
         node.open = 1;
         path.state = node.state.clone();
         path.parent = n;
-        self.at[pc].push(n);
+        self.at[pc].push(Entry::new(n));
         self.attempts.push(Attempt {
             kind,
             node: n,
@@ -202,7 +205,7 @@ impl Explorer<'_> {
             Mode::Within,
             &env.origins,
             env.uninit_ok(),
-            &node.failed,
+            &Cell::default(),
             Some(head),
         );
         if !covered {
@@ -330,7 +333,7 @@ impl Explorer<'_> {
         }
         for node in self.nodes.drain(attempt.node..) {
             if let Some(list) = self.at.get_mut(node.pc) {
-                while list.last().is_some_and(|n| *n >= attempt.node) {
+                while list.last().is_some_and(|e| e.node >= attempt.node) {
                     list.pop();
                 }
             }
@@ -351,7 +354,7 @@ impl Explorer<'_> {
         if attempt.kind == Kind::Join {
             let exact = attempt.exact;
             // The state that was joined with others says nothing more.
-            self.at[exact.pc].retain(|m| *m != exact.parent);
+            self.at[exact.pc].retain(|e| e.node != exact.parent);
             return;
         }
         let relational = self.nodes[n].head.as_ref().is_some_and(|h| h.relational());
@@ -362,7 +365,7 @@ impl Explorer<'_> {
         for m in n..self.nodes.len() {
             if m == n || !self.nodes[m].tied.is_empty() {
                 let pc = self.nodes[m].pc;
-                self.at[pc].retain(|k| *k != m);
+                self.at[pc].retain(|e| e.node != m);
             }
         }
     }

@@ -120,9 +120,8 @@ impl Explorer<'_> {
         if few || hopeless || self.joins.given_up || !env.options.joins || wasteful {
             return;
         }
-        let list = self.at[pc].iter().rev();
+        let list = self.at[pc].iter().rev().map(|e| e.node);
         let candidates: Vec<usize> = list
-            .copied()
             .filter(|n| {
                 let node = &self.nodes[*n];
                 node.open == 0 && node.tied.is_empty() && node.head.is_none()

@@ -14,7 +14,7 @@ use super::{Explorer, Waiting};
 use crate::cover::{Failed, Mode};
 use crate::env::{Env, MAX_FRAMES, Slots};
 use crate::guess::Head;
-use crate::stack::{Byte, SLOTS, SlotSet};
+use crate::stack::{Byte, SlotSet};
 use crate::state::State;
 use crate::value::Value;
 use crate::worst::Edge;
@@ -40,18 +40,54 @@ pub(super) struct Node {
     pub(super) way: Slots,
     /// Cuts not settled when it was stored.
     pub(super) backs: usize,
-    /// Where it last did not cover another state.
-    pub(super) failed: Cell<Failed>,
+    /// Paths that it cut.
     pub(super) hits: u32,
-    pub(super) misses: u32,
     /// Joins that led to it, each of one with another.
     pub(super) joined: u32,
 }
 
 impl Node {
+    /// Its paths are being walked from a guess.
+    pub(super) fn on_trial(&self) -> bool {
+        self.head.is_some() && self.open > 0
+    }
+}
+
+/// A node among those at its instruction, with what rules it out at a glance: most of them are, one after the other.
+pub(super) struct Entry {
+    pub(super) node: usize,
+    /// Where it last did not cover another state.
+    pub(super) failed: Cell<Failed>,
+    /// States that it did not cover, and how many make it idle.
+    misses: u32,
+    most: u32,
+}
+
+impl Entry {
+    pub(super) fn new(node: usize) -> Entry {
+        Entry {
+            node,
+            failed: Cell::default(),
+            misses: 0,
+            most: 0,
+        }
+    }
+
+    /// It did not cover a state; whether it is idle now.
+    #[inline]
+    pub(super) fn miss(&mut self, patience: u32) -> bool {
+        self.misses = self.misses.saturating_add(1);
+        self.idle(patience)
+    }
+
+    /// It covered a state.
+    pub(super) fn hit(&mut self, patience: u32) {
+        self.most = self.most.saturating_add(patience);
+    }
+
+    #[inline]
     pub(super) fn idle(&self, patience: u32) -> bool {
-        let on_trial = self.head.is_some() && self.open > 0;
-        self.misses > (self.hits + 1) * patience && !on_trial
+        self.misses.saturating_sub(patience) > self.most
     }
 }
 
@@ -95,9 +131,7 @@ impl Explorer<'_> {
             tied: Vec::new(),
             way,
             backs: self.backs.len(),
-            failed: Cell::default(),
             hits: 0,
-            misses: 0,
             joined: 0,
         }));
         self.nodes.len() - 1
@@ -267,7 +301,7 @@ impl Explorer<'_> {
                 pass(&a.result, &b.result);
             }
             let slots = if known { node.reads[i] } else { SlotSet::ALL };
-            for index in (0..new.stack.len().min(SLOTS)).filter(|s| slots.contains(*s)) {
+            for index in slots.below(new.stack.len()).iter() {
                 let (a, b) = (old.stack.slot(index), new.stack.slot(index));
                 if b.spilled() == 0 {
                     continue;
