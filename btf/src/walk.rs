@@ -38,12 +38,7 @@ impl Btf {
     }
 
     /// Every member that covers `size` bytes at byte `offset`, in the order of declaration.
-    pub fn members_at(
-        &self,
-        id: TypeId,
-        offset: u64,
-        size: u64,
-    ) -> Result<Arc<[Leaf]>, Error> {
+    pub fn members_at(&self, id: TypeId, offset: u64, size: u64) -> Result<Arc<[Leaf]>, Error> {
         if let Some(known) = self.leaves.get(&(id, offset, size)) {
             return Ok(known);
         }

@@ -133,7 +133,11 @@ fn members_by_place() {
     let best = Leaf::best(&there, 8, 8).map(|i| there[i].path.as_str());
     assert_eq!(best, Some("all"));
     assert_eq!(Leaf::best(&[], 8, 8), None);
-    assert_eq!(btf.members_at(outer, 8, 8).unwrap(), there, "as it was kept");
+    assert_eq!(
+        btf.members_at(outer, 8, 8).unwrap(),
+        there,
+        "as it was kept"
+    );
 }
 
 #[test]
