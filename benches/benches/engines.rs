@@ -1,79 +1,84 @@
-//! The engines side by side: `jit`, `interp`, and rbpf's x86-64 compiler, which checks nothing,
-//! on the same bytes where it can run them.
+//! The engines side by side on the programs of `programs/bench`, as `probity bench run` has them, by criterion.
+//!
+//! Other engines are there with the feature `peers`; native code with a clang, Linux as root.
 
+use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use probity_interp::Interp;
 use probity_jit::Jit;
+use probity_peers::{Engine, Ready, Source, Subject, Tools, agree, set};
 use probity_platform::Policy;
-use probity_runtime::{Context, Engine, Instance, Options, platform};
+use probity_runtime::{Instance, Options, platform};
 use probity_verifier::Verified;
 
-/// The context that all are called with.
-const WORDS: [u64; 12] = [0x1234_5678_9abc_def1, 77, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-
-fn verified() -> Arc<Verified> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/programs/engines.o");
-    let bytes = std::fs::read(path).expect("the object");
-    let object = probity_objfile::open("engines", &bytes).expect("an object");
+fn verified(shipped: &set::Shipped) -> Arc<Verified> {
+    let object = probity_objfile::open(shipped.name, shipped.object).expect("an object");
     let platform = Arc::new(platform(None));
     let options = probity_verifier::Options::default();
-    let report = probity_verifier::verify(&object, &platform, &Policy::default(), &options)
-        .expect("verification");
-    let (verified, rest) = report.into_partial();
-    for p in rest {
-        if let probity_verifier::Verdict::Reject(r) = &p.verdict {
-            println!("{} is not measured: {r}", p.name);
-        }
-    }
-    Arc::new(verified)
+    let report = probity_verifier::verify(&object, &platform, &Policy::default(), &options);
+    let verified = report.expect("verification").into_verified();
+    Arc::new(verified.expect("all programs are accepted"))
 }
 
-fn instance(verified: &Arc<Verified>) -> Arc<Instance> {
-    let made = Instance::new(verified.clone(), Options::default()).expect("an instance");
-    if let Some(hash) = made.map_by_name("hash") {
-        for key in 0..256u32 {
-            hash.update(&key.to_ne_bytes(), &1u64.to_ne_bytes(), 0)
-                .expect("an update");
-        }
+fn subjects(shipped: &set::Shipped) -> Vec<Subject> {
+    let verified = verified(shipped);
+    let index_of = |name: &str| verified.programs().iter().position(|p| p.name() == name);
+    let programs = verified.programs().iter().enumerate();
+    let measured = programs.filter(|(_, p)| !set::is_part(p.name()));
+    measured
+        .map(|(index, p)| Subject {
+            name: p.name().to_string(),
+            verified: verified.clone(),
+            index,
+            input: shipped.input.to_vec(),
+            source: Source::of(p.name(), shipped.source),
+            setup: index_of(&format!("{}_setup", p.name())),
+        })
+        .collect()
+}
+
+/// As many runs as criterion wants, in batches as large as the function takes.
+fn batches(ready: &mut Ready, mut runs: u64) -> std::time::Duration {
+    let mut took = std::time::Duration::ZERO;
+    while runs > 0 {
+        let batch = runs.min(ready.function.most());
+        took += ready.function.batch(batch).expect("a batch");
+        runs -= batch;
     }
-    Arc::new(made)
+    took
 }
 
 fn calls(c: &mut Criterion) {
-    let verified = verified();
-    let jit = Jit::new(instance(&verified)).expect("a compiler");
-    let interp = Interp::new(instance(&verified));
-    for (index, p) in verified.programs().iter().enumerate() {
-        let mut group = c.benchmark_group(p.name());
-        let mut ctx = Context::words(&WORDS).expect("a context");
-        let want = interp.call(index, &mut ctx, 0).expect("a call").ret;
-        let got = jit.call(index, &mut ctx, 0).expect("a call").ret;
-        assert_eq!(got, want, "{}", p.name());
-        group.bench_function("jit", |b| {
-            b.iter(|| black_box(jit.call(index, black_box(&mut ctx), 0)))
-        });
-        group.bench_function("interp", |b| {
-            b.iter(|| black_box(interp.call(index, black_box(&mut ctx), 0)))
-        });
-        // rbpf knows no maps.
-        if p.name().contains("lookups") {
-            continue;
-        }
-        let code = probity_isa::to_bytes(p.raw());
-        let mut vm = rbpf::EbpfVmRaw::new(Some(&code)).expect("rbpf takes it");
-        if cfg!(target_arch = "x86_64") && vm.jit_compile().is_ok() {
-            let mut mem: Vec<u8> = WORDS.iter().flat_map(|w| w.to_ne_bytes()).collect();
-            // SAFETY: the program was verified: it stays inside of its context and its stack.
-            let got = unsafe { vm.execute_program_jit(&mut mem) }.expect("a call");
-            assert_eq!(got, want, "rbpf: {}", p.name());
-            group.bench_function("rbpf", |b| {
-                b.iter(|| {
-                    // SAFETY: as above.
-                    black_box(unsafe { vm.execute_program_jit(black_box(&mut mem)) })
-                })
+    let tools = Tools::find().expect("a directory for what clang makes");
+    let mut said = BTreeSet::new();
+    for subject in set::ALL.iter().flat_map(subjects) {
+        let mut group = c.benchmark_group(&subject.name);
+        let mut expected = None;
+        for engine in Engine::ALL {
+            if engine.wants_source() && subject.source.is_none() {
+                continue;
+            }
+            let mut ready = match probity_peers::prepare(engine, &subject, &tools) {
+                Ok(ready) => ready,
+                Err(why) => {
+                    if said.insert((engine, why.clone())) {
+                        println!("not measured: {engine}: {why}");
+                    }
+                    continue;
+                }
+            };
+            let answer = ready.function.once().expect("an answer");
+            let expected = expected.get_or_insert_with(|| answer.clone());
+            if let Err(why) = agree(expected, &answer) {
+                let ours = matches!(engine, Engine::Jit | Engine::Interp);
+                assert!(!ours, "{engine}: {}: {why}", subject.name);
+                println!("not measured: {engine}: {}: {why}", subject.name);
+                continue;
+            }
+            group.bench_function(engine.name(), |b| {
+                b.iter_custom(|runs| batches(&mut ready, runs))
             });
         }
         group.finish();
@@ -81,11 +86,13 @@ fn calls(c: &mut Criterion) {
 }
 
 fn compilation(c: &mut Criterion) {
-    let verified = verified();
-    let instance = instance(&verified);
-    c.bench_function("compile/engines.o", |b| {
-        b.iter(|| Jit::new(black_box(instance.clone())).expect("a compiler"))
-    });
+    for shipped in set::ALL {
+        let made = Instance::new(verified(shipped), Options::default());
+        let instance = Arc::new(made.expect("an instance"));
+        c.bench_function(&format!("compile/{}", shipped.name), |b| {
+            b.iter(|| Jit::new(black_box(instance.clone())).expect("a compiler"))
+        });
+    }
 }
 
 criterion_group!(benches, calls, compilation);

@@ -29,6 +29,8 @@ usage: cargo xtask COMMAND
   record verify [DIR|FILE.o…]
                     our verifier beside Linux and PREVAIL, on programs/, benches/programs/ and these:
                     benches/record/DATE-verify.md and .svg, written anew (root)
+  record run        our engines beside native code, Linux and other engines, on programs/bench:
+                    benches/record/DATE-run.md and .svg, written anew (root)
   prove [--time S] [--jobs N] [NAME…]  prove the abstract operators with cvc5 or z3, at night;
                     a NAME is part of one, such as add64 or at_8
   vm [--all] [NAME…]  boot Debian kernels in QEMU and run tests/vm/*.sh in them

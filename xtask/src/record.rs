@@ -1,4 +1,4 @@
-//! `cargo xtask record verify`: measures our verifier beside Linux and PREVAIL, and writes what came of it.
+//! `cargo xtask record verify|run`: measures our verifier, or our engines, beside others, and writes what came of it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,12 +11,73 @@ const RUNS: &str = "7";
 /// Seconds that another verifier has for a program.
 const LIMIT: &str = "3";
 
-/// `verify DIR|FILE.o…`; paths are the caller's, `programs` and `benches` the repository's.
+/// Batches of each program on each engine.
+const BATCHES: &str = "31";
+
+/// `run`, or `verify DIR|FILE.o…`; paths are the caller's, `programs` and `benches` the repository's.
 pub fn run(args: &[String]) -> Result<()> {
     match args.split_first() {
         Some((what, paths)) if what == "verify" => verify(paths),
-        _ => bail!("cargo xtask record verify [DIR|FILE.o…]"),
+        Some((what, [])) if what == "run" => engines(),
+        _ => bail!("cargo xtask record verify [DIR|FILE.o…], or cargo xtask record run"),
     }
+}
+
+fn engines() -> Result<()> {
+    if !sh::is_root() {
+        bail!("Linux runs the programs too, and that takes root");
+    }
+    std::env::set_current_dir(sh::root())?;
+    let mut build = sh::cargo();
+    build.args(["build", "--release", "--quiet", "-p", "probity-cli"]);
+    sh::run(build.args(["--features", "peers"]))?;
+    let date = sh::output(Command::new("date").arg("+%Y-%m-%d"))?;
+    let name = format!("benches/record/{}-run", date.trim());
+    let (report, drawing) = (format!("{name}.md"), format!("{name}.svg"));
+    let busy = load();
+    let mut bench = Command::new(sh::target_dir().join("release/probity"));
+    bench.args(["bench", "run", "--runs", BATCHES]);
+    bench.args(["--report", &report, "--plot", &drawing]);
+    sh::run(&mut bench)?;
+    let body = std::fs::read_to_string(&report).with_context(|| format!("no {report}"))?;
+    let commit = sh::output(Command::new("git").args(["rev-parse", "--short", "HEAD"]))?;
+    let clang = sh::output(Command::new("clang-22").arg("--version")).unwrap_or_default();
+    let head = format!(
+        "# Our engines beside native code, Linux and other engines, {}\n\n\
+         - Command: `cargo xtask record run`, which runs `probity bench run --runs {BATCHES}`, built with the feature `peers`.\n\
+         - Machine: {}; the load average was {} when it began and {} when it ended.\n\
+         - Kernel: Linux {}, through `BPF_PROG_TEST_RUN`.\n\
+         - Native code: {}, `-O2`; scalar code with `-fno-vectorize -fno-slp-vectorize -fno-unroll-loops` too. Both without assumptions on the C library, as the objects.\n\
+         - Others: {}.\n\
+         - Commit: `{}`.\n\
+         - A figure is the median of {BATCHES} batches of a millisecond, in CPU time of the thread; batches of all engines take turns.\n\
+         - What an engine gives was compared with what native code gives, before and after.\n\n\
+         ![Time over that of scalar native code, program by program]({})\n\n",
+        date.trim(),
+        machine(),
+        busy,
+        load(),
+        kernel(),
+        clang.lines().next().unwrap_or("no clang"),
+        peers(),
+        commit.trim(),
+        drawing.rsplit('/').next().unwrap_or_default(),
+    );
+    std::fs::write(&report, head + body.trim_end() + "\n")?;
+    println!("{report}\n{drawing}");
+    Ok(())
+}
+
+/// Which versions of the other engines are built in.
+fn peers() -> String {
+    let lock = std::fs::read_to_string("Cargo.lock").unwrap_or_default();
+    let version = |name: &str| {
+        let entry = format!("name = \"{name}\"\nversion = \"");
+        let found = lock.split(entry.as_str()).nth(1);
+        let version = found.and_then(|rest| rest.split('"').next());
+        format!("{name} {}", version.unwrap_or("?"))
+    };
+    ["rbpf", "solana-sbpf", "wasmtime"].map(version).join(", ")
 }
 
 fn verify(paths: &[String]) -> Result<()> {

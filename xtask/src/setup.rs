@@ -15,6 +15,11 @@ const PACKAGES: &[(&str, &str, &str)] = &[
         "rebuilding the C programs, comparing assembly with LLVM",
     ),
     (
+        "wasm-ld-22",
+        "lld-22",
+        "measuring WebAssembly beside our engines",
+    ),
+    (
         "qemu-system-x86_64",
         "qemu-system-x86",
         "tests in a virtual machine",

@@ -58,6 +58,11 @@ impl Filter {
         Ok(filter)
     }
 
+    /// Does it ask for names alone?
+    pub fn only_names(&self) -> bool {
+        self.columns.is_empty()
+    }
+
     /// May a program of that name be shown? Known before it is measured.
     pub fn names(&self, object: &str, program: &str) -> bool {
         let file = object.rsplit('/').next().unwrap_or(object);

@@ -6,6 +6,7 @@
 
 pub mod compare;
 pub mod csv;
+pub mod engines;
 pub mod files;
 pub mod filter;
 pub mod order;

@@ -11,10 +11,10 @@ use crate::output::{BAD, BOLD, DIM, GOOD};
 /// Names are cut beyond that.
 const WIDEST: usize = 40;
 
-struct Column {
-    title: String,
-    left: bool,
-    cells: Vec<(String, Style)>,
+pub struct Column {
+    pub title: String,
+    pub left: bool,
+    pub cells: Vec<(String, Style)>,
 }
 
 /// Aligned, with a line of titles; empty without rows.
@@ -81,7 +81,8 @@ pub fn table(rows: &[Row], against: &[Engine]) -> String {
     lay_out(&columns, rows.len())
 }
 
-fn lay_out(columns: &[Column], rows: usize) -> String {
+/// Columns of as many cells, with their titles above.
+pub fn lay_out(columns: &[Column], rows: usize) -> String {
     let width = |c: &Column| {
         let cells = c.cells.iter().map(|(t, _)| t.chars().count());
         cells.chain([c.title.chars().count()]).max().unwrap_or(0)

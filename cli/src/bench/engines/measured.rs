@@ -1,0 +1,142 @@
+//! A program → its rows: every engine prepared, their answers compared, then all measured in turns.
+
+use std::collections::BTreeMap;
+
+use probity_peers::{Answer, Engine, Ready, Settings, Subject, Times, Tools, agree, set};
+
+use super::row::Row;
+use super::subjects::Found;
+
+/// What was found out on the way, besides the rows.
+#[derive(Default)]
+pub struct Remarks {
+    /// Why an engine ran none of the programs that it was asked to.
+    absent: BTreeMap<Engine, String>,
+    ran: Vec<Engine>,
+    /// Wrong answers and failures of others, in words.
+    pub theirs: Vec<String>,
+    /// The same of ours: a bug.
+    pub ours: Vec<String>,
+}
+
+impl Remarks {
+    /// Engines that are not there at all, by reason.
+    pub fn absent(&self) -> Vec<(String, Vec<Engine>)> {
+        let mut by_reason: BTreeMap<&str, Vec<Engine>> = BTreeMap::new();
+        for (engine, why) in &self.absent {
+            if !self.ran.contains(engine) {
+                by_reason.entry(why).or_default().push(*engine);
+            }
+        }
+        let by_reason = by_reason.into_iter();
+        by_reason.map(|(why, e)| (why.to_string(), e)).collect()
+    }
+
+    fn wrong(&mut self, engine: Engine, program: &str, why: &str) {
+        let text = format!("{engine}: {program}: {why}; it was not measured");
+        match engine {
+            Engine::Jit | Engine::Interp => self.ours.push(text),
+            _ => self.theirs.push(text),
+        }
+    }
+}
+
+/// The rows of a program, in the order of engines. `frame` is the empty program in Linux.
+pub fn rows(
+    found: &Found,
+    engines: &[Engine],
+    frame: Option<&Subject>,
+    tools: &Tools,
+    settings: Settings,
+    remarks: &mut Remarks,
+) -> Vec<Row> {
+    let subject = &found.subject;
+    let mut ready: Vec<Ready> = Vec::new();
+    let mut expected: Option<Answer> = None;
+    for &engine in engines {
+        if engine.wants_source() && subject.source.is_none() {
+            continue;
+        }
+        let mut made = match probity_peers::prepare(engine, subject, tools) {
+            Ok(made) => made,
+            Err(why) => {
+                // What another cannot run is known once it ran something else.
+                remarks.absent.entry(engine).or_insert(why);
+                continue;
+            }
+        };
+        let answer = made.function.once();
+        let right = answer.and_then(|answer| match &expected {
+            Some(expected) => agree(expected, &answer),
+            None => {
+                expected = Some(answer);
+                Ok(())
+            }
+        });
+        match right {
+            Ok(()) => ready.push(made),
+            Err(why) => remarks.wrong(engine, &subject.name, &why),
+        }
+    }
+    let has_linux = ready.iter().any(|r| r.engine == Engine::Linux);
+    let frame = frame.filter(|_| has_linux);
+    let frame = frame.and_then(|f| probity_peers::prepare(Engine::Linux, f, tools).ok());
+    let frame_at = frame.map(|f| {
+        ready.push(f);
+        ready.len() - 1
+    });
+    let times = probity_peers::measure(&mut ready, settings);
+    let frame_ns = frame_at.and_then(|n| times[n].as_ref().ok()).copied();
+    let mut rows = Vec::new();
+    for (n, (made, times)) in ready.iter_mut().zip(&times).enumerate() {
+        if Some(n) == frame_at {
+            continue;
+        }
+        let times = match times {
+            Ok(times) => *times,
+            Err(why) => {
+                remarks.wrong(made.engine, &subject.name, why);
+                continue;
+            }
+        };
+        // The program is one of memory alone: it must still give the same.
+        if let (true, Some(expected)) = (subject.source.is_some(), &expected) {
+            let still = made.function.once().and_then(|a| agree(expected, &a));
+            if let Err(why) = still {
+                remarks.wrong(made.engine, &subject.name, &why);
+                continue;
+            }
+        }
+        remarks.ran.push(made.engine);
+        rows.push(row(found, made, times, frame_ns));
+    }
+    let ns = |rows: &[Row], engine| {
+        let row = rows.iter().find(|r: &&Row| r.engine == engine);
+        row.map(|r| r.ns).filter(|ns| *ns > 0.0)
+    };
+    let (native, scalar) = (ns(&rows, Engine::Native), ns(&rows, Engine::Scalar));
+    for row in &mut rows {
+        row.ratio_native = native.map(|n| row.ns / n);
+        row.ratio_scalar = scalar.map(|n| row.ns / n);
+    }
+    rows
+}
+
+fn row(found: &Found, made: &Ready, times: Times, frame: Option<Times>) -> Row {
+    let ours = matches!(made.engine, Engine::Jit | Engine::Interp);
+    let is_linux = made.engine == Engine::Linux;
+    let frame = frame.filter(|_| is_linux);
+    Row {
+        program: found.subject.name.clone(),
+        engine: made.engine,
+        ns: (times.median - frame.map_or(0.0, |f| f.median)).max(0.0),
+        least_ns: (times.least - frame.map_or(0.0, |f| f.least)).max(0.0),
+        gross_ns: is_linux.then_some(times.median),
+        compile_us: made.compile_us,
+        verify_us: ours.then_some(found.verify_us),
+        ratio_native: None,
+        ratio_scalar: None,
+        operations: set::operations(&found.subject.name).filter(|_| found.shipped),
+        insns: found.insns,
+    }
+}

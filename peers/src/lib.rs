@@ -1,0 +1,78 @@
+//! Programs → functions of every engine that they can be measured on, called alike and timed side by side.
+//!
+//! [`prepare`] makes a [`Function`] of a [`Subject`] for an [`Engine`], or says why there is none; [`measure`] times
+//! functions in turns, so that what disturbs one disturbs all. [`set`] is what there is to measure without being told.
+//!
+//! **Invariant:** nothing is measured before its first answer was compared ([`agree`]).
+//!
+//! **Invariant:** an engine that is not there is said to be absent; nothing stands in for it.
+
+mod clock;
+pub mod engine;
+mod linux;
+mod measure;
+mod memory;
+mod native;
+mod ours;
+#[cfg(feature = "others")]
+mod rbpf;
+#[cfg(feature = "others")]
+mod sbpf;
+pub mod set;
+mod source;
+mod threads;
+#[cfg(feature = "others")]
+mod wasm;
+
+pub use clock::cpu_time;
+pub use engine::{Answer, Engine, Function, Ready, Subject, agree};
+pub use measure::{Settings, Times, measure};
+pub use source::{Source, Tools};
+pub use threads::{ByThreads, ring_by_threads};
+
+/// Makes a program callable on an engine; otherwise says why it is not.
+pub fn prepare(engine: Engine, subject: &Subject, tools: &Tools) -> Result<Ready, String> {
+    let ready = match engine {
+        Engine::Jit => ours::jit(subject),
+        Engine::Interp => ours::interp(subject),
+        Engine::Linux => linux::prepare(subject),
+        Engine::Native => native::prepare(subject, tools, source::Shape::Native),
+        Engine::Scalar => native::prepare(subject, tools, source::Shape::Scalar),
+        #[cfg(feature = "others")]
+        Engine::Rbpf => rbpf::jit(subject, tools),
+        #[cfg(feature = "others")]
+        Engine::RbpfCranelift => rbpf::cranelift(subject, tools),
+        #[cfg(feature = "others")]
+        Engine::SolanaSbpf => sbpf::prepare(subject, tools),
+        #[cfg(feature = "others")]
+        Engine::Wasmtime => wasm::prepare(subject, tools),
+        #[cfg(not(feature = "others"))]
+        _ => Err("this command was built without engines of others (feature `others`)".into()),
+    };
+    let (function, compile) = ready?;
+    Ok(Ready {
+        engine,
+        function,
+        compile_us: compile.as_secs_f64() * 1e6,
+    })
+}
+
+/// What an engine's module makes of a subject, and how long that took.
+type Prepared = Result<(Box<dyn Function>, std::time::Duration), String>;
+
+/// The median of some runs of what can be made again.
+fn timed<T>(
+    runs: usize,
+    mut make: impl FnMut() -> Result<T, String>,
+) -> Result<(T, std::time::Duration), String> {
+    let mut times = Vec::new();
+    loop {
+        let start = std::time::Instant::now();
+        let made = make()?;
+        times.push(start.elapsed());
+        if times.len() >= runs {
+            times.sort_unstable();
+            return Ok((made, times[times.len() / 2]));
+        }
+    }
+}

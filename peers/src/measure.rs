@@ -1,0 +1,121 @@
+//! Functions → nanoseconds a run: batches in turns, and the median of the batches of each.
+
+use std::time::Duration;
+
+use crate::Ready;
+
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Batches of each function.
+    pub rounds: u32,
+    /// How long a batch shall take.
+    pub batch: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            rounds: 15,
+            batch: Duration::from_millis(1),
+        }
+    }
+}
+
+/// Nanoseconds a run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Times {
+    pub median: f64,
+    /// Of the fastest batch.
+    pub least: f64,
+}
+
+/// Times every function. Each round runs a batch of each, beginning with another one each time, so that what disturbs
+/// the machine for a while disturbs all of them.
+pub fn measure(functions: &mut [Ready], settings: Settings) -> Vec<Result<Times, String>> {
+    let mut runs = Vec::new();
+    for f in &mut *functions {
+        runs.push(calibrate(f, settings.batch));
+    }
+    let mut times: Vec<Vec<f64>> = vec![Vec::new(); functions.len()];
+    for round in 0..settings.rounds as usize {
+        for n in 0..functions.len() {
+            let n = (n + round) % functions.len();
+            let Ok(count) = runs[n] else {
+                continue;
+            };
+            match functions[n].function.batch(count) {
+                Ok(took) => times[n].push(took.as_secs_f64() * 1e9 / count as f64),
+                Err(why) => runs[n] = Err(why),
+            }
+        }
+    }
+    let figures = runs.into_iter().zip(times);
+    figures
+        .map(|(count, mut times)| {
+            count?;
+            times.sort_unstable_by(f64::total_cmp);
+            Ok(Times {
+                median: median(&times).ok_or("no rounds")?,
+                least: times[0],
+            })
+        })
+        .collect()
+}
+
+/// How many runs take about that long; they also warm caches and predictors.
+fn calibrate(ready: &mut Ready, batch: Duration) -> Result<u64, String> {
+    let most = ready.function.most();
+    let mut runs = 1;
+    loop {
+        let took = ready.function.batch(runs)?;
+        if took >= batch || runs >= most {
+            return Ok(runs);
+        }
+        let wanted = batch.as_secs_f64() / took.as_secs_f64().max(1e-9) * 1.1;
+        runs = ((runs as f64 * wanted.clamp(2.0, 100.0)) as u64).min(most);
+    }
+}
+
+fn median(sorted: &[f64]) -> Option<f64> {
+    let (low, high) = (sorted.len().saturating_sub(1) / 2, sorted.len() / 2);
+    Some((sorted.get(low)? + sorted.get(high)?) / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Answer, Engine, Function};
+
+    /// Takes a microsecond a run, and ten every third batch.
+    struct Disturbed(u32);
+
+    impl Function for Disturbed {
+        fn once(&mut self) -> Result<Answer, String> {
+            Err("not called".into())
+        }
+        fn batch(&mut self, runs: u64) -> Result<Duration, String> {
+            self.0 += 1;
+            let us = if self.0.is_multiple_of(3) { 10 } else { 1 };
+            Ok(Duration::from_micros(us * runs))
+        }
+        fn most(&self) -> u64 {
+            100
+        }
+    }
+
+    #[test]
+    fn what_disturbs_some_batches_is_not_in_the_median() {
+        let mut ready = [Ready {
+            engine: Engine::Jit,
+            function: Box::new(Disturbed(0)),
+            compile_us: 0.0,
+        }];
+        let times = measure(&mut ready, Settings::default());
+        let Ok(times) = &times[0] else {
+            panic!("not measured");
+        };
+        assert!((times.median - 1000.0).abs() < 1e-6, "{times:?}");
+        assert_eq!(median(&[1.0, 2.0, 4.0, 5.0]), Some(3.0));
+        assert_eq!(median(&[]), None);
+    }
+}

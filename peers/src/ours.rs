@@ -1,0 +1,128 @@
+//! A verified program → the compiler's and the interpreter's function.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+use probity_interp::Interp;
+use probity_jit::Jit;
+use probity_objfile::ProgType;
+use probity_runtime::{Context, Instance};
+
+use crate::{Answer, Function, Prepared, Subject, clock, timed};
+
+/// Compilations, of which the median counts.
+const COMPILATIONS: usize = 7;
+/// Runs of a batch that fills a ring buffer, which is emptied between batches.
+const WITH_RING: u64 = 256;
+
+pub fn jit(subject: &Subject) -> Prepared {
+    let instance = instance(subject)?;
+    let (jit, took) = timed(COMPILATIONS, || {
+        Jit::new(instance.clone()).map_err(|e| e.to_string())
+    })?;
+    Ok((Box::new(Ours::new(jit, instance, subject)?), took))
+}
+
+pub fn interp(subject: &Subject) -> Prepared {
+    let instance = instance(subject)?;
+    let (interp, took) = timed(COMPILATIONS, || Ok(Interp::new(instance.clone())))?;
+    Ok((Box::new(Ours::new(interp, instance, subject)?), took))
+}
+
+fn instance(subject: &Subject) -> Result<Arc<Instance>, String> {
+    Instance::new(subject.verified.clone(), Default::default())
+        .map(Arc::new)
+        .map_err(|e| e.to_string())
+}
+
+/// What a program of that kind is called with.
+fn context(kind: ProgType, input: &[u8], least: usize) -> Result<Context, String> {
+    let made = match kind {
+        ProgType::XDP => Context::xdp(input),
+        ProgType::SCHED_CLS
+        | ProgType::SCHED_ACT
+        | ProgType::SOCKET_FILTER
+        | ProgType::CGROUP_SKB => Context::skb(input),
+        _ => {
+            let mut bytes = input.to_vec();
+            bytes.resize(bytes.len().max(least), 0);
+            Context::bytes(&bytes)
+        }
+    };
+    made.map_err(|e| e.to_string())
+}
+
+struct Ours<E> {
+    engine: E,
+    instance: Arc<Instance>,
+    program: usize,
+    input: Vec<u8>,
+    context: Context,
+    rings: bool,
+}
+
+impl<E: probity_runtime::Engine> Ours<E> {
+    fn new(engine: E, instance: Arc<Instance>, subject: &Subject) -> Result<Ours<E>, String> {
+        let program = &instance.programs()[subject.index];
+        let kind = program.verified().prog_type();
+        let context = context(kind, &subject.input, program.context_size())?;
+        let rings = instance.maps().any(|m| m.ring().is_some());
+        let mut ours = Ours {
+            engine,
+            instance,
+            program: subject.index,
+            input: subject.input.clone(),
+            context,
+            rings,
+        };
+        if let Some(setup) = subject.setup {
+            ours.engine
+                .call(setup, &mut ours.context, 0)
+                .map_err(|e| e.to_string())?;
+        }
+        Ok(ours)
+    }
+
+    fn empty_rings(&self) {
+        for map in self.instance.maps() {
+            if let Some(ring) = map.ring() {
+                ring.consume(|_| true);
+            }
+        }
+    }
+}
+
+impl<E: probity_runtime::Engine> Function for Ours<E> {
+    fn once(&mut self) -> Result<Answer, String> {
+        match self.context.packet() {
+            Some(_) => self.context.set_packet(&self.input),
+            None => self.context.write(0, &self.input),
+        }
+        .map_err(|e| e.to_string())?;
+        let ret = self.engine.call(self.program, &mut self.context, 0);
+        let ret = ret.map_err(|e| e.to_string())?.ret as u32;
+        self.empty_rings();
+        let memory = self.context.packet().unwrap_or_else(|| self.context.read());
+        Ok(Answer { ret, memory })
+    }
+
+    fn batch(&mut self, runs: u64) -> Result<Duration, String> {
+        let mut failed = false;
+        let took = clock::batch(runs, || {
+            let called = self.engine.call(self.program, &mut self.context, 0);
+            failed |= black_box(called).is_err();
+        });
+        if self.rings {
+            self.empty_rings();
+        }
+        match failed {
+            true => Err("a call failed".into()),
+            false => Ok(took),
+        }
+    }
+
+    fn most(&self) -> u64 {
+        if self.rings { WITH_RING } else { 1 << 30 }
+    }
+}
