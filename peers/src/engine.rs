@@ -106,11 +106,28 @@ pub trait Function {
     }
 }
 
+/// A function whose batches are no longer than another's.
+pub struct AtMost(pub Box<dyn Function>, pub u64);
+
+impl Function for AtMost {
+    fn once(&mut self) -> Result<Answer, String> {
+        self.0.once()
+    }
+    fn batch(&mut self, runs: u64) -> Result<Duration, String> {
+        self.0.batch(runs)
+    }
+    fn most(&self) -> u64 {
+        self.1.min(self.0.most())
+    }
+}
+
 /// A function, and what it took to make it.
 pub struct Ready {
     pub engine: Engine,
     pub function: Box<dyn Function>,
     pub compile_us: f64,
+    /// The same when it was compiled before and kept, where the engine keeps code.
+    pub cached_us: Option<f64>,
 }
 
 /// Whether two engines gave the same; otherwise what differs.

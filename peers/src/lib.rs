@@ -24,11 +24,25 @@ mod threads;
 #[cfg(feature = "others")]
 mod wasm;
 
+use probity_isa::{Imm64, Insn};
+
 pub use clock::cpu_time;
-pub use engine::{Answer, Engine, Function, Ready, Subject, agree};
+pub use engine::{Answer, AtMost, Engine, Function, Ready, Subject, agree};
 pub use measure::{Settings, Times, measure};
 pub use source::{Source, Tools};
 pub use threads::{ByThreads, ring_by_threads};
+
+/// Does a program refer to that map?
+fn uses_map(program: &probity_verifier::VerifiedProgram, index: usize) -> bool {
+    let refers = |insn: &Insn| match insn {
+        Insn::LoadImm64 {
+            imm: Imm64::MapIdx(map) | Imm64::MapIdxValue { index: map, .. },
+            ..
+        } => *map as usize == index,
+        _ => false,
+    };
+    program.insns().iter().any(refers)
+}
 
 /// Makes a program callable on an engine; otherwise says why it is not.
 pub fn prepare(engine: Engine, subject: &Subject, tools: &Tools) -> Result<Ready, String> {
@@ -50,26 +64,31 @@ pub fn prepare(engine: Engine, subject: &Subject, tools: &Tools) -> Result<Ready
         _ => Err("this command was built without engines of others (feature `others`)".into()),
     };
     let (function, compile) = ready?;
+    let cached = match engine {
+        Engine::Jit => Some(ours::second_start(subject, tools)?),
+        _ => None,
+    };
     Ok(Ready {
         engine,
         function,
         compile_us: compile.as_secs_f64() * 1e6,
+        cached_us: cached.map(|c| c.as_secs_f64() * 1e6),
     })
 }
 
 /// What an engine's module makes of a subject, and how long that took.
 type Prepared = Result<(Box<dyn Function>, std::time::Duration), String>;
 
-/// The median of some runs of what can be made again.
+/// The median of some runs of what can be made again, in CPU time.
 fn timed<T>(
     runs: usize,
     mut make: impl FnMut() -> Result<T, String>,
 ) -> Result<(T, std::time::Duration), String> {
     let mut times = Vec::new();
     loop {
-        let start = std::time::Instant::now();
+        let start = cpu_time();
         let made = make()?;
-        times.push(start.elapsed());
+        times.push(cpu_time().saturating_sub(start));
         if times.len() >= runs {
             times.sort_unstable();
             return Ok((made, times[times.len() / 2]));

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use probity_loader::kernel;
 use probity_objfile::{DataKind, Initial, Map, ProgType};
@@ -45,9 +45,9 @@ pub fn prepare(subject: &Subject) -> Prepared {
     let load = |p: &VerifiedProgram| {
         program_load(p, &maps, &license).map_err(|e| format!("Linux: {}: {e}", p.name()))
     };
-    let start = Instant::now();
+    let start = clock::cpu_time();
     let loaded = load(program)?;
-    let took = start.elapsed();
+    let took = clock::cpu_time().saturating_sub(start);
     let mut others = BTreeMap::new();
     for (at, (key, initial)) in object
         .maps

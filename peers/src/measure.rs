@@ -109,6 +109,7 @@ mod tests {
             engine: Engine::Jit,
             function: Box::new(Disturbed(0)),
             compile_us: 0.0,
+            cached_us: None,
         }];
         let times = measure(&mut ready, Settings::default());
         let Ok(times) = &times[0] else {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use probity_interp::Interp;
-use probity_jit::Jit;
+use probity_jit::{Cache, Jit};
 use probity_objfile::ProgType;
 use probity_runtime::{Context, Instance};
 
-use crate::{Answer, Function, Prepared, Subject, clock, timed};
+use crate::{Answer, Function, Prepared, Subject, Tools, clock, timed};
 
 /// Compilations, of which the median counts.
 const COMPILATIONS: usize = 7;
@@ -22,6 +22,23 @@ pub fn jit(subject: &Subject) -> Prepared {
         Jit::new(instance.clone()).map_err(|e| e.to_string())
     })?;
     Ok((Box::new(Ours::new(jit, instance, subject)?), took))
+}
+
+/// What it takes when the code is in the cache.
+pub fn second_start(subject: &Subject, tools: &Tools) -> Result<Duration, String> {
+    let cache = Cache::open(tools.directory().join("cache")).map_err(|e| e.to_string())?;
+    let instance = instance(subject)?;
+    let options = probity_jit::Options::default();
+    let start = || {
+        let jit = Jit::with_cache(instance.clone(), &options, &cache);
+        jit.map_err(|e| e.to_string())
+    };
+    start()?;
+    let (jit, took) = timed(COMPILATIONS, start)?;
+    match jit.from_cache() {
+        true => Ok(took),
+        false => Err("its code is not found in the cache".into()),
+    }
 }
 
 pub fn interp(subject: &Subject) -> Prepared {
@@ -67,7 +84,10 @@ impl<E: probity_runtime::Engine> Ours<E> {
         let program = &instance.programs()[subject.index];
         let kind = program.verified().prog_type();
         let context = context(kind, &subject.input, program.context_size())?;
-        let rings = instance.maps().any(|m| m.ring().is_some());
+        let used = |n: &usize| crate::uses_map(program.verified(), *n);
+        let mut rings = (0..instance.maps().count()).filter(used);
+        let is_ring = |n| instance.map(n).is_some_and(|m| m.ring().is_some());
+        let rings = rings.any(is_ring);
         let mut ours = Ours {
             engine,
             instance,

@@ -95,6 +95,11 @@ impl Tools {
         self.clang.is_none().then_some("clang is not on the PATH")
     }
 
+    /// Where files may be left until the end.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// The file that clang makes of a source, and how long that took.
     pub(crate) fn compile(
         &self,

@@ -7,6 +7,7 @@
 mod attach;
 mod bad_input;
 mod bench;
+mod bench_run;
 mod btf;
 mod documents;
 mod help;

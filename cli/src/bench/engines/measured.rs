@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use probity_peers::{Answer, Engine, Ready, Settings, Subject, Times, Tools, agree, set};
+use probity_peers::{Answer, AtMost, Engine, Ready, Settings, Subject, Times, Tools, agree, set};
 
 use super::row::Row;
 use super::subjects::Found;
@@ -78,12 +78,14 @@ pub fn rows(
             Err(why) => remarks.wrong(engine, &subject.name, &why),
         }
     }
-    let has_linux = ready.iter().any(|r| r.engine == Engine::Linux);
-    let frame = frame.filter(|_| has_linux);
-    let frame = frame.and_then(|f| probity_peers::prepare(Engine::Linux, f, tools).ok());
-    let frame_at = frame.map(|f| {
-        ready.push(f);
-        ready.len() - 1
+    let frame_at = frame.and_then(|f| {
+        let linux = ready.iter().find(|r| r.engine == Engine::Linux)?;
+        // What a batch costs as a whole weighs as much on both.
+        let most = linux.function.most();
+        let mut made = probity_peers::prepare(Engine::Linux, f, tools).ok()?;
+        made.function = Box::new(AtMost(made.function, most));
+        ready.push(made);
+        Some(ready.len() - 1)
     });
     let times = probity_peers::measure(&mut ready, settings);
     let frame_ns = frame_at.and_then(|n| times[n].as_ref().ok()).copied();
@@ -133,6 +135,7 @@ fn row(found: &Found, made: &Ready, times: Times, frame: Option<Times>) -> Row {
         least_ns: (times.least - frame.map_or(0.0, |f| f.least)).max(0.0),
         gross_ns: is_linux.then_some(times.median),
         compile_us: made.compile_us,
+        cached_us: made.cached_us,
         verify_us: ours.then_some(found.verify_us),
         ratio_native: None,
         ratio_scalar: None,

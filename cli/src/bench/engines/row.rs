@@ -14,6 +14,8 @@ pub struct Row {
     /// With that frame.
     pub gross_ns: Option<f64>,
     pub compile_us: f64,
+    /// With its code in the cache.
+    pub cached_us: Option<f64>,
     /// What our verifier takes, where the engine needs it.
     pub verify_us: Option<f64>,
     pub ratio_native: Option<f64>,
@@ -25,7 +27,7 @@ pub struct Row {
 }
 
 /// The columns, as `--json` and `--csv` name them.
-pub const KEYS: [&str; 11] = [
+pub const KEYS: [&str; 12] = [
     "program",
     "engine",
     "ns",
@@ -35,6 +37,7 @@ pub const KEYS: [&str; 11] = [
     "least_ns",
     "gross_ns",
     "verify_us",
+    "cached_us",
     "operations",
     "insns",
 ];
@@ -53,6 +56,7 @@ impl Row {
             number(self.least_ns),
             maybe(self.gross_ns),
             maybe(self.verify_us),
+            maybe(self.cached_us),
             json!(self.operations),
             json!(self.insns),
         ];
@@ -115,6 +119,7 @@ pub mod tests {
             gross_ns: None,
             compile_us: 1.0,
             verify_us: None,
+            cached_us: None,
             ratio_native: scalar.map(|s| 2.0 * ns / s),
             ratio_scalar: scalar.map(|s| ns / s),
             operations: None,
@@ -135,7 +140,7 @@ pub mod tests {
         let text = csv(&[row]);
         assert_eq!(
             text.lines().nth(1),
-            Some("prime,jit,12.346,1.0,,,12.346,,,,10")
+            Some("prime,jit,12.346,1.0,,,12.346,,,,,10")
         );
     }
 }

@@ -41,8 +41,8 @@ with the feature `peers`.
 With --json one object a line, a program and an engine, and null for what there is not:
   program engine ns compile_us ratio_native ratio_scalar
   least_ns (the fastest batch)  gross_ns (Linux, with that frame)  verify_us (ours)
-  operations (that a run repeats)  insns
-compile_us is the engine's own: Linux's with its verification, clang's with its start. ringbuf_2_threads is
+  cached_us (jit's start from its cache)  operations (that a run repeats)  insns
+compile_us is the engine's own, in CPU time: Linux's with its verification; clang's as the clock on the wall has it. ringbuf_2_threads is
 ringbuf_64 on two threads at once, its records counted.
 
 Exit status 0 when everything was measured; 1 when one of our engines gave a wrong answer or failed; 2 wrong usage.")]
