@@ -5,12 +5,14 @@
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{AbiParam, Block, InstBuilder, MemFlagsData, Signature, Value, types};
-use probity_isa::{Insn, JmpOp, Pc, Reg, Size};
+use probity_isa::{CallTarget, Insn, JmpOp, Pc, Reg, Size};
 use probity_platform::{ArgKind, Ret};
-use probity_runtime::{ArrayLayout, Bound, Call, Map, NO_PROGRAM};
+use probity_runtime::{ArrayLayout, Bound, Call, Instance, Map, NO_PROGRAM};
+use probity_verifier::VerifiedProgram;
 
 use crate::error::Error;
-use crate::frame::Use;
+use crate::flow::Function;
+use crate::frame::{self, Frame, Use};
 use crate::lowerings::Lowerings;
 use crate::symbol::{Routine, Symbol};
 use crate::translate::Translator;
@@ -45,6 +47,38 @@ pub(crate) fn uses(helper: &Bound, map: Option<&Map>, inlined: bool) -> Use {
     Use::Upwards(extents)
 }
 
+/// How the call at an instruction uses the caller's frame.
+pub(crate) fn use_of(
+    instance: &Instance,
+    p: &VerifiedProgram,
+    lowerings: Lowerings,
+    pc: Pc,
+) -> Use {
+    let Some(Insn::Call(CallTarget::Helper(id))) = p.insns().get(pc) else {
+        return Use::Anywhere;
+    };
+    let map = p.facts().get(pc).and_then(|f| f.map);
+    match instance.helper(*id, p.prog_type()) {
+        Some(h) => {
+            let inlined = lowerings.has(Lowerings::ARRAYS) && array_of(instance, map, &h).is_some();
+            let map = map.and_then(|n| instance.map(n)).map(|m| &**m);
+            uses(&h, map, inlined)
+        }
+        None => Use::Anywhere,
+    }
+}
+
+/// The frame of a function.
+pub(crate) fn frame(
+    instance: &Instance,
+    p: &VerifiedProgram,
+    function: &Function,
+    lowerings: Lowerings,
+) -> Frame {
+    let uses = |pc| use_of(instance, p, lowerings, pc);
+    frame::analyse(p, &function.range, &uses, lowerings)
+}
+
 impl Translator<'_, '_> {
     /// Calls something with 64-bit arguments.
     pub(crate) fn call_symbol(&mut self, symbol: Symbol, args: &[Value]) -> Value {
@@ -77,6 +111,11 @@ impl Translator<'_, '_> {
         let Some(n) = n else {
             return Err(self.unsupported(pc, "a call of no function"));
         };
+        if let Some(r0) = self.inline(pc, n)? {
+            self.clobber();
+            self.set(Reg::R0, r0);
+            return Ok(());
+        }
         let callee = self.function(n);
         let mut args = vec![self.call];
         for r in self.functions[n].args.iter() {

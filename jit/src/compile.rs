@@ -17,7 +17,7 @@ use crate::call;
 use crate::code::{Builder, Code, Reference, Reloc};
 use crate::error::Error;
 use crate::flow::{Function, functions, reached};
-use crate::frame::{self, Use};
+use crate::frame::Use;
 use crate::generate::generate;
 use crate::lowerings::Lowerings;
 use crate::memory::Aliasing;
@@ -193,22 +193,8 @@ fn define(
     let call_conv = target.isa.default_call_conv();
     ctx.func.signature = call::signature(call_conv, 1 + this.args.len());
     ctx.func.name = UserFuncName::user(index as u32, n as u32);
-    let uses = |pc: usize| {
-        let Some(Insn::Call(CallTarget::Helper(id))) = p.insns().get(pc) else {
-            return Use::Anywhere;
-        };
-        let map = p.facts().get(pc).and_then(|f| f.map);
-        match instance.helper(*id, p.prog_type()) {
-            Some(h) => {
-                let inlined =
-                    lowerings.has(Lowerings::ARRAYS) && call::array_of(instance, map, &h).is_some();
-                let map = map.and_then(|n| instance.map(n)).map(|m| &**m);
-                call::uses(&h, map, inlined)
-            }
-            None => Use::Anywhere,
-        }
-    };
-    let frame = frame::analyse(p, &this.range, &uses, lowerings);
+    let uses = |pc: usize| call::use_of(instance, p, lowerings, pc);
+    let frame = call::frame(instance, p, this, lowerings);
     let mut aliasing = Aliasing::default();
     let mut may_goto = false;
     for pc in this.range.clone().filter(|pc| reached(p, *pc)) {
@@ -257,6 +243,8 @@ fn define(
         words: Default::default(),
         in_tables: Default::default(),
         watched: None,
+        back: None,
+        grown: 0,
     };
     t.translate()?;
     t.b.finalize(target.isa.frontend_config());

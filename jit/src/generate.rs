@@ -7,6 +7,7 @@ use cranelift_codegen::control::ControlPlane;
 
 use crate::counters;
 use crate::lowerings::Lowerings;
+use crate::params;
 use crate::target::Target;
 
 /// Basic blocks of a function whose registers are allocated with care.
@@ -34,13 +35,22 @@ pub(crate) fn generate(
 
 fn optimise(ctx: &mut Context, target: &Target, lowerings: Lowerings) -> Result<(), String> {
     let isa = &*target.isa;
+    let params = |ctx: &mut Context| {
+        if lowerings.has(Lowerings::PARAMS) {
+            ctx.compute_cfg();
+            ctx.compute_domtree();
+            let done = ctx.eliminate_unreachable_code(isa);
+            done.map_err(|e| e.to_string())?;
+            params::remove(&mut ctx.func);
+        }
+        Ok::<(), String>(())
+    };
+    params(ctx)?;
     ctx.optimize(isa, &mut ControlPlane::default())
         .map_err(|e| e.to_string())?;
     if lowerings.has(Lowerings::COUNTERS) {
-        // What optimisation found equal may have left parameters that are always the same.
-        ctx.compute_cfg();
-        ctx.compute_domtree();
-        ctx.remove_constant_phis(isa).map_err(|e| e.to_string())?;
+        // What optimisation found equal may have left more of them.
+        params(ctx)?;
         ctx.func.dfg.resolve_all_aliases();
         counters::turn(&mut ctx.func);
     }

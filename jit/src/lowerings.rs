@@ -35,6 +35,8 @@ impl Lowerings {
     pub const TABLES: Lowerings = Lowerings(1 << 10);
     /// Functions start where their loops cross the fewest lines of the instruction cache.
     pub const PLACEMENT: Lowerings = Lowerings(1 << 11);
+    /// Parameters of blocks that only ever are one other value are that value.
+    pub const PARAMS: Lowerings = Lowerings(1 << 12);
 
     /// Each with its name.
     pub const NAMES: &[(&str, Lowerings)] = &[
@@ -50,6 +52,7 @@ impl Lowerings {
         ("clearing", Lowerings::CLEARING),
         ("tables", Lowerings::TABLES),
         ("placement", Lowerings::PLACEMENT),
+        ("params", Lowerings::PARAMS),
     ];
     pub const NONE: Lowerings = Lowerings(0);
     pub const ALL: Lowerings = Lowerings((1 << Lowerings::NAMES.len()) - 1);

@@ -114,7 +114,9 @@ impl Translator<'_, '_> {
 
     /// Jumps through a table where a tree of comparisons starts; what follows is the tree itself.
     pub(crate) fn table(&mut self, pc: Pc, heads: &BTreeMap<Pc, Block>) {
-        if !self.lowerings.has(Lowerings::TABLES) || self.in_tables.contains(&pc) {
+        // A comparison may be the head of a loop, where the epoch is looked at.
+        let watched = self.watched.is_some();
+        if !self.lowerings.has(Lowerings::TABLES) || watched || self.in_tables.contains(&pc) {
             return;
         }
         let Some(tree) = self.tree(pc) else { return };

@@ -61,6 +61,10 @@ pub(crate) struct Translator<'a, 'f> {
     pub in_tables: BTreeSet<Pc>,
     /// Where the epoch is looked at: the heads of loops. `None`: the policy does not demand it.
     pub watched: Option<BTreeSet<Pc>>,
+    /// In a subprogram that is translated in place: where it returns to.
+    pub back: Option<Block>,
+    /// Instructions of subprograms translated in place.
+    pub grown: usize,
 }
 
 impl<'a> Translator<'a, '_> {
@@ -150,18 +154,26 @@ impl<'a> Translator<'a, '_> {
 
     /// Translates the whole function.
     pub fn translate(&mut self) -> Result<(), Error> {
-        let program = self.program();
-        let range = self.this.range.clone();
         let entry = self.b.create_block();
         self.b.append_block_params_for_function_params(entry);
         self.b.switch_to_block(entry);
         self.enter(entry);
         if self.instance.is_watched() {
-            self.watched = Some(loop_heads(program, self.this, &self.table_targets()));
+            let heads = loop_heads(self.program(), self.this, &self.table_targets());
+            self.watched = Some(heads);
             if self.this.callback {
-                self.check_epoch(range.start);
+                self.check_epoch(self.this.range.start);
             }
         }
+        self.body()?;
+        self.b.seal_all_blocks();
+        Ok(())
+    }
+
+    /// Translates the function's instructions, from where control is now.
+    pub(crate) fn body(&mut self) -> Result<(), Error> {
+        let program = self.program();
+        let range = self.this.range.clone();
         let heads: BTreeMap<Pc, Block> = heads(program, &range)
             .into_iter()
             .chain(self.table_targets())
@@ -206,7 +218,6 @@ impl<'a> Translator<'a, '_> {
                 self.b.ins().trap(UNREACHABLE);
             }
         }
-        self.b.seal_all_blocks();
         Ok(())
     }
 
@@ -440,7 +451,10 @@ impl<'a> Translator<'a, '_> {
             }
             Insn::Exit => {
                 let r0 = self.get(Reg::R0);
-                self.b.ins().return_(&[r0]);
+                match self.back {
+                    Some(back) => self.b.ins().jump(back, &[r0.into()]),
+                    None => self.b.ins().return_(&[r0]),
+                };
                 return Ok(false);
             }
         }
@@ -449,7 +463,8 @@ impl<'a> Translator<'a, '_> {
 
     /// Where a jump to an instruction leads in the end.
     pub(crate) fn landing(&self, to: Pc) -> Pc {
-        match self.lowerings.has(Lowerings::JUMPS) {
+        // A loop whose head is such a jump looks at the epoch there.
+        match self.lowerings.has(Lowerings::JUMPS) && self.watched.is_none() {
             true => landing(self.program(), &self.this.range, to),
             false => to,
         }
