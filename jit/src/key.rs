@@ -77,3 +77,75 @@ pub(crate) fn key(instance: &Instance, target: &Target, options: &Options) -> Ke
     }
     *blake3::hash(&h.0).as_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::lowerings::Lowerings;
+    use crate::tests::{instance, prove};
+
+    fn of(text: &str, options: &Options) -> Key {
+        let platform = Arc::new(probity_runtime::platform(None));
+        let verified = prove(&platform, "key", text).expect("accepted");
+        let target = Target::host(options).expect("a target");
+        key(&instance(&verified), &target, options)
+    }
+
+    /// Read-only data is compiled in, maps by their layout, numbers as they are.
+    #[test]
+    fn whatever_code_depends_on_has_another_key() {
+        let text = ".map m kind=array key=4 value=8 max_entries=4\n.section raw_tracepoint\n.globl main\nmain:\n\
+            r1 = table ll\nr6 = *(u64 *)(r1 + 0)\n*(u32 *)(r10 - 4) = 3\nr1 = m ll\nr2 = r10\nr2 += -4\n\
+            call bpf_map_lookup_elem\nr0 = r6\nexit\n.rodata table\n.quad 256\n";
+        let all = Options::default();
+        let first = of(text, &all);
+        assert_eq!(first, of(text, &all), "the same of another instance");
+        let changes = [
+            (
+                "data that is read-only",
+                text.replace("quad 256", "quad 257"),
+                all.clone(),
+            ),
+            (
+                "entries",
+                text.replace("max_entries=4", "max_entries=5"),
+                all.clone(),
+            ),
+            (
+                "bytes of a value",
+                text.replace("value=8", "value=16"),
+                all.clone(),
+            ),
+            ("a number", text.replace("= 3\n", "= 2\n"), all.clone()),
+            (
+                "the kind of program",
+                text.replace("raw_tracepoint", "tracepoint"),
+                all.clone(),
+            ),
+            (
+                "a lowering",
+                text.into(),
+                Options {
+                    lowerings: Lowerings::ALL.without(Lowerings::FROZEN),
+                    ..all.clone()
+                },
+            ),
+            (
+                "optimisation",
+                text.into(),
+                Options {
+                    optimise: false,
+                    ..all.clone()
+                },
+            ),
+        ];
+        let mut seen = vec![first];
+        for (what, text, options) in changes {
+            let key = of(&text, &options);
+            assert!(!seen.contains(&key), "{what} does not count");
+            seen.push(key);
+        }
+    }
+}

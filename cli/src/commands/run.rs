@@ -111,6 +111,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let instance = Arc::new(Instance::new(verified.clone(), Default::default())?);
     let dump = args.jitdump.as_ref();
     let dump = dump.map(probity_jit::JitDump::create).transpose()?;
+    let mut from_cache = None;
     let engine: Box<dyn Engine> = match args.engine {
         EngineKind::Interp => args.engine.make(instance.clone())?,
         EngineKind::Jit => {
@@ -122,6 +123,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
                 }
                 None => probity_jit::Jit::new(instance.clone())?,
             };
+            from_cache = args.cache.is_some().then(|| jit.from_cache());
             if let Some(dump) = &dump {
                 dump.add(&jit)?;
             }
@@ -144,6 +146,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
         }
         result["program"] = chosen.into();
         result["engine"] = engine.name().into();
+        if let Some(cached) = from_cache {
+            result["from_cache"] = cached.into();
+        }
         result["maps"] = Value::Object(maps);
         output::json(&result)?;
     } else {

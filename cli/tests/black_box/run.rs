@@ -266,3 +266,47 @@ fn variables_can_be_set() {
     assert_eq!(dropped("byte_budget=0"), 0);
     assert!(dropped("byte_budget=1000") > 0);
 }
+
+/// Another process, with everything elsewhere in memory, runs the code that the first one compiled.
+#[test]
+fn the_second_process_takes_its_code_from_the_cache() {
+    let scratch = Scratch::new();
+    let (cache, dumps) = (scratch.path("cache"), scratch.path("dumps"));
+    std::fs::create_dir(&dumps).expect("a directory");
+    let capture = scratch.file("in.pcap", pcap(&[udp(53, 0), udp(53, 7), udp(80, 0)]));
+    let program = programs("xdp-fragments/xdp-fragments.s");
+    let run = |cache: &std::path::Path| {
+        probity![
+            "run",
+            &program,
+            "--packets",
+            &capture,
+            "--cache",
+            cache,
+            "--jitdump",
+            &dumps,
+            "--json"
+        ]
+        .run()
+    };
+    let mut rows = Vec::new();
+    for cached in [false, true, true] {
+        let mut row = run(&cache).ok().json_lines().remove(0);
+        assert_eq!(row["from_cache"], cached, "{row}");
+        row["from_cache"] = true.into();
+        row["ns"] = 0.into();
+        rows.push((row["verdicts"].clone(), row["maps"].clone()));
+    }
+    assert!(rows.iter().all(|r| *r == rows[0]), "{rows:?}");
+    let dumped = std::fs::read_dir(&dumps).expect("a directory").count();
+    assert_eq!(dumped, 3, "a file a process");
+    // Others may read it: refused, with the reason.
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(&cache, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+    let refused = run(&cache);
+    assert!(
+        refused.stderr.contains("others may use it"),
+        "{}",
+        refused.stderr
+    );
+}
