@@ -7,7 +7,7 @@ use std::time::Duration;
 use probity_interp::Interp;
 use probity_jit::{Cache, Jit};
 use probity_objfile::ProgType;
-use probity_runtime::{Context, Instance};
+use probity_runtime::{Context, Engine as _, Instance};
 
 use crate::{Answer, Function, Prepared, Subject, Tools, clock, timed};
 
@@ -70,6 +70,47 @@ fn context(kind: ProgType, input: &[u8], least: usize) -> Result<Context, String
     made.map_err(|e| e.to_string())
 }
 
+/// How an engine is entered, again and again.
+trait Enter {
+    fn once(&self, program: usize, context: &mut Context) -> Result<u64, String>;
+    fn batch(&self, program: usize, context: &mut Context, runs: u64) -> Result<Duration, String>;
+}
+
+impl Enter for Interp {
+    fn once(&self, program: usize, context: &mut Context) -> Result<u64, String> {
+        let called = self.call(program, context, 0);
+        called.map(|o| o.ret).map_err(|e| e.to_string())
+    }
+
+    fn batch(&self, program: usize, context: &mut Context, runs: u64) -> Result<Duration, String> {
+        timed_calls(runs, || self.call(program, context, 0).is_ok())
+    }
+}
+
+impl Enter for Jit {
+    fn once(&self, program: usize, context: &mut Context) -> Result<u64, String> {
+        let entry = self.entry(program, 0).map_err(|e| e.to_string())?;
+        let called = entry.call(context);
+        called.map(|o| o.ret).map_err(|e| e.to_string())
+    }
+
+    /// Through the handle that a host holds which calls often.
+    fn batch(&self, program: usize, context: &mut Context, runs: u64) -> Result<Duration, String> {
+        let entry = self.entry(program, 0).map_err(|e| e.to_string())?;
+        timed_calls(runs, || black_box(entry.call(black_box(context))).is_ok())
+    }
+}
+
+#[inline(always)]
+fn timed_calls(runs: u64, mut call: impl FnMut() -> bool) -> Result<Duration, String> {
+    let mut good = true;
+    let took = clock::batch(runs, || good &= call());
+    match good {
+        true => Ok(took),
+        false => Err("a call failed".into()),
+    }
+}
+
 struct Ours<E> {
     engine: E,
     instance: Arc<Instance>,
@@ -79,7 +120,7 @@ struct Ours<E> {
     rings: bool,
 }
 
-impl<E: probity_runtime::Engine> Ours<E> {
+impl<E: Enter> Ours<E> {
     fn new(engine: E, instance: Arc<Instance>, subject: &Subject) -> Result<Ours<E>, String> {
         let program = &instance.programs()[subject.index];
         let kind = program.verified().prog_type();
@@ -97,9 +138,7 @@ impl<E: probity_runtime::Engine> Ours<E> {
             rings,
         };
         if let Some(setup) = subject.setup {
-            ours.engine
-                .call(setup, &mut ours.context, 0)
-                .map_err(|e| e.to_string())?;
+            ours.engine.once(setup, &mut ours.context)?;
         }
         Ok(ours)
     }
@@ -113,33 +152,25 @@ impl<E: probity_runtime::Engine> Ours<E> {
     }
 }
 
-impl<E: probity_runtime::Engine> Function for Ours<E> {
+impl<E: Enter> Function for Ours<E> {
     fn once(&mut self) -> Result<Answer, String> {
         match self.context.packet() {
             Some(_) => self.context.set_packet(&self.input),
             None => self.context.write(0, &self.input),
         }
         .map_err(|e| e.to_string())?;
-        let ret = self.engine.call(self.program, &mut self.context, 0);
-        let ret = ret.map_err(|e| e.to_string())?.ret as u32;
+        let ret = self.engine.once(self.program, &mut self.context)? as u32;
         self.empty_rings();
         let memory = self.context.packet().unwrap_or_else(|| self.context.read());
         Ok(Answer { ret, memory })
     }
 
     fn batch(&mut self, runs: u64) -> Result<Duration, String> {
-        let mut failed = false;
-        let took = clock::batch(runs, || {
-            let called = self.engine.call(self.program, &mut self.context, 0);
-            failed |= black_box(called).is_err();
-        });
+        let took = self.engine.batch(self.program, &mut self.context, runs);
         if self.rings {
             self.empty_rings();
         }
-        match failed {
-            true => Err("a call failed".into()),
-            false => Ok(took),
-        }
+        took
     }
 
     fn most(&self) -> u64 {
