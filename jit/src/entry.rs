@@ -66,11 +66,20 @@ impl Entry<'_> {
     /// Calls the program.
     #[inline]
     pub fn call(&self, ctx: &mut Context) -> Result<Outcome, CallError> {
-        self.run(ctx, &mut 0)
+        if self.watched {
+            return self.run(ctx, &mut 0);
+        }
+        let Some(mut call) = self.prepared.call(ctx) else {
+            return Err(CallError::Context);
+        };
+        let r1 = call.ctx;
+        // SAFETY: as in `run`.
+        let ret = unsafe { (self.main)(&mut call, r1) };
+        Ok(Outcome { ret })
     }
 
     /// `at` is the instruction at which the call was ended, when it was.
-    #[inline(always)]
+    #[inline(never)]
     pub(crate) fn run(&self, ctx: &mut Context, at: &mut usize) -> Result<Outcome, CallError> {
         let Some(mut call) = self.prepared.call(ctx) else {
             return Err(CallError::Context);
