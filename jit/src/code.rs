@@ -243,7 +243,7 @@ impl Builder {
         let distance = to - i64::from(at) + addend;
         match reloc {
             // The address of a part of the block is not known before it is placed.
-            Reloc::Abs8 => return Err(far()),
+            Reloc::Abs8 => Err(far()),
             Reloc::X86Rel4 => {
                 let distance = i32::try_from(distance).map_err(|_| far())?;
                 write(&mut self.code.bytes, at, &distance.to_le_bytes()).ok_or_else(far)
