@@ -551,6 +551,8 @@ impl Explorer<'_> {
             return Ok(Visit::Cut);
         }
         let heads = env.cfg.heads[pc];
+        // Those that are forgotten now count too: they are a reason to join.
+        let closed = any_idle.then(|| self.closed(&list));
         if any_idle {
             let nodes = &mut self.nodes;
             list.retain(|entry| {
@@ -623,12 +625,8 @@ impl Explorer<'_> {
                 .map(|first| [first, second]),
             _ => None,
         };
-        let over = |e: &&Entry| {
-            let node = &self.nodes[e.node];
-            node.open == 0 && node.tied.is_empty()
-        };
         let closed = match worth {
-            true => list.iter().filter(over).count(),
+            true => closed.unwrap_or_else(|| self.closed(&list)),
             false => 0,
         };
         self.at[pc] = list;
@@ -641,6 +639,15 @@ impl Explorer<'_> {
             self.join(env, path, closed);
         }
         Ok(Visit::Go)
+    }
+
+    /// How many of them are explored completely.
+    fn closed(&self, list: &[Entry]) -> usize {
+        let closed = |e: &&Entry| {
+            let node = &self.nodes[e.node];
+            node.open == 0 && node.tied.is_empty()
+        };
+        list.iter().filter(closed).count()
     }
 
     /// Numbers that changed since the last lap, and that nothing needed so far, become unknown.
