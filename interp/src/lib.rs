@@ -16,16 +16,19 @@ use std::sync::{Arc, Mutex};
 
 use probity_isa::{Pc, Size};
 use probity_platform::FieldKind;
+use probity_runtime::timers::Later;
 use probity_runtime::{
     Call, Context, Engine, Fault, FaultKind, Instance, Memory, Outcome, hidden_word,
 };
 
-use code::Code;
 pub use code::function_value;
+use code::{Code, function_of};
 use machine::{MAX_FRAMES, Machine};
 
 /// The interpreter of one instance.
 pub struct Interp {
+    /// Of functions that programs hand to helpers.
+    id: u64,
     instance: Arc<Instance>,
     code: Vec<Code>,
     limit: u64,
@@ -103,6 +106,7 @@ impl Interp {
             .map(|(n, p)| Code::new(&instance, n, p.verified()))
             .collect();
         Interp {
+            id: instance.engine_id(),
             code,
             instance,
             limit: u64::MAX,
@@ -128,15 +132,27 @@ impl Interp {
         cpu: usize,
         observer: &mut impl Observer,
     ) -> Run {
-        let mut call = match Call::new(&self.instance, program, ctx, cpu) {
-            Ok(call) => call,
-            Err(fault) => {
-                return Run {
-                    result: Err(fault),
-                    executed: 0,
-                };
+        match Call::new(&self.instance, program, ctx, cpu) {
+            Ok(call) => {
+                let r1 = call.ctx;
+                self.run_function(call, program, 0, [r1, 0, 0, 0, 0], observer)
             }
-        };
+            Err(fault) => Run {
+                result: Err(fault),
+                executed: 0,
+            },
+        }
+    }
+
+    fn run_function(
+        &self,
+        mut call: Call<'_>,
+        program: usize,
+        pc: usize,
+        args: [u64; 5],
+        observer: &mut impl Observer,
+    ) -> Run {
+        call.owner = self.id;
         let pooled = self
             .memories
             .lock()
@@ -160,9 +176,8 @@ impl Interp {
             nesting: 0,
             fault: None,
         };
-        let r1 = call.ctx;
         let result = machine
-            .run(&mut call, program, 0, [r1, 0, 0, 0, 0])
+            .run(&mut call, program, pc, args)
             .map(|ret| Outcome { ret });
         let executed = self.limit - machine.budget;
         let mut memory = machine.memory;
@@ -182,6 +197,15 @@ impl Engine for Interp {
 
     fn call(&self, program: usize, ctx: &mut Context, cpu: usize) -> Result<Outcome, Fault> {
         self.run_observed(program, ctx, cpu, &mut ()).result
+    }
+
+    fn call_later(&self, later: &Later, ctx: &mut Context, cpu: usize) -> Result<Outcome, Fault> {
+        let none = Fault::new(0, 0, FaultKind::NoProgram);
+        let (func, [r1, r2, r3, r4]) = later.of(self.id).ok_or(none.clone())?;
+        let (program, pc) = function_of(func).ok_or(none)?;
+        let call = Call::later(&self.instance, later, ctx, cpu)?;
+        let args = [r1, r2, r3, r4, 0];
+        self.run_function(call, program, pc, args, &mut ()).result
     }
 }
 

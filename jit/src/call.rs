@@ -146,7 +146,15 @@ impl Translator<'_, '_> {
                 // The function takes five; what its row does not name it does not read.
                 let zero = self.constant(0);
                 args.resize(6, zero);
-                self.call_symbol(Symbol::Helper(id), &args)
+                // Code for this very map, where the runtime has some.
+                let map = self.program().facts().get(pc).and_then(|f| f.map);
+                match map.and_then(|m| Some((m, self.direct(&helper, m)?))) {
+                    Some((map, code)) => {
+                        args[1] = self.address_of(Symbol::Store(map as u32), 0);
+                        self.call_symbol(code, &args)
+                    }
+                    None => self.call_symbol(Symbol::Helper(id), &args),
+                }
             }
         };
         if self.watched.is_some() {
@@ -158,6 +166,16 @@ impl Translator<'_, '_> {
             self.tail_call();
         }
         Ok(())
+    }
+
+    /// The runtime's code of its own for a helper's call about a map, which takes the map's [`Symbol::Store`].
+    fn direct(&self, helper: &Bound, map: usize) -> Option<Symbol> {
+        let takes_map = matches!(helper.args, [m, ..] if matches!(m.kind, ArgKind::Map));
+        self.instance.direct(helper.id, map).filter(|_| takes_map)?;
+        Some(Symbol::Direct {
+            helper: u8::try_from(helper.id).ok()?,
+            map: u32::try_from(map).ok()?,
+        })
     }
 
     /// The array that a lookup is in, when that is known and the lookup can be compiled in place.

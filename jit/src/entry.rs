@@ -52,6 +52,7 @@ impl Jit {
     /// The entry of a program, by its index into [`probity_runtime::Instance::programs`], for calls on `cpu`.
     pub fn entry(&self, program: usize, cpu: usize) -> Result<Entry<'_>, Fault> {
         let prepared = Prepared::new(self.instance(), program, cpu, Some(enter))?;
+        let prepared = prepared.owned_by(self.id);
         let main = self.main(program);
         Ok(Entry {
             prepared,

@@ -75,6 +75,9 @@ impl Foreign {
                 addend: f.addend,
                 to: match f.symbol {
                     Symbol::Helper(id) => Referent::Helper(id),
+                    // Elsewhere there is one helper for all maps, which takes the map's own address.
+                    Symbol::Direct { helper, .. } => Referent::Helper(helper.into()),
+                    Symbol::Store(n) => Referent::Map(n),
                     Symbol::Routine(Routine::KernelRead) => Referent::KernelRead,
                     Symbol::Routine(Routine::PacketLoad) => Referent::PacketLoad,
                     Symbol::Map(n) => Referent::Map(n),

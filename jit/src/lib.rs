@@ -52,6 +52,7 @@ mod words;
 use std::fmt;
 use std::sync::Arc;
 
+use probity_runtime::timers::Later;
 use probity_runtime::{Call, Context, Engine, Fault, FaultKind, Instance, Outcome};
 
 pub use cache::Cache;
@@ -71,6 +72,8 @@ use target::Target;
 /// Compiled programs of one instance.
 pub struct Jit {
     instance: Arc<Instance>,
+    /// Of functions that programs hand to helpers.
+    id: u64,
     linked: Linked,
     options: Options,
     /// The policy demands that loops look at the epoch.
@@ -132,6 +135,7 @@ impl Jit {
         let linked = Linked::new(code, &instance)?;
         Ok(Jit {
             watched: instance.is_watched(),
+            id: instance.engine_id(),
             instance,
             linked,
             options: options.clone(),
@@ -188,6 +192,25 @@ impl Engine for Jit {
             CallError::Context => Fault::new(program, 0, FaultKind::Context),
             CallError::Epoch => Fault::new(program, pc, FaultKind::Epoch),
         })
+    }
+
+    fn call_later(&self, later: &Later, ctx: &mut Context, cpu: usize) -> Result<Outcome, Fault> {
+        let Some((func, [r1, r2, r3, r4])) = later.of(self.id) else {
+            return Err(Fault::new(0, 0, FaultKind::NoProgram));
+        };
+        let mut call = Call::later(&self.instance, later, ctx, cpu)?;
+        call.callback = Some(enter);
+        call.owner = self.id;
+        if self.watched {
+            call.watch();
+        }
+        // SAFETY: the address is that of a function of ours, which the program handed to a helper to be called with these
+        // arguments; its code lives as long as `self`.
+        let ret = unsafe { enter(&mut call, func, r1, r2, r3, r4) };
+        match call.ended().filter(|_| self.watched) {
+            Some(pc) => Err(Fault::new(0, pc, FaultKind::Epoch)),
+            None => Ok(Outcome { ret }),
+        }
     }
 }
 

@@ -23,6 +23,10 @@ pub(crate) enum Symbol {
     Epoch,
     /// The first value of a map whose values lie side by side.
     Values(u32),
+    /// What a map's own helpers take in the place of its address.
+    Store(u32),
+    /// A helper's code for one map.
+    Direct { helper: u8, map: u32 },
 }
 
 /// Functions of the runtime that compiled code calls.
@@ -52,7 +56,10 @@ mod space {
     pub const MAPS: u32 = 3;
     pub const VALUES: u32 = 4;
     pub const EPOCH: u32 = 5;
-    pub const PROGRAMS: u32 = 64;
+    pub const STORES: u32 = 6;
+    /// And the helper's number, below 256.
+    pub const DIRECT: u32 = 256;
+    pub const PROGRAMS: u32 = 512;
 }
 
 impl Symbol {
@@ -68,6 +75,8 @@ impl Symbol {
             Symbol::Map(n) => (space::MAPS, n),
             Symbol::Values(n) => (space::VALUES, n),
             Symbol::Epoch => (space::EPOCH, 0),
+            Symbol::Store(n) => (space::STORES, n),
+            Symbol::Direct { helper, map } => (space::DIRECT + u32::from(helper), map),
         }
     }
 
@@ -82,6 +91,11 @@ impl Symbol {
             space::MAPS => Symbol::Map(index),
             space::VALUES => Symbol::Values(index),
             space::EPOCH if index == 0 => Symbol::Epoch,
+            space::STORES => Symbol::Store(index),
+            n @ space::DIRECT..space::PROGRAMS => Symbol::Direct {
+                helper: (n - space::DIRECT) as u8,
+                map: index,
+            },
             n => Symbol::Function {
                 program: n.checked_sub(space::PROGRAMS)?,
                 function: index,
@@ -108,6 +122,11 @@ impl Symbol {
             Symbol::Map(n) => instance.map(n as usize).map(|m| m.address()),
             Symbol::Epoch => Some(instance.epoch().address()),
             Symbol::Values(n) => Some(instance.map(n as usize)?.array()?.base),
+            Symbol::Store(n) => Some(instance.map(n as usize)?.store_address()),
+            Symbol::Direct { helper, map } => {
+                let direct = instance.direct(u32::from(helper), map as usize)?;
+                Some(direct.function as usize as u64)
+            }
         }
     }
 }
@@ -128,6 +147,12 @@ mod tests {
             Symbol::Map(0),
             Symbol::Epoch,
             Symbol::Values(u32::MAX),
+            Symbol::Store(5),
+            Symbol::Direct {
+                helper: 255,
+                map: 1,
+            },
+            Symbol::Direct { helper: 0, map: 1 },
         ];
         all.extend(Routine::ALL.iter().map(|r| Symbol::Routine(*r)));
         for (n, s) in all.iter().enumerate() {

@@ -39,6 +39,10 @@ impl Arena {
         self.base.as_ptr() as u64
     }
 
+    pub fn base(&self) -> *mut u8 {
+        self.base.as_ptr()
+    }
+
     pub fn len(&self) -> usize {
         self.layout.size()
     }
@@ -52,13 +56,6 @@ impl Arena {
         );
         // SAFETY: the offset is inside of the allocation or one past its end.
         unsafe { self.base.as_ptr().add(offset) }
-    }
-
-    /// The 32-bit atomic at `offset` (checked; a multiple of 4).
-    pub fn u32_at(&self, offset: usize) -> &AtomicU32 {
-        assert!(offset.is_multiple_of(4) && offset + 4 <= self.len());
-        // SAFETY: in bounds and aligned; the arena lives as long as the reference.
-        unsafe { AtomicU32::from_ptr(self.base.as_ptr().add(offset).cast()) }
     }
 }
 
@@ -135,12 +132,20 @@ pub(crate) unsafe fn copy(dst: *mut u8, src: *const u8, len: usize) {
     let mut i = 0;
     // SAFETY: every step stays below `len`.
     unsafe {
-        while i + 8 <= len {
-            store(dst.add(i), Size::DW, load(src.add(i), Size::DW));
-            i += 8;
+        if (dst as usize | src as usize) & 7 == 0 {
+            while i + 8 <= len {
+                let word = AtomicU64::from_ptr(src.add(i) as *mut u64).load(Relaxed);
+                AtomicU64::from_ptr(dst.add(i).cast()).store(word, Relaxed);
+                i += 8;
+            }
+        } else {
+            while i + 8 <= len {
+                store(dst.add(i), Size::DW, load(src.add(i), Size::DW));
+                i += 8;
+            }
         }
         while i < len {
-            store(dst.add(i), Size::B, load(src.add(i), Size::B));
+            store(dst.add(i), Size::B, byte(src.add(i)) as u64);
             i += 1;
         }
     }

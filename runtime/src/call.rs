@@ -15,6 +15,7 @@
 use std::marker::PhantomData;
 use std::mem::offset_of;
 
+use crate::timers::Later;
 use crate::{Context, Env, Fault, FaultKind, Instance, Watch};
 
 /// [`Call::next`] when no tail call is under way.
@@ -52,6 +53,10 @@ pub struct Call<'a> {
     pub(crate) lent: (u64, u64),
     /// `enum bpf_prog_type`.
     pub(crate) kind: u32,
+    /// [`Instance::engine_id`] of the engine, which sets it where it sets `callback`: whose the functions are that programs hand to helpers.
+    pub owner: u64,
+    /// Address of the timer whose callback this is.
+    pub(crate) timer: u64,
     instance: &'a Instance,
     /// What `ctx` points into; helpers ask it for what few of them need.
     context: *const Context,
@@ -70,6 +75,7 @@ pub struct Prepared<'a> {
     /// Bytes that a context must have at least.
     context_size: usize,
     callback: Option<ReenterFn>,
+    owner: u64,
 }
 
 impl<'a> Prepared<'a> {
@@ -92,7 +98,14 @@ impl<'a> Prepared<'a> {
             kind: p.verified().prog_type().0,
             context_size: p.context_size(),
             callback,
+            owner: 0,
         })
+    }
+
+    /// For an engine whose functions helpers may call later: [`Instance::engine_id`].
+    pub fn owned_by(mut self, engine: u64) -> Prepared<'a> {
+        self.owner = engine;
+        self
     }
 
     pub fn instance(&self) -> &'a Instance {
@@ -119,6 +132,8 @@ impl<'a> Prepared<'a> {
             watch: Watch::default(),
             lent: (0, 0),
             kind: self.kind,
+            owner: self.owner,
+            timer: 0,
             instance: self.instance,
             context: std::ptr::from_ref(ctx),
             borrowed: PhantomData,
@@ -162,6 +177,35 @@ impl<'a> Call<'a> {
 
     pub(crate) fn ctx_size(&self) -> u64 {
         self.context().size() as u64
+    }
+
+    /// Prepares the call of a function that helpers were asked to call later; its context is not a program's.
+    pub fn later(
+        instance: &'a Instance,
+        later: &Later,
+        ctx: &'a mut Context,
+        cpu: usize,
+    ) -> Result<Call<'a>, Fault> {
+        if cpu >= instance.cpus() {
+            return Err(Fault::new(0, 0, FaultKind::NoCpu));
+        }
+        ctx.prepare();
+        Ok(Call {
+            cpu: cpu as u64,
+            ctx: ctx.address(),
+            tail_calls: 0,
+            next: NO_PROGRAM,
+            callback: None,
+            engine: std::ptr::null_mut(),
+            watch: Watch::default(),
+            kind: 0,
+            lent: (later.args[1], later.key_len),
+            owner: later.callback.engine,
+            timer: later.timer,
+            instance,
+            context: std::ptr::from_ref(ctx),
+            borrowed: PhantomData,
+        })
     }
 
     pub fn instance(&self) -> &'a Instance {

@@ -5,6 +5,7 @@ use std::fmt;
 use probity_isa::Pc;
 
 use crate::Context;
+use crate::timers::Later;
 
 /// Executes the programs of one [`crate::Instance`].
 ///
@@ -16,6 +17,8 @@ pub trait Engine: Send + Sync {
     fn name(&self) -> &'static str;
     /// Calls a program by its index into [`crate::Instance::programs`].
     fn call(&self, program: usize, ctx: &mut Context, cpu: usize) -> Result<Outcome, Fault>;
+    /// Calls a function that a program handed to a helper for later ([`crate::timers::fire`]); a fault where it is another engine's.
+    fn call_later(&self, later: &Later, ctx: &mut Context, cpu: usize) -> Result<Outcome, Fault>;
 }
 
 /// What a call gave.

@@ -17,6 +17,8 @@ pub enum Clock {
     Coarse,
     /// `ktime_get_tai_ns`.
     Tai,
+    /// That of timers by `CLOCK_REALTIME`.
+    Real,
 }
 
 /// What surrounds a call. Every method has an answer that is right when nothing is known.
@@ -38,6 +40,14 @@ pub trait Env: Send + Sync {
     }
     fn cgroup_id(&self) -> u64 {
         0
+    }
+    /// Id of the cgroup at a level above the task's own, the root's being 0; 0 where there is none.
+    fn ancestor_cgroup_id(&self, _level: u32) -> u64 {
+        0
+    }
+    /// Whether the task is in that cgroup or in one below it.
+    fn under_cgroup(&self, id: u64) -> bool {
+        id == self.cgroup_id()
     }
     fn numa_node(&self) -> u32 {
         0
@@ -136,7 +146,8 @@ impl Env for Sample {
         match clock {
             Clock::Monotonic | Clock::Coarse => self.monotonic_ns,
             Clock::Boot => self.boot_ns,
-            Clock::Tai => self.tai_ns,
+            // A recording has no leap seconds of its own.
+            Clock::Tai | Clock::Real => self.tai_ns,
         }
     }
     fn pid_tgid(&self) -> u64 {
@@ -219,6 +230,7 @@ impl Env for Process {
             Clock::Boot => libc::CLOCK_BOOTTIME,
             Clock::Coarse => libc::CLOCK_MONOTONIC_COARSE,
             Clock::Tai => libc::CLOCK_TAI,
+            Clock::Real => libc::CLOCK_REALTIME,
         };
         let mut t = libc::timespec {
             tv_sec: 0,

@@ -1,5 +1,6 @@
 //! `Verified` × [`Options`] → [`Instance`]: maps exist, helpers are bound.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
 use probity_isa::{CallTarget, Imm64, Insn};
@@ -8,7 +9,8 @@ use probity_platform::{Arg, Effects, Platform, Ret};
 use probity_verifier::{Region, Verified, VerifiedProgram};
 
 use crate::context;
-use crate::maps::Map;
+use crate::maps::{Direct, Map, Operation, Values};
+use crate::timers::Timers;
 use crate::{Env, Epoch, Error, HelperFn, Process, Span, helpers, hidden_word};
 
 pub const MAX_CPUS: usize = 1024;
@@ -53,6 +55,8 @@ pub struct Instance {
     options: Options,
     /// Memory of the maps' values, ascending: start, end, map.
     extents: Vec<(u64, u64, usize)>,
+    timers: Timers,
+    engines: AtomicU64,
 }
 
 /// A helper bound to its function.
@@ -124,11 +128,22 @@ impl Instance {
             options,
             extents,
             verified,
+            timers: Timers::default(),
+            engines: AtomicU64::new(0),
         })
     }
 
     pub fn verified(&self) -> &Arc<Verified> {
         &self.verified
+    }
+
+    /// A number for one more engine over this instance, by which functions that it gave to programs are known as its own.
+    pub fn engine_id(&self) -> u64 {
+        self.engines.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub(crate) fn timers(&self) -> &Timers {
+        &self.timers
     }
 
     /// In the order of [`Verified::programs`].
@@ -147,6 +162,14 @@ impl Instance {
 
     pub fn map_by_name(&self, name: &str) -> Option<&Arc<Map>> {
         self.maps().find(|m| m.name() == name)
+    }
+
+    /// [`Instance::map_by_name`], or an error that says which name there is no map of.
+    pub fn find_map(&self, name: &str) -> Result<&Arc<Map>, Error> {
+        self.map_by_name(name).ok_or_else(|| Error::Map {
+            map: name.to_string(),
+            what: "does not exist".into(),
+        })
     }
 
     /// The object's maps that exist.
@@ -196,6 +219,11 @@ impl Instance {
         })
     }
 
+    /// A helper's own code for a map, to be called where the proof knows that a call is about this map.
+    pub fn direct(&self, helper: u32, map: usize) -> Option<Direct> {
+        self.map(map)?.direct(Operation::of(helper)?)
+    }
+
     /// The bounds of the map key or value that an address lies in.
     pub(crate) fn span(&self, address: u64) -> Option<Span> {
         let at = self.extents.partition_point(|e| e.0 <= address);
@@ -228,7 +256,9 @@ impl Instance {
             ..self.options.clone()
         };
         let mut budget = options.max_map_bytes;
-        Ok(Arc::new(Map::new(def, &options, &mut budget)?))
+        let values = values(object, def);
+        let map = Map::new(def, &options, values, &mut budget)?;
+        Ok(Arc::new(map.of_types(object.btf.as_ref(), def.value_type)))
     }
 
     /// Puts an inner map into a map of maps. It lives as long as the instance, whatever replaces it.
@@ -385,6 +415,15 @@ fn context_size(verified: &Verified, p: &VerifiedProgram) -> usize {
     need
 }
 
+/// What is managed inside of a map's values.
+fn values(object: &objfile::Object, def: &objfile::Map) -> Values {
+    let rows = probity_platform::linux::managed::MANAGED.fields;
+    match (&object.btf, def.value_type) {
+        (Some(btf), Some(id)) => Values::of(btf, id, rows),
+        _ => Values::default(),
+    }
+}
+
 fn make_maps(
     object: &objfile::Object,
     used: &[bool],
@@ -407,8 +446,11 @@ fn make_maps(
     let mut budget = options.max_map_bytes;
     let mut out = Vec::new();
     for (def, used) in object.maps.iter().zip(used) {
-        match Map::new(def, options, &mut budget) {
-            Ok(map) => out.push(Some(Arc::new(map))),
+        match Map::new(def, options, values(object, def), &mut budget) {
+            Ok(map) => {
+                let map = map.of_types(object.btf.as_ref(), def.value_type);
+                out.push(Some(Arc::new(map)));
+            }
             Err(e) if used => return Err(e),
             // A map that no program uses is not worth an error.
             Err(_) => out.push(None),

@@ -21,6 +21,7 @@ pub mod maps;
 mod memory;
 mod platform;
 mod pool;
+pub mod timers;
 
 pub use call::{Call, HelperFn, MAX_TAIL_CALLS, NO_PROGRAM, Prepared, ReenterFn};
 pub use context::{Context, Redirect, hidden_word};
@@ -30,10 +31,12 @@ pub use env::{Clock, Env, Process, Sample, Space};
 pub use epoch::{Epoch, Holding, Watch};
 pub use error::Error;
 pub use instance::{Bound, Instance, MAX_CPUS, Options, Program};
-pub use maps::{ArrayLayout, Map, Span};
+pub use maps::{ArrayLayout, Direct, Map, Operation, Span};
 pub use memory::{
     BadArgument, FRAME, Memory, Reenter, call_helper, kernel_read, kernel_read_fn, packet_load,
     packet_load_fn,
 };
 pub use platform::platform;
 pub use pool::Pool;
+/// For the types of [`Map::typed`].
+pub use zerocopy;

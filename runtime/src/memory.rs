@@ -306,6 +306,7 @@ fn check(
                 return Err(bad(0));
             }
             ArgKind::SpinLock { .. } => range(4, MemAccess::ReadWrite)?,
+            ArgKind::Timer => range(16, MemAccess::ReadWrite)?,
             ArgKind::ConstStr => {
                 let mut at = value;
                 while memory.load(call, at, Size::B).ok_or_else(|| bad(1))? != 0 {

@@ -20,7 +20,7 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   test [PHASE…]     set up what is missing, then run every check (what CI runs);
-                    phases: fmt clippy tidy unit proofs programs vm bench
+                    phases: fmt clippy tidy unit threads aarch64 proofs programs vm bench
   setup             install the Debian packages that tests can use
   programs [--write]  rebuild programs/ with clang and compare (or replace) the committed objects
   agree [OPTIONS] DIR|FILE.o…

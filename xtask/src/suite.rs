@@ -13,6 +13,7 @@ const PHASES: &[Phase] = &[
     ("tidy", tidy::run),
     ("clippy", clippy),
     ("unit", unit),
+    ("threads", threads),
     ("aarch64", aarch64),
     ("proofs", proofs),
     ("programs", || programs::run(false)),
@@ -100,6 +101,39 @@ fn aarch64() -> Result<()> {
         "tests/aarch64/Cargo.toml",
     ]);
     test.args(["--", "--nocapture"]);
+    sh::run(&mut test)
+}
+
+/// Maps under many threads, watched by ThreadSanitizer where a nightly compiler has it. What it does not see, programs'
+/// machine code, is left to `unit`, which runs the same threads unwatched and the protocols under a model checker.
+fn threads() -> Result<()> {
+    const TARGET: &str = "x86_64-unknown-linux-gnu";
+    let nightly = std::process::Command::new("rustup")
+        .args(["run", "nightly", "rustc", "--print", "target-libdir"])
+        .args(["--target", TARGET])
+        .output();
+    let library = nightly.ok().and_then(|out| {
+        let dir = String::from_utf8(out.stdout).ok()?;
+        let all = std::fs::read_dir(dir.trim()).ok()?;
+        let mut names = all.flatten().map(|e| e.file_name());
+        names.find(|n| n.to_string_lossy().ends_with("_rt.tsan.a"))
+    });
+    if library.is_none() {
+        println!(
+            "skipped: no nightly compiler with ThreadSanitizer (rustup toolchain install nightly)"
+        );
+        return Ok(());
+    }
+    let mut test = std::process::Command::new("rustup");
+    test.args(["run", "nightly", "cargo", "test", "--quiet"])
+        .args(["--package", "probity-runtime", "--lib"])
+        .args(["--target", TARGET, "--", "threads"])
+        .env("CARGO_TARGET_DIR", sh::target_dir().join("threads"))
+        // The standard library is not instrumented: its own synchronisation is inlined into what is.
+        .env(
+            "RUSTFLAGS",
+            "-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer",
+        );
     sh::run(&mut test)
 }
 

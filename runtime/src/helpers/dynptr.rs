@@ -35,6 +35,15 @@ fn words(address: u64, size: u64, kind: u32) -> [u8; 16] {
     words
 }
 
+/// A dynptr in the host's memory, for a callback; aligned as dynptrs are.
+#[repr(C, align(8))]
+pub(super) struct Local([u8; 16]);
+
+/// The dynptr of memory that a helper lends to a callback.
+pub(super) fn local(address: u64, size: u64) -> Local {
+    Local(words(address, size.min(MAX_SIZE), LOCAL))
+}
+
 /// # Safety
 /// A place for a dynptr.
 unsafe fn set(dynptr: u64, words: [u8; 16]) {

@@ -6,14 +6,18 @@
 //! **Invariant:** helpers follow only pointers that their row promises; all others are read
 //! through the environment.
 
+mod cgroup;
 mod dynptr;
 mod map;
 mod net;
 mod output;
 mod print;
 mod probe;
+mod ring;
+mod storage;
 mod string;
 mod task;
+mod timer;
 
 use std::slice;
 
@@ -40,9 +44,19 @@ const GROUPS: &[&[Entry]] = &[
     probe::ENTRIES,
     print::ENTRIES,
     output::ENTRIES,
+    ring::ENTRIES,
+    storage::ENTRIES,
     dynptr::ENTRIES,
-    net::ENTRIES,
+    net::GROUPS[0],
+    net::GROUPS[1],
+    net::GROUPS[2],
+    net::GROUPS[3],
+    net::GROUPS[4],
+    net::GROUPS[5],
+    net::GROUPS[6],
+    cgroup::ENTRIES,
     string::ENTRIES,
+    timer::ENTRIES,
 ];
 
 /// Every helper that runs in process.

@@ -3,25 +3,18 @@
 use super::map::map;
 use super::{Entry, bytes, entry, env, err, write};
 use crate::context::{self, DATA, DATA_END};
-use crate::maps::ringbuf;
 use crate::{Call, Space};
 
 pub(super) const ENTRIES: &[Entry] = &[
     entry(25, "perf_event_output", perf_event_output),
     entry(27, "get_stackid", get_stackid),
     entry(67, "get_stack", get_stack),
-    entry(130, "ringbuf_output", ringbuf_output),
-    entry(131, "ringbuf_reserve", ringbuf_reserve),
-    entry(132, "ringbuf_submit", ringbuf_submit),
-    entry(133, "ringbuf_discard", ringbuf_discard),
-    entry(134, "ringbuf_query", ringbuf_query),
+    entry(141, "get_task_stack", get_task_stack),
 ];
 
 const CURRENT_CPU: u64 = 0xffff_ffff;
 /// Bytes of the packet to be appended, in bits 32 to 51 of the flags.
 const CTX_LEN: u64 = 0xf_ffff << 32;
-
-const RB_FLAGS: u64 = 3;
 
 const SKIP_FRAMES: u64 = 0xff;
 const USER_STACK: u64 = 1 << 8;
@@ -59,83 +52,6 @@ unsafe extern "C" fn perf_event_output(
         };
         perf.output(index as usize, record) as u64
     }
-}
-
-unsafe extern "C" fn ringbuf_output(
-    _: *mut Call<'_>,
-    m: u64,
-    data: u64,
-    size: u64,
-    flags: u64,
-    _: u64,
-) -> u64 {
-    // SAFETY: the row promises a map and `size` readable bytes.
-    unsafe {
-        let Some(ring) = map(m).ring() else {
-            return err(libc::EINVAL);
-        };
-        if flags & !RB_FLAGS != 0 {
-            return err(libc::EINVAL);
-        }
-        if ring.output(data as *const u8, size) {
-            0
-        } else {
-            err(libc::EAGAIN)
-        }
-    }
-}
-
-unsafe extern "C" fn ringbuf_reserve(
-    _: *mut Call<'_>,
-    m: u64,
-    size: u64,
-    flags: u64,
-    _: u64,
-    _: u64,
-) -> u64 {
-    // SAFETY: the row promises a map.
-    let ring = unsafe { map(m) }.ring();
-    ring.filter(|_| flags == 0)
-        .and_then(|r| r.reserve(size))
-        .unwrap_or(0)
-}
-
-unsafe extern "C" fn ringbuf_submit(
-    _: *mut Call<'_>,
-    record: u64,
-    _flags: u64,
-    _: u64,
-    _: u64,
-    _: u64,
-) -> u64 {
-    // SAFETY: the row promises a reserved record.
-    unsafe { ringbuf::commit(record, false) };
-    0
-}
-
-unsafe extern "C" fn ringbuf_discard(
-    _: *mut Call<'_>,
-    record: u64,
-    _flags: u64,
-    _: u64,
-    _: u64,
-    _: u64,
-) -> u64 {
-    // SAFETY: the row promises a reserved record.
-    unsafe { ringbuf::commit(record, true) };
-    0
-}
-
-unsafe extern "C" fn ringbuf_query(
-    _: *mut Call<'_>,
-    m: u64,
-    what: u64,
-    _: u64,
-    _: u64,
-    _: u64,
-) -> u64 {
-    // SAFETY: the row promises a map.
-    unsafe { map(m) }.ring().map_or(0, |r| r.query(what))
 }
 
 /// The frames that flags ask for; `None` when the surroundings know no stack.
@@ -201,5 +117,24 @@ unsafe extern "C" fn get_stack(
         };
         write(to, &out);
         result
+    }
+}
+
+/// Of the task that is running, the only one whose stack the environment knows.
+unsafe extern "C" fn get_task_stack(
+    call: *mut Call<'_>,
+    task: u64,
+    to: u64,
+    size: u64,
+    flags: u64,
+    _: u64,
+) -> u64 {
+    // SAFETY: `call` is valid; the row promises `size` writable bytes.
+    unsafe {
+        if task != env(call).task() {
+            write(to, &vec![0; size as u32 as usize]);
+            return err(libc::EFAULT);
+        }
+        get_stack(call, 0, to, size, flags, 0)
     }
 }

@@ -12,6 +12,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     entry(114, "probe_read_user_str", probe_read_user_str),
     entry(115, "probe_read_kernel_str", probe_read_kernel_str),
     entry(148, "copy_from_user", copy_from_user),
+    entry(191, "copy_from_user_task", copy_from_user_task),
 ];
 
 /// Reads what the environment has at `address`, and for the kernel's memory also what the call itself owns.
@@ -153,4 +154,23 @@ unsafe extern "C" fn copy_from_user(
 ) -> u64 {
     // SAFETY: `call` is valid, the row promises `size` writable bytes.
     unsafe { probe(call, Space::User, to, size, from) }
+}
+
+/// Of whatever task: the environment has one memory of the user's.
+unsafe extern "C" fn copy_from_user_task(
+    call: *mut Call<'_>,
+    to: u64,
+    size: u64,
+    from: u64,
+    _task: u64,
+    flags: u64,
+) -> u64 {
+    // SAFETY: `call` is valid, the row promises `size` writable bytes.
+    unsafe {
+        if flags != 0 {
+            write(to, &vec![0; size as u32 as usize]);
+            return err(libc::EINVAL);
+        }
+        probe(call, Space::User, to, size, from)
+    }
 }

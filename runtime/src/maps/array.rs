@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::arena::{self, Arena};
-use crate::maps::{Span, Spec, Store, err, flags};
+use crate::maps::{Span, Spec, Store, Values, err, flags};
 
 /// Where an array's elements are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,7 @@ pub(crate) struct Array {
     entries: usize,
     cpus: usize,
     percpu: bool,
+    values: Values,
 }
 
 pub(crate) fn plain(spec: &Spec) -> Result<Box<dyn Store>, Error> {
@@ -58,6 +59,7 @@ impl Array {
             entries: spec.max_entries,
             cpus,
             percpu,
+            values: spec.values.clone(),
         })
     }
 
@@ -79,6 +81,7 @@ impl Store for Array {
     }
 
     unsafe fn update(&self, cpu: usize, key: *const u8, value: *const u8, how: u64) -> i64 {
+        let lock = how & flags::LOCK != 0;
         if how & !flags::LOCK > flags::EXIST {
             return err(libc::EINVAL);
         }
@@ -91,7 +94,13 @@ impl Store for Array {
             return err(libc::EEXIST);
         }
         // SAFETY: both sides are a value.
-        unsafe { arena::copy(p, value, self.value_size) };
+        unsafe {
+            match (lock, self.values.lock()) {
+                (false, _) => self.values.update(p, value, self.value_size),
+                (true, Some(at)) => self.values.update_locked(p, value, self.value_size, at),
+                (true, None) => return err(libc::EINVAL),
+            }
+        }
         0
     }
 
@@ -128,6 +137,12 @@ impl Store for Array {
             end: start + self.value_size as u64,
             writable: true,
         })
+    }
+
+    fn key_at(&self, address: u64) -> Option<Vec<u8>> {
+        let at = address.checked_sub(self.memory.address())? as usize;
+        let index = at % self.cpu_stride / self.stride;
+        Some((index as u32).to_ne_bytes().to_vec())
     }
 
     fn array(&self) -> Option<ArrayLayout> {

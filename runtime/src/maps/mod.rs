@@ -4,8 +4,22 @@
 //! lives; a deleted element's slot may be reused, as in Linux, but is never freed.
 //!
 //! **Invariant:** any number of threads may use any map through programs and through [`Map`]'s methods.
+//!
+//! # How long a value is valid
+//!
+//! A program that looked a value up may read and write its bytes until it returns, whatever others do meanwhile: they are memory
+//! of the map, and nothing else will ever lie there. What they hold is another question, with Linux's answer:
+//!
+//! - While the element stays, they are the element's value, and updates in place (arrays, per-CPU values, `BPF_F_LOCK`) are seen.
+//! - After the element was replaced or deleted they are its last value, until the slot is used for a new element; then they are
+//!   that element's. Linux's preallocated hash maps do the same, and since it keeps freed elements for reuse, so do the others.
+//! - A replaced slot is the next to be used by a replacement in the same sixty-fourth of the buckets; a deleted one by the next new element.
+//!
+//! A host gets copies. Those of hash maps without per-CPU values are of one element at one moment; in others a writer may be seen halfway,
+//! word by word, as by Linux's system call.
 
 mod array;
+mod bloom;
 mod hash;
 mod lpm;
 mod perf;
@@ -13,22 +27,31 @@ mod queue;
 mod reference;
 pub(crate) mod ringbuf;
 mod stack;
+mod storage;
 mod targets;
+mod typed;
+mod user_ring;
+mod values;
 
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
+use std::sync::Arc;
 
+use probity_btf::{Btf, TypeId};
 use probity_objfile as objfile;
 
 use crate::arena;
-use crate::{Error, Options};
+use crate::{Error, HelperFn, Options};
 
 pub use array::ArrayLayout;
 pub use perf::PerfArray;
 pub use ringbuf::RingBuf;
 pub(crate) use stack::Stacks;
+pub use typed::{Described, Plain, Typed, TypedQueue, TypedRing, Update};
+pub use user_ring::{SendError, UserRing};
+pub(crate) use values::Values;
 
 /// `BPF_ANY`, `BPF_NOEXIST`, `BPF_EXIST` of updates, and flags of map creation.
 pub mod flags {
@@ -61,7 +84,40 @@ pub struct Map {
     cpus: usize,
     /// Neither programs nor the host may write (`.rodata`).
     frozen: bool,
+    values: Values,
+    /// The object's types, and that of the values.
+    value_type: Option<(Arc<Btf>, TypeId)>,
     store: Box<dyn Store>,
+}
+
+/// A helper on maps that has code of its own for some of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    Lookup,
+    Update,
+    Delete,
+    Reserve,
+}
+
+impl Operation {
+    /// By the number of its helper.
+    pub fn of(helper: u32) -> Option<Operation> {
+        match helper {
+            1 => Some(Operation::Lookup),
+            2 => Some(Operation::Update),
+            3 => Some(Operation::Delete),
+            131 => Some(Operation::Reserve),
+            _ => None,
+        }
+    }
+}
+
+/// A helper's code for one map.
+#[derive(Clone, Copy, Debug)]
+pub struct Direct {
+    pub function: HelperFn,
+    /// To be handed on in the place of the map's address.
+    pub map: u64,
 }
 
 /// What a map is made from.
@@ -76,6 +132,9 @@ pub(crate) struct Spec<'a> {
     pub seed: u64,
     /// Of each CPU's part of perf event arrays.
     pub perf_bytes: usize,
+    pub values: Values,
+    /// `map_extra`.
+    pub extra: u64,
 }
 
 impl Spec<'_> {
@@ -149,6 +208,38 @@ pub(crate) trait Store: Send + Sync {
     fn span(&self, _address: u64) -> Option<Span> {
         None
     }
+    /// A copy of a value for the host, whole as it was at one moment where the kind can tell; false without such a key.
+    ///
+    /// # Safety
+    /// As for `lookup`; `out` has the value's size.
+    unsafe fn copy_out(&self, cpu: usize, key: *const u8, out: &mut [u8]) -> bool {
+        // SAFETY: by the contract.
+        unsafe {
+            let p = self.peek(cpu, key);
+            if !p.is_null() {
+                arena::read_into(p, out);
+            }
+            !p.is_null()
+        }
+    }
+    /// Keys at this moment.
+    fn keys(&self, size: usize) -> Vec<Vec<u8>> {
+        let mut keys = Vec::new();
+        self.for_each(0, &mut |key, _| {
+            // SAFETY: `for_each` hands out pointers to whole keys.
+            keys.push(unsafe { arena::read_vec(key, size) });
+            true
+        });
+        keys
+    }
+    /// A helper's own code for this map.
+    fn direct(&self, _operation: Operation) -> Option<Direct> {
+        None
+    }
+    /// The key of the element whose value an address lies in.
+    fn key_at(&self, _address: u64) -> Option<Vec<u8>> {
+        None
+    }
     fn array(&self) -> Option<ArrayLayout> {
         None
     }
@@ -156,6 +247,9 @@ pub(crate) trait Store: Send + Sync {
         false
     }
     fn ring(&self) -> Option<&RingBuf> {
+        None
+    }
+    fn user_ring(&self) -> Option<&UserRing> {
         None
     }
     fn perf(&self) -> Option<&PerfArray> {
@@ -187,6 +281,7 @@ const KINDS: &[(u32, fn(&Spec) -> Result<Box<dyn Store>, Error>)] = &[
     (5, hash::percpu),
     (6, array::percpu),
     (7, stack::stacks),
+    (8, targets::targets),
     (9, hash::lru),
     (10, hash::lru_percpu),
     (11, lpm::trie),
@@ -195,10 +290,18 @@ const KINDS: &[(u32, fn(&Spec) -> Result<Box<dyn Store>, Error>)] = &[
     (14, targets::targets),
     (16, targets::targets),
     (17, targets::targets),
+    (19, storage::attached),
+    (21, storage::attached_percpu),
     (22, queue::queue),
     (23, queue::stack),
+    (24, storage::objects),
     (25, hash::plain),
     (27, ringbuf::ring),
+    (28, storage::objects),
+    (29, storage::objects),
+    (30, bloom::filter),
+    (31, user_ring::ring),
+    (32, storage::objects),
 ];
 
 /// Whether maps of this kind exist in process.
@@ -211,6 +314,7 @@ impl Map {
     pub(crate) fn new(
         def: &objfile::Map,
         options: &Options,
+        values: Values,
         budget: &mut u64,
     ) -> Result<Map, Error> {
         let spec = Spec {
@@ -223,9 +327,21 @@ impl Map {
             cpus: options.cpus,
             seed: options.seed,
             perf_bytes: options.perf_bytes,
+            values,
+            extra: def.map_extra,
         };
         let Some((_, make)) = KINDS.iter().find(|k| k.0 == def.kind) else {
             return Err(spec.error(format!("maps of kind {} do not exist in process", def.kind)));
+        };
+        // The host finds objects' values by their addresses, where programs' types speak of descriptors.
+        let spec = if matches!(def.kind, 24 | 28 | 29 | 32) {
+            Spec {
+                key_size: storage::KEY,
+                max_entries: storage::entries(spec.max_entries),
+                ..spec
+            }
+        } else {
+            spec
         };
         let bytes = bytes_needed(&spec);
         if bytes > *budget {
@@ -252,6 +368,8 @@ impl Map {
             flags: def.flags,
             cpus: options.cpus,
             frozen,
+            values: spec.values,
+            value_type: None,
             store,
         };
         if let Some(data) = &def.data {
@@ -308,9 +426,24 @@ impl Map {
         self.frozen
     }
 
+    /// The type of the values, where the object has types.
+    pub fn value_type(&self) -> Option<(&Btf, TypeId)> {
+        self.value_type.as_ref().map(|(btf, id)| (&**btf, *id))
+    }
+
+    /// Tells a map what its values are.
+    pub(crate) fn of_types(mut self, btf: Option<&Arc<Btf>>, id: Option<TypeId>) -> Map {
+        self.value_type = btf.cloned().zip(id);
+        self
+    }
+
     /// The consumer's side of a ring buffer.
     pub fn ring(&self) -> Option<&RingBuf> {
         self.store.ring()
+    }
+    /// The sender's side of a user ring buffer.
+    pub fn user_ring(&self) -> Option<&UserRing> {
+        self.store.user_ring()
     }
     /// The consumer's side of a perf event array.
     pub fn perf(&self) -> Option<&PerfArray> {
@@ -323,6 +456,18 @@ impl Map {
         }
         // SAFETY: the value's size was checked.
         self.refused(unsafe { self.store.push(value.as_ptr(), flags) })
+    }
+    /// What would be taken next from a queue or stack.
+    pub fn peek(&self) -> Option<Vec<u8>> {
+        let mut value = vec![0; self.value_size];
+        // SAFETY: there is room for a value.
+        (unsafe { self.store.pop(value.as_mut_ptr(), false) } == 0).then_some(value)
+    }
+    /// Whether a bloom filter may have a value.
+    pub fn contains(&self, value: &[u8]) -> bool {
+        let mut value = value.to_vec();
+        // SAFETY: the value's size is checked first.
+        value.len() == self.value_size && unsafe { self.store.pop(value.as_mut_ptr(), false) } == 0
     }
     /// Takes from a queue or stack.
     pub fn pop(&self) -> Option<Vec<u8>> {
@@ -378,8 +523,27 @@ impl Map {
         })
     }
 
+    /// Key and bounds of the value that an address lies in.
+    pub(crate) fn element(&self, address: u64) -> Option<(Vec<u8>, Span)> {
+        Some((self.store.key_at(address)?, self.store.span(address)?))
+    }
+
     pub(crate) fn store(&self) -> &dyn Store {
         &*self.store
+    }
+
+    /// What [`Direct::map`] is of every helper.
+    pub fn store_address(&self) -> u64 {
+        std::ptr::from_ref::<dyn Store>(&*self.store).cast::<()>() as u64
+    }
+
+    /// A helper's own code for this map: what an engine may call in the place of the general helper where the proof knows the map.
+    /// `None` when there is none, or when the map may not be written.
+    pub fn direct(&self, operation: Operation) -> Option<Direct> {
+        if self.frozen && operation != Operation::Lookup {
+            return None;
+        }
+        self.store.direct(operation)
     }
 
     /// Sets an element of a program array or a map of maps. The caller answers for the reference.
@@ -420,6 +584,12 @@ impl Map {
         }
     }
 
+    /// The system call refuses `BPF_F_LOCK` without a lock before it looks at anything else.
+    fn lockable(&self, how: u64) -> Result<(), Error> {
+        let locks = how & flags::LOCK != 0 && self.values.lock().is_none();
+        self.refused(if locks { err(libc::EINVAL) } else { 0 })
+    }
+
     /// A copy of an element's value (of CPU 0 in per-CPU maps).
     pub fn lookup(&self, key: &[u8]) -> Option<Vec<u8>> {
         self.lookup_cpu(key, 0)
@@ -427,10 +597,11 @@ impl Map {
 
     fn lookup_cpu(&self, key: &[u8], cpu: usize) -> Option<Vec<u8>> {
         self.sizes(key, None).ok()?;
-        // SAFETY: the key's size was checked, `cpu` is below the number of CPUs.
-        let p = unsafe { self.store.peek(cpu, key.as_ptr()) };
-        // SAFETY: a value's memory stays valid while the map lives.
-        (!p.is_null()).then(|| unsafe { arena::read_vec(p, self.value_size) })
+        let mut value = vec![0; self.value_size];
+        // SAFETY: the key's size was checked, `cpu` is below the number of CPUs; there is room for a value.
+        let found = unsafe { self.store.copy_out(cpu, key.as_ptr(), &mut value) };
+        self.values.clear(&mut value);
+        found.then_some(value)
     }
 
     /// The values of all CPUs (one for maps that are not per-CPU).
@@ -443,6 +614,7 @@ impl Map {
     pub fn update(&self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Error> {
         self.sizes(key, Some(value))?;
         self.writable()?;
+        self.lockable(flags)?;
         // SAFETY: sizes were checked; CPU 0 exists.
         self.refused(unsafe { self.store.update(0, key.as_ptr(), value.as_ptr(), flags) })?;
         if self.is_percpu() {
@@ -463,6 +635,7 @@ impl Map {
             self.sizes(key, Some(value))?;
         }
         self.writable()?;
+        self.lockable(flags)?;
         // SAFETY: sizes were checked; CPU 0 exists.
         self.refused(unsafe { self.store.update(0, key.as_ptr(), first.as_ptr(), flags) })?;
         self.spread(key, values)
@@ -489,13 +662,7 @@ impl Map {
 
     /// Keys at this moment, in the map's order; elements that come and go meanwhile may be missing.
     pub fn keys(&self) -> Vec<Vec<u8>> {
-        let mut keys = Vec::new();
-        self.store.for_each(0, &mut |key, _| {
-            // SAFETY: `for_each` hands out pointers to whole keys.
-            keys.push(unsafe { arena::read_vec(key, self.key_size) });
-            true
-        });
-        keys
+        self.store.keys(self.key_size)
     }
 
     /// Keys with values (of CPU 0 in per-CPU maps).
@@ -527,7 +694,7 @@ fn bytes_needed(spec: &Spec) -> u64 {
         spec.max_entries as u64,
     );
     // The largest of what the kinds take: values for each CPU, headers, buckets; rings take twice their size.
-    let cpus = if matches!(spec.kind, 5 | 6 | 10) {
+    let cpus = if matches!(spec.kind, 5 | 6 | 10 | 21) {
         spec.cpus as u64
     } else {
         1
@@ -536,10 +703,21 @@ fn bytes_needed(spec: &Spec) -> u64 {
     let perf = (spec.perf_bytes as u64).saturating_mul(spec.cpus as u64);
     match spec.kind {
         4 => perf,
-        27 => entries.saturating_mul(2),
+        27 | 31 => entries.saturating_mul(2),
+        19 | 21 => entry,
         _ => entry.saturating_mul(entries),
     }
     .saturating_add(4096)
+}
+
+/// Waits for another thread to let go of a lock; `turns` counts.
+pub(crate) fn pause(turns: &mut u32) {
+    *turns = turns.wrapping_add(1);
+    if turns.is_multiple_of(64) {
+        std::thread::yield_now();
+    } else {
+        std::hint::spin_loop();
+    }
 }
 
 /// `-errno` as helpers return it.

@@ -1,14 +1,12 @@
 //! Program arrays, arrays of maps and hashes of maps: elements that programs can follow but not write.
 
-use std::collections::HashMap;
-use std::sync::RwLock;
 use std::sync::atomic::{AtomicU64, Ordering::*};
 
 use probity_isa::Size;
 
 use crate::Error;
 use crate::arena;
-use crate::maps::{Spec, Store, err};
+use crate::maps::{Spec, Store, err, flags, hash};
 
 /// What an empty slot holds. It is neither a program's index nor a map's address.
 const EMPTY: u64 = u64::MAX;
@@ -22,12 +20,11 @@ struct References {
     programs: bool,
 }
 
-/// Slots by key.
-struct NamedMaps {
-    maps: RwLock<HashMap<Box<[u8]>, u64>>,
-    key_size: usize,
-    max_entries: usize,
-}
+/// Addresses by key, and a key's bytes.
+struct NamedMaps(Box<dyn Store>, usize);
+
+/// Bytes of an address.
+const ADDRESS: usize = 8;
 
 pub(crate) fn programs(spec: &Spec) -> Result<Box<dyn Store>, Error> {
     references(spec, true)
@@ -55,11 +52,14 @@ pub(crate) fn hash_of_maps(spec: &Spec) -> Result<Box<dyn Store>, Error> {
     if spec.key_size == 0 || spec.key_size > 512 {
         return Err(spec.error("a key must have 1 to 512 bytes"));
     }
-    Ok(Box::new(NamedMaps {
-        maps: RwLock::default(),
-        key_size: spec.key_size,
-        max_entries: spec.max_entries,
-    }))
+    Ok(Box::new(NamedMaps(
+        hash::plain(&Spec {
+            value_size: ADDRESS,
+            values: spec.values.clone(),
+            ..*spec
+        })?,
+        spec.key_size,
+    )))
 }
 
 fn check(spec: &Spec) -> Result<(), Error> {
@@ -128,37 +128,36 @@ impl Store for References {
 }
 
 impl Store for NamedMaps {
-    unsafe fn lookup(&self, _cpu: usize, key: *const u8) -> *mut u8 {
-        // SAFETY: by the contract.
-        let key = unsafe { arena::read_vec(key, self.key_size) };
-        let maps = self.maps.read().unwrap_or_else(|e| e.into_inner());
-        maps.get(&*key)
-            .map_or(std::ptr::null_mut(), |map| *map as *mut u8)
+    unsafe fn lookup(&self, cpu: usize, key: *const u8) -> *mut u8 {
+        let mut address = [0; ADDRESS];
+        // SAFETY: by the contract; a copy, as another element's address may come to where this one's is.
+        if unsafe { self.0.copy_out(cpu, key, &mut address) } {
+            u64::from_ne_bytes(address) as *mut u8
+        } else {
+            std::ptr::null_mut()
+        }
     }
 
     unsafe fn delete(&self, key: *const u8) -> i64 {
         // SAFETY: by the contract.
-        let key = unsafe { arena::read_vec(key, self.key_size) };
-        let mut maps = self.maps.write().unwrap_or_else(|e| e.into_inner());
-        if maps.remove(&*key).is_some() {
-            0
-        } else {
-            err(libc::ENOENT)
-        }
+        unsafe { self.0.delete(key) }
     }
 
     fn set_reference(&self, key: &[u8], to: u64) -> i64 {
-        let mut maps = self.maps.write().unwrap_or_else(|e| e.into_inner());
-        if maps.len() >= self.max_entries && !maps.contains_key(key) {
-            return err(libc::E2BIG);
-        }
-        maps.insert(key.into(), to);
-        0
+        let to = to.to_ne_bytes();
+        // SAFETY: the map checked the key's size; values are addresses.
+        unsafe { self.0.update(0, key.as_ptr(), to.as_ptr(), flags::ANY) }
     }
 
     fn references(&self) -> Vec<(Vec<u8>, u64)> {
-        let maps = self.maps.read().unwrap_or_else(|e| e.into_inner());
-        let mut all: Vec<_> = maps.iter().map(|(k, v)| (k.to_vec(), *v)).collect();
+        let mut all = Vec::new();
+        for key in self.0.keys(self.1) {
+            let mut address = [0; ADDRESS];
+            // SAFETY: the key has the map's size.
+            if unsafe { self.0.copy_out(0, key.as_ptr(), &mut address) } {
+                all.push((key, u64::from_ne_bytes(address)));
+            }
+        }
         all.sort();
         all
     }
