@@ -244,7 +244,7 @@ fn narrow(env: &mut Env<'_>, state: &mut State, reg: Reg, old: Number, new: Numb
 }
 
 /// Numbers linked to one that was narrowed narrow with it.
-fn sync(env: &mut Env<'_>, state: &mut State, link: Id, add: i64, to: Number) {
+pub(crate) fn sync(env: &mut Env<'_>, state: &mut State, link: Id, add: i64, to: Number) {
     state.for_each(
         |v| match v {
             Value::Number(n) => n.link == link,
@@ -308,7 +308,7 @@ fn never_null(p: &Pointer) -> bool {
 }
 
 /// All copies of a pointer turned out to be NULL, or not.
-fn set_null(env: &Env<'_>, state: &mut State, id: Id, reference: Id, null: bool) {
+pub(crate) fn set_null(env: &Env<'_>, state: &mut State, id: Id, reference: Id, null: bool) {
     // A pointer derived from a referenced one shares its reference, but not its being NULL.
     if null && reference != 0 && reference == id {
         state.references.retain(|r| r.id != reference);

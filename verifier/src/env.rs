@@ -24,6 +24,7 @@ use crate::reject::{Outcome, fail};
 use crate::report::{Access, Fact, Region, Rule};
 use crate::special::{Declared, Records, Special};
 use crate::stack::SlotSet;
+use crate::summary::Calls;
 use crate::typed::TypedContext;
 use crate::value::{Id, MapRef, Number, To, Value};
 use crate::walks::{Queue, Role};
@@ -97,10 +98,14 @@ pub(crate) struct Env<'a> {
     pub contexts: Option<Rc<[&'a str]>>,
     /// What the longest run is made of.
     pub worst: Worst,
+    /// Of static subprograms, in this walk.
+    pub summaries: BTreeMap<usize, Calls>,
     /// Keeps every state walked, where one asked for it.
     pub recorder: Option<Box<Recorder>>,
     /// All states of the main function's walk, when it has ended.
     pub recorded: Option<Recorded>,
+    /// Those of subprograms that were walked on their own.
+    pub recorded_calls: Vec<Recorded>,
     /// A number of which the low half was just moved up, and the instruction that may move it down again.
     pub shifted_up: Option<(Pc, Reg, Number)>,
     next_id: Id,
@@ -160,8 +165,10 @@ impl<'a> Env<'a> {
             kfuncs: BTreeMap::new(),
             contexts: None,
             worst: Worst::default(),
+            summaries: BTreeMap::new(),
             recorder: None,
             recorded: None,
+            recorded_calls: Vec::new(),
             shifted_up: None,
             next_id: 0,
         }

@@ -35,7 +35,7 @@ pub struct Options {
     pub strict_alignment: bool,
     /// Store a state at every merge point, not only after some instructions: slower, and harder on pruning.
     pub store_often: bool,
-    /// Loops are summarised where that can be proved, not walked lap by lap.
+    /// Loops are summarised where that can be proved, not walked lap by lap, and static subprograms not at every call.
     pub summaries: bool,
     /// States that come to one merge point are joined where that proves as much, not walked one by one.
     pub joins: bool,

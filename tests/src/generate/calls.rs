@@ -302,15 +302,29 @@ impl Generator<'_> {
         let Some(which) = self.which(Sub::Plain) else {
             return;
         };
-        self.number_in(2);
-        match self.pick(Is::Value) {
-            Some(n) if n != 3 && self.r.once_in(2) => self.mov(3, n),
-            _ => self.stack(3, -32),
+        // What is called over and over may be walked once: with the same, less, or something else.
+        let preserved = |g: &Generator<'_>, is: Is| (7..=9).find(|n| g.is[*n] == is);
+        let number = preserved(self, Is::Number).filter(|_| self.r.once_in(2));
+        let memory = preserved(self, Is::Value).filter(|_| self.r.once_in(2));
+        for _ in 0..self.r.of(&[1, 1, 2, 3, 5]) {
+            match number {
+                Some(n) => self.mov(2, n),
+                None => self.number_in(2),
+            }
+            match (memory, self.pick(Is::Value)) {
+                (Some(n), _) => self.mov(3, n),
+                (None, Some(n)) if n != 2 && n != 3 && self.r.once_in(2) => self.mov(3, n),
+                _ => self.stack(3, -32),
+            }
+            self.mov(1, 6);
+            self.calls.push((self.code.len(), which));
+            self.code.push(Insn::Exit);
+            self.called(Is::Number);
+            if number.is_none() && self.r.once_in(3) {
+                let kept = self.r.of(&[7, 8]);
+                self.mov(kept, 0);
+            }
         }
-        self.mov(1, 6);
-        self.calls.push((self.code.len(), which));
-        self.code.push(Insn::Exit);
-        self.called(Is::Number);
     }
 
     pub fn callback_call(&mut self) {

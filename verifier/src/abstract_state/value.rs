@@ -19,7 +19,7 @@ use crate::origin::Origin;
 pub(crate) type Id = u32;
 
 /// Marks the links and bases that say how far a value is from the one that a loop's head had
-/// ([`crate::guess`]).
+/// ([`crate::induction`]).
 pub(crate) const HEAD: Id = 1 << 31;
 
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -9,6 +9,8 @@ use std::collections::BTreeSet;
 use probity_isa::{Insn, Pc, RawInsn};
 use probity_objfile::Subprog;
 
+use crate::env::MAX_FRAMES;
+use crate::loops;
 use crate::reject::{Failure, Outcome, fail};
 use crate::report::Rule;
 
@@ -17,10 +19,16 @@ pub(crate) struct Cfg {
     pub subprogs: Vec<Subprog>,
     /// More than one way leads here: states are compared.
     pub merges: Vec<bool>,
-    /// A backward jump leads here.
+    /// A loop's head: a back edge leads here.
     pub heads: Vec<bool>,
     /// It may be in a loop of backward jumps, or in what one calls.
     pub cyclic: Vec<bool>,
+    /// Laps lead through here: it is a head, or a jump leads back here.
+    pub looping: Vec<bool>,
+    /// Back edges, ascending.
+    backs: Vec<(Pc, Pc)>,
+    /// Of each subprogram, with what it calls: whether it branches or calls, and how many slots it has.
+    spans: Vec<(bool, usize)>,
     /// Where a lap of a loop that ends by itself starts: `may_goto`, and calls that step an iterator.
     pub laps: Vec<bool>,
     pub may_goto: bool,
@@ -61,6 +69,9 @@ impl Cfg {
             merges: vec![false; n],
             heads: vec![false; n],
             cyclic: vec![false; n],
+            looping: vec![false; n],
+            backs: Vec::new(),
+            spans: Vec::new(),
             laps: vec![false; n],
             may_goto: false,
             closing: BTreeSet::new(),
@@ -102,6 +113,12 @@ impl Cfg {
     pub(crate) fn successors(&self, pc: Pc) -> impl Iterator<Item = Pc> + use<> {
         let (next, target) = self.ways(pc);
         next.into_iter().chain(target)
+    }
+
+    /// Whether the way from one instruction to the other leads to another lap.
+    pub(crate) fn is_back(&self, from: Pc, to: Pc) -> bool {
+        self.heads.get(to).copied().unwrap_or(false)
+            && self.backs.binary_search(&(from, to)).is_ok()
     }
 
     /// The subprogram that starts at `pc`.
@@ -350,9 +367,11 @@ impl Cfg {
             1 => Vec::new(),
             _ => self.forks(),
         };
+        self.find_spans(&forks);
         for s in &self.subprogs {
             ways[s.start] += 1;
         }
+        let mut backward: Vec<Pc> = Vec::new();
         for pc in 0..self.insns.len() {
             if self.insns[pc].is_straight() {
                 ways[pc + 1] += 1;
@@ -368,7 +387,8 @@ impl Cfg {
             if let Some(target) = target {
                 ways[target] += 1;
                 if target <= pc {
-                    self.heads[target] = true;
+                    self.looping[target] = true;
+                    backward.push(pc);
                 }
             }
             match self.callee(pc) {
@@ -388,6 +408,7 @@ impl Cfg {
                 }
             }
         }
+        self.find_loops(&backward);
         self.find_cyclic();
         for (pc, ways) in ways.into_iter().take(self.insns.len()).enumerate() {
             self.merges[pc] = ways > 1;
@@ -402,7 +423,7 @@ impl Cfg {
 impl Cfg {
     /// A way from an instruction back to itself has a jump that starts there or behind and leads there or before.
     fn find_cyclic(&mut self) {
-        if !self.heads.contains(&true) {
+        if !self.looping.contains(&true) {
             return;
         }
         if self.subprogs.len() > 1 {
@@ -419,6 +440,49 @@ impl Cfg {
                 first = first.min(target);
             }
             self.cyclic[pc] = first <= pc;
+        }
+    }
+
+    /// Whether walking the subprogram takes more than reading it.
+    pub(crate) fn branches(&self, subprog: usize) -> bool {
+        self.spans.get(subprog).is_some_and(|s| s.0)
+    }
+
+    /// Slots of the subprogram and of what it calls, each as often as it is called.
+    pub(crate) fn reach(&self, subprog: usize) -> usize {
+        self.spans.get(subprog).map_or(0, |s| s.1)
+    }
+
+    fn find_spans(&mut self, forks: &[bool]) {
+        let own = self.subprogs.iter().map(|s| (false, s.end - s.start));
+        self.spans = own.collect();
+        if forks.is_empty() {
+            return;
+        }
+        let callees = |s: &Subprog| (s.start..s.end).filter_map(|pc| self.callee(pc)).collect();
+        let callees: Vec<Vec<usize>> = self.subprogs.iter().map(callees).collect();
+        // No chain of calls is longer than there are frames, so this many passes reach the last of it.
+        for _ in 0..MAX_FRAMES {
+            for (i, s) in self.subprogs.iter().enumerate() {
+                let slots = callees[i].iter().map(|c| self.spans[*c].1);
+                let slots = slots.fold(s.end - s.start, usize::saturating_add);
+                self.spans[i] = (forks[i] || !callees[i].is_empty(), slots);
+            }
+        }
+    }
+
+    /// `backward`: the jumps backwards, ascending. Every loop has one.
+    fn find_loops(&mut self, backward: &[Pc]) {
+        for s in &self.subprogs {
+            let from = backward.partition_point(|pc| *pc < s.start);
+            if backward.get(from).is_some_and(|pc| *pc < s.end) {
+                self.backs
+                    .extend(loops::back_edges(s.start, s.end, |pc| self.successors(pc)));
+            }
+        }
+        for &(_, head) in &self.backs {
+            self.heads[head] = true;
+            self.looping[head] = true;
         }
     }
 

@@ -20,7 +20,7 @@ use std::cell::Cell;
 use probity_domains::Scalar;
 use probity_isa::{Reg, RegSet};
 
-use crate::guess::Head;
+use crate::induction::Head;
 use crate::liveness::Liveness;
 use crate::origin::{Origin, Origins};
 use crate::stack::{Byte, ByteSet, SLOTS, Slot, SlotSet};

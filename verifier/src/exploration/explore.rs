@@ -19,7 +19,7 @@
 //!   ticked one of the head's that is older still. A run that comes back for ever would tick a clock for ever.
 //! - A run that does not come back to the head for ever stays in a smaller cycle, with a head of its own.
 //!
-//! A loop may also be walked from a *guess* of its state in all laps ([`crate::guess`]), a node of its own below the
+//! A loop may also be walked from a *guess* of its state in all laps ([`crate::induction`]), a node of its own below the
 //! exact one. Every path that comes back to it must lie within it, as far as it is not an induction variable; what
 //! holds of those is argued there. While it is open, nodes tied to it cut only what differs from the guess by the
 //! same ([`HEAD`](crate::value::HEAD) links and bases), so that a cut path comes back by the same step. When anything
@@ -36,16 +36,19 @@
 mod attempt;
 mod joins;
 mod nodes;
+mod own;
 
 use probity_isa::{Insn, Pc};
 
 use self::attempt::Attempt;
 use self::joins::Joins;
 use self::nodes::{Back, Entry, Node};
+use self::own::Own;
 use crate::alu::operand_in;
 use crate::cover::{Mode, covers};
 use crate::env::Env;
-use crate::guess::{Compared, Head, Pair};
+use crate::guess::{Compared, Pair};
+use crate::induction::Head;
 use crate::numbered::Numbered;
 use crate::recorded::{Place, Stored};
 use crate::reject::{Failure, fail, internal};
@@ -63,7 +66,7 @@ struct Waiting {
     history: u32,
     /// The instruction before, where states are recorded.
     place: Place,
-    /// The instruction before jumped back to here.
+    /// It came by a back edge.
     back: bool,
     /// The state was stored where it is already.
     met: bool,
@@ -118,32 +121,7 @@ pub(crate) fn explore(
     stats: &mut Stats,
     trace: &mut dyn FnMut(Pc, &State),
 ) -> Result<(), Box<Stopped>> {
-    Explorer {
-        nodes: Vec::new(),
-        at: env.cfg.insns.iter().map(|_| Vec::new()).collect(),
-        attempts: Vec::new(),
-        refined: None,
-        loops: Numbered::default(),
-        joins: Joins::default(),
-        again: (Pc::MAX, 0),
-        elsewhere: 0,
-        missed: Vec::new(),
-        compared: Numbered::default(),
-        watch: 0,
-        wasted: 0,
-        waiting: Vec::new(),
-        backs: Vec::new(),
-        turns: vec![Turn {
-            before: 0,
-            pc: 0,
-            to: 0,
-        }],
-        stats,
-        budget,
-        insns: 0,
-        jumps: 0,
-    }
-    .run(env, entry, trace)
+    Explorer::new(env, stats, budget).run(env, entry, trace)
 }
 
 struct Explorer<'s> {
@@ -181,6 +159,10 @@ struct Explorer<'s> {
     /// Since a state was stored, on whatever path: how many instructions, and how many of them jumped.
     insns: u32,
     jumps: u32,
+    /// Of a subprogram that is walked on its own.
+    own: Option<Own>,
+    /// The call that the path is at is walked, whatever is known of it.
+    inline: Option<Pc>,
 }
 
 enum Visit {
@@ -188,9 +170,41 @@ enum Visit {
     Cut,
 }
 
+impl<'s> Explorer<'s> {
+    fn new(env: &Env<'_>, stats: &'s mut Stats, budget: usize) -> Explorer<'s> {
+        Explorer {
+            nodes: Vec::new(),
+            at: env.cfg.insns.iter().map(|_| Vec::new()).collect(),
+            attempts: Vec::new(),
+            refined: None,
+            loops: Numbered::default(),
+            joins: Joins::default(),
+            again: (Pc::MAX, 0),
+            elsewhere: 0,
+            missed: Vec::new(),
+            compared: Numbered::default(),
+            watch: 0,
+            wasted: 0,
+            waiting: Vec::new(),
+            backs: Vec::new(),
+            turns: vec![Turn {
+                before: 0,
+                pc: 0,
+                to: 0,
+            }],
+            stats,
+            budget,
+            insns: 0,
+            jumps: 0,
+            own: None,
+            inline: None,
+        }
+    }
+}
+
 impl Explorer<'_> {
     fn run(
-        mut self,
+        &mut self,
         env: &mut Env<'_>,
         entry: State,
         trace: &mut dyn FnMut(Pc, &State),
@@ -221,7 +235,10 @@ impl Explorer<'_> {
         loop {
             match self.walk(env, &mut path, trace) {
                 Ok(()) => {}
-                Err(failure) if !self.attempts.is_empty() => {
+                Err(failure)
+                    if !self.attempts.is_empty()
+                        && !self.own.as_ref().is_some_and(Own::is_over) =>
+                {
                     let pc = failure.pc.unwrap_or(path.pc);
                     if let Some(exact) = self.fall_back(env, &failure, pc) {
                         path = exact;
@@ -271,8 +288,12 @@ impl Explorer<'_> {
             })
             .collect();
         let starts = env.cfg.subprogs.iter().map(|s| s.start).collect();
-        let recorded = recorder.finish(&stored, &env.origins, env.live.clone(), starts);
-        env.recorded = Some(recorded);
+        let given = self.own.as_ref().map(Own::given);
+        let recorded = recorder.finish(&stored, &env.origins, env.live.clone(), starts, given);
+        env.recorded = Some(match self.own {
+            Some(_) => recorded,
+            None => recorded.with_calls(std::mem::take(&mut env.recorded_calls)),
+        });
     }
 
     /// Walks one path to its end, or to where it is cut.
@@ -288,6 +309,9 @@ impl Explorer<'_> {
                 return Err(internal("a path is at an instruction, in a frame"));
             }
             let spent = self.stats.processed;
+            if let Some(own) = &mut self.own {
+                own.goes_on(&path.state, spent)?;
+            }
             if self
                 .attempts
                 .last()
@@ -307,10 +331,14 @@ impl Explorer<'_> {
             {
                 return Ok(());
             }
+            if self.call(env, path, trace)? {
+                continue;
+            }
             env.reach(pc);
             path.way.insns += 1;
             if let Some(subprog) = worst::global_call(env, pc) {
-                env.worst.call(&mut path.way, subprog);
+                env.worst
+                    .call(&mut path.way, worst::Called::Global(subprog));
             }
             if let Some(r) = &mut env.recorder {
                 path.place = r.visit(pc, &path.state, path.parent, path.place);
@@ -342,6 +370,14 @@ impl Explorer<'_> {
                 let pair = self.compared.entry(pc).or_default();
                 *pair = [Some(compared), pair[0]];
             }
+            if let Some(own) = &mut self.own
+                && own.ends_at(env.insn(pc), &path.state)
+            {
+                env.obligations[pc].check(&path.state, env.insn(pc))?;
+                own.end(env, &path.state, pc)?;
+                env.worst.end(path.parent, path.way);
+                return Ok(());
+            }
             match step(env, &mut path.state, pc)? {
                 Step::To(next) => {
                     // Calls and returns count too: a loop may consist of little else.
@@ -370,7 +406,7 @@ impl Explorer<'_> {
                         parent: path.parent,
                         history: path.history,
                         place: path.place,
-                        back: later <= pc,
+                        back: env.cfg.is_back(pc, later),
                         met: false,
                         way: path.way,
                         compared: self.compared_now(env, pc, later),
@@ -413,7 +449,7 @@ impl Explorer<'_> {
         {
             last.taken = to != env.cfg.next(pc);
         }
-        path.back = to <= pc && env.insn(pc).jump_target(pc).is_some();
+        path.back = env.cfg.is_back(pc, to);
         path.pc = to;
     }
 
@@ -466,7 +502,7 @@ impl Explorer<'_> {
         let mut cut = None;
         let mut looped = false;
         // States that cut nothing for long are forgotten.
-        let patience = if env.cfg.heads[pc] { 64 } else { 8 };
+        let patience = if env.cfg.looping[pc] { 64 } else { 8 };
         let mut any_idle = false;
         let uninit_ok = env.uninit_ok();
         for entry in list.iter_mut().rev() {
@@ -550,7 +586,7 @@ impl Explorer<'_> {
             self.at[pc] = list;
             return Ok(Visit::Cut);
         }
-        let heads = env.cfg.heads[pc];
+        let looping = env.cfg.looping[pc];
         // Those that are forgotten now count too: they are a reason to join.
         let closed = any_idle.then(|| self.closed(&list));
         if any_idle {
@@ -595,7 +631,7 @@ impl Explorer<'_> {
             || young
             || env.options.store_often
             || self.jumps >= 2 && self.insns >= 8
-            || heads && self.insns >= 100;
+            || looping && self.insns >= 100;
         if worth {
             if self.nodes.len() >= MAX_STORED {
                 self.at[pc] = list;

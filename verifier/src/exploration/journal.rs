@@ -14,6 +14,8 @@ enum Undo {
     Depth(usize, i64),
     Callback(usize),
     CallMap(Pc, Option<Option<usize>>),
+    /// A summary of the subprogram was kept.
+    Summary(usize),
     /// So many walks were planned.
     Walks(usize),
 }
@@ -46,6 +48,10 @@ impl Journal {
 
     pub(crate) fn callback(&mut self, subprog: usize) {
         self.write(Undo::Callback(subprog));
+    }
+
+    pub(crate) fn summary(&mut self, subprog: usize) {
+        self.write(Undo::Summary(subprog));
     }
 
     pub(crate) fn call_map(&mut self, pc: Pc, was: Option<Option<usize>>) {
@@ -101,6 +107,11 @@ impl Env<'_> {
                 }
                 Some(Undo::Callback(subprog)) => {
                     self.callbacks.remove(&subprog);
+                }
+                Some(Undo::Summary(subprog)) => {
+                    if let Some(calls) = self.summaries.get_mut(&subprog) {
+                        calls.forget_last();
+                    }
                 }
                 Some(Undo::CallMap(pc, Some(was))) => {
                     self.call_maps.insert(pc, was);

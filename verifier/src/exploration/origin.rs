@@ -28,9 +28,19 @@ impl Origin {
 #[derive(Clone, Copy)]
 struct Node {
     parents: [Origin; 2],
-    needed: bool,
+    needed: Needed,
     /// It has further parents.
     more: bool,
+}
+
+/// How much a number matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Needed {
+    Not,
+    /// At an end of a subprogram that is walked on its own: whether its callers need it is not known.
+    AtAnEnd,
+    /// Something depended on it.
+    Yes,
 }
 
 pub(crate) struct Origins {
@@ -40,7 +50,7 @@ pub(crate) struct Origins {
     work: Vec<Origin>,
     /// Attempts under way, and what was marked since the first began.
     attempts: usize,
-    marked: Vec<Origin>,
+    marked: Vec<(Origin, Needed)>,
 }
 
 impl Origins {
@@ -48,7 +58,7 @@ impl Origins {
         // Node 0 is NONE: needed already, so marking stops there.
         let none = Node {
             parents: [Origin::NONE; 2],
-            needed: true,
+            needed: Needed::Yes,
             more: false,
         };
         Origins {
@@ -81,7 +91,7 @@ impl Origins {
         };
         self.nodes.push(Node {
             parents,
-            needed: false,
+            needed: Needed::Not,
             more: false,
         });
         Origin(at)
@@ -105,16 +115,25 @@ impl Origins {
 
     /// The value matters.
     pub(crate) fn need(&mut self, of: Origin) {
+        self.mark(of, Needed::Yes);
+    }
+
+    /// The value is given back by a subprogram that is walked on its own.
+    pub(crate) fn need_at_end(&mut self, of: Origin) {
+        self.mark(of, Needed::AtAnEnd);
+    }
+
+    fn mark(&mut self, of: Origin, needed: Needed) {
         self.work.push(of);
         while let Some(at) = self.work.pop() {
             if let Some(node) = self.nodes.get_mut(at.0 as usize)
-                && !node.needed
+                && node.needed < needed
             {
-                node.needed = true;
-                self.work.extend(node.parents);
                 if self.attempts > 0 {
-                    self.marked.push(at);
+                    self.marked.push((at, node.needed));
                 }
+                node.needed = needed;
+                self.work.extend(node.parents);
                 // The edges stay: the mark may be taken back.
                 if node.more
                     && let Some(more) = self.more.get(&at)
@@ -127,14 +146,38 @@ impl Origins {
 
     /// When `of` is needed, now or later, `too` is.
     pub(crate) fn also(&mut self, of: Origin, too: Origin) {
-        if self.is_needed(of) {
-            self.need(too);
-        } else if !self.is_needed(too)
+        let level = |o: Origin| self.nodes.get(o.index()).map_or(Needed::Yes, |n| n.needed);
+        let (needed, known) = (level(of), level(too));
+        self.mark(too, needed);
+        if needed < Needed::Yes
+            && known < Needed::Yes
             && let Some(node) = self.nodes.get_mut(of.index())
         {
             node.more = true;
             self.more.entry(of).or_default().push(too);
         }
+    }
+
+    /// Which of these the number was made from, one bit each. They are older than all that was made from them.
+    pub(crate) fn made_from(&self, of: Origin, targets: &[Origin; 5]) -> u8 {
+        let known = targets.iter().filter(|t| **t != Origin::NONE);
+        let Some(oldest) = known.min_by_key(|t| t.index()) else {
+            return 0;
+        };
+        let mut found = 0;
+        let mut seen: Numbered<Origin, ()> = Numbered::default();
+        let mut work = vec![of];
+        while let Some(at) = work.pop() {
+            if at == Origin::NONE || at.index() < oldest.index() || seen.insert(at, ()).is_some() {
+                continue;
+            }
+            for (i, t) in targets.iter().enumerate() {
+                found |= u8::from(*t == at) << i;
+            }
+            work.extend(self.parents(at));
+            work.extend(self.more.get(&at).into_iter().flatten());
+        }
+        found
     }
 
     /// Marks made from now on may be taken back; how many there are before them.
@@ -152,15 +195,22 @@ impl Origins {
 
     /// Takes marks back: what they were made for is forgotten. The nodes and edges stay, and lead nowhere wrong.
     pub(crate) fn undo_attempt(&mut self, marks: usize) {
-        for at in self.marked.drain(marks.min(self.marked.len())..) {
+        for (at, was) in self.marked.drain(marks.min(self.marked.len())..).rev() {
             if let Some(node) = self.nodes.get_mut(at.index()) {
-                node.needed = false;
+                node.needed = was;
             }
         }
     }
 
     /// Whether the value of a stored number mattered so far.
     pub(crate) fn is_needed(&self, of: Origin) -> bool {
-        self.nodes.get(of.0 as usize).is_none_or(|n| n.needed)
+        let node = self.nodes.get(of.0 as usize);
+        node.is_none_or(|n| n.needed > Needed::Not)
+    }
+
+    /// Whether something depended on it, other than what a subprogram gives back.
+    pub(crate) fn decided(&self, of: Origin) -> bool {
+        let node = self.nodes.get(of.0 as usize);
+        node.is_none_or(|n| n.needed == Needed::Yes)
     }
 }

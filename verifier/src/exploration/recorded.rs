@@ -30,6 +30,10 @@
 //! pointer are NULL together, that packet pointers of one id have one base with the bytes behind it that were
 //! proved, and that no more records are held than there are references.
 //!
+//! A static subprogram that is walked on its own ([`crate::summary`]) is a recording of its own: from a call that it
+//! was taken for, a run is followed into it, and out of it to the states behind the call. Its arguments are as reliable
+//! as they decided something; frames above it are empty in it, and not compared.
+//!
 //! Recorded is the walk of the program's main function, with what it calls. Global functions and functions that are
 //! called later have walks of their own, which are not.
 //!
@@ -115,6 +119,10 @@ pub struct Recorded {
     reliable: Vec<bool>,
     live: Liveness,
     starts: Vec<Pc>,
+    /// Frames that it says nothing of.
+    above: usize,
+    /// Subprograms walked on their own.
+    calls: Vec<Recorded>,
 }
 
 #[derive(Debug)]
@@ -126,6 +134,8 @@ struct Visit {
     next: Vec<u32>,
     /// The stored state that cut the path here.
     cut: Option<usize>,
+    /// The call that is made here is one of [`Recorded::calls`].
+    call: Option<u32>,
 }
 
 /// A stored state.
@@ -184,6 +194,7 @@ impl Recorder {
             node,
             next: Vec::new(),
             cut,
+            call: None,
         });
         Place(at + 1)
     }
@@ -219,13 +230,24 @@ impl Recorder {
         self.push(pc, state, node, from, Some(by));
     }
 
+    /// The call that was visited last is taken for a walk of the subprogram on its own.
+    pub(crate) fn calls(&mut self, place: Place, call: u32) {
+        let at = (place.0 as usize).checked_sub(1);
+        if let Some(v) = at.and_then(|n| self.visits.get_mut(n)) {
+            v.call = Some(call);
+        }
+    }
+
+    /// `given`: the origins of what a subprogram was called with, below so many frames, when it is walked on its own.
     pub(crate) fn finish(
         self,
         stored: &[Stored],
         origins: &Origins,
         live: Liveness,
         starts: Vec<Pc>,
+        given: Option<(usize, [Origin; 5])>,
     ) -> Recorded {
+        let (above, given) = given.unwrap_or_default();
         let mut nodes: Vec<Node> = Vec::with_capacity(stored.len());
         for (n, s) in stored.iter().enumerate() {
             let mut slots = s.reads;
@@ -271,9 +293,11 @@ impl Recorder {
         for (at, entered) in entered.into_iter().enumerate() {
             let of = |o: Origin| reliable.get(o.index()).copied().unwrap_or(false);
             let origin = Origin::at(at);
-            let made = !entered && origins.parents(origin).into_iter().all(of);
-            let good = origin == Origin::NONE || origins.is_needed(origin) || made;
-            reliable.push(good);
+            // What counts as needed at an end only was compared, too.
+            let compared = !entered || origins.is_needed(origin);
+            let made = compared && origins.parents(origin).into_iter().all(of);
+            let good = origins.decided(origin) || made && !given.contains(&origin);
+            reliable.push(good || origin == Origin::NONE);
         }
         Recorded {
             visits: self.visits,
@@ -281,6 +305,8 @@ impl Recorder {
             reliable,
             live,
             starts,
+            above,
+            calls: Vec::new(),
         }
     }
 }
@@ -293,12 +319,22 @@ fn both(a: &Slots, b: &Slots) -> Slots {
 #[derive(Clone, Debug)]
 pub struct Follower<'r> {
     recorded: &'r Recorded,
-    /// The states that the machine lay inside of before the last instruction.
-    inside: Vec<u32>,
+    /// The states that the machine lay inside of before the last instruction, each with those of the calls above.
+    inside: Vec<Thread>,
     started: bool,
 }
 
+/// A state, and those in which the calls that led to it were made; the innermost last. Each belongs to one of
+/// [`Recorded::calls`], or to the main function.
+type Thread = Vec<(Option<u32>, u32)>;
+
 impl Recorded {
+    /// What it was called from was walked on its own, too.
+    pub(crate) fn with_calls(mut self, calls: Vec<Recorded>) -> Recorded {
+        self.calls = calls;
+        self
+    }
+
     /// Follows a run from the program's entry.
     pub fn follow(&self) -> Follower<'_> {
         Follower {
@@ -306,6 +342,47 @@ impl Recorded {
             inside: Vec::new(),
             started: false,
         }
+    }
+
+    fn part(&self, call: Option<u32>) -> Option<&Recorded> {
+        match call {
+            None => Some(self),
+            Some(call) => self.calls.get(call as usize),
+        }
+    }
+
+    fn first(&self) -> Option<u32> {
+        self.nodes.first().and_then(|n| n.first)
+    }
+
+    /// Where a run may be after the last instruction that it was in `thread` before, with so many frames now.
+    fn next(&self, thread: &Thread, frames: usize) -> Vec<Thread> {
+        let mut thread = thread.clone();
+        let Some(&(part, visit)) = thread.last() else {
+            return Vec::new();
+        };
+        let of = |part, visit: u32| Some(self.part(part)?.visits.get(visit as usize)?);
+        if let Some(call) = of(part, visit).and_then(|v: &Visit| v.call) {
+            let entered = self.part(Some(call)).and_then(Recorded::first);
+            thread.extend(entered.map(|first| (Some(call), first)));
+            return vec![thread];
+        }
+        // Out of subprograms that are left.
+        while thread.len() > 1
+            && let Some(&(part, _)) = thread.last()
+            && self.part(part).is_some_and(|p| frames <= p.above)
+        {
+            thread.pop();
+        }
+        let Some((part, visit)) = thread.pop() else {
+            return Vec::new();
+        };
+        let next = of(part, visit)
+            .map(|v| v.next.as_slice())
+            .unwrap_or_default();
+        next.iter()
+            .map(|n| thread.iter().copied().chain([(part, *n)]).collect())
+            .collect()
     }
 
     /// How many states were walked.
@@ -334,7 +411,7 @@ impl Recorded {
         let held = self.nodes.get(v.node).map(|n| n.slots).unwrap_or_default();
         let slots = both(&held, &state.written);
         let top = state.frames.len() - 1;
-        for (i, frame) in state.frames.iter().enumerate() {
+        for (i, frame) in state.frames.iter().enumerate().skip(self.above) {
             let live = match state.frames.get(i + 1) {
                 Some(callee) => self.live.across_call(callee.return_pc),
                 None => self.live.at(v.pc),
@@ -384,35 +461,46 @@ impl Follower<'_> {
     /// The machine is about to execute `pc`.
     pub fn step(&mut self, pc: Pc, machine: &impl Concrete) -> Result<(), Outside> {
         let recorded = self.recorded;
-        let mut open: Vec<u32> = if self.started {
+        let mut open: Vec<Thread> = if self.started {
+            let frames = machine.frames();
             let inside = self.inside.iter();
-            let visits = inside.filter_map(|v| recorded.visits.get(*v as usize));
-            visits.flat_map(|v| v.next.iter().copied()).collect()
+            inside.flat_map(|t| recorded.next(t, frames)).collect()
         } else {
             self.started = true;
             recorded
-                .nodes
                 .first()
-                .and_then(|n| n.first)
                 .into_iter()
+                .map(|v| vec![(None, v)])
                 .collect()
         };
-        let mut inside = Vec::new();
+        let mut inside: Vec<Thread> = Vec::new();
         let mut why = Vec::new();
-        while let Some(at) = open.pop() {
-            let Some(v) = recorded.visits.get(at as usize).filter(|v| v.pc == pc) else {
+        while let Some(mut thread) = open.pop() {
+            let Some(&(part, at)) = thread.last() else {
                 continue;
             };
-            match (recorded.contains(v, machine), v.cut) {
-                (Ok(()), None) => inside.push(at),
-                (Ok(()), Some(by)) => open.extend(recorded.nodes.get(by).and_then(|n| n.first)),
+            let Some(walked) = recorded.part(part) else {
+                continue;
+            };
+            let Some(v) = walked.visits.get(at as usize).filter(|v| v.pc == pc) else {
+                continue;
+            };
+            match (walked.contains(v, machine), v.cut) {
+                (Ok(()), None) if inside.contains(&thread) => {}
+                (Ok(()), None) => inside.push(thread),
+                (Ok(()), Some(by)) => {
+                    thread.pop();
+                    if let Some(first) = walked.nodes.get(by).and_then(|n| n.first) {
+                        thread.push((part, first));
+                        open.push(thread);
+                    }
+                }
                 (Err(e), _) => why.push(format!("{e}; state {at}:{}", v.state)),
             }
         }
         if inside.is_empty() {
             return Err(Outside { pc, why });
         }
-        inside.dedup();
         self.inside = inside;
         Ok(())
     }

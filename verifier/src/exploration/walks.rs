@@ -123,6 +123,7 @@ pub(crate) fn all(
         env.queue.next += 1;
         env.role = entry.role;
         env.sleeps = entry.sleepable;
+        env.summaries.clear();
         let mut state = State::entry(entry.subprog);
         for (r, value) in ARGS.into_iter().zip(entry.args) {
             state.frame_mut().regs[r.index()] = value;

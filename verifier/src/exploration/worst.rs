@@ -11,9 +11,12 @@
 //!
 //! Every cycle goes through its head by an edge back, so what bounds these edges bounds the cycle:
 //!
-//! - A guessed loop ([`crate::guess`]) by how far the induction variable gets that stays within its bounds.
+//! - A guessed loop ([`crate::induction`]) by how far the induction variable gets that stays within its bounds.
 //! - Others by clocks ([`crate::clocks`]): the oldest that changed on a lap has ticked, and ticks as often at most as
 //!   what it belongs to allows. Several that tick in one cycle multiply.
+//!
+//! A static subprogram that is walked on its own ([`crate::summary`]) is a graph of its own, a *part*: what its longest
+//! way executes, each call adds that is taken for it.
 //!
 //! Names of clocks mean different ones of the same [`Kind`] where a path was cut by a node of another one, so bounds are
 //! those of the kind: the greatest of all that were started.
@@ -28,7 +31,7 @@ use probity_platform::{Callback as Calls, MostCalls};
 use crate::clocks::Clocks;
 use crate::env::Env;
 use crate::global;
-use crate::guess::Head;
+use crate::induction::Head;
 use crate::object::Spot;
 use crate::reject::{Outcome, fail};
 use crate::report::{NoBound, Rule};
@@ -63,7 +66,7 @@ fn longer(known: &mut Option<Cost>, way: Cost) {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Way {
     pub insns: u64,
-    /// The last call of a global function on it ([`Log::calls`]); 0: none.
+    /// The last call on it of what is walked on its own ([`Log::calls`]); 0: none.
     calls: u32,
 }
 
@@ -111,19 +114,35 @@ struct Laps {
     clocks: Vec<(Id, u32)>,
 }
 
+/// What is walked on its own, and called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Called {
+    /// A global function.
+    Global(usize),
+    /// A static subprogram from one entry: a part.
+    Part(usize),
+}
+
+/// Costs of what is called, as far as they are known.
+#[derive(Debug, Default)]
+struct Costs {
+    globals: BTreeMap<usize, Cost>,
+    parts: BTreeMap<usize, Cost>,
+}
+
 /// One walk.
 #[derive(Debug, Default)]
-struct Log {
+pub(crate) struct Log {
     steps: Vec<Step>,
     /// Clocks that ticked on a step, ascending by its index.
     ticks: Vec<(usize, Id)>,
-    /// Longest way from each node to an end, without calls of global functions; 0: none.
+    /// Longest way from each node to an end, without calls; 0: none.
     ends: Vec<u64>,
     /// Nodes in the order in which they were closed, but for the first one, which closes last.
     closed: Vec<u32>,
     laps: BTreeMap<u32, Laps>,
-    /// Calls of global functions: the one before on the way, and the subprogram.
-    calls: Vec<(u32, usize)>,
+    /// Calls: the one before on the way, and what is called.
+    calls: Vec<(u32, Called)>,
 }
 
 /// Where an attempt began.
@@ -135,11 +154,14 @@ pub(crate) struct Mark {
     calls: usize,
     clocks: usize,
     bounds: usize,
+    parts: usize,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Worst {
     log: Log,
+    /// Subprograms walked on their own.
+    parts: Vec<Log>,
     /// Walks that ended.
     walks: Vec<(Role, usize, Log)>,
     /// What each clock belongs to, ascending.
@@ -184,9 +206,9 @@ impl Worst {
         }
     }
 
-    /// The path calls a global function, which is walked on its own.
-    pub(crate) fn call(&mut self, way: &mut Way, subprog: usize) {
-        self.log.calls.push((way.calls, subprog));
+    /// The path calls what is walked on its own.
+    pub(crate) fn call(&mut self, way: &mut Way, called: Called) {
+        self.log.calls.push((way.calls, called));
         way.calls = u32::try_from(self.log.calls.len()).unwrap_or(END);
     }
 
@@ -271,7 +293,28 @@ impl Worst {
             calls: self.log.calls.len(),
             clocks: self.clocks.len(),
             bounds: self.bounds.len(),
+            parts: self.parts.len(),
         }
+    }
+
+    /// What is walked from now on is a part; what was kept of the walk until then.
+    pub(crate) fn begin_part(&mut self) -> Log {
+        std::mem::take(&mut self.log)
+    }
+
+    /// The part is walked, and the walk before it goes on; the part's number.
+    pub(crate) fn end_part(&mut self, before: Log) -> usize {
+        let part = std::mem::replace(&mut self.log, before);
+        self.parts.push(part);
+        self.parts.len() - 1
+    }
+
+    /// The part came to nothing; `mark` was set before it began.
+    pub(crate) fn forget_part(&mut self, before: Log, mark: Mark) {
+        self.log = before;
+        self.clocks.truncate(mark.clocks);
+        self.bounds.truncate(mark.bounds);
+        self.parts.truncate(mark.parts);
     }
 
     /// What was kept since is forgotten: nodes from `node` on are gone.
@@ -284,6 +327,7 @@ impl Worst {
         self.log.laps.split_off(&number(node));
         self.clocks.truncate(mark.clocks);
         self.bounds.truncate(mark.bounds);
+        self.parts.truncate(mark.parts);
     }
 
     /// The walk from a subprogram in this role has ended.
@@ -294,42 +338,54 @@ impl Worst {
 
     /// The most instructions of one run of the program.
     pub(crate) fn of_program(&self) -> Cost {
-        let mut known = BTreeMap::new();
+        let mut known = Costs::default();
         let main = self.of_role(&mut known, |r, _| r == Role::Main);
         // Behind a throw the program goes on there.
         let exception = self.of_role(&mut known, |r, _| r == Role::Exception);
         plus(main, exception)
     }
 
-    fn of_role(
-        &self,
-        known: &mut BTreeMap<usize, Cost>,
-        wanted: impl Fn(Role, usize) -> bool,
-    ) -> Cost {
+    fn of_role(&self, known: &mut Costs, wanted: impl Fn(Role, usize) -> bool) -> Cost {
         let mut walks = self.walks.iter().filter(|w| wanted(w.0, w.1));
         walks.try_fold(0, |most, w| greater(Ok(most), self.of_walk(known, &w.2)))
     }
 
-    fn of_global(&self, known: &mut BTreeMap<usize, Cost>, subprog: usize) -> Cost {
-        if let Some(cost) = known.get(&subprog) {
+    fn of_global(&self, known: &mut Costs, subprog: usize) -> Cost {
+        if let Some(cost) = known.globals.get(&subprog) {
             return *cost;
         }
         // No chain of calls is a cycle.
-        known.insert(subprog, Err(NoBound::Loop));
+        known.globals.insert(subprog, Err(NoBound::Loop));
         let cost = self.of_role(known, |r, s| r == Role::Global && s == subprog);
-        known.insert(subprog, cost);
+        known.globals.insert(subprog, cost);
         cost
     }
 
-    fn of_walk(&self, known: &mut BTreeMap<usize, Cost>, log: &Log) -> Cost {
+    fn of_part(&self, known: &mut Costs, part: usize) -> Cost {
+        if let Some(cost) = known.parts.get(&part) {
+            return *cost;
+        }
+        // Parts call older ones.
+        let cost = match self.parts.get(part) {
+            Some(log) => self.of_walk(known, log),
+            None => Err(NoBound::Loop),
+        };
+        known.parts.insert(part, cost);
+        cost
+    }
+
+    fn of_walk(&self, known: &mut Costs, log: &Log) -> Cost {
         if log.steps.is_empty() {
             return Ok(log.ends.first().copied().unwrap_or(0));
         }
         let mut cost_of = |way: Way| {
             let (mut cost, mut call) = (Ok(way.insns), way.calls as usize);
-            while let Some(&(before, subprog)) = call.checked_sub(1).and_then(|c| log.calls.get(c))
-            {
-                cost = plus(cost, self.of_global(known, subprog));
+            while let Some(&(before, called)) = call.checked_sub(1).and_then(|c| log.calls.get(c)) {
+                let callee = match called {
+                    Called::Global(subprog) => self.of_global(known, subprog),
+                    Called::Part(part) => self.of_part(known, part),
+                };
+                cost = plus(cost, callee);
                 call = before as usize;
             }
             cost

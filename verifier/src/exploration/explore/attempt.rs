@@ -1,6 +1,6 @@
 //! A state larger than the path's → what walking on from it shows: that it stands, or that it was wrong.
 //!
-//! It is a *guess* for all laps of a loop ([`crate::guess`] says why one that stands is right), or the *join* of what
+//! It is a *guess* for all laps of a loop ([`crate::induction`] says why one that stands is right), or the *join* of what
 //! comes to a merge point ([`super::joins`]), which includes the path's state, so that what holds of it holds of the path.
 //! When something fails, the innermost attempt is taken back and its path walked as it was; when the same fails again,
 //! that one was not to blame alone, and of joins twice as many are taken back.
@@ -23,6 +23,7 @@ use std::cell::Cell;
 use probity_isa::Pc;
 
 use super::nodes::Entry;
+use super::own::Own;
 use super::{Explorer, Visit, Waiting};
 
 /// What an attempt tries.
@@ -32,6 +33,8 @@ pub(super) enum Kind {
     Loop,
     /// One state for several that come to a merge point.
     Join,
+    /// One end for several of a subprogram.
+    Call,
 }
 
 /// On trial: a stored state that includes the path's, so that much may be cut by it.
@@ -49,6 +52,8 @@ pub(super) struct Attempt {
     pub(super) turns: usize,
     pub(super) missed: usize,
     pub(super) mark: Mark,
+    /// Ends of the subprogram that is walked on its own.
+    pub(super) ends: Vec<usize>,
     pub(super) worst: worst::Mark,
     pub(super) visits: Option<usize>,
     pub(super) processed: usize,
@@ -106,11 +111,12 @@ impl Explorer<'_> {
             now: &path.state,
         };
         let known = self.loops.entry(path.pc).or_default();
-        match guess::guess(env, path.pc, &laps, &compared, &mut known.counts) {
+        let lean = known.failed == 0;
+        match guess::guess(env, path.pc, &laps, &compared, &mut known.counts, lean) {
             Some(guess) => {
                 // What walking all laps would take, and some more, since laps branch.
                 let lap = (self.stats.processed - a.at) / 2;
-                let laps = usize::try_from(guess.1.laps()).unwrap_or(usize::MAX);
+                let laps = usize::try_from(guess.1.laps).unwrap_or(usize::MAX);
                 let worth = lap.saturating_mul(laps).saturating_mul(3);
                 let (state, head) = guess;
                 let n = self.attempt(env, path, Kind::Loop, state, 1, worth);
@@ -153,7 +159,7 @@ impl Explorer<'_> {
         let processed = self.stats.processed;
         let end = match kind {
             Kind::Loop => processed + worth,
-            Kind::Join => processed + 4 * (processed - self.wasted) + JOIN_MAY_TAKE,
+            Kind::Join | Kind::Call => processed + 4 * (processed - self.wasted) + JOIN_MAY_TAKE,
         };
         let outer = self.attempts.last().map_or(usize::MAX, |a| a.end);
         let node = &mut self.nodes[n];
@@ -171,6 +177,7 @@ impl Explorer<'_> {
             turns: self.turns.len(),
             missed: self.missed.len(),
             mark,
+            ends: self.own.as_ref().map(Own::mark).unwrap_or_default(),
             worst,
             visits: env.recorder.as_ref().map(|r| r.len()),
             processed: self.stats.processed,
@@ -276,7 +283,7 @@ impl Explorer<'_> {
             let more = self
                 .attempts
                 .last()
-                .is_some_and(|a| a.kind == Kind::Join && kind == Kind::Join);
+                .is_some_and(|a| a.kind != Kind::Loop && kind != Kind::Loop);
             if more && taken < most {
                 continue;
             }
@@ -289,6 +296,7 @@ impl Explorer<'_> {
                 }
                 (Kind::Loop, _) => self.miss_guess(path.pc, true),
                 (Kind::Join, _) => self.joins.failed(path.pc, wrong),
+                (Kind::Call, _) => self.walk_call(env, path.pc),
             }
             return Some(path);
         }
@@ -313,6 +321,9 @@ impl Explorer<'_> {
         self.wasted = attempt.wasted + spent;
         self.elsewhere = attempt.elsewhere + spent;
         env.undo_attempt(attempt.mark);
+        if let Some(own) = &mut self.own {
+            own.undo(&attempt.ends);
+        }
         env.worst.undo(attempt.worst, attempt.node);
         env.reads = Slots::default();
         if let (Some(r), Some(visits)) = (&mut env.recorder, attempt.visits) {
@@ -321,7 +332,7 @@ impl Explorer<'_> {
         self.waiting.truncate(attempt.waiting);
         self.backs.truncate(attempt.backs);
         self.turns.truncate(attempt.turns);
-        if attempt.kind == Kind::Join {
+        if attempt.kind != Kind::Loop {
             // That may have been what was wrong with guesses too.
             for (pc, failed) in self.missed.split_off(attempt.missed.min(self.missed.len())) {
                 let known = self.loops.entry(pc).or_default();
@@ -356,6 +367,12 @@ impl Explorer<'_> {
             // The state that was joined with others says nothing more.
             self.at[exact.pc].retain(|e| e.node != exact.parent);
             return;
+        }
+        // Guesses that stand make up for those that did not.
+        if attempt.kind == Kind::Loop
+            && let Some(known) = self.loops.get_mut(&attempt.exact.pc)
+        {
+            known.failed = known.failed.saturating_sub(1);
         }
         let relational = self.nodes[n].head.as_ref().is_some_and(|h| h.relational());
         if !relational {

@@ -13,7 +13,7 @@ use probity_isa::Pc;
 use super::{Explorer, Waiting};
 use crate::cover::{Failed, Mode};
 use crate::env::{Env, MAX_FRAMES, Slots};
-use crate::guess::Head;
+use crate::induction::Head;
 use crate::stack::{Byte, SlotSet};
 use crate::state::State;
 use crate::value::Value;
