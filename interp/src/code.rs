@@ -1,7 +1,7 @@
 //! `Verified` program → [`Code`]: instructions with what is known about each slot before any call.
 
 use probity_isa::{CallTarget, Imm64, Insn, Pc};
-use probity_runtime::{Bound, Instance, hidden_word};
+use probity_runtime::{Bound, BoundKfunc, Instance, hidden_word};
 use probity_verifier::{Region, VerifiedProgram};
 
 /// One program, ready to be interpreted.
@@ -10,10 +10,13 @@ pub(crate) struct Code {
     /// One per slot.
     pub sites: Vec<Site>,
     pub helpers: Vec<Bound>,
+    pub kfuncs: Vec<BoundKfunc>,
     /// Where functions start.
     pub functions: Vec<Pc>,
     /// Where jumps through a register may go.
     pub targets: Vec<Pc>,
+    /// Where exceptions end.
+    pub exception_callback: Option<Pc>,
 }
 
 /// What an instruction needs beside itself.
@@ -28,6 +31,8 @@ pub(crate) enum Site {
     Value(u64),
     /// Index into [`Code::helpers`].
     Helper(usize),
+    /// Index into [`Code::kfuncs`].
+    Kfunc(usize),
     /// No verified path comes here.
     Dead,
 }
@@ -52,6 +57,7 @@ impl Code {
     /// `program` is its index in the instance.
     pub fn new(instance: &Instance, program: usize, p: &VerifiedProgram) -> Code {
         let mut helpers: Vec<Bound> = Vec::new();
+        let mut kfuncs: Vec<BoundKfunc> = Vec::new();
         let sites = p.insns().iter().enumerate().map(|(pc, insn)| {
             let fact = p.facts().get(pc).copied().unwrap_or_default();
             if !fact.reached {
@@ -81,6 +87,14 @@ impl Code {
                         },
                     }
                 }
+                Insn::Call(CallTarget::Kfunc { id, .. }) => {
+                    let known = kfuncs.iter().position(|k| k.id == *id);
+                    let bound = || {
+                        kfuncs.push(instance.kfunc(*id)?);
+                        Some(kfuncs.len() - 1)
+                    };
+                    known.or_else(bound).map_or(Site::Dead, Site::Kfunc)
+                }
                 _ => Site::Plain,
             }
         });
@@ -99,8 +113,13 @@ impl Code {
             insns: p.insns().to_vec(),
             sites,
             helpers,
+            kfuncs,
             functions: p.subprogs().iter().map(|s| s.start).collect(),
             targets,
+            exception_callback: instance
+                .programs()
+                .get(program)
+                .and_then(|p| p.exception_callback()),
         }
     }
 }

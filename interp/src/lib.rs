@@ -253,8 +253,10 @@ mod tests {
             sites,
             insns,
             helpers,
+            kfuncs: Vec::new(),
             functions,
             targets: Vec::new(),
+            exception_callback: None,
         }];
         let mut ctx = Context::words(&[0]).expect("a context");
         let mut call = Call::new(&instance, 0, &mut ctx, 0)?;

@@ -4,8 +4,8 @@
 
 use probity_isa::{AtomicOp, CallTarget, Insn, Pc, Reg, Size};
 use probity_runtime::{
-    Call, Fault, FaultKind, Holding, Memory, NO_PROGRAM, Reenter, call_helper, kernel_read,
-    packet_load,
+    Call, Fault, FaultKind, Holding, Memory, NO_PROGRAM, Reenter, call_helper, call_kfunc,
+    kernel_read, packet_load,
 };
 
 use crate::alu::{self, Regs, compare, operand, sign_extend};
@@ -41,6 +41,8 @@ struct Caller {
     pc: Pc,
     saved: [u64; 5],
     turns: u32,
+    /// Callers below the main function that it belongs to.
+    below: usize,
 }
 
 /// Where execution stands.
@@ -63,6 +65,8 @@ impl<O: Observer> Machine<'_, O> {
         regs[1..6].copy_from_slice(&args);
         let mut callers: Vec<Caller> = Vec::new();
         let mut turns = MAY_GOTO_TURNS;
+        // Callers of the running program's main function: what an exception leaves alone.
+        let mut below = 0;
         let fault = |at: &At, kind| Fault::new(at.program, at.pc, kind);
         regs[10] = self
             .memory
@@ -241,6 +245,7 @@ impl<O: Observer> Machine<'_, O> {
                         pc: next,
                         saved,
                         turns,
+                        below,
                     });
                     turns = MAY_GOTO_TURNS;
                     regs[10] = self
@@ -284,13 +289,52 @@ impl<O: Observer> Machine<'_, O> {
                             .push_frame()
                             .ok_or_else(|| fault(&at, FaultKind::CallDepth))?;
                         turns = MAY_GOTO_TURNS;
+                        below = callers.len();
                         next = 0;
                     }
                 }
+                Insn::Call(CallTarget::Kfunc { .. }) => {
+                    let Site::Kfunc(n) = *site else {
+                        return Err(fault(&at, FaultKind::Instruction));
+                    };
+                    let Some(kfunc) = current.kfuncs.get(n) else {
+                        return Err(fault(&at, FaultKind::Instruction));
+                    };
+                    let args = [regs[1], regs[2], regs[3], regs[4], regs[5]];
+                    regs[0] = call_kfunc(self, call, kfunc, args).map_err(|bad| Fault {
+                        address: bad.value,
+                        size: bad.size,
+                        ..fault(&at, bad.kind())
+                    })?;
+                    if let Some(inner) = self.fault.take() {
+                        return Err(inner);
+                    }
+                    regs[1..6].fill(0);
+                    if let Some(cookie) = call.take_thrown() {
+                        for _ in callers.drain(below..) {
+                            self.memory.pop_frame();
+                        }
+                        match current.exception_callback {
+                            Some(callback) => {
+                                self.memory.pop_frame();
+                                regs = [0; Reg::COUNT];
+                                regs[1] = cookie;
+                                regs[10] = self
+                                    .memory
+                                    .push_frame()
+                                    .ok_or_else(|| fault(&at, FaultKind::CallDepth))?;
+                                turns = MAY_GOTO_TURNS;
+                                next = callback;
+                            }
+                            None => {
+                                regs[0] = cookie;
+                                exits = true;
+                            }
+                        }
+                    }
+                }
                 Insn::Exit => exits = true,
-                Insn::Imm64High
-                | Insn::AddrSpaceCast { .. }
-                | Insn::Call(CallTarget::Kfunc { .. } | CallTarget::Reg(_)) => {
+                Insn::Imm64High | Insn::AddrSpaceCast { .. } | Insn::Call(CallTarget::Reg(_)) => {
                     return Err(fault(&at, FaultKind::Instruction));
                 }
             }
@@ -304,6 +348,7 @@ impl<O: Observer> Machine<'_, O> {
                 at.program = caller.program;
                 next = caller.pc;
                 turns = caller.turns;
+                below = caller.below;
                 current = code
                     .get(at.program)
                     .ok_or_else(|| fault(&at, FaultKind::NoProgram))?;

@@ -1,6 +1,7 @@
 //! An assembly file → sections of instructions and data, with what is left to resolve.
 //!
-//! The syntax of an instruction is LLVM's and the kernel's ([`crate::table`] has it all). A
+//! The syntax of an instruction is LLVM's and the kernel's ([`crate::table`] has it all), or that of
+//! GNU binutils and conformance data: `add32 %r1, 5`, `ldxdw r0, [r1+8]`, `jne r1, r2, out`. A
 //! file is a sequence of statements, one a line or separated by `;`:
 //!
 //! ```text

@@ -287,6 +287,11 @@ impl Insn {
         self.since().map(|s| s.cpu)
     }
 
+    /// What its row in [`crate::table`] is known by; `None` for a value without an encoding.
+    pub fn kind(&self) -> Option<crate::table::Kind> {
+        row_and_operands(*self).map(|(row, _)| row.kind)
+    }
+
     /// Since when it exists; `None` for a value without an encoding.
     pub fn since(&self) -> Option<Since> {
         let insn = match *self {

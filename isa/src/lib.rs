@@ -26,6 +26,7 @@ mod error;
 mod expr;
 mod flow;
 mod form;
+mod gnu;
 mod index;
 mod insn;
 mod lex;
@@ -44,7 +45,7 @@ pub use flow::RegSet;
 pub use insn::*;
 pub use parse::{AsmInsn, Symbol, SymbolUse};
 pub use table::{CpuVersion, Since};
-pub use text::Listing;
+pub use text::{Dialect, Listing};
 
 #[cfg(test)]
 mod tests;

@@ -1,12 +1,13 @@
 //! One assembly statement → one instruction, perhaps with a symbol still to be resolved.
 //!
 //! A statement is tried against the text of every row of the table, and against
-//! its aliases; when none fits, the message is about the one that came furthest.
+//! its aliases and its words in the mnemonic dialect; when none fits, the message is about the one that came furthest.
 
 use std::str::FromStr;
 
 use crate::expr::{Cursor, Expr, Mismatch, What, expr, is_register, register};
 use crate::form::{Form, Operands};
+use crate::gnu;
 use crate::lex::{Tok, Token, error_at, lex};
 use crate::table::{ALIASES, Kind, TABLE};
 use crate::template::{Piece, Slot, pieces};
@@ -91,6 +92,8 @@ impl Parser {
         let rows = TABLE.iter().map(|row| (row.kind, row.text));
         let templates = rows
             .chain(ALIASES.iter().copied())
+            .chain(gnu::WORDS.iter().copied())
+            .chain(gnu::OTHER_WORDS.iter().copied())
             .map(|(kind, text)| (kind, pieces(text).flat_map(tokenise).collect()))
             .collect();
         Parser { templates }
@@ -209,7 +212,9 @@ impl Reader<'_, '_> {
             }
             Slot::Helper => self.helper()?,
             Slot::Imm64 => self.imm64()?,
-            Slot::Off => self.matched.ops.off = self.offset("a signed 16-bit offset")?,
+            Slot::Off | Slot::Disp => {
+                self.matched.ops.off = self.offset("a signed 16-bit offset")?
+            }
             Slot::Off32 => self.matched.ops.imm = self.offset("a signed 32-bit offset")?,
             Slot::Rel => self.matched.ops.off = self.jump("a 16-bit jump")?,
             Slot::Rel32 => self.matched.ops.imm = self.jump("a 32-bit jump")?,
@@ -226,6 +231,8 @@ impl Reader<'_, '_> {
         } else {
             "a register w0 to w10"
         };
+        // As GNU writes them.
+        self.cursor.take("%");
         let token = self.cursor.peek().filter(|t| t.tok == Tok::Ident);
         let reg = token
             .and_then(|t| register(t.text, letter))
@@ -289,8 +296,7 @@ impl Reader<'_, '_> {
         let at = self.cursor.at;
         match self.cursor.peek() {
             Some(t) if t.tok == Tok::Ident && is_register(t.text) => {
-                let message = format!("`callx {}` calls through a register", t.text);
-                return Err(Mismatch::message(at, at, message));
+                return Err(Mismatch::expected(at, "a function"));
             }
             Some(t) if t.tok == Tok::Ident && (self.constant)(t.text).is_none() => {
                 self.cursor.at += 1;

@@ -31,6 +31,8 @@ pub(crate) enum Slot {
     Next,
     /// Offset field: `+ 4` or `- 4`.
     Off,
+    /// Offset field without spaces: `+4`, `-4`, or nothing.
+    Disp,
     /// Immediate as an offset: ` + 4`, ` - 4`, or nothing.
     Off32,
     /// Offset field as a plain number.
@@ -64,6 +66,7 @@ impl Slot {
             "imm64" => Slot::Imm64,
             "next" => Slot::Next,
             "off" => Slot::Off,
+            "disp" => Slot::Disp,
             "off32" => Slot::Off32,
             "module" => Slot::Module,
             "rel" => Slot::Rel,

@@ -1,4 +1,4 @@
-//! Instructions → assembly text, in the syntax of LLVM and the kernel's log.
+//! Instructions → assembly text, in the syntax of LLVM and the kernel's log, or as mnemonics.
 //!
 //! **Invariant:** the text of an encodable instruction parses to the same instruction.
 //! What LLVM can express is written as `llvm-mc` reads it; the rest (map and function
@@ -9,12 +9,34 @@ use std::fmt::{self, Write};
 
 use crate::encode::row_and_operands;
 use crate::form::Operands;
+use crate::gnu;
+use crate::table::Kind;
 use crate::template::{Piece, Slot, pieces};
 use crate::{CallTarget, Insn, Pc};
 
 impl fmt::Display for Insn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_insn(f, *self, &|_| None)
+        write_insn(f, *self, Dialect::Llvm, &|_| None)
+    }
+}
+
+/// How instructions are written. Both are read, line by line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// `r1 += 5`, as LLVM and the kernel write it.
+    #[default]
+    Llvm,
+    /// `add %r1, 5`, as GNU binutils and ubpf write it.
+    Gnu,
+}
+
+impl Insn {
+    /// Its text in a dialect.
+    pub fn written(self, dialect: Dialect) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = write_insn(&mut text, self, dialect, &|_| None);
+        text
     }
 }
 
@@ -22,6 +44,7 @@ impl fmt::Display for Insn {
 fn write_insn(
     f: &mut impl Write,
     insn: Insn,
+    dialect: Dialect,
     name: &dyn Fn(&Insn) -> Option<String>,
 ) -> fmt::Result {
     let Some((row, ops)) = row_and_operands(insn) else {
@@ -31,16 +54,32 @@ fn write_insn(
         };
     };
     let name = name(&insn);
-    if let (Some(name), Insn::Call(_)) = (&name, insn) {
-        return write!(f, "call {name}");
+    let words = match dialect {
+        Dialect::Llvm => None,
+        Dialect::Gnu => gnu::text(row.kind),
+    };
+    let sigil = if words.is_some() { "%" } else { "" };
+    if let (Some(name), Insn::Call(target)) = (&name, insn) {
+        let local = matches!(target, CallTarget::Subprog { .. }) && words.is_some();
+        return write!(f, "call {}{name}", if local { "local " } else { "" });
     }
     if let (Some(name), Insn::LoadImm64 { dst, .. }) = (&name, insn) {
         return write!(f, "{dst} = {name} ll");
     }
-    for piece in pieces(row.text) {
+    for piece in pieces(words.unwrap_or(row.text)) {
         match (piece, &name) {
             (Piece::Literal(text), _) => f.write_str(text)?,
             (Piece::Operand(Slot::Rel | Slot::Rel32), Some(name)) => f.write_str(name)?,
+            (Piece::Operand(Slot::Dst | Slot::Dst32 | Slot::Src | Slot::Src32), _) => {
+                if let Piece::Operand(slot) = piece {
+                    f.write_str(sigil)?;
+                    write_operand(f, slot, &ops)?;
+                }
+            }
+            // A subprogram by its distance, which is signed.
+            (Piece::Operand(Slot::Helper), _) if row.kind == Kind::CallSubprog => {
+                write!(f, "{}", ops.imm)?;
+            }
             (Piece::Operand(slot), _) => write_operand(f, slot, &ops)?,
         }
     }
@@ -68,6 +107,8 @@ fn write_operand(f: &mut impl Write, slot: Slot, ops: &Operands) -> fmt::Result 
             let sign = if ops.off < 0 { '-' } else { '+' };
             write!(f, "{sign} {}", ops.off.unsigned_abs())
         }
+        Slot::Disp if ops.off == 0 => Ok(()),
+        Slot::Disp => write!(f, "{:+}", ops.off),
         Slot::Off32 if ops.imm == 0 => Ok(()),
         Slot::Off32 => {
             let sign = if ops.imm < 0 { '-' } else { '+' };
@@ -89,6 +130,7 @@ pub struct Listing<'a> {
     labels: BTreeMap<Pc, String>,
     helper: Option<&'a dyn Fn(u32) -> Option<String>>,
     pcs: bool,
+    dialect: Dialect,
 }
 
 impl<'a> Listing<'a> {
@@ -98,12 +140,18 @@ impl<'a> Listing<'a> {
             labels: BTreeMap::new(),
             helper: None,
             pcs: true,
+            dialect: Dialect::Llvm,
         }
     }
 
     /// Without slot numbers.
     pub fn plain(mut self) -> Listing<'a> {
         self.pcs = false;
+        self
+    }
+
+    pub fn dialect(mut self, dialect: Dialect) -> Listing<'a> {
+        self.dialect = dialect;
         self
     }
 
@@ -153,7 +201,7 @@ impl<'a> Listing<'a> {
         };
         let mut line = String::new();
         // Writing to a string cannot fail.
-        let _ = write_insn(&mut line, insn, &name);
+        let _ = write_insn(&mut line, insn, self.dialect, &name);
         Some(line)
     }
 }

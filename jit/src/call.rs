@@ -13,6 +13,7 @@ use probity_verifier::VerifiedProgram;
 use crate::error::Error;
 use crate::flow::Function;
 use crate::frame::{self, Frame, Use};
+use crate::kfunc;
 use crate::lowerings::Lowerings;
 use crate::symbol::{Routine, Symbol};
 use crate::translate::Translator;
@@ -54,8 +55,13 @@ pub(crate) fn use_of(
     lowerings: Lowerings,
     pc: Pc,
 ) -> Use {
-    let Some(Insn::Call(CallTarget::Helper(id))) = p.insns().get(pc) else {
-        return Use::Anywhere;
+    let id = match p.insns().get(pc) {
+        Some(Insn::Call(CallTarget::Helper(id))) => id,
+        Some(Insn::Call(CallTarget::Kfunc { id, .. })) => {
+            let kfunc = instance.kfunc(*id);
+            return kfunc.map_or(Use::Anywhere, |k| kfunc::uses(&k));
+        }
+        _ => return Use::Anywhere,
     };
     let map = p.facts().get(pc).and_then(|f| f.map);
     match instance.helper(*id, p.prog_type()) {
@@ -94,7 +100,7 @@ impl Translator<'_, '_> {
     }
 
     /// After a call r1 to r5 hold nothing.
-    fn clobber(&mut self) {
+    pub(crate) fn clobber(&mut self) {
         let zero = self.constant(0);
         for r in ARGS {
             self.set(r, zero);

@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::flow::{Function, functions, reached};
 use crate::frame::Use;
 use crate::generate::generate;
+use crate::kfunc;
 use crate::lowerings::Lowerings;
 use crate::memory::Aliasing;
 use crate::placement;
@@ -169,7 +170,9 @@ fn declare(instance: &Instance, p: &VerifiedProgram) -> Vec<Function> {
             .helper(id, p.prog_type())
             .map_or(5, |h| h.args.len())
     };
-    functions(p, &helper_args)
+    let mut functions = functions(p, &helper_args);
+    kfunc::mark_throws(instance, p, &mut functions);
+    functions
 }
 
 /// Translates one function into the context.
@@ -195,6 +198,10 @@ fn define(
     ctx.func.name = UserFuncName::user(index as u32, n as u32);
     let uses = |pc: usize| call::use_of(instance, p, lowerings, pc);
     let frame = call::frame(instance, p, this, lowerings);
+    let kfunc = |pc: usize| match p.insns().get(pc) {
+        Some(Insn::Call(CallTarget::Kfunc { id, .. })) => instance.kfunc(*id),
+        _ => None,
+    };
     let mut aliasing = Aliasing::default();
     let mut may_goto = false;
     for pc in this.range.clone().filter(|pc| reached(p, *pc)) {
@@ -206,6 +213,11 @@ fn define(
             | Insn::StoreRelease { .. } => aliasing.note(p.facts()[pc].access),
             // The key of an inlined lookup may lie anywhere.
             Insn::Call(CallTarget::Helper(_)) if matches!(uses(pc), Use::Reads(r, _) if !frame.bases.contains_key(&(pc, r))) =>
+            {
+                aliasing.mixed = true;
+            }
+            Insn::Call(CallTarget::Kfunc { .. })
+                if kfunc(pc).is_none_or(|k| kfunc::aliases(&k)) =>
             {
                 aliasing.mixed = true;
             }

@@ -18,6 +18,8 @@ pub(crate) struct Function {
     pub args: RegSet,
     /// Its address is taken: it is called with all of r1 to r5.
     pub callback: bool,
+    /// An exception may leave it: its callers look ([`crate::kfunc`]).
+    pub throws: bool,
 }
 
 /// The functions of a program, the main one first.
@@ -31,6 +33,7 @@ pub(crate) fn functions(p: &VerifiedProgram, helper_args: &dyn Fn(u32) -> usize)
             range: s.start.min(whole.end)..s.end.min(whole.end),
             args: RegSet::EMPTY,
             callback: false,
+            throws: false,
         })
         .collect();
     if out.is_empty() {
@@ -39,6 +42,7 @@ pub(crate) fn functions(p: &VerifiedProgram, helper_args: &dyn Fn(u32) -> usize)
             range: whole,
             args: RegSet::EMPTY,
             callback: false,
+            throws: false,
         });
     }
     for (pc, insn) in p.insns().iter().enumerate() {

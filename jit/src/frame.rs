@@ -209,7 +209,7 @@ fn reads_unwritten(
                     return true;
                 }
             }
-            Insn::Call(CallTarget::Helper(_)) => {
+            Insn::Call(CallTarget::Helper(_) | CallTarget::Kfunc { .. }) => {
                 let extents = match helper(pc) {
                     Use::Upwards(extents) => extents,
                     Use::Reads(reg, size) => {
@@ -316,7 +316,9 @@ impl Walk<'_> {
             // Comparing an address makes no other way to it.
             Insn::JumpIf { .. } | Insn::Exit | Insn::LoadImm64 { .. } | Insn::LoadPacket { .. } => {
             }
-            Insn::Call(CallTarget::Helper(_)) => self.call(&regs, helper(pc)),
+            Insn::Call(CallTarget::Helper(_) | CallTarget::Kfunc { .. }) => {
+                self.call(&regs, helper(pc));
+            }
             Insn::Call(_) => {
                 self.whole |= regs[1..6].iter().any(Option::is_some);
             }

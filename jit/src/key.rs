@@ -8,6 +8,7 @@
 
 use std::hash::{Hash, Hasher};
 
+use probity_isa::{CallTarget, Insn};
 use probity_runtime::Instance;
 
 use crate::options::Options;
@@ -46,13 +47,21 @@ pub(crate) fn key(instance: &Instance, target: &Target, options: &Options) -> Ke
     verified.policy().to_string().hash(&mut h);
     instance.cpus().hash(&mut h);
     let object = &verified.relocated().object;
-    for p in instance.programs().iter().map(|p| p.verified()) {
+    for p in instance.programs() {
+        p.exception_callback().hash(&mut h);
+        let p = p.verified();
         p.name().hash(&mut h);
         p.prog_type().0.hash(&mut h);
         p.insns().hash(&mut h);
         p.facts().hash(&mut h);
         for s in p.subprogs() {
             (s.start, s.end).hash(&mut h);
+        }
+        // The numbers of kernel functions mean something with the platform's types only.
+        for insn in p.insns() {
+            if let Insn::Call(CallTarget::Kfunc { id, .. }) = insn {
+                instance.kfunc(*id).map(|k| k.name).hash(&mut h);
+            }
         }
         let tables = object.programs.get(p.index()).map(|o| &o.jump_tables);
         for t in tables.into_iter().flatten() {

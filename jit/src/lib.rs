@@ -34,6 +34,7 @@ mod generate;
 mod inline;
 mod jitdump;
 mod key;
+mod kfunc;
 mod link;
 mod lowerings;
 mod memory;

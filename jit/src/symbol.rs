@@ -15,7 +15,9 @@ pub(crate) enum Symbol {
     Entries,
     /// A helper by its number.
     Helper(u32),
-    /// A function of the runtime that is no helper.
+    /// A kernel function by its type's id.
+    Kfunc(u32),
+    /// A function of the runtime that is neither.
     Routine(Routine),
     /// A map's own address: what a program's map pointer holds.
     Map(u32),
@@ -57,6 +59,7 @@ mod space {
     pub const VALUES: u32 = 4;
     pub const EPOCH: u32 = 5;
     pub const STORES: u32 = 6;
+    pub const KFUNCS: u32 = 7;
     /// And the helper's number, below 256.
     pub const DIRECT: u32 = 256;
     pub const PROGRAMS: u32 = 512;
@@ -71,6 +74,7 @@ impl Symbol {
             }
             Symbol::Entries => (space::ENTRIES, 0),
             Symbol::Helper(id) => (space::HELPERS, id),
+            Symbol::Kfunc(id) => (space::KFUNCS, id),
             Symbol::Routine(r) => (space::ROUTINES, r as u32),
             Symbol::Map(n) => (space::MAPS, n),
             Symbol::Values(n) => (space::VALUES, n),
@@ -84,6 +88,7 @@ impl Symbol {
         Some(match space {
             space::ENTRIES if index == 0 => Symbol::Entries,
             space::HELPERS => Symbol::Helper(index),
+            space::KFUNCS => Symbol::Kfunc(index),
             space::ROUTINES => {
                 let mut all = Routine::ALL.iter();
                 Symbol::Routine(*all.find(|r| **r as u32 == index)?)
@@ -118,6 +123,7 @@ impl Symbol {
         match self {
             Symbol::Function { .. } | Symbol::Entries => None,
             Symbol::Helper(id) => helpers::find(id).map(|h| h.function as usize as u64),
+            Symbol::Kfunc(id) => instance.kfunc(id).map(|k| k.function as usize as u64),
             Symbol::Routine(r) => Some(r.address()),
             Symbol::Map(n) => instance.map(n as usize).map(|m| m.address()),
             Symbol::Epoch => Some(instance.epoch().address()),
@@ -144,6 +150,7 @@ mod tests {
             },
             Symbol::Entries,
             Symbol::Helper(211),
+            Symbol::Kfunc(211),
             Symbol::Map(0),
             Symbol::Epoch,
             Symbol::Values(u32::MAX),

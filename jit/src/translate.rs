@@ -441,9 +441,13 @@ impl<'a> Translator<'a, '_> {
                 self.b.ins().trap(UNREACHABLE);
                 return Ok(false);
             }
-            Insn::Call(CallTarget::Subprog { .. }) => self.call_subprogram(pc, &insn)?,
+            Insn::Call(CallTarget::Subprog { .. }) => {
+                self.call_subprogram(pc, &insn)?;
+                self.unwind(pc, &insn)?;
+            }
             Insn::Call(CallTarget::Helper(id)) => self.call_helper(pc, id)?,
-            Insn::Call(CallTarget::Kfunc { .. } | CallTarget::Reg(_)) => {
+            Insn::Call(CallTarget::Kfunc { id, .. }) => return self.call_kfunc(pc, id),
+            Insn::Call(CallTarget::Reg(_)) => {
                 return Err(self.unsupported(pc, insn.to_string()));
             }
             Insn::AddrSpaceCast { .. } | Insn::Imm64High => {

@@ -467,11 +467,15 @@ impl Link<'_, '_> {
         }
         let target = match reloc {
             Some(reloc) => linker.resolve(f.section, reloc, insn)?,
-            // Calls within a section come without relocations.
-            None if insn.opcode == CALL && insn.src == PSEUDO_CALL => Ref::Func {
-                section: f.section,
-                slot: slot as i64 + 1 + i64::from(insn.imm),
-            },
+            // Calls within a section come without relocations, from an assembler addresses of functions too.
+            None if insn.opcode == CALL && insn.src == PSEUDO_CALL
+                || insn.opcode == LD_IMM64 && insn.src == PSEUDO_FUNC =>
+            {
+                Ref::Func {
+                    section: f.section,
+                    slot: slot as i64 + 1 + i64::from(insn.imm),
+                }
+            }
             None => return Ok(None),
         };
         match target {

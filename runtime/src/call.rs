@@ -11,9 +11,13 @@
 //!   `may_not_return`, an engine looks at `next`; when it is set, it puts [`NO_PROGRAM`] back and
 //!   goes on with that program, r1 being [`Call::ctx`], in place of the function that was running
 //!   (a subprogram's caller gets the program's r0).
+//! - A kernel function that throws ([`crate::BoundKfunc::throws`]) sets [`Call::thrown`] and leaves the cookie. The
+//!   engine gives up the functions of the program that is running, up to and with its main one, which gives what the
+//!   program's exception callback ([`crate::Program::exception_callback`]) gives for the cookie, or else the cookie.
+//!   Callbacks do not throw: that is proved.
 
 use std::marker::PhantomData;
-use std::mem::offset_of;
+use std::mem::{MaybeUninit, offset_of};
 
 use crate::timers::Later;
 use crate::{Context, Env, Fault, FaultKind, Instance, Watch};
@@ -43,6 +47,10 @@ pub struct Call<'a> {
     pub tail_calls: u64,
     /// Program that a successful tail call goes on with, or [`NO_PROGRAM`].
     pub next: u64,
+    /// 1 while an exception unwinds the program, otherwise 0.
+    pub(crate) thrown: u64,
+    /// What was thrown, while it is.
+    pub(crate) cookie: MaybeUninit<u64>,
     /// How helpers call back; engines set it before programs with callbacks run.
     pub callback: Option<ReenterFn>,
     /// The engine's own, for `callback`.
@@ -127,6 +135,8 @@ impl<'a> Prepared<'a> {
             ctx: ctx.address(),
             tail_calls: 0,
             next: NO_PROGRAM,
+            thrown: 0,
+            cookie: MaybeUninit::uninit(),
             callback: self.callback,
             engine: std::ptr::null_mut(),
             watch: Watch::default(),
@@ -149,6 +159,8 @@ impl Call<'_> {
     pub const DEADLINE: i32 = offset_of!(Call, watch.deadline) as i32;
     pub const HELD: i32 = offset_of!(Call, watch.held) as i32;
     pub const ENDED: i32 = offset_of!(Call, watch.ended) as i32;
+    pub const THROWN: i32 = offset_of!(Call, thrown) as i32;
+    pub const COOKIE: i32 = offset_of!(Call, cookie) as i32;
 }
 
 impl<'a> Call<'a> {
@@ -217,6 +229,12 @@ impl<'a> Call<'a> {
         // SAFETY: as for `context`; the context is borrowed for 'a and owns its surroundings.
         let context: &'a Context = unsafe { &*self.context };
         context.env().unwrap_or_else(|| self.instance.env())
+    }
+
+    /// The cookie of the exception that was just thrown, which is over then.
+    pub fn take_thrown(&mut self) -> Option<u64> {
+        // SAFETY: whatever throws writes the cookie.
+        (std::mem::take(&mut self.thrown) != 0).then(|| unsafe { self.cookie.assume_init() })
     }
 
     /// Calls the subprogram `func` and gives its r0; without an engine that can, 1, which ends every iteration.

@@ -3,12 +3,13 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
-use probity_isa::{CallTarget, Imm64, Insn};
+use probity_isa::{CallTarget, Imm64, Insn, Pc};
 use probity_objfile::{self as objfile, ProgType};
 use probity_platform::{Arg, Effects, Platform, Ret};
 use probity_verifier::{Region, Verified, VerifiedProgram};
 
 use crate::context;
+use crate::kfuncs::{BoundKfunc, Unbound};
 use crate::maps::{Direct, Map, Operation, Values};
 use crate::timers::Timers;
 use crate::{Env, Epoch, Error, HelperFn, Process, Span, helpers, hidden_word};
@@ -75,6 +76,7 @@ pub struct Bound {
 pub struct Program {
     verified: Arc<VerifiedProgram>,
     context_size: usize,
+    exception_callback: Option<Pc>,
 }
 
 impl Program {
@@ -87,6 +89,10 @@ impl Program {
     /// Bytes that a context must have at least: as far as the program reads or writes it.
     pub fn context_size(&self) -> usize {
         self.context_size
+    }
+    /// Where the subprogram starts that exceptions end in.
+    pub fn exception_callback(&self) -> Option<Pc> {
+        self.exception_callback
     }
 }
 
@@ -104,6 +110,7 @@ impl Instance {
             programs.push(Program {
                 verified: p.clone(),
                 context_size: context_size(&verified, p),
+                exception_callback: exception_callback(object, p),
             });
         }
         let maps = make_maps(object, &used, &options)?;
@@ -224,6 +231,11 @@ impl Instance {
         self.map(map)?.direct(Operation::of(helper)?)
     }
 
+    /// The kernel function behind a type id of the proof's platform.
+    pub fn kfunc(&self, id: u32) -> Option<BoundKfunc> {
+        BoundKfunc::new(self.verified.platform(), id).ok()
+    }
+
     /// The bounds of the map key or value that an address lies in.
     pub(crate) fn span(&self, address: u64) -> Option<Span> {
         let at = self.extents.partition_point(|e| e.0 <= address);
@@ -325,15 +337,17 @@ fn check_program(
                     });
                 }
             }
-            Insn::Call(CallTarget::Kfunc { id, .. }) => {
-                let types = platform.types.as_deref();
-                let name = types.map(|t| t.name(probity_btf::TypeId(*id)));
-                let what = match name {
-                    Some(name) if !name.is_empty() => format!("kernel function `{name}`"),
-                    _ => format!("kernel function {id}"),
-                };
-                return Err(unsupported(pc, what));
-            }
+            Insn::Call(CallTarget::Kfunc { id, .. }) => match BoundKfunc::new(platform, *id) {
+                Ok(_) => {}
+                Err(Unbound::Missing(what)) => return Err(unsupported(pc, what)),
+                Err(Unbound::Foreign(what)) => {
+                    return Err(Error::ForeignPlatform {
+                        program: p.name().to_string(),
+                        platform: platform.name.clone(),
+                        what,
+                    });
+                }
+            },
             Insn::Call(CallTarget::Reg(_)) => {
                 return Err(unsupported(pc, "a call through a register".into()));
             }
@@ -374,6 +388,12 @@ fn check_program(
         }
     }
     Ok(())
+}
+
+fn exception_callback(object: &objfile::Object, p: &VerifiedProgram) -> Option<Pc> {
+    let given = object.programs.get(p.index())?;
+    let callback = given.subprogs.get(given.exception_cb?)?;
+    Some(callback.start)
 }
 
 /// One past the last byte of the context that the program accesses.

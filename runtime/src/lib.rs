@@ -17,6 +17,7 @@ mod epoch;
 mod error;
 pub mod helpers;
 mod instance;
+pub mod kfuncs;
 pub mod maps;
 mod memory;
 mod platform;
@@ -31,6 +32,7 @@ pub use env::{Clock, Env, Process, Sample, Space};
 pub use epoch::{Epoch, Holding, Watch};
 pub use error::Error;
 pub use instance::{Bound, Instance, MAX_CPUS, Options, Program};
+pub use kfuncs::{BoundKfunc, KfuncArg, call_kfunc};
 pub use maps::{ArrayLayout, Direct, Map, Operation, Span};
 pub use memory::{
     BadArgument, FRAME, Memory, Reenter, call_helper, kernel_read, kernel_read_fn, packet_load,

@@ -245,7 +245,7 @@ pub fn call_helper<R: Reenter>(
 }
 
 /// The [`crate::ReenterFn`] for a safe engine.
-unsafe extern "C" fn enter<R: Reenter>(
+pub(crate) unsafe extern "C" fn enter<R: Reenter>(
     call: *mut Call<'_>,
     func: u64,
     r1: u64,

@@ -6,12 +6,14 @@ use probity_btf::Btf;
 use probity_platform::Platform;
 use probity_platform::linux::NEWEST;
 
-use crate::{helpers, maps};
+use crate::{helpers, kfuncs, maps};
 
 /// What programs may do in process. A proof for it holds on Linux too, and one for Linux holds
 /// here when [`crate::Instance::new`] finds everything that the programs reach.
+/// Without a kernel's types, those of the kernel functions that exist here.
 pub fn platform(types: Option<Arc<Btf>>) -> Platform {
-    let linux = Platform::linux(NEWEST, types);
+    let types = types.unwrap_or_else(|| Arc::new(kfuncs::types()));
+    let linux = Platform::linux(NEWEST, Some(types));
     Platform {
         name: "in-process".into(),
         helpers: linux
@@ -24,6 +26,12 @@ pub fn platform(types: Option<Arc<Btf>>) -> Platform {
             .map_kinds
             .iter()
             .filter(|k| maps::supported(k.kind))
+            .cloned()
+            .collect(),
+        kfuncs: linux
+            .kfuncs
+            .iter()
+            .filter(|k| kfuncs::find(k.name).is_some())
             .cloned()
             .collect(),
         ..linux

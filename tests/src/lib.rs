@@ -3,6 +3,7 @@
 pub mod agree;
 pub mod arrays;
 pub mod containment;
+pub mod engines;
 pub mod families;
 pub mod generate;
 pub mod marks;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+use probity_isa::Dialect;
 use probity_objfile::{Object, Program};
 
 use crate::{input, kernel, output};
@@ -23,6 +24,9 @@ pub struct Args {
     /// Without the lines of the source
     #[arg(long)]
     no_source: bool,
+    /// Mnemonics, as GNU binutils and ubpf write them: `add %r1, 5`
+    #[arg(long)]
+    gnu: bool,
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
@@ -38,7 +42,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
             "{bold}{}{bold:#}  {dim}{}{dim:#}",
             program.name, program.hook
         ))?;
-        print(program, &object, &platform, !args.no_source)?;
+        let dialect = match args.gnu {
+            true => Dialect::Gnu,
+            false => Dialect::Llvm,
+        };
+        print(program, &object, &platform, !args.no_source, dialect)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -49,6 +57,7 @@ pub fn print(
     object: &Object,
     platform: &probity_platform::Platform,
     source: bool,
+    dialect: Dialect,
 ) -> Result<()> {
     let (bold, dim) = (output::BOLD, output::DIM);
     let insns = match probity_isa::decode(&program.insns) {
@@ -75,7 +84,7 @@ pub fn print(
         if !matches!(insn, probity_isa::Insn::Imm64High) {
             output::line(format_args!(
                 "{pc:>5}: {}",
-                annotate(insn, pc, program, object, platform)
+                annotate(insn, pc, program, object, platform, dialect)
             ))?;
         }
     }
@@ -110,6 +119,7 @@ fn annotate(
     program: &Program,
     object: &Object,
     platform: &probity_platform::Platform,
+    dialect: Dialect,
 ) -> String {
     use probity_isa::{CallTarget, Imm64, Insn};
     let meaning = match insn {
@@ -137,7 +147,7 @@ fn annotate(
         .find(|r| r.pc == pc)
         .and_then(|r| object.externs.get(r.index));
     let core = program.core_relocs.iter().find(|r| r.pc == pc);
-    let text = insn.to_string();
+    let text = insn.written(dialect);
     let mut notes: Vec<String> = meaning.into_iter().collect();
     notes.extend(external.map(|e| format!("extern {}", e.name)));
     notes.extend(core.map(|c| {

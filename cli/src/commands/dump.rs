@@ -107,7 +107,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
             (Stage::Relocated, _) => {
                 let relocated = report.relocated();
                 if let Some(p) = relocated.object.program(&program.name) {
-                    dis::print(p, &relocated.object, &platform, false)?;
+                    dis::print(p, &relocated.object, &platform, false, Default::default())?;
                 }
             }
             (_, Verdict::Accept(proof)) => {

@@ -8,6 +8,7 @@ mod completions;
 mod dis;
 mod dump;
 mod helpers;
+mod plugin;
 pub mod run;
 mod trace;
 mod verify;
@@ -54,6 +55,7 @@ enum Command {
     Btf(btf::Args),
     Dump(dump::Args),
     Helpers(helpers::Args),
+    Plugin(plugin::Args),
     Completions(completions::Args),
 }
 
@@ -70,6 +72,7 @@ impl Cli {
             Command::Btf(args) => btf::run(args),
             Command::Dump(args) => dump::run(args),
             Command::Helpers(args) => helpers::run(args),
+            Command::Plugin(args) => plugin::run(args),
             Command::Completions(args) => completions::run(args),
         }
     }

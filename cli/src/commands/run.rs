@@ -70,7 +70,7 @@ pub struct Args {
 /// Bytes of an Ethernet header.
 const LINK_HEADER: usize = 14;
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum EngineKind {
     /// Machine code, by Cranelift
     Jit,

@@ -69,7 +69,7 @@ pub fn find(id: u32) -> Option<&'static Entry> {
 }
 
 /// The result of a helper as r0.
-const fn err(errno: i32) -> u64 {
+pub(crate) const fn err(errno: i32) -> u64 {
     -(errno as i64) as u64
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use probity_btf::{BtfBuilder, FuncLinkage, IntEncoding, Kind};
 use probity_interp::Interp;
 use probity_jit::{Jit, Lowerings};
 use probity_objfile::Object;
@@ -20,8 +21,49 @@ pub fn in_process() -> Arc<Platform> {
     PLATFORM.get_or_init(make).clone()
 }
 
-/// Assembles against the in-process platform.
+/// Assembles against a platform. `kfunc NAME` calls a kernel function of its types, and
+/// `# exception NAME` names the program's exception callback, a function of a number.
 pub fn assemble(platform: &Platform, name: &str, text: &str) -> Result<Object, String> {
+    let types = platform.types.as_deref().ok_or("no types")?;
+    let mut with_ids = String::new();
+    for line in text.lines() {
+        match line.trim().strip_prefix("kfunc ") {
+            Some(name) => {
+                let id = types.find(name.trim(), Kind::Func);
+                let id = id.ok_or_else(|| format!("no kernel function {name}"))?;
+                with_ids += &format!("call kfunc[{}, 0]\n", id.0);
+            }
+            None => with_ids = with_ids + line + "\n",
+        }
+    }
+    let mut object = assemble_text(platform, name, &with_ids)?;
+    let named = text.lines().find_map(|l| l.strip_prefix("# exception "));
+    if let Some(callback) = named {
+        exception_callback(&mut object, callback.trim())?;
+    }
+    Ok(object)
+}
+
+/// Gives the function the type that an exception callback has, and makes it the first program's.
+fn exception_callback(object: &mut Object, name: &str) -> Result<(), String> {
+    let mut types = match &object.btf {
+        Some(btf) => BtfBuilder::from_btf(btf),
+        None => BtfBuilder::new(),
+    };
+    let number = types.int("unsigned long", 8, IntEncoding::UNSIGNED);
+    let proto = types.func_proto(number, &[("cookie", number)]);
+    let func = types.func(name, proto, FuncLinkage::Global);
+    object.btf = Some(Arc::new(types.build().map_err(|e| e.to_string())?));
+    let program = object.programs.first_mut().ok_or("no program")?;
+    let at = program.subprogs.iter().position(|s| s.name == name);
+    let at = at.ok_or_else(|| format!("no function {name}"))?;
+    program.subprogs[at].func = Some(func);
+    program.subprogs[at].global = true;
+    program.exception_cb = Some(at);
+    Ok(())
+}
+
+fn assemble_text(platform: &Platform, name: &str, text: &str) -> Result<Object, String> {
     let helper = |name: &str| {
         let name = name.strip_prefix("bpf_").unwrap_or(name);
         platform

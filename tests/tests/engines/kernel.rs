@@ -62,13 +62,13 @@ impl Attr {
 }
 
 /// A program in Linux, with its maps.
-struct Loaded {
+pub struct Loaded {
     program: OwnedFd,
     maps: Vec<Option<(OwnedFd, probity_objfile::Map)>>,
     kind: u32,
 }
 
-fn load(pair: &Pair, p: &VerifiedProgram) -> std::io::Result<Loaded> {
+pub fn load(pair: &Pair, p: &VerifiedProgram) -> std::io::Result<Loaded> {
     let object = &pair.jit.instance().verified().relocated().object;
     let mut maps = Vec::new();
     for m in &object.maps {
@@ -124,7 +124,7 @@ fn load(pair: &Pair, p: &VerifiedProgram) -> std::io::Result<Loaded> {
 
 impl Loaded {
     /// The return value and the packet as it is afterwards.
-    fn run(&self, words: &[u64], packet: &[u8]) -> std::io::Result<(u32, Vec<u8>)> {
+    pub fn run(&self, words: &[u64], packet: &[u8]) -> std::io::Result<(u32, Vec<u8>)> {
         let mut out = vec![0u8; packet.len() + 512];
         let mut attr = Attr::new().u32(0, self.program.as_raw_fd() as u32);
         if self.kind == 17 {
@@ -180,7 +180,7 @@ impl Loaded {
 }
 
 /// Whether programs can be loaded here; a test that must not be skipped fails instead.
-fn allowed() -> bool {
+pub fn allowed() -> bool {
     let made = Attr::new()
         .u32(0, 2)
         .u32(4, 4)

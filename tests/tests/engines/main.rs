@@ -3,6 +3,7 @@
 mod alu;
 mod calls;
 mod cases;
+mod conformance;
 mod epoch;
 mod globals;
 mod harness;

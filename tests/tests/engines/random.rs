@@ -1,13 +1,11 @@
 //! Random programs, structured so that most verify, run the same on both engines.
 
-use std::sync::Arc;
+use probity_jit::{Jit, Lowerings, Options};
+use probity_runtime::Engine;
+use probity_tests::engines::{Setting, Tally, check_seed};
+use probity_tests::generate;
 
-use probity_jit::Lowerings;
-use probity_platform::Platform;
-use probity_tests::generate::Features;
-use probity_tests::{containment, generate};
-
-use crate::harness::{Pair, in_process, prove};
+use crate::harness::in_process;
 
 /// A small generator of numbers (splitmix64).
 pub struct Rng(pub u64);
@@ -342,67 +340,36 @@ pub fn program(rng: &mut Rng, linux: bool) -> String {
     w.text
 }
 
-/// Programs that may execute more instructions are not run.
-const LONG: u64 = 200_000;
+/// One of the ways in which programs are compiled: half of all with everything, half with some lowerings only.
+fn varied(draw: u64) -> Options {
+    Options {
+        optimise: !draw.is_multiple_of(8),
+        lowerings: match draw >> 8 & 1 {
+            0 => Lowerings::ALL,
+            _ => Lowerings::drawn(draw >> 16),
+        },
+    }
+}
 
 #[test]
 fn random_programs_agree() {
-    // Where pointers may become numbers, the engines see different ones.
-    let platform = Arc::new(Platform {
-        privileged: false,
-        ..Platform::clone(&in_process())
-    });
+    let setting = Setting::new(&in_process(), 8);
     let mut rng = generate::Rng::seeded("random_programs_agree");
     let programs = std::env::var("TEST_PROGRAMS")
         .ok()
         .and_then(|s| s.parse().ok());
-    let (mut ran, mut refused, mut long) = (0, 0, 0);
-    for n in 0..programs.unwrap_or(150usize) {
-        let seed = rng.next();
-        let mut r = generate::Rng(seed);
-        let kind = r.of(generate::KINDS);
-        // The turns of `may_goto` are too many to walk through.
-        let features = Features::ALL
-            .without(Features::MISTAKES)
-            .without(Features::MAY_GOTO);
-        let made = generate::program(&mut r, kind, features);
-        let Some(object) = made.object() else {
-            refused += 1;
-            continue;
-        };
-        let Ok(verified) = prove(&platform, &object) else {
-            refused += 1;
-            continue;
-        };
-        // What may run for long takes too much time on an engine that checks every access.
-        let worst = verified.programs()[0].worst_case_insns();
-        if worst.is_none_or(|w| w > LONG) {
-            long += 1;
-            continue;
-        }
-        let text = made.text(&platform);
-        let prog_type = verified.programs()[0].prog_type().0;
-        // Every other program with all lowerings, the rest with some.
-        let lowerings = match n % 2 {
-            0 => Lowerings::ALL,
-            _ => Lowerings::drawn(r.next()),
-        };
-        let pair = Pair::with(Arc::new(verified), lowerings)
-            .unwrap_or_else(|e| panic!("program {n}: {e}\n{text}"));
-        for round in 0..8 {
-            let input = r.next();
-            let context = || containment::input(prog_type, &mut generate::Rng(input));
-            let (i, j) = pair.call(0, &context, round % 2);
-            assert!(i.result.is_ok(), "program {n}: {i:x?}\n{text}");
-            let clif = || pair.jit.clif(0).unwrap_or_default();
-            let what = format!("program {n}, input {input}, {lowerings}");
-            assert_eq!(i, j, "{what}\n{text}\n{}", clif());
-            ran += 1;
-        }
+    let make = |instance, draw| {
+        let jit = Jit::with_options(instance, &varied(draw)).map_err(|e| e.to_string())?;
+        Ok(Box::new(jit) as Box<dyn Engine>)
+    };
+    let mut tally = Tally::default();
+    for _ in 0..programs.unwrap_or(150usize) {
+        let checked = check_seed(&setting, rng.next(), &make);
+        tally.add(checked.unwrap_or_else(|broken| panic!("{broken}")));
     }
-    println!("{ran} runs; {refused} programs refused, {long} may run for long");
+    println!("{tally}");
     assert!(
-        ran > 2 * (refused + long),
+        tally.agreed > (tally.refused + tally.long) / 4,
         "too many programs were refused, or may run for long"
     );
 }

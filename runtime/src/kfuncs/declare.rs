@@ -1,0 +1,219 @@
+//! C declarations of kernel functions → BTF of them, and what each argument must be.
+//!
+//! **Invariant:** every declaration of this crate parses (a test says so); one that does not binds nothing.
+
+use std::collections::BTreeMap;
+
+use probity_btf::{Btf, BtfBuilder, FuncLinkage, IntEncoding, TypeId};
+
+use super::{STRUCTS, all};
+
+/// What an argument of a kernel function must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KfuncArg {
+    /// Any number; also what the function itself judges.
+    Any,
+    /// So many bytes of memory.
+    Memory {
+        bytes: u64,
+        write: bool,
+        nullable: bool,
+    },
+    /// Memory of as many bytes as the next argument says.
+    Sized { write: bool, nullable: bool },
+    /// A NUL-terminated string.
+    Text,
+    /// The program's context.
+    Context,
+}
+
+/// A type as it is written: a base with pointers to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ty<'a> {
+    base: Base<'a>,
+    constant: bool,
+    pointers: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Base<'a> {
+    Void,
+    /// By its place in [`INTS`].
+    Int(usize),
+    Struct(&'a str),
+}
+
+/// Spelling, bytes, encoding.
+const INTS: &[(&str, u32, IntEncoding)] = &[
+    ("int", 4, IntEncoding::SIGNED),
+    ("char", 1, IntEncoding::SIGNED),
+    ("bool", 1, IntEncoding::BOOL),
+    ("u8", 1, IntEncoding::UNSIGNED),
+    ("u16", 2, IntEncoding::UNSIGNED),
+    ("u32", 4, IntEncoding::UNSIGNED),
+    ("u64", 8, IntEncoding::UNSIGNED),
+    ("s64", 8, IntEncoding::SIGNED),
+    ("size_t", 8, IntEncoding::UNSIGNED),
+];
+
+/// A declaration, taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Declared<'a> {
+    ret: Ty<'a>,
+    params: Vec<(&'a str, Ty<'a>)>,
+}
+
+/// `RESULT (TYPE NAME, …)`; `None` when it is not of this form.
+pub(super) fn parse(text: &str) -> Option<Declared<'_>> {
+    let (ret, rest) = text.split_once('(')?;
+    let inside = rest.strip_suffix(')')?;
+    let params = match inside.trim() {
+        "" | "void" => Vec::new(),
+        list => list.split(',').map(param).collect::<Option<_>>()?,
+    };
+    Some(Declared {
+        ret: ty(ret)?,
+        params,
+    })
+}
+
+fn param(text: &str) -> Option<(&str, Ty<'_>)> {
+    let text = text.trim();
+    let at = text.rfind(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))?;
+    let (of, name) = text.split_at(at + 1);
+    (!name.is_empty()).then_some((name, ty(of)?))
+}
+
+fn ty(text: &str) -> Option<Ty<'_>> {
+    let pointers = text.matches('*').count() as u32;
+    let mut words = text.split(['*', ' ']).filter(|w| !w.is_empty());
+    let mut word = words.next()?;
+    let constant = word == "const";
+    if constant {
+        word = words.next()?;
+    }
+    let base = match word {
+        "void" => Base::Void,
+        "struct" => Base::Struct(words.next()?),
+        _ => Base::Int(INTS.iter().position(|(name, ..)| *name == word)?),
+    };
+    let whole = words.next().is_none() && pointers <= 2;
+    whole.then_some(Ty {
+        base,
+        constant,
+        pointers,
+    })
+}
+
+impl Declared<'_> {
+    /// What the arguments must be.
+    pub fn args(&self) -> Vec<KfuncArg> {
+        let kind = |(i, (name, ty)): (usize, &(&str, Ty<'_>))| {
+            let nullable = name.ends_with("__nullable") || name.ends_with("__opt");
+            let next = self.params.get(i + 1).map_or("", |(name, _)| *name);
+            let write = !ty.constant;
+            match (ty.pointers, ty.base) {
+                (0, _) => KfuncArg::Any,
+                _ if name.ends_with("__str") => KfuncArg::Text,
+                _ if ["__map", "__ign", "__prog"]
+                    .iter()
+                    .any(|s| name.ends_with(s)) =>
+                {
+                    KfuncArg::Any
+                }
+                _ if next.ends_with("__sz") || next.ends_with("__szk") => {
+                    KfuncArg::Sized { write, nullable }
+                }
+                (1, Base::Struct("xdp_md" | "__sk_buff")) => KfuncArg::Context,
+                (1, Base::Struct(name)) => match STRUCTS.iter().find(|s| s.0 == name) {
+                    Some((_, size)) => KfuncArg::Memory {
+                        bytes: u64::from(*size),
+                        write,
+                        nullable,
+                    },
+                    None => KfuncArg::Any,
+                },
+                (1, Base::Int(n)) => KfuncArg::Memory {
+                    bytes: INTS.get(n).map_or(0, |i| u64::from(i.1)),
+                    write,
+                    nullable,
+                },
+                _ => KfuncArg::Any,
+            }
+        };
+        self.params.iter().enumerate().map(kind).collect()
+    }
+
+    pub fn pointer(&self) -> bool {
+        self.ret.pointers > 0
+    }
+}
+
+/// BTF of every declaration: what a proof without a kernel's types takes the functions' prototypes from.
+pub fn types() -> Btf {
+    let mut b = BtfBuilder::new();
+    let mut known = BTreeMap::new();
+    for e in all() {
+        let Some(declared) = parse(e.declaration) else {
+            continue;
+        };
+        let ret = write(&mut b, &mut known, declared.ret);
+        let params: Vec<_> = declared
+            .params
+            .iter()
+            .map(|(name, ty)| (*name, write(&mut b, &mut known, *ty)))
+            .collect();
+        let proto = b.func_proto(ret, &params);
+        b.func(e.name, proto, FuncLinkage::Global);
+    }
+    b.build().unwrap_or_default()
+}
+
+/// Types that were written, by their spelling.
+type Known = BTreeMap<String, TypeId>;
+
+fn write(b: &mut BtfBuilder, known: &mut Known, ty: Ty<'_>) -> TypeId {
+    let spelling = format!("{ty:?}");
+    if let Some(id) = known.get(&spelling) {
+        return *id;
+    }
+    let id = match ty {
+        Ty { pointers: 1.., .. } => {
+            let to = Ty {
+                pointers: ty.pointers - 1,
+                ..ty
+            };
+            let to = write(b, known, to);
+            b.ptr(to)
+        }
+        Ty { constant: true, .. } => {
+            let of = Ty {
+                constant: false,
+                ..ty
+            };
+            let of = write(b, known, of);
+            b.const_(of)
+        }
+        Ty { base, .. } => match base {
+            Base::Void => TypeId::VOID,
+            Base::Int(n) => match INTS.get(n) {
+                Some((name, size, encoding)) => b.int(name, *size, *encoding),
+                None => TypeId::VOID,
+            },
+            Base::Struct(name) => match STRUCTS.iter().find(|s| s.0 == name) {
+                Some((_, size)) => opaque(b, name, *size),
+                None => b.fwd(name, false),
+            },
+        },
+    };
+    known.insert(spelling, id);
+    id
+}
+
+/// A structure of words that nobody else looks into.
+fn opaque(b: &mut BtfBuilder, name: &str, size: u32) -> TypeId {
+    let word = b.int("u64", 8, IntEncoding::UNSIGNED);
+    let words = b.array(word, word, size / 8);
+    let member = probity_btf::MemberDef::at("__opaque", words, 0);
+    b.struct_(name, size, &[member])
+}
