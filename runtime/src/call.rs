@@ -207,6 +207,8 @@ impl<'a> Call<'a> {
             ctx: ctx.address(),
             tail_calls: 0,
             next: NO_PROGRAM,
+            thrown: 0,
+            cookie: MaybeUninit::uninit(),
             callback: None,
             engine: std::ptr::null_mut(),
             watch: Watch::default(),
