@@ -12,7 +12,7 @@ const RUNS: &str = "7";
 const LIMIT: &str = "3";
 
 /// Batches of each program on each engine.
-const BATCHES: &str = "31";
+const BATCHES: &str = "21";
 
 /// `run`, or `verify DIR|FILE.o…`; paths are the caller's, `programs` and `benches` the repository's.
 pub fn run(args: &[String]) -> Result<()> {
@@ -50,7 +50,7 @@ fn engines() -> Result<()> {
          - Native code: {}, `-O2`; scalar code with `-fno-vectorize -fno-slp-vectorize -fno-unroll-loops` too. Both without assumptions on the C library, as the objects.\n\
          - Others: {}.\n\
          - Commit: `{}`.\n\
-         - A figure is the median of {BATCHES} batches of a millisecond, in CPU time of the thread; batches of all engines take turns.\n\
+         - A figure is the median of {BATCHES} batches of a millisecond, in CPU time of the thread; batches of all engines take turns. Linux is timed by its own clock, in whole nanoseconds.\n\
          - What an engine gives was compared with what native code gives, before and after.\n\n\
          ![Time over that of scalar native code, program by program]({})\n\n",
         date.trim(),

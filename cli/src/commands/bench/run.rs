@@ -34,8 +34,8 @@ FILE.bpf.c, where that is of the shape of programs/bench/bench.h.
 
 Every engine gets the same input, and what it gives is compared before it is measured. Batches of all engines take
 turns in one thread; a figure is the median of the batches, in CPU time. native and scalar (without vectors and
-unrolled loops) are built by clang on the spot. Linux runs it through BPF_PROG_TEST_RUN, as root; the frame around
-such a run, by an empty program, is taken off. rbpf, solana-sbpf and wasmtime are there when this command was built
+unrolled loops) are built by clang on the spot. Linux runs it through BPF_PROG_TEST_RUN, as root, and says
+how many whole nanoseconds a run took; the frame around such a run, by an empty program, is taken off. rbpf, solana-sbpf and wasmtime are there when this command was built
 with the feature `peers`.
 
 With --json one object a line, a program and an engine, and null for what there is not:
