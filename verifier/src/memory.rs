@@ -648,6 +648,11 @@ pub(crate) fn store(
         // First: the value stored may be what ends with it.
         crate::object::overwrite(env, state, frame, low, high + size as i64)
             .map_err(|e| e.about(base))?;
+        let whole = low == high && low % 8 == 0 && size == 8;
+        if !whole {
+            no_torn_pointer(env, state, frame, low, high + size as i64)
+                .map_err(|e| e.about(base))?;
+        }
     }
     let value = match src {
         Src::Imm(i) => Value::constant(i64::from(i) as u64),
@@ -736,6 +741,7 @@ pub(crate) fn clobber(
 ) -> Outcome<()> {
     let uninit_ok = env.uninit_ok();
     crate::object::overwrite(env, state, frame, low, high + size)?;
+    no_torn_pointer(env, state, frame, low, high + size)?;
     let stack = stack_of(state, frame)?;
     if low == high {
         stack.set_bytes(low, size as usize, Byte::Misc);
@@ -751,6 +757,29 @@ pub(crate) fn clobber(
         }
     } else {
         stack.weaken(low, high + size, false, uninit_ok);
+    }
+    Ok(())
+}
+
+/// A spilled pointer of which some bytes are written, or may be, could be read as a number afterwards.
+/// A helper may leave any byte as it was, so what it is given holds none at all.
+fn no_torn_pointer(env: &Env<'_>, state: &State, frame: usize, low: i64, end: i64) -> Outcome<()> {
+    if env.leaks_ok() {
+        return Ok(());
+    }
+    let Some(stack) = state.frames.get(frame).map(|f| &f.stack) else {
+        return Err(internal("a frame that is pointed to has not returned"));
+    };
+    for (slot, value) in stack.spills() {
+        let at = -(slot as i64 + 1) * 8;
+        if at < end
+            && low < at + 8
+            && let Some(p) = value.as_pointer()
+        {
+            let known = format!("fp{at:+} holds {}", describe(env, p));
+            let must = "a spilled pointer is overwritten whole or not at all";
+            return Err(fail(Rule::PointerLeak, must, &known));
+        }
     }
     Ok(())
 }
