@@ -56,7 +56,8 @@ fn text(case: &Case) -> String {
         let rest = if case.kind == "bloom_filter" {
             String::new()
         } else {
-            format!("pop:\nr1 = map m ll\nr2 = r10\nr2 += -32\ncall bpf_map_pop_elem\ngoto found\n")
+            "pop:\nr1 = map m ll\nr2 = r10\nr2 += -32\ncall bpf_map_pop_elem\ngoto found\n"
+                .to_string()
         };
         format!(
             "if r8 == 1 goto peek\n{pop}\

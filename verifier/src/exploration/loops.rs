@@ -136,7 +136,7 @@ mod tests {
     use super::back_edges;
 
     fn backs(graph: &[&[usize]]) -> Vec<(usize, usize)> {
-        back_edges(0, graph.len(), |pc| graph[pc].to_vec().into_iter())
+        back_edges(0, graph.len(), |pc| graph[pc].iter().copied())
     }
 
     #[test]

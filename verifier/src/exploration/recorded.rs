@@ -361,7 +361,7 @@ impl Recorded {
         let Some(&(part, visit)) = thread.last() else {
             return Vec::new();
         };
-        let of = |part, visit: u32| Some(self.part(part)?.visits.get(visit as usize)?);
+        let of = |part, visit: u32| self.part(part)?.visits.get(visit as usize);
         if let Some(call) = of(part, visit).and_then(|v: &Visit| v.call) {
             let entered = self.part(Some(call)).and_then(Recorded::first);
             thread.extend(entered.map(|first| (Some(call), first)));
