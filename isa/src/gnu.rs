@@ -186,7 +186,7 @@ pub(crate) static WORDS: [(Kind, &str); 164] = [
 
 /// Other spellings that are read.
 #[rustfmt::skip]
-pub(crate) static OTHER_WORDS: [(Kind, &str); 77] = [
+pub(crate) static OTHER_WORDS: [(Kind, &str); 78] = [
     (AluImm(Add, W64), "add64 {dst}, {imm32}"),
     (AluReg(Add, W64), "add64 {dst}, {src}"),
     (AluImm(Sub, W64), "sub64 {dst}, {imm32}"),
@@ -235,6 +235,7 @@ pub(crate) static OTHER_WORDS: [(Kind, &str); 77] = [
     (Swap(Bswap, 64), "bswap64 {dst}"),
     (JumpLong, "jal {rel32}"),
     (CallHelper, "call helper {helper}"),
+    (CallKfunc, "call runtime {id}"),
     (CallReg, "call {dst}"),
     (Atomic(AtomicOp::Add { fetch: false }, W), "aadd32 [{dst}{disp}], {src}"),
     (Atomic(AtomicOp::Add { fetch: false }, W), "xaddw [{dst}{disp}], {src}"),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
-use probity_isa::{CallTarget, CpuVersion, Imm64, Insn, Pc, RawInsn, Reg, Src, Width};
+use probity_isa::{AluOp, CallTarget, CpuVersion, Imm64, Insn, Pc, RawInsn, Reg, Src, Width};
 use probity_objfile::{self as objfile, Hook, Object, Program, Subprog};
 use probity_platform::Policy;
 use probity_runtime::{Context, Instance, Options};
@@ -125,7 +125,11 @@ fn hex(text: &str) -> Result<Vec<u8>> {
 fn execute(asked: &Asked, bytes: &[u8]) -> Result<u64> {
     let mut object = match asked.elf {
         true => from_elf(bytes)?,
-        false => from_insns(probity_isa::from_bytes(bytes)?)?,
+        false => {
+            let raw = probity_isa::from_bytes(bytes)?;
+            let whole = without_dead(decoded(&raw, asked.cpu)?);
+            from_insns(probity_isa::encode(&whole)?)?
+        }
     };
     let memory = (!asked.memory.is_empty()).then(|| {
         let size = asked.memory.len() as u32;
@@ -177,7 +181,8 @@ const ARRAY: u32 = 2;
 /// Where a program of no particular hook runs.
 const SECTION: &str = "raw_tracepoint";
 
-/// What is decoded, with calls through a register that holds a known number as calls of that helper.
+/// What is decoded, as Linux would take it: calls through a register that holds a known number are calls of
+/// that helper, and constants that Linux refuses are others of the same meaning.
 fn decoded(raw: &[RawInsn], cpu: CpuVersion) -> Result<Vec<Insn>> {
     let mut insns = probity_isa::decode(raw)?;
     for (pc, insn) in insns.iter().enumerate() {
@@ -198,8 +203,114 @@ fn decoded(raw: &[RawInsn], cpu: CpuVersion) -> Result<Vec<Insn>> {
         {
             insns[pc] = Insn::Call(CallTarget::Helper(id));
         }
+        insns[pc] = plain(insns[pc]);
     }
     Ok(insns)
+}
+
+/// An instruction that does the same, where Linux refuses this one: shifts by more bits than there are,
+/// division by a constant 0.
+fn plain(insn: Insn) -> Insn {
+    let Insn::Alu {
+        op,
+        width,
+        dst,
+        src: Src::Imm(n),
+    } = insn
+    else {
+        return insn;
+    };
+    let bits = match width {
+        Width::W32 => 31,
+        Width::W64 => 63,
+    };
+    match op {
+        AluOp::Lsh | AluOp::Rsh | AluOp::Arsh => Insn::Alu {
+            op,
+            width,
+            dst,
+            src: Src::Imm(n & bits),
+        },
+        AluOp::Div | AluOp::SDiv if n == 0 => Insn::Mov {
+            width,
+            dst,
+            src: Src::Imm(0),
+        },
+        AluOp::Mod | AluOp::SMod if n == 0 => Insn::Mov {
+            width,
+            dst,
+            src: Src::Reg(dst),
+        },
+        _ => insn,
+    }
+}
+
+/// Slots that some way leads to, from the start and from every function that such a way calls.
+fn live(insns: &[Insn]) -> Vec<bool> {
+    let mut live = vec![false; insns.len()];
+    let mut work = vec![0];
+    while let Some(pc) = work.pop() {
+        let (Some(insn), Some(seen)) = (insns.get(pc), live.get_mut(pc)) else {
+            continue;
+        };
+        if std::mem::replace(seen, true) {
+            continue;
+        }
+        let next = (insn.falls_through() && !matches!(insn, Insn::Imm64High))
+            .then_some((pc + insn.slots()) as i64);
+        let ways = [insn.jump_target(pc), insn.subprog_target(pc), next];
+        work.extend(
+            ways.iter()
+                .flatten()
+                .filter_map(|to| usize::try_from(*to).ok()),
+        );
+        if insn.slots() == 2
+            && let Some(second) = live.get_mut(pc + 1)
+        {
+            *second = true;
+        }
+    }
+    live
+}
+
+/// Linux refuses what no way leads to; it is left out here, so that the rest runs. Programs with tables
+/// of places stay as they are.
+fn without_dead(insns: Vec<Insn>) -> Vec<Insn> {
+    let live = live(&insns);
+    if live.iter().all(|l| *l) || insns.iter().any(|i| matches!(i, Insn::JumpReg { .. })) {
+        return insns;
+    }
+    // The new slot of each old one.
+    let mut new = Vec::with_capacity(insns.len());
+    let mut n = 0i64;
+    for l in &live {
+        new.push(n);
+        n += i64::from(*l);
+    }
+    let place = |target: Option<i64>| {
+        let old = usize::try_from(target?).ok()?;
+        new.get(old).copied()
+    };
+    let mut out = Vec::new();
+    for (pc, insn) in insns.iter().enumerate().filter(|(pc, _)| live[*pc]) {
+        let far = |target| place(target).map(|to| to - new[pc] - 1);
+        let near = |target| far(target).and_then(|d| i16::try_from(d).ok());
+        let wide = |target| far(target).and_then(|d| i32::try_from(d).ok());
+        let mut insn = *insn;
+        let (jump, function) = (insn.jump_target(pc), insn.subprog_target(pc));
+        match &mut insn {
+            Insn::Jump { rel, .. } => *rel = wide(jump).unwrap_or(*rel),
+            Insn::JumpIf { rel, .. } | Insn::MayGoto { rel } => *rel = near(jump).unwrap_or(*rel),
+            Insn::Call(CallTarget::Subprog { rel })
+            | Insn::LoadImm64 {
+                imm: Imm64::Func { rel },
+                ..
+            } => *rel = wide(function).unwrap_or(*rel),
+            _ => {}
+        }
+        out.push(insn);
+    }
+    out
 }
 
 /// The number that a register was set to just before, in straight code.
@@ -424,6 +535,19 @@ mod tests {
             gives("mov r2, 5\ncallx r2\nmov r0, 2\nexit", &[]).expect("callx"),
             2
         );
+    }
+
+    #[test]
+    fn what_only_linux_refuses_runs() {
+        let runs = |text: &str| gives(text, &[]).unwrap_or_else(|e| panic!("{text}: {e}"));
+        assert_eq!(runs("mov r0, 7\ndiv r0, 0\nexit"), 0);
+        assert_eq!(runs("mov r0, 7\nmod r0, 0\nexit"), 7);
+        assert_eq!(runs("lddw r0, 0x100000007\nmod32 r0, 0\nexit"), 7);
+        assert_eq!(runs("mov r0, 1\nlsh r0, 65\nexit"), 2);
+        assert_eq!(runs("mov r0, 1\nlsh32 r0, 33\nexit"), 2);
+        let dead = "mov r0, 3\nja over\nlddw r0, 1\ndead: mov r0, 4\nexit\nover: jeq r1, 5, dead2\n\
+            call local f\nexit\nja dead\ndead2: mov r0, 9\nexit\nmov r0, 8\nf: mov r0, 6\nexit";
+        assert_eq!(runs(dead), 6);
     }
 
     #[test]

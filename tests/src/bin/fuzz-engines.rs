@@ -1,4 +1,4 @@
-//! `fuzz-engines [--minutes N] [--seed N] [--programs N] [--jobs N]`: random verified programs on the interpreter and
+//! `fuzz-engines [--minutes N] [--seed N] [--programs N] [--jobs N] [--only SEED]`: random verified programs on the interpreter and
 //! the compiler, for as long as one likes.
 
 use std::process::ExitCode;
@@ -11,13 +11,16 @@ use probity_runtime::Engine;
 use probity_tests::engines::{Setting, Tally, check_seed};
 use probity_tests::generate::Rng;
 
-const USAGE: &str = "usage: fuzz-engines [--minutes N] [--seed N] [--programs N] [--jobs N]";
+const USAGE: &str =
+    "usage: fuzz-engines [--minutes N] [--seed N] [--programs N] [--jobs N] [--only SEED]";
 
 struct Args {
     time: Duration,
     seed: u64,
     programs: u64,
     jobs: usize,
+    /// One program, over and over.
+    only: Option<u64>,
 }
 
 fn args() -> Option<Args> {
@@ -27,6 +30,7 @@ fn args() -> Option<Args> {
         seed: now.map_or(1, |d| d.as_nanos() as u64),
         programs: u64::MAX,
         jobs: 1,
+        only: None,
     };
     let mut given = std::env::args().skip(1);
     while let Some(option) = given.next() {
@@ -38,6 +42,7 @@ fn args() -> Option<Args> {
             }
             "--seed" => args.seed = value.parse().ok()?,
             "--programs" => args.programs = value.parse().ok()?,
+            "--only" => args.only = Some(value.parse().ok()?),
             "--jobs" => args.jobs = value.parse().ok().filter(|n| (1..=64).contains(n))?,
             _ => return None,
         }
@@ -85,7 +90,8 @@ fn main() -> ExitCode {
             let mut tally = Tally::default();
             let mut seeds = Rng(args.seed ^ first.wrapping_mul(0xd134_2543_de82_ef95));
             for _ in 0..BATCH.min(args.programs - first) {
-                match check_seed(&setting, seeds.next(), &make) {
+                let seed = seeds.next();
+                match check_seed(&setting, args.only.unwrap_or(seed), &make) {
                     Ok(checked) => tally.add(checked),
                     Err(b) => {
                         println!("{b}\n");

@@ -384,8 +384,16 @@ impl Stack {
     /// The first byte in the range that was never written.
     pub(crate) fn unwritten(&self, low: i64, high: i64) -> Option<i64> {
         pieces(low, high).find_map(|(slot, which)| {
-            let first = self.slot(slot).bytes.of(Byte::Unwritten).and(which).first();
-            first.map(|byte| byte as i64 - 8 * (slot as i64 + 1))
+            let there = self.slot(slot);
+            let mut unwritten = there.bytes.of(Byte::Unwritten);
+            // What is left of a pointer to what is no longer there, where addresses may not be seen.
+            if matches!(there.value, Value::Uninit) {
+                unwritten = unwritten.or(there.bytes.of(Byte::Spill));
+            }
+            unwritten
+                .and(which)
+                .first()
+                .map(|byte| byte as i64 - 8 * (slot as i64 + 1))
         })
     }
 
@@ -461,7 +469,7 @@ impl Stack {
             }
             if has(Byte::Spill) {
                 match slot.value {
-                    Value::Pointer(_) => return None,
+                    Value::Pointer(_) | Value::Uninit => return None,
                     v => {
                         zero &= v.is_zero();
                         origin = v.as_number().map_or(Origin::NONE, |n| n.origin);
