@@ -33,6 +33,10 @@ pub(crate) fn suite() -> Vec<(String, Arc<Verified>)> {
     for file in files {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         let text = std::fs::read_to_string(&file).expect("a text");
+        // Kernel functions are called by type ids, which the suite over both engines puts in.
+        if text.lines().any(|l| l.trim().starts_with("kfunc ")) {
+            continue;
+        }
         if let Some(v) = prove(&platform, &name, &text) {
             out.push((name.into_owned(), v));
         }

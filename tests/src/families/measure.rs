@@ -277,7 +277,7 @@ pub fn within_target(
         .collect();
     let all = points.iter().all(Point::accepted) && points.len() == family.sizes.len();
     // Where laps grow, the target is one number for all sizes; and few visits a slot show no growth.
-    let few = points.iter().all(|p| p.processed <= 4 * p.insns);
+    let few = points.iter().all(|p| p.processed <= 5 * p.insns);
     let linear = family.scales == super::Scales::Trips
         || few
         || by_size(family, &points).is_none_or(|e| e < 1.15);
