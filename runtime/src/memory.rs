@@ -322,10 +322,18 @@ fn check(
 
 /// Reads what the call itself owns as the kernel's memory: its context, its packet, map values.
 pub(crate) fn own_memory(call: &Call<'_>, address: u64, out: &mut [u8]) -> bool {
-    let len = out.len() as u64;
-    let inside = |start: u64, end: u64| {
-        address >= start && address.checked_add(len).is_some_and(|e| e <= end)
-    };
+    let end = address.checked_add(out.len() as u64);
+    let owned = own_end(call, address).is_some_and(|own| end.is_some_and(|end| end <= own));
+    if owned {
+        // SAFETY: the bytes lie in a live region.
+        unsafe { arena::read_into(address as *const u8, out) };
+    }
+    owned
+}
+
+/// The end of the region that `address` lies in, of those that [`own_memory`] reads.
+pub(crate) fn own_end(call: &Call<'_>, address: u64) -> Option<u64> {
+    let inside = |start: u64, end: u64| (start..end).contains(&address).then_some(end);
     // SAFETY: the call borrows its context.
     let (meta, end) = unsafe {
         (
@@ -333,17 +341,12 @@ pub(crate) fn own_memory(call: &Call<'_>, address: u64, out: &mut [u8]) -> bool 
             context::header(call.ctx, DATA_END),
         )
     };
-    let owned = inside(call.ctx, call.ctx + call.ctx_size())
-        || inside(meta, end)
-        || call
-            .instance()
-            .span(address)
-            .is_some_and(|s| inside(s.start, s.end));
-    if owned {
-        // SAFETY: the bytes lie in a live region.
-        unsafe { arena::read_into(address as *const u8, out) };
-    }
-    owned
+    inside(call.ctx, call.ctx + call.ctx_size())
+        .or_else(|| inside(meta, end))
+        .or_else(|| {
+            let span = call.instance().span(address)?;
+            inside(span.start, span.end)
+        })
 }
 
 /// A read through a kernel pointer: 0 where the surroundings have no such memory.

@@ -1,7 +1,7 @@
 //! Helpers that read memory which may not be there.
 
 use super::{Entry, entry, err, write};
-use crate::memory::own_memory;
+use crate::memory::{own_end, own_memory};
 use crate::{Call, Space};
 
 pub(super) const ENTRIES: &[Entry] = &[
@@ -36,10 +36,14 @@ pub(super) fn read_string(
         let mut chunk = [0u8; STEP];
         let want = STEP.min(limit - out.len());
         let mut len = want;
-        // Near the end of readable memory byte by byte.
         if !read(call, space, address, &mut chunk[..want]) {
-            len = 1;
-            if !read(call, space, address, &mut chunk[..1]) {
+            // Near the end of readable memory: what the call owns is known to its end, the rest is tried byte by byte.
+            let own = (space == Space::Kernel).then(|| own_end(call, address));
+            len = match own.flatten() {
+                Some(end) => want.min((end - address) as usize),
+                None => 1,
+            };
+            if !read(call, space, address, &mut chunk[..len]) {
                 return None;
             }
         }
@@ -58,14 +62,23 @@ pub(super) fn read_string(
 /// # Safety
 /// `to` is writable for `size` bytes; `call` is valid.
 unsafe fn probe(call: *mut Call<'_>, space: Space, to: u64, size: u64, from: u64) -> u64 {
-    let mut out = vec![0; size as u32 as usize];
+    let size = size as u32 as usize;
+    // Most reads are of a few bytes.
+    let (mut few, mut many) = ([0; 256], Vec::new());
+    let out = match few.get_mut(..size) {
+        Some(out) => out,
+        None => {
+            many.resize(size, 0);
+            &mut many[..]
+        }
+    };
     // SAFETY: by the contract.
     unsafe {
-        let ok = read(&*call, space, from, &mut out);
+        let ok = read(&*call, space, from, out);
         if !ok {
             out.fill(0);
         }
-        write(to, &out);
+        write(to, out);
         if ok { 0 } else { err(libc::EFAULT) }
     }
 }
