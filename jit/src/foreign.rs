@@ -22,6 +22,8 @@ pub struct Foreign {
 pub enum Referent {
     /// A helper, by number.
     Helper(u32),
+    /// A kernel function, by its type's id on the platform.
+    Kfunc(u32),
     /// Reads of kernel memory: (call, address, bytes).
     KernelRead,
     /// Legacy packet loads: (call, offset, bytes), in host order, or -1.
@@ -75,6 +77,7 @@ impl Foreign {
                 addend: f.addend,
                 to: match f.symbol {
                     Symbol::Helper(id) => Referent::Helper(id),
+                    Symbol::Kfunc(id) => Referent::Kfunc(id),
                     // Elsewhere there is one helper for all maps, which takes the map's own address.
                     Symbol::Direct { helper, .. } => Referent::Helper(helper.into()),
                     Symbol::Store(n) => Referent::Map(n),
