@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use std::time::Duration;
 
-use super::{Random, make, v};
+use super::{Random, join, make, v};
 use crate::maps::flags;
 
 /// A key of a map's size.
@@ -24,10 +24,11 @@ fn threads_never_miss_a_key_that_stays() {
         }
         let (stop, reads) = (AtomicBool::new(false), AtomicU64::new(0));
         std::thread::scope(|scope| {
+            let mut threads = Vec::new();
             // Replaces those that stay, and moves the others' slots from chain to chain.
             for t in 0..2u64 {
                 let (m, stop) = (&m, &stop);
-                scope.spawn(move || {
+                threads.push(scope.spawn(move || {
                     let mut random = Random(t + 10);
                     while !stop.load(Relaxed) {
                         let n = random.next(16);
@@ -39,11 +40,11 @@ fn threads_never_miss_a_key_that_stays() {
                             let _ = m.delete(&key(random.next(8) + STAY + t * 100, size));
                         }
                     }
-                });
+                }));
             }
             for t in 0..2u64 {
                 let (m, stop, reads) = (&m, &stop, &reads);
-                scope.spawn(move || {
+                threads.push(scope.spawn(move || {
                     let mut random = Random(t + 20);
                     while !stop.load(Relaxed) {
                         let n = random.next(STAY);
@@ -65,10 +66,11 @@ fn threads_never_miss_a_key_that_stays() {
                             }
                         }
                     }
-                });
+                }));
             }
             std::thread::sleep(Duration::from_millis(150));
             stop.store(true, Relaxed);
+            join(threads);
         });
         assert!(reads.load(Relaxed) > 100);
     }
@@ -80,9 +82,10 @@ fn threads_fill_and_empty_a_map_to_the_last_slot() {
     let m = make(1, 8, 8, ENTRIES);
     let rounds = AtomicU64::new(0);
     std::thread::scope(|scope| {
+        let mut threads = Vec::new();
         for t in 0..4u64 {
             let (m, rounds) = (&m, &rounds);
-            scope.spawn(move || {
+            threads.push(scope.spawn(move || {
                 for _ in 0..200 {
                     // A quarter of the map is each thread's.
                     let keys = (0..u64::from(ENTRIES) / 4).map(|n| v(t << 32 | n));
@@ -95,8 +98,9 @@ fn threads_fill_and_empty_a_map_to_the_last_slot() {
                     }
                     rounds.fetch_add(1, Relaxed);
                 }
-            });
+            }));
         }
+        join(threads);
     });
     assert_eq!((rounds.load(Relaxed), m.keys().len()), (800, 0));
 }
