@@ -1,4 +1,4 @@
-//! `fuzz containment|objfile [--minutes N] [--seed N] [--features NAME]`: the checks of the fuzz targets on inputs
+//! `fuzz containment|objfile|bundle [--minutes N] [--seed N] [--features NAME]`: the checks of the fuzz targets on inputs
 //! made here, for as long as one likes, with a stable compiler.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,8 @@ use probity_tests::containment::{Setting, Tally, check_seed, settings};
 use probity_tests::generate::Rng;
 use probity_tests::root;
 
-const USAGE: &str = "usage: fuzz containment|objfile [--minutes N] [--seed N] [--features NAME]";
+const USAGE: &str =
+    "usage: fuzz containment|objfile|bundle [--minutes N] [--seed N] [--features NAME]";
 
 struct Args {
     what: String,
@@ -52,7 +53,15 @@ fn main() -> ExitCode {
     let end = Instant::now() + args.time;
     match args.what.as_str() {
         "containment" => containment(&args, end),
-        "objfile" => objfile(&args, end),
+        "objfile" => {
+            let corpus = corpus(&root().join("objfile/tests/data"));
+            mutations("objfile", corpus, &args, end, |b| {
+                probity_objfile::fuzzing::check(b);
+            })
+        }
+        "bundle" => mutations("bundle", packages(), &args, end, |b| {
+            probity_bundle::fuzzing::check(b);
+        }),
         _ => {
             eprintln!("{USAGE}");
             ExitCode::from(2)
@@ -99,11 +108,16 @@ fn containment(args: &Args, end: Instant) -> ExitCode {
     }
 }
 
-/// Mutations of the committed objects.
-fn objfile(args: &Args, end: Instant) -> ExitCode {
-    let corpus = corpus(&root().join("objfile/tests/data"));
+/// Mutations of what is good.
+fn mutations(
+    what: &str,
+    corpus: Vec<Vec<u8>>,
+    args: &Args,
+    end: Instant,
+    check: impl Fn(&[u8]) + std::panic::RefUnwindSafe,
+) -> ExitCode {
     if corpus.is_empty() {
-        eprintln!("no objects to start from");
+        eprintln!("nothing to start from");
         return ExitCode::FAILURE;
     }
     let mut r = Rng(args.seed);
@@ -114,17 +128,52 @@ fn objfile(args: &Args, end: Instant) -> ExitCode {
             mutate(&mut r, &mut bytes);
         }
         let input = bytes.clone();
-        let result = std::panic::catch_unwind(|| probity_objfile::fuzzing::check(&input));
+        let result = std::panic::catch_unwind(|| check(&input));
         if result.is_err() {
-            let path = std::env::temp_dir().join(format!("objfile-{}", r.0));
+            let path = std::env::temp_dir().join(format!("{what}-{}", r.0));
             let kept = std::fs::write(&path, &bytes);
             println!("broken by {} ({kept:?})", path.display());
             return ExitCode::FAILURE;
         }
         tried += 1;
     }
-    println!("{tried} objects");
+    println!("{tried} inputs");
     ExitCode::SUCCESS
+}
+
+/// Packages of the repository's programs, bare and as images, a manifest, a keyring and a log.
+fn packages() -> Vec<Vec<u8>> {
+    use probity_bundle::{SecretKey, Vendor, log::Log, oci, seal};
+    let manifest = "name = \"fuzz\"\nversion = \"1.0.0\"\n[dependencies]\nbase = \"^1\"\n";
+    let key = SecretKey::from_seed("fuzz", &[1; 32]).expect("a name");
+    let vendor = Vendor::from_toml(manifest).expect("a manifest");
+    let platform = std::sync::Arc::new(probity_platform::Platform::linux(
+        probity_platform::NEWEST,
+        None,
+    ));
+    let line = Log::default().append(probity_bundle::Time(0), "fuzz", serde_json::Map::new());
+    let mut all = vec![
+        manifest.as_bytes().to_vec(),
+        format!("fuzz {}\n", key.public()).into_bytes(),
+        line.expect("an empty log").bytes,
+    ];
+    for name in ["xdp-firewall", "tc-meter", "port-counter"] {
+        let path = root().join(format!("programs/{name}/{name}.o"));
+        let object = std::fs::read(path).ok();
+        let object = object.and_then(|b| probity_objfile::open(name, &b).ok());
+        let report = object.and_then(|o| {
+            probity_verifier::verify(&o, &platform, &Default::default(), &Default::default()).ok()
+        });
+        let verified = report.and_then(|r| r.into_verified().ok());
+        let data = [("table".to_owned(), vec![7; 100])].into();
+        let sealed = verified.and_then(|v| seal(&v, &vendor, data).ok());
+        let Some(package) = sealed.map(|s| s.sign(&key, None)) else {
+            continue;
+        };
+        all.push(package.to_bytes());
+        all.extend(oci::layout_tar(&package).ok());
+    }
+    all
 }
 
 fn corpus(dir: &Path) -> Vec<Vec<u8>> {
