@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use rbpf::EbpfVmRaw;
+use rbpf::EbpfVmMbuff;
 
 use crate::memory::Memory;
 use crate::source::{Shape, bytecode};
@@ -24,7 +24,7 @@ fn prepare(subject: &Subject, tools: &Tools, cranelift: bool) -> Prepared {
     // Its machines borrow their programs, and this one lives as long as the measurement: to the end.
     let code: &'static [u8] = code.leak();
     let (vm, took) = timed(COMPILATIONS, || {
-        let mut vm = EbpfVmRaw::new(Some(code)).map_err(|e| e.to_string())?;
+        let mut vm = EbpfVmMbuff::new(Some(code)).map_err(|e| e.to_string())?;
         match cranelift {
             true => vm.cranelift_compile(),
             false => vm.jit_compile(),
@@ -42,21 +42,23 @@ fn prepare(subject: &Subject, tools: &Tools, cranelift: bool) -> Prepared {
 }
 
 struct Rbpf {
-    vm: EbpfVmRaw<'static>,
+    vm: EbpfVmMbuff<'static>,
     memory: Memory,
     cranelift: bool,
 }
 
 impl Rbpf {
+    /// The memory goes as the buffer of a packet's metadata: of that both compilers hand on address and length, of a packet
+    /// one of them the address only.
     #[inline(always)]
     fn call(&mut self, cranelift: bool) -> Result<u64, String> {
         let (at, len) = (self.memory.address(), self.memory.len());
         // SAFETY: the memory is there as long as `self`, and the machine keeps no reference once a call is over.
         let memory: &'static mut [u8] = unsafe { std::slice::from_raw_parts_mut(at, len) };
         let called = match cranelift {
-            true => self.vm.execute_program_cranelift(memory),
+            true => self.vm.execute_program_cranelift(&mut [], memory),
             // SAFETY: the program is one of `bench.h`, which our verifier accepts in its shape for packets.
-            false => unsafe { self.vm.execute_program_jit(memory) },
+            false => unsafe { self.vm.execute_program_jit(&mut [], memory) },
         };
         called.map_err(|e| e.to_string())
     }

@@ -57,6 +57,7 @@ impl Shape {
                 "--target=wasm32",
                 "-nostdlib",
                 "-Wl,--no-entry",
+                "-Wl,--export-dynamic",
                 "-Wl,--export=__heap_base",
             ],
         }
