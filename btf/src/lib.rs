@@ -17,6 +17,7 @@ mod layout;
 mod leaves;
 mod list;
 mod lookup;
+mod merge;
 mod model;
 mod parse;
 mod records;
@@ -31,6 +32,7 @@ pub use error::Error;
 pub use ext::{BtfExt, CoreRecord, ExtSection, FuncRecord, LineRecord};
 pub use layout::Field;
 pub use lookup::essential_name;
+pub use merge::{Merged, merge};
 pub use model::{
     Btf, Composite, Enum, EnumValue, FuncLinkage, IntEncoding, Kind, Member, Param, SecVar, Type,
     TypeId, VarLinkage,

@@ -1,15 +1,18 @@
 //! The `probity` command: one subcommand a file in `commands/`.
 //!
-//! Exit statuses: 0 done, 1 rejected or failed, 2 wrong usage.
+//! Exit statuses: 0 done, 1 rejected or failed, 2 wrong usage; for a package whose origin is not trusted 3 to 8, one a
+//! verdict (`probity_bundle::Verdict`).
 
 mod bench;
 mod commands;
 mod input;
 mod kernel;
 mod output;
+mod package;
 mod parallel;
 mod recording;
 mod render;
+mod store;
 mod tracing;
 mod value;
 

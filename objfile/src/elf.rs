@@ -33,6 +33,8 @@ pub(crate) struct Section<'a> {
     pub kind: elf::SectionType,
     pub flags: elf::SectionFlags,
     pub size: u64,
+    /// Bytes; 0 and 1 say nothing.
+    pub align: u64,
     bytes: Option<&'a [u8]>,
 }
 
@@ -119,6 +121,7 @@ impl<'a> Elf<'a> {
                 kind: s.sh_type(LE),
                 flags: s.sh_flags(LE),
                 size: s.sh_size(LE),
+                align: s.sh_addralign(LE),
                 bytes: s.data(LE, bytes).ok(),
             });
         }

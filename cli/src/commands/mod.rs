@@ -8,9 +8,15 @@ mod completions;
 mod dis;
 mod dump;
 mod helpers;
+mod inspect;
+mod key;
+mod log;
+mod pack;
 mod plugin;
 pub mod run;
+mod sign;
 mod trace;
+mod unpack;
 mod verify;
 
 use std::process::ExitCode;
@@ -36,7 +42,8 @@ Examples:
   probity run programs/xdp-firewall/xdp-firewall.o --packets packets.pcap
                                             run a verified program in this process
 
-Exit status: 0 done, 1 rejected or failed, 2 wrong usage."
+Exit status: 0 done, 1 rejected or failed, 2 wrong usage; `inspect` and `unpack` have one for
+each verdict on a package's signer besides."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -50,6 +57,12 @@ enum Command {
     Run(run::Args),
     Trace(trace::Args),
     Attach(attach::Args),
+    Pack(pack::Args),
+    Sign(sign::Args),
+    Inspect(inspect::Args),
+    Unpack(unpack::Args),
+    Key(key::Args),
+    Log(log::Args),
     Asm(asm::Args),
     Dis(dis::Args),
     Btf(btf::Args),
@@ -67,6 +80,12 @@ impl Cli {
             Command::Run(args) => run::run(args),
             Command::Trace(args) => trace::run(args),
             Command::Attach(args) => attach::run(args),
+            Command::Pack(args) => pack::run(args),
+            Command::Sign(args) => sign::run(args),
+            Command::Inspect(args) => inspect::run(args),
+            Command::Unpack(args) => unpack::run(args),
+            Command::Key(args) => key::run(args),
+            Command::Log(args) => log::run(args),
             Command::Asm(args) => asm::run(args),
             Command::Dis(args) => dis::run(args),
             Command::Btf(args) => btf::run(args),

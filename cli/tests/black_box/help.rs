@@ -15,6 +15,12 @@ const SUBCOMMANDS: &[&str] = &[
     "btf",
     "dump",
     "helpers",
+    "pack",
+    "sign",
+    "inspect",
+    "unpack",
+    "key",
+    "log",
     "completions",
 ];
 
