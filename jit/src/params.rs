@@ -8,7 +8,7 @@
 //! parameter itself: then `v` is computed on every way there.
 
 use cranelift_codegen::entity::SecondaryMap;
-use cranelift_codegen::ir::{Block, BlockArg, Function, Inst, Value};
+use cranelift_codegen::ir::{Block, BlockArg, BlockCall, Function, Inst, Value};
 
 /// Rounds after which what is left stays: each finds all parameters that only depend on those found before.
 const MAX_ROUNDS: usize = 8;
@@ -115,8 +115,9 @@ fn rewrite(func: &mut Function, same: &SecondaryMap<Value, Option<Value>>) {
             }
             let args = call.args(&dfg.value_lists).zip(stay);
             let kept: Vec<BlockArg> = args.filter(|(_, stay)| **stay).map(|(a, _)| a).collect();
-            call.clear(&mut dfg.value_lists);
-            call.extend(kept, &mut dfg.value_lists);
+            // A new one: instructions that optimisation has replaced may share the old one's list.
+            let block = call.block(&dfg.value_lists);
+            *call = BlockCall::new(block, kept, &mut dfg.value_lists);
         }
     }
     for block in blocks {
