@@ -245,9 +245,7 @@ impl Env for Process {
             .wrapping_add(t.tv_nsec as u64)
     }
     fn pid_tgid(&self) -> u64 {
-        // SAFETY: these calls have no preconditions.
-        let (pid, tid) = unsafe { (libc::getpid(), libc::gettid()) };
-        u64::from(pid as u32) << 32 | u64::from(tid as u32)
+        crate::task_id::pid_tgid()
     }
     fn uid_gid(&self) -> u64 {
         // SAFETY: these calls have no preconditions.

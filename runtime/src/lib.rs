@@ -22,6 +22,7 @@ pub mod maps;
 mod memory;
 mod platform;
 mod pool;
+mod task_id;
 pub mod timers;
 
 pub use call::{Call, HelperFn, MAX_TAIL_CALLS, NO_PROGRAM, Prepared, ReenterFn};
