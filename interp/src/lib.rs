@@ -18,7 +18,7 @@ use probity_isa::{Pc, Size};
 use probity_platform::FieldKind;
 use probity_runtime::timers::Later;
 use probity_runtime::{
-    Call, Context, Engine, Fault, FaultKind, Instance, Memory, Outcome, hidden_word,
+    Call, Context, Engine, Fault, FaultKind, Instance, Memory, Outcome, Prepared, hidden_word,
 };
 
 pub use code::function_value;
@@ -132,16 +132,19 @@ impl Interp {
         cpu: usize,
         observer: &mut impl Observer,
     ) -> Run {
-        match Call::new(&self.instance, program, ctx, cpu) {
-            Ok(call) => {
-                let r1 = call.ctx;
-                self.run_function(call, program, 0, [r1, 0, 0, 0, 0], observer)
-            }
-            Err(fault) => Run {
-                result: Err(fault),
-                executed: 0,
-            },
-        }
+        let none = |fault| Run {
+            result: Err(fault),
+            executed: 0,
+        };
+        let prepared = match Prepared::new(&self.instance, program, cpu, None) {
+            Ok(prepared) => prepared.owned_by(self.id),
+            Err(fault) => return none(fault),
+        };
+        let Some(call) = prepared.call(ctx) else {
+            return none(Fault::new(program, 0, FaultKind::Context));
+        };
+        let r1 = call.ctx;
+        self.run_function(call, program, 0, [r1, 0, 0, 0, 0], observer)
     }
 
     fn run_function(
@@ -152,7 +155,6 @@ impl Interp {
         args: [u64; 5],
         observer: &mut impl Observer,
     ) -> Run {
-        call.owner = self.id;
         let pooled = self
             .memories
             .lock()
@@ -164,9 +166,6 @@ impl Interp {
                 executed: 0,
             };
         };
-        if self.instance.is_watched() {
-            call.watch();
-        }
         let mut machine = Machine {
             code: &self.code,
             memory,
@@ -203,7 +202,8 @@ impl Engine for Interp {
         let none = Fault::new(0, 0, FaultKind::NoProgram);
         let (func, [r1, r2, r3, r4]) = later.of(self.id).ok_or(none.clone())?;
         let (program, pc) = function_of(func).ok_or(none)?;
-        let call = Call::later(&self.instance, later, ctx, cpu)?;
+        let prepared = Prepared::later(&self.instance, later, cpu, None)?;
+        let call = prepared.call_later(ctx);
         let args = [r1, r2, r3, r4, 0];
         self.run_function(call, program, pc, args, &mut ()).result
     }
@@ -259,7 +259,8 @@ mod tests {
             exception_callback: None,
         }];
         let mut ctx = Context::words(&[0]).expect("a context");
-        let mut call = Call::new(&instance, 0, &mut ctx, 0)?;
+        let prepared = Prepared::new(&instance, 0, 0, None)?;
+        let mut call = prepared.call(&mut ctx).expect("a context that fits");
         let memory = Memory::new(MAX_FRAMES).expect("memory");
         let mut machine = Machine {
             code: &code,

@@ -1,7 +1,7 @@
 //! [`Jit`] × program × CPU → [`Entry`]: a compiled program as a function that the host calls.
 //!
 //! What can be checked once is checked when the entry is made: that the program and the CPU exist, and
-//! where its code is. A call compares the context's size, writes eleven words on the stack and jumps.
+//! where its code is. A call compares the context's size, writes ten words on the stack and jumps.
 //!
 //! **Invariant:** a call takes no lock, allocates nothing and sets up no thread; its state lies on the
 //! caller's stack, so that calls nest (a host function that a helper leads to may call again) and
@@ -44,8 +44,6 @@ pub struct Entry<'a> {
     prepared: Prepared<'a>,
     main: Main,
     program: usize,
-    /// The policy demands that loops look at the epoch.
-    watched: bool,
 }
 
 impl Jit {
@@ -58,7 +56,6 @@ impl Jit {
             prepared,
             main: main.ok_or(Fault::new(program, 0, FaultKind::NoProgram))?,
             program,
-            watched: self.watched,
         })
     }
 }
@@ -67,7 +64,7 @@ impl Entry<'_> {
     /// Calls the program.
     #[inline]
     pub fn call(&self, ctx: &mut Context) -> Result<Outcome, CallError> {
-        if self.watched {
+        if self.prepared.is_watched() {
             return self.run(ctx, &mut 0);
         }
         let Some(mut call) = self.prepared.call(ctx) else {
@@ -85,17 +82,12 @@ impl Entry<'_> {
         let Some(mut call) = self.prepared.call(ctx) else {
             return Err(CallError::Context);
         };
-        if self.watched {
-            call.watch();
-        }
         let r1 = call.ctx;
         // SAFETY: the code lives as long as the `Jit` that `prepared` borrows from, and was compiled
         // with this signature; the program was proved safe for any context of its kind, to whose
         // size `ctx` was just held.
         let ret = unsafe { (self.main)(&mut call, r1) };
-        if self.watched
-            && let Some(pc) = call.ended()
-        {
+        if let Some(pc) = call.ended() {
             *at = pc;
             return Err(CallError::Epoch);
         }

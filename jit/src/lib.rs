@@ -48,13 +48,14 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod translate;
+mod vectors;
 mod words;
 
 use std::fmt;
 use std::sync::Arc;
 
 use probity_runtime::timers::Later;
-use probity_runtime::{Call, Context, Engine, Fault, FaultKind, Instance, Outcome};
+use probity_runtime::{Call, Context, Engine, Fault, FaultKind, Instance, Outcome, Prepared};
 
 pub use cache::Cache;
 pub use entry::{CallError, Entry};
@@ -77,8 +78,6 @@ pub struct Jit {
     id: u64,
     linked: Linked,
     options: Options,
-    /// The policy demands that loops look at the epoch.
-    watched: bool,
     from_cache: bool,
 }
 
@@ -135,7 +134,6 @@ impl Jit {
     ) -> Result<Jit, Error> {
         let linked = Linked::new(code, &instance)?;
         Ok(Jit {
-            watched: instance.is_watched(),
             id: instance.engine_id(),
             instance,
             linked,
@@ -199,16 +197,12 @@ impl Engine for Jit {
         let Some((func, [r1, r2, r3, r4])) = later.of(self.id) else {
             return Err(Fault::new(0, 0, FaultKind::NoProgram));
         };
-        let mut call = Call::later(&self.instance, later, ctx, cpu)?;
-        call.callback = Some(enter);
-        call.owner = self.id;
-        if self.watched {
-            call.watch();
-        }
+        let prepared = Prepared::later(&self.instance, later, cpu, Some(enter))?;
+        let mut call = prepared.call_later(ctx);
         // SAFETY: the address is that of a function of ours, which the program handed to a helper to be called with these
         // arguments; its code lives as long as `self`.
         let ret = unsafe { enter(&mut call, func, r1, r2, r3, r4) };
-        match call.ended().filter(|_| self.watched) {
+        match call.ended() {
             Some(pc) => Err(Fault::new(0, pc, FaultKind::Epoch)),
             None => Ok(Outcome { ret }),
         }

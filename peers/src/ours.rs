@@ -97,7 +97,13 @@ impl Enter for Jit {
     /// Through the handle that a host holds which calls often.
     fn batch(&self, program: usize, context: &mut Context, runs: u64) -> Result<Duration, String> {
         let entry = self.entry(program, 0).map_err(|e| e.to_string())?;
-        timed_calls(runs, || black_box(entry.call(black_box(context))).is_ok())
+        timed_calls(runs, || match entry.call(black_box(context)) {
+            Ok(outcome) => {
+                black_box(outcome.ret);
+                true
+            }
+            Err(_) => false,
+        })
     }
 }
 

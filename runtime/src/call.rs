@@ -37,6 +37,9 @@ pub type ReenterFn =
     unsafe extern "C" fn(call: *mut Call<'_>, func: u64, r1: u64, r2: u64, r3: u64, r4: u64) -> u64;
 
 /// One call of a program. Its first fields have fixed offsets for compiled code.
+///
+/// It is written anew for every call, so what it holds is little: what calls have in common is
+/// behind `prepared`, and what few calls need is left unwritten until they do.
 #[repr(C)]
 pub struct Call<'a> {
     /// Index into per-CPU maps; below the instance's number of CPUs.
@@ -45,36 +48,30 @@ pub struct Call<'a> {
     pub ctx: u64,
     /// Tail calls so far.
     pub tail_calls: u64,
-    /// Program that a successful tail call goes on with, or [`NO_PROGRAM`].
-    pub next: u64,
     /// 1 while an exception unwinds the program, otherwise 0.
     pub(crate) thrown: u64,
-    /// What was thrown, while it is.
-    pub(crate) cookie: MaybeUninit<u64>,
-    /// How helpers call back; engines set it before programs with callbacks run.
-    pub callback: Option<ReenterFn>,
-    /// The engine's own, for `callback`.
-    pub engine: *mut (),
-    /// When it is to end by the clock.
-    pub watch: Watch,
     /// Address and length of a key that a helper lends to its callback.
     pub(crate) lent: (u64, u64),
-    /// `enum bpf_prog_type`.
-    pub(crate) kind: u32,
-    /// [`Instance::engine_id`] of the engine, which sets it where it sets `callback`: whose the functions are that programs hand to helpers.
-    pub owner: u64,
-    /// Address of the timer whose callback this is.
-    pub(crate) timer: u64,
-    instance: &'a Instance,
+    /// Program that a successful tail call goes on with, or [`NO_PROGRAM`].
+    pub next: u64,
+    /// How helpers call back; engines set it before programs with callbacks run.
+    pub(crate) callback: Option<ReenterFn>,
+    prepared: &'a Prepared<'a>,
     /// What `ctx` points into; helpers ask it for what few of them need.
     context: *const Context,
+    /// What was thrown, while it is.
+    pub(crate) cookie: MaybeUninit<u64>,
+    /// The engine's own, for `callback`; written by the engine that reads it.
+    pub(crate) engine: MaybeUninit<*mut ()>,
+    /// When it is to end by the clock; written and read in watched calls.
+    pub(crate) watch: MaybeUninit<Watch>,
     borrowed: PhantomData<&'a mut Context>,
 }
 
 /// What all calls of one program on one CPU have in common, checked once.
 ///
 /// An engine keeps one where a program is called often: [`Prepared::call`] then only compares the
-/// context's size, and fills in what differs from call to call.
+/// context's size, and fills in what differs from call to call; the call refers to it for the rest.
 #[derive(Clone, Copy)]
 pub struct Prepared<'a> {
     instance: &'a Instance,
@@ -83,7 +80,13 @@ pub struct Prepared<'a> {
     /// Bytes that a context must have at least.
     context_size: usize,
     callback: Option<ReenterFn>,
+    /// [`Instance::engine_id`] of the engine: whose the functions are that programs hand to helpers.
     owner: u64,
+    /// Address of the timer whose callback is called.
+    timer: u64,
+    lent: (u64, u64),
+    /// Calls are watched ([`Watch`]).
+    watched: bool,
 }
 
 impl<'a> Prepared<'a> {
@@ -107,6 +110,32 @@ impl<'a> Prepared<'a> {
             context_size: p.context_size(),
             callback,
             owner: 0,
+            timer: 0,
+            lent: (0, 0),
+            watched: instance.is_watched(),
+        })
+    }
+
+    /// Prepares the call of a function that helpers were asked to call later; its context is not a program's.
+    pub fn later(
+        instance: &'a Instance,
+        later: &Later,
+        cpu: usize,
+        callback: Option<ReenterFn>,
+    ) -> Result<Prepared<'a>, Fault> {
+        if cpu >= instance.cpus() {
+            return Err(Fault::new(0, 0, FaultKind::NoCpu));
+        }
+        Ok(Prepared {
+            instance,
+            cpu: cpu as u64,
+            kind: 0,
+            context_size: 0,
+            callback,
+            owner: later.callback.engine,
+            timer: later.timer,
+            lent: (later.args[1], later.key_len),
+            watched: instance.is_watched(),
         })
     }
 
@@ -122,32 +151,55 @@ impl<'a> Prepared<'a> {
 
     /// The state of one call; `None` for a context that is too short for the program.
     #[inline(always)]
-    pub fn call<'c>(&self, ctx: &'c mut Context) -> Option<Call<'c>>
+    pub fn call<'c>(&'c self, ctx: &'c mut Context) -> Option<Call<'c>>
     where
         'a: 'c,
     {
         if ctx.size() < self.context_size {
             return None;
         }
+        Some(self.begin(ctx, (0, 0)))
+    }
+
+    /// The state of a call of what [`Prepared::later`] prepared.
+    pub fn call_later<'c>(&'c self, ctx: &'c mut Context) -> Call<'c>
+    where
+        'a: 'c,
+    {
+        self.begin(ctx, self.lent)
+    }
+
+    #[inline(always)]
+    fn begin<'c>(&'c self, ctx: &'c mut Context, lent: (u64, u64)) -> Call<'c>
+    where
+        'a: 'c,
+    {
         ctx.prepare();
-        Some(Call {
+        Call {
             cpu: self.cpu,
             ctx: ctx.address(),
             tail_calls: 0,
-            next: NO_PROGRAM,
             thrown: 0,
-            cookie: MaybeUninit::uninit(),
+            lent,
+            next: NO_PROGRAM,
             callback: self.callback,
-            engine: std::ptr::null_mut(),
-            watch: Watch::default(),
-            lent: (0, 0),
-            kind: self.kind,
-            owner: self.owner,
-            timer: 0,
-            instance: self.instance,
+            prepared: self,
             context: std::ptr::from_ref(ctx),
+            cookie: MaybeUninit::uninit(),
+            engine: MaybeUninit::uninit(),
+            // Nothing here takes the call's address, so that it is written where it stays.
+            watch: match self.watched {
+                true => MaybeUninit::new(Watch::new(self.instance)),
+                false => MaybeUninit::uninit(),
+            },
             borrowed: PhantomData,
-        })
+        }
+    }
+
+    /// The policy demands that calls end by the clock.
+    #[inline]
+    pub fn is_watched(&self) -> bool {
+        self.watched
     }
 }
 
@@ -156,26 +208,14 @@ impl Call<'_> {
     pub const CTX: i32 = offset_of!(Call, ctx) as i32;
     pub const TAIL_CALLS: i32 = offset_of!(Call, tail_calls) as i32;
     pub const NEXT: i32 = offset_of!(Call, next) as i32;
-    pub const DEADLINE: i32 = offset_of!(Call, watch.deadline) as i32;
-    pub const HELD: i32 = offset_of!(Call, watch.held) as i32;
-    pub const ENDED: i32 = offset_of!(Call, watch.ended) as i32;
+    pub const DEADLINE: i32 = (offset_of!(Call, watch) + offset_of!(Watch, deadline)) as i32;
+    pub const HELD: i32 = (offset_of!(Call, watch) + offset_of!(Watch, held)) as i32;
+    pub const ENDED: i32 = (offset_of!(Call, watch) + offset_of!(Watch, ended)) as i32;
     pub const THROWN: i32 = offset_of!(Call, thrown) as i32;
     pub const COOKIE: i32 = offset_of!(Call, cookie) as i32;
 }
 
 impl<'a> Call<'a> {
-    /// Prepares a call of `program`.
-    pub fn new(
-        instance: &'a Instance,
-        program: usize,
-        ctx: &'a mut Context,
-        cpu: usize,
-    ) -> Result<Call<'a>, Fault> {
-        let prepared = Prepared::new(instance, program, cpu, None)?;
-        let call = prepared.call(ctx);
-        call.ok_or(Fault::new(program, 0, FaultKind::Context))
-    }
-
     fn context(&self) -> &Context {
         // SAFETY: the context is borrowed for as long as the call lives, and neither moved nor
         // changed meanwhile: programs and helpers write the memory that it owns, not itself.
@@ -191,46 +231,33 @@ impl<'a> Call<'a> {
         self.context().size() as u64
     }
 
-    /// Prepares the call of a function that helpers were asked to call later; its context is not a program's.
-    pub fn later(
-        instance: &'a Instance,
-        later: &Later,
-        ctx: &'a mut Context,
-        cpu: usize,
-    ) -> Result<Call<'a>, Fault> {
-        if cpu >= instance.cpus() {
-            return Err(Fault::new(0, 0, FaultKind::NoCpu));
-        }
-        ctx.prepare();
-        Ok(Call {
-            cpu: cpu as u64,
-            ctx: ctx.address(),
-            tail_calls: 0,
-            next: NO_PROGRAM,
-            thrown: 0,
-            cookie: MaybeUninit::uninit(),
-            callback: None,
-            engine: std::ptr::null_mut(),
-            watch: Watch::default(),
-            kind: 0,
-            lent: (later.args[1], later.key_len),
-            owner: later.callback.engine,
-            timer: later.timer,
-            instance,
-            context: std::ptr::from_ref(ctx),
-            borrowed: PhantomData,
-        })
+    pub fn instance(&self) -> &'a Instance {
+        self.prepared.instance
     }
 
-    pub fn instance(&self) -> &'a Instance {
-        self.instance
+    pub(crate) fn is_watched(&self) -> bool {
+        self.prepared.watched
+    }
+
+    /// `enum bpf_prog_type`.
+    pub(crate) fn kind(&self) -> u32 {
+        self.prepared.kind
+    }
+
+    pub(crate) fn owner(&self) -> u64 {
+        self.prepared.owner
+    }
+
+    /// Address of the timer whose callback this is.
+    pub(crate) fn timer(&self) -> u64 {
+        self.prepared.timer
     }
 
     /// Surroundings: those of the context, or else of the instance.
     pub fn env(&self) -> &'a dyn Env {
         // SAFETY: as for `context`; the context is borrowed for 'a and owns its surroundings.
         let context: &'a Context = unsafe { &*self.context };
-        context.env().unwrap_or_else(|| self.instance.env())
+        context.env().unwrap_or_else(|| self.instance().env())
     }
 
     /// The cookie of the exception that was just thrown, which is over then.

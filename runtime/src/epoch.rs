@@ -21,8 +21,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use probity_platform::{ArgKind, DynptrArg, Ret};
 
-use crate::Call;
 use crate::instance::Bound;
+use crate::{Call, Instance};
 
 /// The count of one instance.
 #[derive(Debug, Default)]
@@ -100,20 +100,36 @@ pub struct Watch {
     pub ended: u64,
 }
 
+impl Watch {
+    /// Of a call that begins now.
+    #[cold]
+    pub(crate) fn new(instance: &Instance) -> Watch {
+        Watch {
+            deadline: instance.epoch().now().saturating_add(PERIODS),
+            held: 0,
+            ended: 0,
+        }
+    }
+}
+
 impl Call<'_> {
-    /// Begins to watch the epoch; an engine does so before a program whose policy demands it runs.
-    pub fn watch(&mut self) {
-        self.watch.deadline = self.instance().epoch().now().saturating_add(PERIODS);
+    fn watched(&mut self) -> Option<&mut Watch> {
+        // SAFETY: every call that is watched is made with one.
+        (self.is_watched()).then(|| unsafe { self.watch.assume_init_mut() })
     }
 
     /// Whether the call is to end here.
-    pub fn is_late(&self) -> bool {
-        self.watch.held == 0 && self.instance().epoch().now() > self.watch.deadline
+    pub fn is_late(&mut self) -> bool {
+        let now = self.instance().epoch().now();
+        let watch = self.watched();
+        watch.is_some_and(|w| w.held == 0 && now > w.deadline)
     }
 
     /// Notes what a helper call acquired or released.
     pub fn note(&mut self, holding: Holding, r0: u64) {
-        let held = &mut self.watch.held;
+        let Some(Watch { held, .. }) = self.watched() else {
+            return;
+        };
         match holding {
             Holding::Same => {}
             Holding::More => *held = held.saturating_add(1),
@@ -123,7 +139,7 @@ impl Call<'_> {
     }
 
     /// The instruction at which compiled code was ended.
-    pub fn ended(&self) -> Option<usize> {
-        Some(self.watch.ended.checked_sub(1)? as usize)
+    pub fn ended(&mut self) -> Option<usize> {
+        Some(self.watched()?.ended.checked_sub(1)? as usize)
     }
 }

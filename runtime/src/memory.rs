@@ -224,7 +224,7 @@ pub fn call_helper<R: Reenter>(
     check(engine.memory(), call, helper.args, &args)?;
     let (callback, outer) = (call.callback, call.engine);
     call.callback = Some(enter::<R>);
-    call.engine = std::ptr::from_mut(engine).cast();
+    call.engine.write(std::ptr::from_mut(engine).cast());
     // SAFETY: the arguments are what the row demands, as just checked; `enter::<R>` finds an R behind `engine`.
     let r0 = unsafe { (helper.function)(call, args[0], args[1], args[2], args[3], args[4]) };
     call.callback = callback;
@@ -256,7 +256,7 @@ pub(crate) unsafe extern "C" fn enter<R: Reenter>(
     // SAFETY: a helper passes on the call it was given, which it does not use meanwhile.
     let call = unsafe { &mut *call };
     // SAFETY: set in `call_helper`, whose own borrow of the engine rests until the helper returns.
-    let engine = unsafe { &mut *call.engine.cast::<R>() };
+    let engine = unsafe { &mut *call.engine.assume_init().cast::<R>() };
     engine.enter(call, func, [r1, r2, r3, r4])
 }
 

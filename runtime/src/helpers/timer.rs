@@ -48,7 +48,7 @@ unsafe extern "C" fn timer_set_callback(
     unsafe {
         let callback = Callback {
             func,
-            engine: (*call).owner,
+            engine: (*call).owner(),
         };
         result((*call).instance().timers().set_callback(timer, callback))
     }
@@ -85,7 +85,7 @@ unsafe extern "C" fn timer_cancel(
 ) -> u64 {
     // SAFETY: `call` is valid; the row promises a timer.
     unsafe {
-        let own = (*call).timer == timer;
+        let own = (*call).timer() == timer;
         match (*call).instance().timers().cancel(timer, own) {
             Ok(was) => u64::from(was),
             Err(errno) => err(errno),

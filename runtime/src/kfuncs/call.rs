@@ -16,7 +16,7 @@ pub fn call_kfunc<R: Reenter>(
     check(engine, call, &kfunc.args, &args)?;
     let (callback, outer) = (call.callback, call.engine);
     call.callback = Some(enter::<R>);
-    call.engine = std::ptr::from_mut(engine).cast();
+    call.engine.write(std::ptr::from_mut(engine).cast());
     // SAFETY: the arguments are what the declaration demands, as just checked; `enter::<R>` finds an R behind `engine`.
     let r0 = unsafe { (kfunc.function)(call, args[0], args[1], args[2], args[3], args[4]) };
     call.callback = callback;

@@ -31,7 +31,7 @@ unsafe extern "C" fn redirect(
 ) -> u64 {
     // SAFETY: `call` is valid.
     unsafe {
-        if (*call).kind == kinds::XDP {
+        if (*call).kind() == kinds::XDP {
             if flags != 0 {
                 return XDP_ABORTED;
             }
