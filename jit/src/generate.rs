@@ -2,13 +2,14 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::{CodegenError, Context};
 
 use crate::counters;
 use crate::lowerings::Lowerings;
 use crate::params;
 use crate::target::Target;
+use crate::vectors;
 
 /// Basic blocks of a function whose registers are allocated with care.
 const MAX_BLOCKS: usize = 1500;
@@ -28,7 +29,10 @@ pub(crate) fn generate(
         };
         ctx.compile(&*isa, &mut ControlPlane::default())
             .map(|_| ())
-            .map_err(|e| e.inner.to_string())
+            .map_err(|e| match e.inner {
+                CodegenError::Verifier(errors) => errors.to_string(),
+                other => other.to_string(),
+            })
     }));
     done.unwrap_or_else(|_| Err("the code generator failed".into()))
 }
@@ -48,6 +52,14 @@ fn optimise(ctx: &mut Context, target: &Target, lowerings: Lowerings) -> Result<
     params(ctx)?;
     ctx.optimize(isa, &mut ControlPlane::default())
         .map_err(|e| e.to_string())?;
+    if lowerings.has(Lowerings::VECTORS) {
+        params(ctx)?;
+        ctx.func.dfg.resolve_all_aliases();
+        if vectors::widen(&mut ctx.func) {
+            ctx.compute_cfg();
+            ctx.compute_domtree();
+        }
+    }
     if lowerings.has(Lowerings::COUNTERS) {
         // What optimisation found equal may have left more of them.
         params(ctx)?;
