@@ -4,6 +4,7 @@
 //! and on nothing that another process or instance would have elsewhere.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 use cranelift_codegen::binemit::Reloc as CraneliftReloc;
 use cranelift_codegen::ir::{ExternalName, UserFuncName, types};
@@ -40,25 +41,21 @@ pub(crate) enum Stage {
 pub(crate) fn compile(instance: &Instance, target: &Target) -> Result<Code, Error> {
     let lowerings = target.lowerings;
     let mut code = Builder::new(target.arch);
-    let mut ctx = Context::new();
-    let mut builder = FunctionBuilderContext::new();
+    let mut room = Room::take();
+    let Room {
+        ctx, builder, used, ..
+    } = &mut room;
     for (index, program) in instance.programs().iter().enumerate() {
         let functions = declare(instance, program.verified());
         for (n, this) in functions.iter().enumerate() {
             let refused = |message| refused(instance, index, this, message);
             ctx.clear();
+            *used = (*used).max(this.range.len());
             define(
-                instance,
-                target,
-                lowerings,
-                index,
-                &functions,
-                n,
-                &mut ctx,
-                &mut builder,
+                instance, target, lowerings, index, &functions, n, ctx, builder,
             )?;
             // A function that the code generator cannot cope with is an error, however it says so.
-            generate(&mut ctx, target, lowerings).map_err(refused)?;
+            generate(ctx, target, lowerings).map_err(refused)?;
             let Some(compiled) = ctx.compiled_code() else {
                 return Err(refused("there is no code".into()));
             };
@@ -85,7 +82,41 @@ pub(crate) fn compile(instance: &Instance, target: &Target) -> Result<Code, Erro
             )?;
         }
     }
+    // What failed may have left anything behind, so only what went well comes here.
+    room.leave();
     code.finish(instance.programs().len())
+}
+
+/// What the code generator works in: most of what it allocates can be used again.
+struct Room {
+    ctx: Context,
+    builder: FunctionBuilderContext,
+    /// Instructions of the longest function that it has seen.
+    used: usize,
+}
+
+/// Rooms that nobody is in.
+static ROOMS: Mutex<Vec<Room>> = Mutex::new(Vec::new());
+/// How many are kept, and what functions they may have grown by: some megabytes at most.
+const MAX_ROOMS: usize = 2;
+const MAX_ROOM: usize = 1 << 11;
+
+impl Room {
+    fn take() -> Room {
+        let kept = ROOMS.lock().unwrap_or_else(|e| e.into_inner()).pop();
+        kept.unwrap_or_else(|| Room {
+            ctx: Context::new(),
+            builder: FunctionBuilderContext::new(),
+            used: 0,
+        })
+    }
+
+    fn leave(self) {
+        let mut rooms = ROOMS.lock().unwrap_or_else(|e| e.into_inner());
+        if self.used <= MAX_ROOM && rooms.len() < MAX_ROOMS {
+            rooms.push(self);
+        }
+    }
 }
 
 /// Where the code of each instruction begins, where it is another's.
