@@ -2,6 +2,8 @@
 //!
 //! **Invariant:** a key is read once: what is hashed is what is compared and stored, also when its memory changes meanwhile.
 
+use std::mem::MaybeUninit;
+
 use probity_isa::Size;
 
 use crate::arena;
@@ -11,11 +13,14 @@ pub(super) const MAX_KEY: usize = 4096;
 
 /// How keys of a size become words.
 pub(crate) trait Shape: Send + Sync + 'static {
-    /// Hands `f` the key's words, the last one padded with zeros.
+    /// Words of the longest key.
+    type Room;
+
+    /// The key's words, the last one padded with zeros.
     ///
     /// # Safety
     /// `key` is readable for `size` bytes, which is the shape's size, at most [`MAX_KEY`].
-    unsafe fn with<R>(key: *const u8, size: usize, f: impl FnOnce(&[u64]) -> R) -> R;
+    unsafe fn read(room: &mut MaybeUninit<Self::Room>, key: *const u8, size: usize) -> &[u64];
 }
 
 /// Four bytes.
@@ -28,55 +33,55 @@ pub(crate) struct Sixteen;
 pub(crate) struct Any;
 
 impl Shape for Four {
+    type Room = [u64; 1];
+
     #[inline(always)]
-    unsafe fn with<R>(key: *const u8, _: usize, f: impl FnOnce(&[u64]) -> R) -> R {
+    unsafe fn read(room: &mut MaybeUninit<[u64; 1]>, key: *const u8, _: usize) -> &[u64] {
         // SAFETY: by the contract.
-        f(&[unsafe { arena::load(key, Size::W) }])
+        room.write([unsafe { arena::load(key, Size::W) }])
     }
 }
 
 impl Shape for Eight {
+    type Room = [u64; 1];
+
     #[inline(always)]
-    unsafe fn with<R>(key: *const u8, _: usize, f: impl FnOnce(&[u64]) -> R) -> R {
+    unsafe fn read(room: &mut MaybeUninit<[u64; 1]>, key: *const u8, _: usize) -> &[u64] {
         // SAFETY: by the contract.
-        f(&[unsafe { arena::load(key, Size::DW) }])
+        room.write([unsafe { arena::load(key, Size::DW) }])
     }
 }
 
 impl Shape for Sixteen {
+    type Room = [u64; 2];
+
     #[inline(always)]
-    unsafe fn with<R>(key: *const u8, _: usize, f: impl FnOnce(&[u64]) -> R) -> R {
+    unsafe fn read(room: &mut MaybeUninit<[u64; 2]>, key: *const u8, _: usize) -> &[u64] {
         // SAFETY: by the contract.
-        unsafe {
-            f(&[
+        room.write(unsafe {
+            [
                 arena::load(key, Size::DW),
                 arena::load(key.add(8), Size::DW),
-            ])
-        }
+            ]
+        })
     }
 }
 
 impl Shape for Any {
+    type Room = [u64; MAX_KEY / 8];
+
     #[inline(always)]
-    unsafe fn with<R>(key: *const u8, size: usize, f: impl FnOnce(&[u64]) -> R) -> R {
-        // SAFETY: by the contract, in each arm.
+    unsafe fn read(room: &mut MaybeUninit<Self::Room>, key: *const u8, size: usize) -> &[u64] {
+        let words = size.div_ceil(8).min(MAX_KEY / 8);
+        let first = room.as_mut_ptr().cast::<u64>();
+        // SAFETY: the room has `words` words, of which `size` bytes are copied after the last one has been set; a key has 1 byte at
+        // least, and at most as many as there is room for.
         unsafe {
-            match size {
-                0..=64 => f(words::<8>(key, size, &mut [0; 8])),
-                65..=512 => f(words::<64>(key, size, &mut [0; 64])),
-                _ => f(words::<{ MAX_KEY / 8 }>(key, size, &mut [0; MAX_KEY / 8])),
-            }
+            first.add(words - 1).write(0);
+            arena::copy(first.cast(), key, size);
+            std::slice::from_raw_parts(first, words)
         }
     }
-}
-
-/// # Safety
-/// `key` is readable for `size` bytes, at most `8 * N`.
-#[inline]
-unsafe fn words<const N: usize>(key: *const u8, size: usize, out: &mut [u64; N]) -> &[u64] {
-    // SAFETY: both sides have `size` bytes.
-    unsafe { arena::copy(out.as_mut_ptr().cast(), key, size) };
-    &out[..size.div_ceil(8)]
 }
 
 /// A secret from which hashes are made: who does not know it cannot choose keys that meet in a bucket.
@@ -98,7 +103,7 @@ impl Secret {
 
     /// Both halves of a product of key and secret, a pair of words at a time.
     #[inline(always)]
-    pub fn hash(self, key: &[u64]) -> u32 {
+    pub fn hash(&self, key: &[u64]) -> u32 {
         let h = match key {
             [a] => fold(a ^ self.start, self.by),
             [a, b] => fold(fold(a ^ self.start, self.by) ^ b, self.by),
@@ -107,7 +112,7 @@ impl Secret {
         (h >> 32) as u32 ^ h as u32
     }
 
-    fn hash_long(self, key: &[u64]) -> u64 {
+    fn hash_long(&self, key: &[u64]) -> u64 {
         let mut h = self.start ^ key.len() as u64;
         for w in key {
             h = fold(h ^ w, self.by);

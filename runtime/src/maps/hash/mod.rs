@@ -12,17 +12,21 @@ mod protocol;
 mod slots;
 
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::*;
 
 use key::{Any, Eight, Four, MAX_KEY, Secret, Shape, Sixteen};
 use lru::Hand;
-use protocol::Pool;
+use protocol::{Disturbed, Guard, Pool};
 use slots::Slots;
 
 use crate::maps::{Direct, Operation, Span, Spec, Store, Values, err, flags};
 use crate::{Call, Error, arena};
 
 const MAX_ENTRIES: usize = 1 << 28;
+/// Of an insertion: others had the locks that it wanted. No error number is positive.
+const AGAIN: i64 = 1;
 
 struct Hash<K> {
     slots: Slots,
@@ -81,13 +85,21 @@ impl<K: Shape> Hash<K> {
     /// `key` is readable for the key's size.
     #[inline(always)]
     unsafe fn find(&self, key: *const u8) -> Option<u32> {
+        let mut room = MaybeUninit::uninit();
         // SAFETY: by the contract.
-        unsafe {
-            K::with(key, self.slots.key_size, |key| {
-                let hash = self.secret.hash(key);
-                protocol::find(&self.slots, self.slots.bucket_of(hash), hash, key)
-            })
+        let key = unsafe { K::read(&mut room, key, self.slots.key_size) };
+        let hash = self.secret.hash(key);
+        let view = self.slots.view();
+        match protocol::try_find(&view, view.bucket_of(hash), hash, key) {
+            Ok(found) => found,
+            Err(Disturbed) => self.find_again(hash, key),
         }
+    }
+
+    #[cold]
+    fn find_again(&self, hash: u32, key: &[u64]) -> Option<u32> {
+        let view = self.slots.view();
+        protocol::find(&view, view.bucket_of(hash), hash, key)
     }
 
     /// # Safety
@@ -95,15 +107,14 @@ impl<K: Shape> Hash<K> {
     #[inline(always)]
     unsafe fn look_up(&self, cpu: usize, key: *const u8) -> *mut u8 {
         // SAFETY: by the contract.
-        match unsafe { self.find(key) } {
-            Some(slot) => {
-                if self.lru.is_some() && self.slots.used(slot).load(Relaxed) == 0 {
-                    self.slots.used(slot).store(1, Relaxed);
-                }
-                self.slots.value(slot, cpu)
-            }
-            None => std::ptr::null_mut(),
+        let Some(slot) = (unsafe { self.find(key) }) else {
+            return std::ptr::null_mut();
+        };
+        let view = self.slots.view();
+        if self.lru.is_some() && view.used(slot).load(Relaxed) == 0 {
+            view.used(slot).store(1, Relaxed);
         }
+        view.value(slot, cpu)
     }
 
     /// Writes the value of a slot that nothing leads to.
@@ -112,14 +123,14 @@ impl<K: Shape> Hash<K> {
     /// `value` is readable for the value's size.
     #[inline(always)]
     unsafe fn write(&self, slot: u32, cpu: usize, value: *const u8) {
-        let size = self.slots.value_size;
+        let (view, size) = (self.slots.view(), self.slots.value_size);
         if !self.slots.is_percpu() {
             // SAFETY: a slot's value has that size, and so has `value`.
-            unsafe { self.values.init(self.slots.value(slot, cpu), value, size) };
+            unsafe { self.values.init(view.value(slot, cpu), value, size) };
             return;
         }
         for c in 0..self.slots.cpus {
-            let to = self.slots.value(slot, c);
+            let to = view.value(slot, c);
             // SAFETY: as above.
             unsafe {
                 if c == cpu {
@@ -132,6 +143,15 @@ impl<K: Shape> Hash<K> {
         }
     }
 
+    /// Ends what the value of a slot that has left its chain still has under way.
+    #[inline(always)]
+    fn release(&self, slot: u32) {
+        if !self.slots.is_percpu() {
+            // SAFETY: the slot's value is one of the map's.
+            unsafe { self.values.release(self.slots.view().value(slot, 0)) };
+        }
+    }
+
     /// # Safety
     /// As for [`Store::update`].
     #[inline(always)]
@@ -140,11 +160,15 @@ impl<K: Shape> Hash<K> {
             // SAFETY: by the contract.
             return unsafe { self.put_locked(key, value, how) };
         }
+        let mut room = MaybeUninit::uninit();
         // SAFETY: by the contract.
         unsafe {
-            K::with(key, self.slots.key_size, |key| {
-                self.set(cpu, self.secret.hash(key), key, value, how)
-            })
+            let key = K::read(&mut room, key, self.slots.key_size);
+            let hash = self.secret.hash(key);
+            match self.set(cpu, hash, key, value, how) {
+                AGAIN => self.set_again(cpu, hash, key, value, how),
+                done => done,
+            }
         }
     }
 
@@ -152,60 +176,104 @@ impl<K: Shape> Hash<K> {
     /// As for [`Store::update`].
     #[inline(always)]
     unsafe fn set(&self, cpu: usize, hash: u32, key: &[u64], value: *const u8, how: u64) -> i64 {
-        let slots = &self.slots;
-        let bucket = slots.bucket_of(hash);
-        // What an eviction gave.
-        let mut evicted = None;
+        let view = self.slots.view();
+        let bucket = view.bucket_of(hash);
+        let guard = protocol::lock(&view, bucket);
         // SAFETY: by the contract, wherever a value is written.
         unsafe {
-            loop {
-                let guard = protocol::lock(slots, bucket);
-                let old = protocol::find_locked(slots, bucket, hash, key);
-                let refused = match old {
-                    Some(_) if how == flags::NOEXIST => err(libc::EEXIST),
-                    None if how == flags::EXIST => err(libc::ENOENT),
-                    _ => 0,
-                };
-                if refused != 0 || old.is_some() {
-                    if let (0, Some((old, link))) = (refused, old) {
-                        if slots.is_percpu() {
-                            // Changed in place, as in Linux.
-                            let to = slots.value(old, cpu);
-                            self.values.update(to, value, slots.value_size);
-                        } else {
-                            let spare = slots.spare_of(bucket);
-                            let slot = spare.load(Relaxed);
-                            protocol::replace(slots, bucket, (old, link), slot, hash, key, || {
-                                self.write(slot, cpu, value);
-                            });
-                            self.values.release(slots.value(old, 0));
-                            spare.store(old, Relaxed);
-                        }
-                    }
-                    drop(guard);
-                    if let Some(slot) = evicted {
-                        protocol::give_back(slots, slot);
-                    }
-                    return refused;
+            match protocol::find_locked(&view, bucket, hash, key) {
+                Some(_) if how == flags::NOEXIST => err(libc::EEXIST),
+                Some((slot, _)) if self.slots.is_percpu() => {
+                    // Changed in place, as in Linux.
+                    let to = view.value(slot, cpu);
+                    self.values.update(to, value, self.slots.value_size);
+                    0
                 }
-                if let Some(slot) = evicted.or_else(|| protocol::take(slots)) {
-                    protocol::insert(slots, bucket, slot, hash, key, || {
+                Some((old, link)) => {
+                    let spare = view.spare_of(bucket);
+                    let slot = spare.load(Relaxed);
+                    protocol::replace(&view, bucket, (old, link), slot, hash, key, || {
                         self.write(slot, cpu, value);
                     });
-                    return 0;
+                    self.release(old);
+                    spare.store(old, Relaxed);
+                    0
                 }
-                drop(guard);
-                let Some(hand) = &self.lru else {
-                    return err(libc::E2BIG);
-                };
-                evicted = hand.evict(slots);
-                if let Some(slot) = evicted.filter(|_| !slots.is_percpu()) {
-                    self.values.release(slots.value(slot, 0));
+                None if how == flags::EXIST => err(libc::ENOENT),
+                None => self.add(cpu, (bucket, hash), key, value, guard),
+            }
+        }
+    }
+
+    /// An insertion, with the lock of `guard` held and without such a key; [`AGAIN`] when there was no room but may be now.
+    ///
+    /// # Safety
+    /// As for [`Store::update`].
+    #[inline(never)]
+    unsafe fn add(
+        &self,
+        cpu: usize,
+        (bucket, hash): (u32, u32),
+        key: &[u64],
+        value: *const u8,
+        guard: Guard<'_, AtomicU32>,
+    ) -> i64 {
+        let view = self.slots.view();
+        let slot = match (protocol::take(&view), &self.lru) {
+            (Some(slot), _) => slot,
+            (None, None) => return err(libc::E2BIG),
+            (None, Some(hand)) => match hand.evict_beside(&self.slots, bucket) {
+                Some(slot) => {
+                    self.release(slot);
+                    slot
                 }
-                evicted = evicted.or_else(|| protocol::take(slots));
-                if evicted.is_none() {
-                    return err(libc::ENOMEM);
+                None => {
+                    drop(guard);
+                    return self.make_room(hand);
                 }
+            },
+        };
+        protocol::insert(&view, bucket, slot, hash, key, || {
+            // SAFETY: by the contract; nothing leads to the slot.
+            unsafe { self.write(slot, cpu, value) };
+        });
+        drop(guard);
+        0
+    }
+
+    /// Evicts an element whose bucket's lock may have to be waited for, with no lock held.
+    #[cold]
+    fn make_room(&self, hand: &Hand) -> i64 {
+        let view = self.slots.view();
+        let evicted = hand.evict(&self.slots);
+        if let Some(slot) = evicted {
+            self.release(slot);
+        }
+        match evicted.or_else(|| protocol::take(&view)) {
+            Some(slot) => {
+                protocol::give_back(&view, slot);
+                AGAIN
+            }
+            None => err(libc::ENOMEM),
+        }
+    }
+
+    /// # Safety
+    /// As for [`Store::update`].
+    #[cold]
+    unsafe fn set_again(
+        &self,
+        cpu: usize,
+        hash: u32,
+        key: &[u64],
+        value: *const u8,
+        how: u64,
+    ) -> i64 {
+        loop {
+            // SAFETY: by the contract.
+            match unsafe { self.set(cpu, hash, key, value, how) } {
+                AGAIN => {}
+                done => return done,
             }
         }
     }
@@ -228,7 +296,7 @@ impl<K: Shape> Hash<K> {
         match unsafe { self.find(key) } {
             Some(_) if exist == flags::NOEXIST => err(libc::EEXIST),
             Some(slot) => {
-                let to = self.slots.value(slot, 0);
+                let to = self.slots.view().value(slot, 0);
                 // SAFETY: values have the value's size and a lock there.
                 unsafe {
                     self.values
@@ -245,25 +313,21 @@ impl<K: Shape> Hash<K> {
     /// `key` is readable for the key's size.
     #[inline(always)]
     unsafe fn remove(&self, key: *const u8) -> i64 {
-        let slots = &self.slots;
+        let mut room = MaybeUninit::uninit();
         // SAFETY: by the contract.
-        unsafe {
-            K::with(key, slots.key_size, |key| {
-                let hash = self.secret.hash(key);
-                let bucket = slots.bucket_of(hash);
-                let guard = protocol::lock(slots, bucket);
-                let Some((slot, link)) = protocol::find_locked(slots, bucket, hash, key) else {
-                    return err(libc::ENOENT);
-                };
-                protocol::unlink(slots, bucket, (slot, link));
-                drop(guard);
-                if !slots.is_percpu() {
-                    self.values.release(slots.value(slot, 0));
-                }
-                protocol::give_back(slots, slot);
-                0
-            })
-        }
+        let key = unsafe { K::read(&mut room, key, self.slots.key_size) };
+        let hash = self.secret.hash(key);
+        let view = self.slots.view();
+        let bucket = view.bucket_of(hash);
+        let guard = protocol::lock(&view, bucket);
+        let Some((slot, link)) = protocol::find_locked(&view, bucket, hash, key) else {
+            return err(libc::ENOENT);
+        };
+        protocol::unlink(&view, bucket, (slot, link));
+        drop(guard);
+        self.release(slot);
+        protocol::give_back(&view, slot);
+        0
     }
 
     /// `map_lookup_elem` of this map.
@@ -323,25 +387,28 @@ impl<K: Shape> Store for Hash<K> {
     unsafe fn peek(&self, cpu: usize, key: *const u8) -> *mut u8 {
         // SAFETY: by the contract.
         let slot = unsafe { self.find(key) };
-        slot.map_or(std::ptr::null_mut(), |slot| self.slots.value(slot, cpu))
+        slot.map_or(std::ptr::null_mut(), |slot| {
+            self.slots.view().value(slot, cpu)
+        })
     }
 
     unsafe fn copy_out(&self, cpu: usize, key: *const u8, out: &mut [u8]) -> bool {
+        let view = self.slots.view();
         loop {
             // SAFETY: by the contract.
             let Some(slot) = (unsafe { self.find(key) }) else {
                 return false;
             };
-            let generation = self.slots.generation(slot).load(Acquire);
+            let generation = view.generation(slot).load(Acquire);
             // SAFETY: the slot held the key after its generation was read, so the bytes are its value's
             // unless the generation has moved on.
             unsafe {
                 if self.find(key) != Some(slot) {
                     continue;
                 }
-                arena::read_into(self.slots.value(slot, cpu), out);
+                arena::read_into(view.value(slot, cpu), out);
             }
-            if protocol::unchanged(&self.slots, (slot, generation)) {
+            if protocol::unchanged(&view, (slot, generation)) {
                 return true;
             }
         }
@@ -358,13 +425,14 @@ impl<K: Shape> Store for Hash<K> {
     }
 
     fn for_each(&self, cpu: usize, f: &mut dyn FnMut(*const u8, *mut u8) -> bool) -> i64 {
+        let view = self.slots.view();
         let (mut seen, mut chain) = (0, Vec::new());
         for bucket in 0..self.slots.buckets() {
             // An element that `f` or another thread removes is visited all the same, as in Linux.
-            protocol::chain(&self.slots, bucket, &mut chain);
+            protocol::chain(&view, bucket, &mut chain);
             for (slot, _) in &chain {
                 seen += 1;
-                if !f(self.slots.key(*slot), self.slots.value(*slot, cpu)) {
+                if !f(view.key(*slot), view.value(*slot, cpu)) {
                     return seen;
                 }
             }
@@ -373,16 +441,17 @@ impl<K: Shape> Store for Hash<K> {
     }
 
     fn keys(&self, size: usize) -> Vec<Vec<u8>> {
+        let view = self.slots.view();
         let (mut out, mut chain) = (Vec::new(), Vec::new());
         for bucket in 0..self.slots.buckets() {
             let before = out.len();
             loop {
-                protocol::chain(&self.slots, bucket, &mut chain);
+                protocol::chain(&view, bucket, &mut chain);
                 for (slot, _) in &chain {
                     // SAFETY: a slot's key has the key's size.
-                    out.push(unsafe { arena::read_vec(self.slots.key(*slot), size) });
+                    out.push(unsafe { arena::read_vec(view.key(*slot), size) });
                 }
-                if chain.iter().all(|at| protocol::unchanged(&self.slots, *at)) {
+                if chain.iter().all(|at| protocol::unchanged(&view, *at)) {
                     break;
                 }
                 // One of them was removed while it was read.
@@ -408,7 +477,7 @@ impl<K: Shape> Store for Hash<K> {
     fn key_at(&self, address: u64) -> Option<Vec<u8>> {
         let slot = self.slots.slot_at(address)?;
         // SAFETY: a slot's key has the key's size.
-        Some(unsafe { arena::read_vec(self.slots.key(slot), self.slots.key_size) })
+        Some(unsafe { arena::read_vec(self.slots.view().key(slot), self.slots.key_size) })
     }
 
     fn percpu(&self) -> bool {

@@ -104,6 +104,44 @@ impl Small {
         true
     }
 
+    /// An update that evicts an element when the map is full; false when others were in the way.
+    fn update_or_evict(&self, key: u64, value: u64) -> bool {
+        let (bucket, words) = ((key & 1) as u32, [key, !key]);
+        let _guard = protocol::lock(self, bucket);
+        if protocol::find_locked(self, bucket, 0, &words).is_some() {
+            return true;
+        }
+        let evict = || {
+            (0..self.slots.len() as u32).find(|slot| {
+                let generation = self.slot(*slot).generation.load(Acquire);
+                let of = (self.slot(*slot).key[0].load(Relaxed) & 1) as u32;
+                generation & 1 == 0
+                    && generation != 0
+                    && protocol::take_out(self, bucket, of, *slot)
+            })
+        };
+        let Some(slot) = protocol::take(self).or_else(evict) else {
+            return false;
+        };
+        protocol::insert(self, bucket, slot, 0, &words, || {
+            self.slot(slot).value.store(key << 8 | value, Relaxed);
+        });
+        true
+    }
+
+    /// Every slot, in order, of those in chains, spare and free: when nobody works on the map.
+    fn everywhere(&self) -> Vec<u32> {
+        let mut all: Vec<u32> = self.spares.iter().map(|s| s.load(Relaxed)).collect();
+        for bucket in 0..2 {
+            let mut chain = Vec::new();
+            protocol::chain(self, bucket, &mut chain);
+            all.extend(chain.iter().map(|(slot, _)| *slot));
+        }
+        all.extend(std::iter::from_fn(|| protocol::take(self)));
+        all.sort_unstable();
+        all
+    }
+
     fn delete(&self, key: u64) -> bool {
         let bucket = (key & 1) as u32;
         let guard = protocol::lock(self, bucket);
@@ -280,5 +318,29 @@ fn the_free_list_gives_a_slot_to_one_thread_only() {
             .collect();
         all.sort_unstable();
         assert_eq!(all, [0, 1], "every slot is somewhere, once");
+    });
+}
+
+#[test]
+fn two_that_evict_from_each_other_neither_wait_nor_share_a_slot() {
+    check(2, || {
+        // A full map with a key in each bucket, and both threads want room for one more.
+        let pool = pool(2, &[2, 3]);
+        let other = pool.clone();
+        let writes = thread::spawn(move || other.update_or_evict(4, 1));
+        let mine = pool.update_or_evict(5, 1);
+        if let Some(Some(value)) = pool.lookup(4) {
+            assert_eq!(value, 4 << 8 | 1);
+        }
+        let theirs = writes.join().expect("the writer ends");
+        assert!(mine || theirs, "one of them found a victim");
+        let there = [2, 3, 4, 5].map(|key| pool.lookup(key).is_some());
+        let entries = there.iter().filter(|is| **is).count();
+        assert!(entries <= 2, "{entries} entries in a map of 2");
+        assert_eq!(
+            pool.everywhere(),
+            [0, 1, 2, 3],
+            "every slot is somewhere, once"
+        );
     });
 }

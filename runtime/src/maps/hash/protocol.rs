@@ -84,43 +84,67 @@ impl<W: Word> Drop for Guard<'_, W> {
 }
 
 /// The slot that holds `key`, without any lock.
-#[inline(always)]
 pub(crate) fn find<P: Pool>(pool: &P, bucket: u32, hash: u32, key: &[u64]) -> Option<u32> {
     let mut turns = 0;
     loop {
-        let version = pool.version(bucket).load(Acquire);
-        let mut slot = pool.head(bucket).load(Acquire);
-        let mut torn = false;
-        while slot != NONE {
-            let generation = pool.generation(slot).load(Acquire);
-            if pool.same_key(slot, hash, key) {
-                P::fence(Acquire);
-                if generation & 1 == 0 && pool.generation(slot).load(Relaxed) == generation {
-                    return Some(slot);
-                }
-                torn = true;
-                break;
-            }
-            slot = pool.next(slot).load(Acquire);
-        }
-        P::fence(Acquire);
-        if !torn && pool.version(bucket).load(Relaxed) == version {
-            return None;
+        if let Ok(found) = try_find(pool, bucket, hash, key) {
+            return found;
         }
         P::pause(&mut turns);
     }
 }
 
+/// A writer was in the way.
+pub(crate) struct Disturbed;
+
+/// [`find`] without trying again.
+#[inline(always)]
+pub(crate) fn try_find<P: Pool>(
+    pool: &P,
+    bucket: u32,
+    hash: u32,
+    key: &[u64],
+) -> Result<Option<u32>, Disturbed> {
+    let version = pool.version(bucket).load(Acquire);
+    let mut slot = pool.head(bucket).load(Acquire);
+    while slot != NONE {
+        let generation = pool.generation(slot).load(Acquire);
+        if pool.same_key(slot, hash, key) {
+            P::fence(Acquire);
+            if generation & 1 == 0 && pool.generation(slot).load(Relaxed) == generation {
+                return Ok(Some(slot));
+            }
+            return Err(Disturbed);
+        }
+        slot = pool.next(slot).load(Acquire);
+    }
+    P::fence(Acquire);
+    if pool.version(bucket).load(Relaxed) != version {
+        return Err(Disturbed);
+    }
+    Ok(None)
+}
+
 #[inline(always)]
 pub(crate) fn lock<P: Pool>(pool: &P, bucket: u32) -> Guard<'_, P::Word> {
     let lock = pool.lock_of(bucket);
+    if lock.replace(0, 1).is_err() {
+        wait::<P>(lock);
+    }
+    Guard(lock)
+}
+
+#[cold]
+fn wait<P: Pool>(lock: &P::Word) {
     let mut turns = 0;
-    while lock.replace(0, 1).is_err() {
+    loop {
         while lock.load(Relaxed) != 0 {
             P::pause(&mut turns);
         }
+        if lock.replace(0, 1).is_ok() {
+            return;
+        }
     }
-    Guard(lock)
 }
 
 /// With the lock held: the slot that holds `key`, and the link to it.
@@ -208,6 +232,25 @@ pub(crate) fn replace<P: Pool>(
 pub(crate) fn unlink<P: Pool>(pool: &P, bucket: u32, (slot, link): (u32, &P::Word)) {
     link.store(pool.next(slot).load(Relaxed), Release);
     retire(pool, bucket, slot);
+}
+
+/// With the lock of `held` held: takes `slot` out of the chain of `bucket`, unless it is not there or another writer has that
+/// bucket's lock. Nobody waits for a lock while having one, so two that take from each other do not wait for ever.
+#[inline(always)]
+pub(crate) fn take_out<P: Pool>(pool: &P, held: u32, bucket: u32, slot: u32) -> bool {
+    let lock = pool.lock_of(bucket);
+    let _guard = match std::ptr::eq(lock, pool.lock_of(held)) {
+        true => None,
+        false => match lock.replace(0, 1) {
+            Ok(_) => Some(Guard(lock)),
+            Err(_) => return false,
+        },
+    };
+    let Some(link) = link_to(pool, bucket, slot) else {
+        return false;
+    };
+    unlink(pool, bucket, (slot, link));
+    true
 }
 
 /// After a slot has left its chain and before it can be used again.

@@ -1,6 +1,7 @@
 //! The memory of a hash map: slots in an arena, buckets, stripes; and the [`Pool`] that they are to the protocol.
 //!
 //! A slot is a header of four words, the key padded to whole words, and the value (per-CPU values lie elsewhere, CPU after CPU).
+//! Where all this lies never changes, which a compiler does not know of what is shared: operations work on a copy of it, a [`View`].
 
 use std::sync::atomic::Ordering::{self, *};
 use std::sync::atomic::{AtomicU32, AtomicU64, fence};
@@ -50,6 +51,15 @@ pub(super) struct Slots {
 unsafe impl Send for Slots {}
 // SAFETY: as above.
 unsafe impl Sync for Slots {}
+
+/// Where a map's memory lies: what operations keep in registers, since no other thread changes it.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    slots: &'a Slots,
+    base: *mut u8,
+    slot_size: usize,
+    buckets: &'a [Bucket],
+}
 
 /// Together, as a lookup reads both.
 #[repr(align(8))]
@@ -128,51 +138,18 @@ impl Slots {
     }
 
     #[inline(always)]
-    pub fn bucket_of(&self, hash: u32) -> u32 {
-        hash & (self.buckets.len() as u32 - 1)
-    }
-
-    #[inline(always)]
-    fn at(&self, slot: u32, offset: usize) -> *mut u8 {
-        debug_assert!(slot < self.count());
-        // SAFETY: slots below `count` lie in the memory, and offsets inside of a slot.
-        unsafe { self.base.add(slot as usize * self.slot_size + offset) }
-    }
-
-    #[inline(always)]
-    fn word(&self, slot: u32, offset: usize) -> &AtomicU32 {
-        // SAFETY: as for `at`; headers are aligned to 8 bytes and used as atomics only.
-        unsafe { AtomicU32::from_ptr(self.at(slot, offset).cast()) }
-    }
-
-    #[inline(always)]
-    pub fn key(&self, slot: u32) -> *mut u8 {
-        self.at(slot, KEY)
-    }
-
-    #[inline(always)]
-    pub fn value(&self, slot: u32, cpu: usize) -> *mut u8 {
-        match &self.percpu {
-            None => self.at(slot, self.value_at),
-            Some(values) => {
-                let stride = self.value_size.next_multiple_of(8);
-                values.at((cpu * self.count() as usize + slot as usize) * stride)
-            }
+    pub fn view(&self) -> View<'_> {
+        View {
+            slots: self,
+            base: self.base,
+            slot_size: self.slot_size,
+            buckets: &self.buckets,
         }
     }
 
+    #[inline(always)]
     pub fn is_percpu(&self) -> bool {
         self.percpu.is_some()
-    }
-
-    #[inline(always)]
-    pub fn used(&self, slot: u32) -> &AtomicU32 {
-        self.word(slot, USED)
-    }
-
-    #[inline(always)]
-    pub fn hash(&self, slot: u32) -> &AtomicU32 {
-        self.word(slot, HASH)
     }
 
     /// First address and one past the last of the slots, and of the per-CPU values.
@@ -210,6 +187,73 @@ impl Slots {
     }
 }
 
+impl View<'_> {
+    #[inline(always)]
+    pub fn bucket_of(&self, hash: u32) -> u32 {
+        hash & (self.buckets.len() as u32 - 1)
+    }
+
+    #[inline(always)]
+    fn at(&self, slot: u32, offset: usize) -> *mut u8 {
+        debug_assert!(slot < self.slots.count());
+        // SAFETY: slots below `count` lie in the memory, and offsets inside of a slot.
+        unsafe { self.base.add(slot as usize * self.slot_size + offset) }
+    }
+
+    #[inline(always)]
+    fn word(&self, slot: u32, offset: usize) -> &AtomicU32 {
+        // SAFETY: as for `at`; headers are aligned to 8 bytes and used as atomics only.
+        unsafe { AtomicU32::from_ptr(self.at(slot, offset).cast()) }
+    }
+
+    #[inline(always)]
+    pub fn key(&self, slot: u32) -> *mut u8 {
+        self.at(slot, KEY)
+    }
+
+    /// The value; where values are per-CPU, that of `cpu`, which must be below their number.
+    #[inline(always)]
+    pub fn value(&self, slot: u32, cpu: usize) -> *mut u8 {
+        match &self.slots.percpu {
+            None => self.at(slot, self.slots.value_at),
+            Some(values) => {
+                debug_assert!(slot < self.slots.count() && cpu < self.slots.cpus);
+                let n = cpu * self.slots.count() as usize + slot as usize;
+                // SAFETY: there is a value for each slot and CPU.
+                unsafe {
+                    let first = values.base();
+                    first.add(n * self.slots.value_size.next_multiple_of(8))
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    pub fn used(&self, slot: u32) -> &AtomicU32 {
+        self.word(slot, USED)
+    }
+
+    #[inline(always)]
+    pub fn hash(&self, slot: u32) -> &AtomicU32 {
+        self.word(slot, HASH)
+    }
+
+    #[inline(always)]
+    fn bucket(&self, bucket: u32) -> &Bucket {
+        debug_assert!((bucket as usize) < self.buckets.len());
+        // SAFETY: `bucket_of` masks to the number of buckets, and the others count up to it.
+        unsafe { self.buckets.get_unchecked(bucket as usize) }
+    }
+
+    #[inline(always)]
+    fn stripe(&self, bucket: u32) -> &Stripe {
+        let stripes = &self.slots.stripes;
+        let stripe = bucket as usize & (stripes.len() - 1);
+        // SAFETY: the number of stripes is a power of two and not 0.
+        unsafe { stripes.get_unchecked(stripe) }
+    }
+}
+
 impl Word for AtomicU32 {
     #[inline(always)]
     fn load(&self, order: Ordering) -> u32 {
@@ -242,7 +286,7 @@ impl Wide for AtomicU64 {
     }
 }
 
-impl Pool for Slots {
+impl Pool for View<'_> {
     type Word = AtomicU32;
     type Wide = AtomicU64;
 
@@ -317,32 +361,16 @@ impl Pool for Slots {
 
     #[inline(always)]
     fn free(&self) -> &AtomicU64 {
-        &self.free
+        &self.slots.free
     }
 
     #[inline(always)]
     fn fresh(&self) -> &AtomicU32 {
-        &self.fresh
+        &self.slots.fresh
     }
 
     #[inline(always)]
     fn entries(&self) -> u32 {
-        self.entries
-    }
-}
-
-impl Slots {
-    #[inline(always)]
-    fn bucket(&self, bucket: u32) -> &Bucket {
-        debug_assert!((bucket as usize) < self.buckets.len());
-        // SAFETY: `bucket_of` masks to the number of buckets, and the others count up to it.
-        unsafe { self.buckets.get_unchecked(bucket as usize) }
-    }
-
-    #[inline(always)]
-    fn stripe(&self, bucket: u32) -> &Stripe {
-        let stripe = bucket as usize & (self.stripes.len() - 1);
-        // SAFETY: the number of stripes is a power of two and not 0.
-        unsafe { self.stripes.get_unchecked(stripe) }
+        self.slots.entries
     }
 }
