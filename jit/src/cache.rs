@@ -34,7 +34,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
-use crate::key::Key;
+use crate::key::{Digests, Key};
 
 /// Largest file.
 const MAX_FILE: u64 = 256 << 20;
@@ -54,6 +54,7 @@ pub struct Cache {
     directory: OwnedFd,
     secret: [u8; 32],
     max_bytes: u64,
+    digests: Digests,
 }
 
 impl Cache {
@@ -80,6 +81,7 @@ impl Cache {
             directory,
             secret,
             max_bytes: MAX_BYTES,
+            digests: Digests::default(),
         })
     }
 
@@ -91,6 +93,10 @@ impl Cache {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub(crate) fn digests(&self) -> &Digests {
+        &self.digests
     }
 
     /// What was stored under a key, when it is whole and ours.

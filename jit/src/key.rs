@@ -1,13 +1,15 @@
 //! Everything that compiled code depends on → a digest, by which a cache finds it.
 //!
 //! The programs with the facts that their proof, made just now, has established; the maps as far
-//! as they are constants; platform and policy; the processor; the options; this build.
+//! as they are constants; platform, with its types, and policy; the processor; the options; this build.
 //!
 //! **Invariant:** what [`crate::compile`] reads is in here: two instances with the same digest
 //! have the same code.
 
 use std::hash::{Hash, Hasher};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use probity_btf::Btf;
 use probity_isa::{CallTarget, Insn};
 use probity_runtime::Instance;
 
@@ -34,7 +36,41 @@ impl Hasher for Bytes {
     }
 }
 
-pub(crate) fn key(instance: &Instance, target: &Target, options: &Options) -> Key {
+/// Digests of sets of types. A kernel's are millions of bytes, so each set is digested once.
+#[derive(Default)]
+pub(crate) struct Digests(Mutex<Vec<(Weak<Btf>, Key)>>);
+
+impl Digests {
+    pub fn of(&self, types: &Arc<Btf>) -> Key {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // While there is a weak reference, nothing else has that address.
+        known.retain(|(of, _)| of.strong_count() != 0);
+        if let Some((_, digest)) = known
+            .iter()
+            .find(|(of, _)| of.as_ptr() == Arc::as_ptr(types))
+        {
+            return *digest;
+        }
+        let mut hasher = blake3::Hasher::new();
+        let mut next = Some(types);
+        while let Some(set) = next {
+            let bytes = set.to_bytes();
+            hasher.update(&(bytes.len() as u64).to_le_bytes());
+            hasher.update(&bytes);
+            next = set.base();
+        }
+        let digest = *hasher.finalize().as_bytes();
+        known.push((Arc::downgrade(types), digest));
+        digest
+    }
+}
+
+pub(crate) fn key(
+    instance: &Instance,
+    target: &Target,
+    options: &Options,
+    digests: &Digests,
+) -> Key {
     let mut h = Bytes::default();
     FORMAT.hash(&mut h);
     env!("CARGO_PKG_VERSION").hash(&mut h);
@@ -43,7 +79,9 @@ pub(crate) fn key(instance: &Instance, target: &Target, options: &Options) -> Ke
     target.hash(&mut h);
     options.hash(&mut h);
     let verified = instance.verified();
-    verified.platform().name.hash(&mut h);
+    let platform = verified.platform();
+    platform.name.hash(&mut h);
+    platform.types.as_ref().map(|t| digests.of(t)).hash(&mut h);
     verified.policy().to_string().hash(&mut h);
     instance.cpus().hash(&mut h);
     let object = &verified.relocated().object;
@@ -89,17 +127,57 @@ pub(crate) fn key(instance: &Instance, target: &Target, options: &Options) -> Ke
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use probity_btf::BtfBuilder;
+    use probity_platform::Platform;
 
     use super::*;
     use crate::lowerings::Lowerings;
     use crate::tests::{instance, prove};
 
     fn of(text: &str, options: &Options) -> Key {
-        let platform = Arc::new(probity_runtime::platform(None));
-        let verified = prove(&platform, "key", text).expect("accepted");
+        on(probity_runtime::platform(None), text, options)
+    }
+
+    fn on(platform: Platform, text: &str, options: &Options) -> Key {
+        let verified = prove(&Arc::new(platform), "key", text).expect("accepted");
         let target = Target::host(options).expect("a target");
-        key(&instance(&verified), &target, options)
+        let digests = Digests::default();
+        key(&instance(&verified), &target, options, &digests)
+    }
+
+    /// Types of a host, with a structure of that many bytes.
+    fn types(bytes: u32) -> Arc<Btf> {
+        let mut b = BtfBuilder::new();
+        b.struct_("host", bytes, &[]);
+        Arc::new(b.build().expect("types"))
+    }
+
+    #[test]
+    fn other_types_of_the_platform_have_another_key() {
+        let text = ".section raw_tracepoint\n.globl main\nmain:\nr0 = 0\nexit\n";
+        let key = |types| {
+            let platform = Platform {
+                types,
+                ..probity_runtime::platform(None)
+            };
+            on(platform, text, &Options::default())
+        };
+        let keys = [key(Some(types(8))), key(Some(types(16))), key(None)];
+        assert_eq!(keys[0], key(Some(types(8))), "equal types");
+        assert!(keys[0] != keys[1] && keys[0] != keys[2]);
+    }
+
+    #[test]
+    fn types_are_digested_once_and_forgotten_with_their_last_user() {
+        let digests = Digests::default();
+        let (a, b) = (types(8), types(16));
+        assert_eq!(digests.of(&a), digests.of(&a));
+        assert_ne!(digests.of(&a), digests.of(&b));
+        let known = || digests.0.lock().expect("a lock").len();
+        assert_eq!(known(), 2);
+        drop(a);
+        digests.of(&b);
+        assert_eq!(known(), 1);
     }
 
     /// Read-only data is compiled in, maps by their layout, numbers as they are.

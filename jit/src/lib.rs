@@ -110,7 +110,7 @@ impl Jit {
         cache: &Cache,
     ) -> Result<Jit, Error> {
         let target = Target::host(options)?;
-        let key = key::key(&instance, &target, options);
+        let key = key::key(&instance, &target, options, cache.digests());
         let cached = cache.load(&key).and_then(|bytes| encode::decode(&bytes));
         let programs = instance.programs().len();
         if let Some(code) = cached.filter(|c| c.arch == target.arch && c.mains.len() == programs) {

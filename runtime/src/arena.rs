@@ -80,15 +80,23 @@ pub(crate) unsafe fn load(p: *const u8, size: Size) -> u64 {
             Size::H if a & 1 == 0 => u64::from(AtomicU16::from_ptr(p as *mut u16).load(Relaxed)),
             Size::W if a & 3 == 0 => u64::from(AtomicU32::from_ptr(p as *mut u32).load(Relaxed)),
             Size::DW if a & 7 == 0 => AtomicU64::from_ptr(p as *mut u64).load(Relaxed),
-            _ => {
-                let mut b = [0u8; 8];
-                for (i, b) in b.iter_mut().enumerate().take(size.bytes()) {
-                    *b = byte(p.add(i));
-                }
-                u64::from_le_bytes(b)
-            }
+            _ => load_bytes(p, size),
         }
     }
+}
+
+/// [`load`] where nothing is aligned.
+///
+/// # Safety
+/// As for [`load`].
+#[cold]
+unsafe fn load_bytes(p: *const u8, size: Size) -> u64 {
+    let mut b = [0u8; 8];
+    for (i, b) in b.iter_mut().enumerate().take(size.bytes()) {
+        // SAFETY: by the contract.
+        *b = unsafe { byte(p.add(i)) };
+    }
+    u64::from_le_bytes(b)
 }
 
 /// Stores the low `size` bytes of `v`.
@@ -129,20 +137,34 @@ unsafe fn byte(p: *const u8) -> u8 {
 /// `src` is readable and `dst` writable for `len` bytes.
 #[inline]
 pub(crate) unsafe fn copy(dst: *mut u8, src: *const u8, len: usize) {
-    let mut i = 0;
     // SAFETY: every step stays below `len`.
     unsafe {
+        let mut i = 0;
         if (dst as usize | src as usize) & 7 == 0 {
             while i + 8 <= len {
                 let word = AtomicU64::from_ptr(src.add(i) as *mut u64).load(Relaxed);
                 AtomicU64::from_ptr(dst.add(i).cast()).store(word, Relaxed);
                 i += 8;
             }
-        } else {
-            while i + 8 <= len {
-                store(dst.add(i), Size::DW, load(src.add(i), Size::DW));
-                i += 8;
-            }
+        }
+        if i != len {
+            copy_any(dst.add(i), src.add(i), len - i);
+        }
+    }
+}
+
+/// [`copy`] where memory is not aligned to 8 bytes, or the last bytes remain.
+///
+/// # Safety
+/// As for [`copy`].
+#[inline(never)]
+unsafe fn copy_any(dst: *mut u8, src: *const u8, len: usize) {
+    let mut i = 0;
+    // SAFETY: every step stays below `len`.
+    unsafe {
+        while i + 8 <= len {
+            store(dst.add(i), Size::DW, load(src.add(i), Size::DW));
+            i += 8;
         }
         while i < len {
             store(dst.add(i), Size::B, byte(src.add(i)) as u64);

@@ -40,6 +40,11 @@ impl Values {
         self.0.as_deref().unwrap_or_default()
     }
 
+    /// No field of a value is managed: it is bytes.
+    pub fn are_plain(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Offset of the spin lock.
     pub fn lock(&self) -> Option<usize> {
         let mut locks = self.fields().iter();

@@ -1,16 +1,20 @@
 //! Maps in process and maps of the running kernel, under the same operations: results to the error number, and contents.
 //!
-//! `system_calls.rs` is the host's side, `programs.rs` the programs', on both engines.
+//! `system_calls.rs` is the host's side, `programs.rs` the programs', on both engines; `nested.rs` is about maps of maps, `lru.rs`
+//! about what LRU maps keep, `packets.rs` about helpers that change packets.
 //! The seed is printed; `TEST_SEED` takes it back, `TEST_OPERATIONS` says how many for each kind.
 
 mod linux;
+mod lru;
+mod nested;
 mod objects;
+mod packets;
 mod programs;
 mod system_calls;
 
 use std::sync::Arc;
 
-use probity_objfile::Map;
+use probity_objfile::{Map, Object};
 use probity_platform::{Platform, Policy};
 use probity_runtime::platform;
 use probity_verifier::{Verdict, Verified, verify};
@@ -153,13 +157,23 @@ fn in_process() -> Arc<Platform> {
 }
 
 fn prove(platform: &Arc<Platform>, text: &str) -> Arc<Verified> {
+    prove_with(platform, text, |_| {})
+}
+
+/// What a change makes of assembled text, which has no way to say everything of maps.
+fn prove_with(
+    platform: &Arc<Platform>,
+    text: &str,
+    change: impl FnOnce(&mut Object),
+) -> Arc<Verified> {
     let helper = |name: &str| {
         let name = name.strip_prefix("bpf_").unwrap_or(name);
         let mut rows = platform.helpers.iter();
         rows.find(|h| h.name == name).map(|h| h.id)
     };
-    let object =
+    let mut object =
         probity_objfile::assemble("maps", text, &helper).unwrap_or_else(|e| panic!("{e}\n{text}"));
+    change(&mut object);
     let options = probity_verifier::Options::default();
     let report = verify(&object, platform, &Policy::default(), &options).expect("a report");
     for p in &report.programs {

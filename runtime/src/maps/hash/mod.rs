@@ -33,6 +33,8 @@ struct Hash<K> {
     values: Values,
     secret: Secret,
     lru: Option<Hand>,
+    /// Values are bytes beside their keys: neither per-CPU nor with fields that are managed.
+    simple: bool,
     shape: PhantomData<K>,
 }
 
@@ -77,6 +79,7 @@ impl<K: Shape> Hash<K> {
             values: spec.values.clone(),
             secret: Secret::new(spec.seed),
             lru: lru.then(Hand::default),
+            simple: !percpu && spec.values.are_plain(),
             shape: PhantomData,
         })
     }
@@ -152,17 +155,51 @@ impl<K: Shape> Hash<K> {
         }
     }
 
+    /// An update without flags in a map of simple values, as most are; the rest is [`Hash::set`].
+    ///
     /// # Safety
     /// As for [`Store::update`].
     #[inline(always)]
     unsafe fn put(&self, cpu: usize, key: *const u8, value: *const u8, how: u64) -> i64 {
-        if how > flags::EXIST {
+        if how != flags::ANY || !self.simple {
             // SAFETY: by the contract.
-            return unsafe { self.put_locked(key, value, how) };
+            return unsafe { self.put_with(cpu, key, value, how) };
         }
         let mut room = MaybeUninit::uninit();
         // SAFETY: by the contract.
+        let key = unsafe { K::read(&mut room, key, self.slots.key_size) };
+        let hash = self.secret.hash(key);
+        let view = self.slots.view();
+        let bucket = view.bucket_of(hash);
+        let guard = protocol::lock(&view, bucket);
+        if let Some((old, link)) = protocol::find_locked(&view, bucket, hash, key) {
+            let spare = view.spare_of(bucket);
+            let slot = spare.load(Relaxed);
+            protocol::replace(&view, bucket, (old, link), slot, hash, key, move || {
+                // SAFETY: by the contract; nothing leads to the spare slot.
+                unsafe { arena::copy(view.only_value(slot), value, self.slots.value_size) };
+            });
+            spare.store(old, Relaxed);
+            return 0;
+        }
+        // SAFETY: by the contract.
+        match unsafe { self.add(cpu, (bucket, hash), key, value, guard) } {
+            // SAFETY: by the contract.
+            AGAIN => unsafe { self.set_again(cpu, hash, key, value, how) },
+            done => done,
+        }
+    }
+
+    /// # Safety
+    /// As for [`Store::update`].
+    #[inline(never)]
+    unsafe fn put_with(&self, cpu: usize, key: *const u8, value: *const u8, how: u64) -> i64 {
+        // SAFETY: by the contract.
         unsafe {
+            if how > flags::EXIST {
+                return self.put_locked(key, value, how);
+            }
+            let mut room = MaybeUninit::uninit();
             let key = K::read(&mut room, key, self.slots.key_size);
             let hash = self.secret.hash(key);
             match self.set(cpu, hash, key, value, how) {
@@ -305,7 +342,7 @@ impl<K: Shape> Hash<K> {
                 0
             }
             // SAFETY: by the contract.
-            None => unsafe { self.put(0, key, value, exist) },
+            None => unsafe { self.put_with(0, key, value, exist) },
         }
     }
 

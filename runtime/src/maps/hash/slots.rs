@@ -211,11 +211,17 @@ impl View<'_> {
         self.at(slot, KEY)
     }
 
+    /// The value of a map whose values are not per-CPU.
+    #[inline(always)]
+    pub fn only_value(&self, slot: u32) -> *mut u8 {
+        self.at(slot, self.slots.value_at)
+    }
+
     /// The value; where values are per-CPU, that of `cpu`, which must be below their number.
     #[inline(always)]
     pub fn value(&self, slot: u32, cpu: usize) -> *mut u8 {
         match &self.slots.percpu {
-            None => self.at(slot, self.slots.value_at),
+            None => self.only_value(slot),
             Some(values) => {
                 debug_assert!(slot < self.slots.count() && cpu < self.slots.cpus);
                 let n = cpu * self.slots.count() as usize + slot as usize;

@@ -1,0 +1,279 @@
+//! One map of an instance: its definition → its memory, and what programs and engines know of it.
+//!
+//! What a host does with a map is in `host.rs`, and with types of its own in `typed.rs`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use probity_btf::{Btf, TypeId};
+use probity_objfile as objfile;
+
+use super::array::ArrayLayout;
+use super::storage;
+use super::store::{Direct, Operation, Span, Spec, Store};
+use super::values::Values;
+use crate::{Error, Options, arena};
+
+/// One map of an instance.
+///
+/// Its address ([`Map::address`]) is what a program's map pointer holds.
+pub struct Map {
+    pub(super) name: String,
+    kind: u32,
+    pub(super) key_size: usize,
+    pub(super) value_size: usize,
+    max_entries: usize,
+    flags: u32,
+    pub(super) cpus: usize,
+    /// Neither programs nor the host may write (`.rodata`).
+    pub(super) frozen: bool,
+    pub(super) values: Values,
+    /// The object's types, and that of the values.
+    value_type: Option<(Arc<Btf>, TypeId)>,
+    pub(super) store: Box<dyn Store>,
+}
+
+impl Map {
+    /// Makes a map; `budget` is the number of bytes that may still be spent, and is reduced.
+    pub(crate) fn new(
+        def: &objfile::Map,
+        options: &Options,
+        values: Values,
+        budget: &mut u64,
+    ) -> Result<Map, Error> {
+        let spec = Spec {
+            name: &def.name,
+            kind: def.kind,
+            key_size: def.key_size as usize,
+            value_size: def.value_size as usize,
+            max_entries: def.max_entries as usize,
+            flags: def.flags,
+            cpus: options.cpus,
+            seed: options.seed,
+            perf_bytes: options.perf_bytes,
+            values,
+            extra: def.map_extra,
+        };
+        let Some(make) = super::maker(def.kind) else {
+            return Err(spec.error(format!("maps of kind {} do not exist in process", def.kind)));
+        };
+        // The host finds objects' values by their addresses, where programs' types speak of descriptors.
+        let spec = if matches!(def.kind, 24 | 28 | 29 | 32) {
+            Spec {
+                key_size: storage::KEY,
+                max_entries: storage::entries(spec.max_entries),
+                ..spec
+            }
+        } else {
+            spec
+        };
+        let bytes = bytes_needed(&spec);
+        if bytes > *budget {
+            return Err(Error::MapMemory {
+                map: def.name.clone(),
+                bytes,
+                limit: options.max_map_bytes,
+            });
+        }
+        *budget -= bytes;
+        let store = make(&spec)?;
+        let frozen = def.data.as_ref().is_some_and(|d| {
+            matches!(
+                d.kind,
+                objfile::DataKind::Rodata | objfile::DataKind::Kconfig
+            )
+        });
+        let map = Map {
+            name: def.name.clone(),
+            kind: def.kind,
+            key_size: spec.key_size,
+            value_size: spec.value_size,
+            max_entries: spec.max_entries,
+            flags: def.flags,
+            cpus: options.cpus,
+            frozen,
+            values: spec.values,
+            value_type: None,
+            store,
+        };
+        if let Some(data) = &def.data {
+            map.fill(&data.bytes)?;
+        }
+        Ok(map)
+    }
+
+    /// Writes a data section's bytes into the single value.
+    fn fill(&self, bytes: &[u8]) -> Result<(), Error> {
+        let Some(array) = self.store.array() else {
+            return Err(Error::Map {
+                map: self.name.clone(),
+                what: "a data section must be an array".into(),
+            });
+        };
+        if bytes.len() > self.value_size || array.entries == 0 {
+            return Err(Error::Map {
+                map: self.name.clone(),
+                what: "initial bytes exceed the value".into(),
+            });
+        }
+        // SAFETY: the first value is `value_size` bytes at the array's base.
+        unsafe { arena::copy(array.base as *mut u8, bytes.as_ptr(), bytes.len()) };
+        Ok(())
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+    /// `enum bpf_map_type`.
+    pub fn kind(&self) -> u32 {
+        self.kind
+    }
+    /// Bytes.
+    pub fn key_size(&self) -> usize {
+        self.key_size
+    }
+    /// Bytes.
+    pub fn value_size(&self) -> usize {
+        self.value_size
+    }
+    pub fn max_entries(&self) -> usize {
+        self.max_entries
+    }
+    pub fn flags(&self) -> u32 {
+        self.flags
+    }
+    /// Each CPU has its own values.
+    pub fn is_percpu(&self) -> bool {
+        self.store.percpu()
+    }
+    pub fn frozen(&self) -> bool {
+        self.frozen
+    }
+
+    /// The type of the values, where the object has types.
+    pub fn value_type(&self) -> Option<(&Btf, TypeId)> {
+        self.value_type.as_ref().map(|(btf, id)| (&**btf, *id))
+    }
+
+    /// Tells a map what its values are.
+    pub(crate) fn of_types(mut self, btf: Option<&Arc<Btf>>, id: Option<TypeId>) -> Map {
+        self.value_type = btf.cloned().zip(id);
+        self
+    }
+
+    /// What a program's pointer to this map holds.
+    pub fn address(&self) -> u64 {
+        std::ptr::from_ref(self) as u64
+    }
+
+    /// Where the elements of array kinds lie: `base + cpu * cpu_stride + index * stride`.
+    pub fn array(&self) -> Option<ArrayLayout> {
+        self.store.array()
+    }
+
+    /// The address that `Imm64::MapIdxValue { off, .. }` gives.
+    pub fn direct_value(&self, off: u32) -> Option<u64> {
+        let array = self.store.array().filter(|a| a.entries == 1)?;
+        ((off as usize) < self.value_size).then(|| array.base + u64::from(off))
+    }
+
+    /// Where values of the map lie, those that are not in use too; none for kinds that programs get no pointers into.
+    pub fn values(&self) -> Vec<Span> {
+        let mut found: Vec<Span> = Vec::new();
+        for (start, end) in self.store.extents() {
+            let mut at = start;
+            while at < end {
+                let span = self.store.span(at);
+                at += 1;
+                if let Some(s) = span {
+                    at = at.max(s.end);
+                    if s.writable && found.last().is_none_or(|l| l.start != s.start) {
+                        found.push(s);
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    pub(crate) fn extents(&self) -> Vec<(u64, u64)> {
+        self.store.extents()
+    }
+
+    /// The key or value that an address lies in.
+    pub(crate) fn span(&self, address: u64) -> Option<Span> {
+        self.store.span(address).map(|s| Span {
+            writable: s.writable && !self.frozen,
+            ..s
+        })
+    }
+
+    /// Key and bounds of the value that an address lies in.
+    pub(crate) fn element(&self, address: u64) -> Option<(Vec<u8>, Span)> {
+        Some((self.store.key_at(address)?, self.store.span(address)?))
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// What [`Direct::map`] is of every helper.
+    pub fn store_address(&self) -> u64 {
+        std::ptr::from_ref::<dyn Store>(&*self.store).cast::<()>() as u64
+    }
+
+    /// A helper's own code for this map: what an engine may call in the place of the general helper where the proof knows the map.
+    /// `None` when there is none, or when the map may not be written.
+    pub fn direct(&self, operation: Operation) -> Option<Direct> {
+        if self.frozen && operation != Operation::Lookup {
+            return None;
+        }
+        self.store.direct(operation)
+    }
+
+    /// Sets an element of a program array or a map of maps. The caller answers for the reference.
+    pub(crate) fn set_reference(&self, key: &[u8], to: u64) -> Result<(), Error> {
+        self.sizes(key, None)?;
+        self.refused(self.store.set_reference(key, to))
+    }
+
+    pub(crate) fn references(&self) -> Vec<(Vec<u8>, u64)> {
+        self.store.references()
+    }
+}
+
+impl fmt::Debug for Map {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Map")
+            .field("name", &self.name)
+            .field("kind", &self.kind)
+            .field("key_size", &self.key_size)
+            .field("value_size", &self.value_size)
+            .field("max_entries", &self.max_entries)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An upper estimate of what a map takes, for the limit.
+fn bytes_needed(spec: &Spec) -> u64 {
+    let (key, value, entries) = (
+        spec.key_size as u64,
+        spec.value_size as u64,
+        spec.max_entries as u64,
+    );
+    // The largest of what the kinds take: values for each CPU, headers, buckets; rings take twice their size.
+    let cpus = if matches!(spec.kind, 5 | 6 | 10 | 21) {
+        spec.cpus as u64
+    } else {
+        1
+    };
+    let entry = (key + 48).saturating_add((value + 8).saturating_mul(cpus));
+    let perf = (spec.perf_bytes as u64).saturating_mul(spec.cpus as u64);
+    match spec.kind {
+        4 => perf,
+        27 | 31 => entries.saturating_mul(2),
+        19 | 21 => entry,
+        _ => entry.saturating_mul(entries),
+    }
+    .saturating_add(4096)
+}
