@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use probity_objfile as objfile;
 
 use super::*;
+use crate::{Options, arena};
 
 mod threads;
 
