@@ -276,11 +276,7 @@ fn sum_of(
         };
         whole == params[at] && extended(func, part(b)) == loaded
     };
-    let wide = match (from.size, bits) {
-        (1 | 2 | 4, 32) => true,
-        (4 | 8, 64) => true,
-        _ => false,
-    };
+    let wide = matches!((from.size, bits), (1 | 2 | 4, 32) | (4 | 8, 64));
     (wide && (adds(x, y) || adds(y, x))).then_some(Work::Sum {
         from,
         into: Sum { at, bits },
