@@ -24,8 +24,21 @@ use clap::Parser;
 #[global_allocator]
 static ALLOCATOR: probity_runtime::Counting = probity_runtime::Counting::new();
 
+/// Under the name `bpftrace` (a link) the command is `trace`.
+fn arguments() -> Vec<std::ffi::OsString> {
+    let mut all: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    let linked = all
+        .first()
+        .and_then(|a| std::path::Path::new(a).file_name())
+        .is_some_and(|n| n == "bpftrace");
+    if linked {
+        all.insert(1, "trace".into());
+    }
+    all
+}
+
 fn main() -> ExitCode {
-    let cli = commands::Cli::parse();
+    let cli = commands::Cli::parse_from(arguments());
     match cli.run() {
         Ok(code) => code,
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,

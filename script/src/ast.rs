@@ -9,6 +9,8 @@ use crate::source::{Source, Span};
 pub struct Ast {
     pub source: Arc<Source>,
     pub items: Vec<Item>,
+    /// Imports that were found; their items are among [`Ast::items`].
+    pub imported: Vec<String>,
 }
 
 /// What can stand outside of probes.
@@ -72,6 +74,8 @@ pub enum DeclKind {
     Struct(Vec<FieldDecl>),
     Union(Vec<FieldDecl>),
     Enum(Vec<(String, i64)>),
+    /// `typedef`: another name for a type.
+    Alias(Box<FieldDecl>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

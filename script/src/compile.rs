@@ -97,6 +97,7 @@ pub fn compile(ast: &Ast, env: &Environment<'_>) -> Result<Script, Diagnostics> 
         trailer: checked.config.str_trunc_trailer,
         host: Arc::new(NoHost),
         clock_start: 0,
+        said: Default::default(),
     };
     let mut warnings = checked.warnings;
     warnings.list.retain(|d| d.severity == Severity::Warning);

@@ -14,6 +14,8 @@ pub struct Config {
     pub print_maps_on_exit: bool,
     pub stack_mode: StackMode,
     pub missing_probes: MissingProbes,
+    /// Whether the script says what is to happen.
+    pub missing_probes_set: bool,
     /// Values up to this size live on the stack, larger ones in per-CPU memory.
     pub on_stack_limit: u32,
     /// Pages of 4 KiB of the ring buffer for records.
@@ -40,6 +42,7 @@ impl Default for Config {
             print_maps_on_exit: true,
             stack_mode: StackMode::Bpftrace,
             missing_probes: MissingProbes::Error,
+            missing_probes_set: false,
             on_stack_limit: 32,
             perf_rb_pages: 64,
             license: "GPL".into(),
@@ -91,6 +94,7 @@ const KEYS: [(&str, &str, Set); 11] = [
         Some(())
     }),
     ("missing_probes", "error, warn or ignore", |c, v| {
+        c.missing_probes_set = true;
         c.missing_probes = match v {
             "error" => MissingProbes::Error,
             "warn" => MissingProbes::Warn,
@@ -124,6 +128,12 @@ const KEYS: [(&str, &str, Set); 11] = [
         Some(())
     }),
 ];
+
+/// Whether a variable of the process's environment is a setting of scripts: `BPFTRACE_MAX_STRLEN`.
+pub fn is_config_variable(name: &str) -> bool {
+    name.strip_prefix("BPFTRACE_")
+        .is_some_and(|key| KEYS.iter().any(|(k, ..)| *k == key.to_ascii_lowercase()))
+}
 
 fn number(v: &str) -> Option<u32> {
     v.parse().ok()

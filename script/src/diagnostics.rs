@@ -95,20 +95,17 @@ impl fmt::Display for Diagnostics {
                 Severity::Error => "ERROR",
                 Severity::Warning => "WARNING",
             };
-            let line = self.source.line(start.line);
+            let line = self.source.line_at(d.span.start);
+            let file = self.source.file(d.span.start);
             let last = if end.line == start.line {
                 end.column.max(start.column + 1)
             } else {
                 (line.chars().count() as u32 + 1).max(start.column + 1)
             };
             if end.line == start.line {
-                write!(
-                    f,
-                    "{}:{}:{}-{}",
-                    self.source.name, start.line, start.column, last
-                )?;
+                write!(f, "{}:{}:{}-{}", file, start.line, start.column, last)?;
             } else {
-                write!(f, "{}:{}-{}", self.source.name, start.line, end.line)?;
+                write!(f, "{}:{}-{}", file, start.line, end.line)?;
             }
             writeln!(f, ": {word}: {}", d.message)?;
             writeln!(f, "{line}")?;

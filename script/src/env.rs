@@ -23,6 +23,14 @@ pub struct Environment<'a> {
     /// Processors that per-CPU maps have cells for.
     pub cpus: u32,
     pub arch: Arch,
+    /// Options of the script itself, after `--`: `--name=value`, or `--name` alone.
+    pub named: Vec<(String, Option<String>)>,
+    /// The script may change the machine: signals, memory of processes, commands.
+    pub allow_unsafe: bool,
+    /// Say when a helper fails: a key that is not there, an address that cannot be read.
+    pub check_helpers: bool,
+    /// Which probes are wanted, by their whole names; `begin` and `end` are always.
+    pub wanted: Option<Arc<dyn Fn(&str) -> bool>>,
     /// Config variables set from outside; they win over the script's own.
     pub config: Vec<(String, String)>,
 }
@@ -127,6 +135,10 @@ pub trait Functions {
     fn user(&self, path: &str) -> Vec<String>;
     /// The file that a name such as `libc` or `bash` means; `None` when there is no such file.
     fn resolve(&self, path: &str) -> Option<String>;
+    /// Static probes of an executable or library.
+    fn usdt(&self, _path: &str) -> Vec<UsdtSite> {
+        Vec::new()
+    }
     /// Address of a kernel symbol, for `kaddr`.
     fn kernel_address(&self, _name: &str) -> Option<u64> {
         None
@@ -139,6 +151,19 @@ pub trait Functions {
     fn cgroup_id(&self, _path: &str) -> Option<u64> {
         None
     }
+}
+
+/// One place in a file that a static probe is at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsdtSite {
+    pub provider: String,
+    pub name: String,
+    /// From the file's start.
+    pub offset: u64,
+    /// A counter that is not zero while somebody traces, from the file's start.
+    pub semaphore: Option<u64>,
+    /// `8@%rdi -4@-20(%rbp)`.
+    pub args: String,
 }
 
 /// No functions are known: names are taken as written, wildcards match nothing.
@@ -207,6 +232,10 @@ impl<'a> Environment<'a> {
             functions,
             types: None,
             positional: Vec::new(),
+            named: Vec::new(),
+            allow_unsafe: false,
+            check_helpers: false,
+            wanted: None,
             pid_filter: None,
             cpid: None,
             clock: Clock::Boot,

@@ -3,6 +3,16 @@
 use crate::spec::Format;
 use crate::types::Ty;
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MessageKind {
+    Error,
+    Warning,
+    /// Said once for each place in the script.
+    Runtime,
+    /// A helper failed.
+    Helper,
+}
+
 /// One kind of record. Its place in the list is its number; its arguments follow the number in the
 /// record, each as long as [`Ty::stored`] says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,9 +21,9 @@ pub(crate) enum Event {
         format: Format,
         args: Vec<Ty>,
     },
-    /// `errorf` and `warnf`.
+    /// `errorf`, `warnf`, and what goes wrong while a script runs.
     Message {
-        error: bool,
+        kind: MessageKind,
         format: Format,
         args: Vec<Ty>,
         place: String,

@@ -82,6 +82,11 @@ pub enum ExprKind {
     Call {
         helper: u32,
     },
+    /// A helper with numbers and addresses as its arguments.
+    Helper {
+        helper: u32,
+        args: Vec<Expr>,
+    },
     /// A helper that writes the value into memory it is given.
     Fill {
         helper: u32,
@@ -119,6 +124,33 @@ pub enum ExprKind {
         space: Space,
         len: Box<Expr>,
     },
+    /// A structure or array anywhere in memory, by value; zeros when it cannot be read.
+    ReadMem {
+        addr: Box<Expr>,
+        space: Space,
+    },
+    /// A number in a value held as it lies in memory.
+    Bytes {
+        of: Box<Expr>,
+        offset: u32,
+        bytes: u8,
+        signed: bool,
+    },
+    /// A structure or array inside of another one held by value.
+    Slice {
+        of: Box<Expr>,
+        offset: u32,
+    },
+    /// A number of an array held by value; 0 out of its bounds.
+    Element {
+        of: Box<Expr>,
+        index: Box<Expr>,
+        count: u32,
+        bytes: u8,
+        signed: bool,
+    },
+    /// Where a variable, or a map's value, or a value worked out for this, is in memory.
+    AddrOf(Box<Expr>),
     /// Bytes of a stored value.
     BufOf {
         value: Box<Expr>,

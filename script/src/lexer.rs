@@ -129,6 +129,24 @@ pub fn token(text: &str, pos: usize) -> Result<Token, Diagnostic> {
     }
 }
 
+/// A whole text that is one number, with its sign.
+pub fn integer(text: &str) -> Option<i64> {
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    match token(digits, 0) {
+        Ok(Token {
+            tok: Tok::Int(i),
+            span,
+        }) if span.start == 0 && span.end as usize == digits.len() => {
+            let v = i.value as i64;
+            Some(if negative { v.wrapping_neg() } else { v })
+        }
+        _ => None,
+    }
+}
+
 fn word_end(b: &[u8], mut pos: usize) -> usize {
     while b
         .get(pos)

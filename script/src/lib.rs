@@ -13,7 +13,9 @@ mod diagnostics;
 mod emit;
 mod env;
 mod event;
+mod files;
 mod formats;
+mod gfp;
 mod hir;
 mod lexer;
 mod parser;
@@ -27,10 +29,14 @@ mod types;
 
 pub use ast::Ast;
 pub use compile::{Probe, Script, compile, compile_text};
+pub use config::is_config_variable;
 pub use diagnostics::{Diagnostic, Diagnostics, Severity, nearest};
-pub use env::{Arch, Clock, Environment, FormatTable, Functions, NoFunctions, TracepointFormats};
+pub use env::{
+    Arch, Clock, Environment, FormatTable, Functions, NoFunctions, TracepointFormats, UsdtSite,
+};
+pub use files::{File, Files};
 pub use formats::{FieldPlace, Format, FormatError, FormatField};
-pub use parser::parse;
+pub use parser::{parse, parse_files};
 pub use printer::{Action, Host, Losses, MapReader, NoHost, Output, Printer, Symbol, strftime};
 pub use probes::{Period, ProbeKind, UserTarget};
 pub use source::{Position, Source, Span};

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use crate::diagnostics::Diagnostic;
+use crate::lexer::{self, Tok};
 use crate::source::Span;
 
 /// What `#` lines said.
@@ -13,7 +14,18 @@ pub struct Preprocessed {
     pub text: String,
     /// Names without parameters and the text they stand for.
     pub defines: HashMap<String, String>,
+    /// `#define`s with parameters.
+    pub functions: Vec<FunctionDefine>,
     pub diagnostics: Vec<Diagnostic>,
+}
+
+/// `#define name(a, b) body`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionDefine {
+    pub name: String,
+    pub params: Vec<String>,
+    pub body: String,
+    pub span: Span,
 }
 
 /// Conditions are decided with `BPFTRACE_HAVE_BTF` defined: kernel types come from BTF, never from headers.
@@ -61,16 +73,16 @@ pub fn preprocess(text: &str) -> Preprocessed {
             "ifdef" => open.push((kept && defined(name), kept, span)),
             "ifndef" => open.push((kept && !defined(name), kept, span)),
             "if" => {
-                let expr = rest.trim();
-                let on = match expr {
-                    "0" => false,
-                    "1" => true,
-                    _ if expr.contains("BPFTRACE_HAVE_BTF") => !expr.starts_with('!'),
-                    _ => {
+                let on = match condition(rest, &defined, &out.defines) {
+                    Some(v) => v != 0,
+                    None => {
                         if kept {
                             out.diagnostics.push(
-                                Diagnostic::error(span, format!("`#if {expr}` cannot be decided"))
-                                    .hint("use `#ifdef NAME` or `#ifndef NAME`"),
+                                Diagnostic::error(
+                                    span,
+                                    format!("`#if {}` cannot be decided", rest.trim()),
+                                )
+                                .hint("use `#ifdef NAME` or `#ifndef NAME`"),
                             );
                         }
                         false
@@ -91,17 +103,12 @@ pub fn preprocess(text: &str) -> Preprocessed {
                 }
             }
             "define" if kept => {
-                let value = rest.trim_start().strip_prefix(name).unwrap_or("").trim();
-                if name.contains('(') {
-                    out.diagnostics.push(
-                        Diagnostic::error(
-                            span,
-                            "`#define` with parameters is not part of the language",
-                        )
-                        .hint("write a `macro name(x) { … }`"),
-                    );
+                if let Some(function) = function_define(rest.trim(), span) {
+                    out.functions.push(function);
                 } else if !name.is_empty() {
-                    out.defines.insert(name.to_owned(), value.to_owned());
+                    let value = rest.trim_start().strip_prefix(name).unwrap_or("").trim();
+                    out.defines
+                        .insert(name.to_owned(), without_comment(value).to_owned());
                 }
             }
             "undef" if kept => {
@@ -129,6 +136,167 @@ pub fn preprocess(text: &str) -> Preprocessed {
             .push(Diagnostic::error(*span, "this condition has no `#endif`"));
     }
     out
+}
+
+/// A value without the comment behind it.
+fn without_comment(value: &str) -> &str {
+    let mut quoted = false;
+    for (i, c) in value.char_indices() {
+        match c {
+            '"' => quoted = !quoted,
+            '/' if !quoted && (value[i..].starts_with("//") || value[i..].starts_with("/*")) => {
+                return value[..i].trim_end();
+            }
+            _ => {}
+        }
+    }
+    value
+}
+
+/// `name(a, b) body`: the parenthesis must follow the name at once.
+fn function_define(text: &str, span: Span) -> Option<FunctionDefine> {
+    let open = text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))?;
+    let rest = text[open..].strip_prefix('(')?;
+    let (params, body) = rest.split_once(')')?;
+    let params: Vec<String> = params
+        .split(',')
+        .map(|p| p.trim().to_owned())
+        .filter(|p| !p.is_empty())
+        .collect();
+    Some(FunctionDefine {
+        name: text[..open].to_owned(),
+        params,
+        body: without_comment(body.trim()).to_owned(),
+        span,
+    })
+}
+
+/// `KERNEL_VERSION(a, b, c)` and `LINUX_VERSION_CODE`: the newest kernel that is known.
+const NEWEST_KERNEL: i64 = (6 << 16) + (18 << 8);
+
+/// What follows `#if`: `defined(NAME)`, numbers, versions of the kernel, `! && || == != < <= > >=`.
+fn condition(
+    text: &str,
+    defined: &dyn Fn(&str) -> bool,
+    defines: &HashMap<String, String>,
+) -> Option<i64> {
+    let mut c = Condition {
+        text: without_comment(text),
+        pos: 0,
+        depth: 0,
+        defined,
+        defines,
+    };
+    let v = c.either()?;
+    (c.next()? == Tok::End).then_some(v)
+}
+
+struct Condition<'a> {
+    text: &'a str,
+    pos: usize,
+    depth: u32,
+    defined: &'a dyn Fn(&str) -> bool,
+    defines: &'a HashMap<String, String>,
+}
+
+impl Condition<'_> {
+    fn peek(&self) -> Option<Tok> {
+        lexer::token(self.text, self.pos).ok().map(|t| t.tok)
+    }
+
+    fn next(&mut self) -> Option<Tok> {
+        let t = lexer::token(self.text, self.pos).ok()?;
+        self.pos = t.span.end as usize;
+        Some(t.tok)
+    }
+
+    fn eat(&mut self, punct: &str) -> bool {
+        let yes = matches!(self.peek(), Some(Tok::Punct(p)) if p == punct);
+        if yes {
+            self.next();
+        }
+        yes
+    }
+
+    fn either(&mut self) -> Option<i64> {
+        let mut v = self.both()?;
+        while self.eat("||") {
+            let w = self.both()?;
+            v = i64::from(v != 0 || w != 0);
+        }
+        Some(v)
+    }
+
+    fn both(&mut self) -> Option<i64> {
+        let mut v = self.compared()?;
+        while self.eat("&&") {
+            let w = self.compared()?;
+            v = i64::from(v != 0 && w != 0);
+        }
+        Some(v)
+    }
+
+    fn compared(&mut self) -> Option<i64> {
+        let v = self.one()?;
+        let op = match self.peek()? {
+            Tok::Punct(p @ ("==" | "!=" | "<" | "<=" | ">" | ">=")) => p,
+            _ => return Some(v),
+        };
+        self.next()?;
+        let w = self.one()?;
+        Some(i64::from(match op {
+            "==" => v == w,
+            "!=" => v != w,
+            "<" => v < w,
+            "<=" => v <= w,
+            ">" => v > w,
+            _ => v >= w,
+        }))
+    }
+
+    fn one(&mut self) -> Option<i64> {
+        self.depth += 1;
+        if self.depth > 64 {
+            return None;
+        }
+        match self.next()? {
+            Tok::Int(i) => Some(i.value as i64),
+            Tok::Punct("!") => Some(i64::from(self.one()? == 0)),
+            Tok::Punct("(") => {
+                let v = self.either()?;
+                self.eat(")").then_some(v)
+            }
+            Tok::Ident(w) if w == "defined" => {
+                let paren = self.eat("(");
+                let Tok::Ident(name) = self.next()? else {
+                    return None;
+                };
+                if paren && !self.eat(")") {
+                    return None;
+                }
+                Some(i64::from((self.defined)(&name)))
+            }
+            Tok::Ident(w) if w == "LINUX_VERSION_CODE" => Some(NEWEST_KERNEL),
+            Tok::Ident(w) if w == "KERNEL_VERSION" => {
+                let mut parts = Vec::new();
+                self.eat("(");
+                while !self.eat(")") {
+                    parts.push(self.one()?);
+                    self.eat(",");
+                }
+                match parts[..] {
+                    [a, b, c] => Some((a << 16) + (b << 8) + c.min(255)),
+                    _ => None,
+                }
+            }
+            // A name stands for its number; one that is not defined for 0.
+            Tok::Ident(w) => match self.defines.get(&w) {
+                Some(value) => lexer::integer(value),
+                None => Some(i64::from((self.defined)(&w))),
+            },
+            _ => None,
+        }
+    }
 }
 
 fn blank(line: &str, out: &mut String) {

@@ -78,34 +78,43 @@ fn decl_text(f: &mut Formatter<'_>, decl: &TypeDecl, level: usize) -> fmt::Resul
             }
             return write!(f, " }}");
         }
+        DeclKind::Alias(of) => {
+            write!(f, "typedef ")?;
+            return field_text(f, of, level);
+        }
     };
     writeln!(f, "{word} {} {{", decl.name)?;
     for field in fields {
         write!(f, "{pad}    ")?;
-        match &field.inline {
-            Some(inner) => decl_text(f, inner, level + 1)?,
-            None => match &field.ty.base {
-                BaseType::Name(n) => write!(f, "{n}")?,
-                BaseType::Typeof(e) => write!(f, "typeof({e})")?,
-            },
-        }
-        if !field.name.is_empty() {
-            write!(
-                f,
-                " {}{}",
-                "*".repeat(field.ty.pointers as usize),
-                field.name
-            )?;
-        }
-        for d in &field.ty.dims {
-            dim_text(f, *d)?;
-        }
-        if let Some(bits) = field.bits {
-            write!(f, " : {bits}")?;
-        }
+        field_text(f, field, level + 1)?;
         writeln!(f, ";")?;
     }
     write!(f, "{pad}}}")
+}
+
+fn field_text(f: &mut Formatter<'_>, field: &FieldDecl, level: usize) -> fmt::Result {
+    match &field.inline {
+        Some(inner) => decl_text(f, inner, level)?,
+        None => match &field.ty.base {
+            BaseType::Name(n) => write!(f, "{n}")?,
+            BaseType::Typeof(e) => write!(f, "typeof({e})")?,
+        },
+    }
+    if !field.name.is_empty() {
+        write!(
+            f,
+            " {}{}",
+            "*".repeat(field.ty.pointers as usize),
+            field.name
+        )?;
+    }
+    for d in &field.ty.dims {
+        dim_text(f, *d)?;
+    }
+    if let Some(bits) = field.bits {
+        write!(f, " : {bits}")?;
+    }
+    Ok(())
 }
 
 fn dim_text(f: &mut Formatter<'_>, dim: Option<u64>) -> fmt::Result {

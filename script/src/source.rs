@@ -30,6 +30,8 @@ pub struct Source {
     pub name: Arc<str>,
     pub text: Arc<str>,
     line_starts: Vec<u32>,
+    /// Where the files that it imports begin, with their names.
+    parts: Vec<(u32, Arc<str>)>,
 }
 
 /// 1-based line and column (columns count characters).
@@ -51,7 +53,36 @@ impl Source {
             name: name.into(),
             text: text.into(),
             line_starts,
+            parts: Vec::new(),
         }
+    }
+
+    /// Names the file that begins at an offset, which is behind those named before.
+    pub(crate) fn part(&mut self, start: u32, name: &str) {
+        self.parts.push((start, name.into()));
+    }
+
+    /// The file that an offset is in, with its first line's number less one.
+    fn part_of(&self, offset: u32) -> (Arc<str>, u32) {
+        let n = self.parts.partition_point(|(start, _)| *start <= offset);
+        match n.checked_sub(1).and_then(|n| self.parts.get(n)) {
+            Some((start, name)) => {
+                let before = self.line_starts.partition_point(|s| s <= start).max(1);
+                (name.clone(), before as u32 - 1)
+            }
+            None => (self.name.clone(), 0),
+        }
+    }
+
+    /// The file that an offset is in.
+    pub fn file(&self, offset: u32) -> Arc<str> {
+        self.part_of(offset).0
+    }
+
+    /// The line that an offset is in, without its line end.
+    pub fn line_at(&self, offset: u32) -> &str {
+        let n = self.line_starts.partition_point(|&s| s <= offset).max(1);
+        self.line(n as u32)
     }
 
     pub fn position(&self, offset: u32) -> Position {
@@ -63,13 +94,13 @@ impl Source {
             .get(start..end)
             .map_or(end.saturating_sub(start), |t| t.chars().count());
         Position {
-            line: line as u32,
+            line: (line as u32 - self.part_of(offset).1).max(1),
             column: column as u32 + 1,
         }
     }
 
-    /// The text of a 1-based line, without its line end.
-    pub fn line(&self, line: u32) -> &str {
+    /// The text of a 1-based line of the whole text, without its line end.
+    fn line(&self, line: u32) -> &str {
         let n = line as usize;
         let start = match n.checked_sub(1).and_then(|i| self.line_starts.get(i)) {
             Some(&s) => s as usize,

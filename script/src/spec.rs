@@ -46,6 +46,8 @@ pub(crate) enum Conversion {
     BufferHex,
     /// `%rh`: every byte as two digits, blanks between.
     BufferDigits,
+    /// `%gr`: flags of an allocation.
+    Gfp,
 }
 
 impl Format {
@@ -135,6 +137,7 @@ impl Spec {
             Conversion::Buffer => "%r",
             Conversion::BufferHex => "%rx",
             Conversion::BufferDigits => "%rh",
+            Conversion::Gfp => "%gr",
         }
     }
 }
@@ -201,6 +204,10 @@ fn spec(text: &[u8], start: usize) -> Result<(Spec, usize), String> {
         b'p' => Conversion::Pointer,
         b'c' => Conversion::Char,
         b's' => Conversion::Text,
+        b'g' if text.get(i) == Some(&b'r') => {
+            i += 1;
+            Conversion::Gfp
+        }
         b'r' => match text.get(i) {
             Some(b'x') => {
                 i += 1;

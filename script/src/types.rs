@@ -41,12 +41,16 @@ pub enum Ty {
     Array(Box<Ty>, u32, Space),
     Tuple(Vec<Ty>),
     Record(Vec<(String, Ty)>),
+    /// By value: a structure or array as it lies in memory.
+    Mem(Arc<MemTy>),
     Stack(StackTy),
     Ksym,
     /// Address and process.
     Usym,
     /// Family and address.
     Inet,
+    /// An Ethernet address, its first byte lowest.
+    Mac,
     /// Nanoseconds, printed by this format.
     Timestamp(Arc<str>),
     /// Index into the printer's probe names.
@@ -63,6 +67,46 @@ pub enum Ty {
 pub struct EnumTy {
     pub name: String,
     pub values: Vec<(String, i64)>,
+}
+
+/// A structure or array that is held by value.
+#[derive(Debug, PartialEq, Eq)]
+pub struct MemTy {
+    /// What its members and elements are found by.
+    pub ty: Ty,
+    pub bytes: u32,
+    pub layout: Layout,
+}
+
+/// What the bytes of a C value say, for whoever prints them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Layout {
+    Int {
+        bytes: u8,
+        signed: bool,
+    },
+    Bool,
+    Enum(Arc<EnumTy>),
+    Ptr,
+    /// Characters up to a NUL.
+    Text(u32),
+    Array {
+        count: u32,
+        stride: u32,
+        of: Box<Layout>,
+    },
+    Struct(Vec<LayoutField>),
+    /// Of a kind that is not shown.
+    Opaque,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayoutField {
+    pub name: String,
+    pub offset: u32,
+    /// First bit within the byte at `offset` and width.
+    pub bits: Option<(u32, u32)>,
+    pub layout: Layout,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +160,23 @@ pub enum Agg {
         max: i64,
         step: i64,
     },
+    /// A value for each of the last `count` intervals of this many nanoseconds.
+    Series {
+        interval: i64,
+        count: u32,
+        op: SeriesOp,
+        signed: bool,
+    },
+}
+
+/// What the values of an interval come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeriesOp {
+    Last,
+    Avg,
+    Max,
+    Min,
+    Sum,
 }
 
 impl Ty {
@@ -160,6 +221,7 @@ impl Ty {
                 | Ty::Username
                 | Ty::Word(_)
                 | Ty::CgroupPath
+                | Ty::Mac
                 | Ty::Unknown
         )
     }
@@ -212,6 +274,7 @@ impl Ty {
             Ty::Buf(n) => 8 + n.next_multiple_of(8),
             Ty::Tuple(items) => items.iter().map(Ty::stored).sum(),
             Ty::Record(items) => items.iter().map(|(_, t)| t.stored()).sum(),
+            Ty::Mem(m) => m.bytes.next_multiple_of(8).max(8),
             Ty::Stack(_) | Ty::Usym => 16,
             Ty::Inet => 24,
             Ty::Agg(a) => a.value_bytes(),
@@ -230,6 +293,7 @@ impl Ty {
             Ty::Bool => (1, 1),
             Ty::Enum(_) => (4, 4),
             Ty::Str(n) | Ty::Buf(n) => (*n, 1),
+            Ty::Mem(m) => (m.bytes, 8),
             Ty::Array(elem, n, _) => {
                 let (size, align) = elem.c_layout();
                 (size.saturating_mul(*n), align)
@@ -282,6 +346,7 @@ impl Ty {
             ),
             (Ty::Stack(a), Ty::Stack(b)) if a.kernel == b.kernel => self.clone(),
             (Ty::Timestamp(_), Ty::Timestamp(_)) => self.clone(),
+            (Ty::Mem(a), Ty::Mem(b)) if a.bytes == b.bytes && a.layout == b.layout => self.clone(),
             (Ty::Struct(..), Ty::Struct(..)) => return None,
             (Ty::Agg(a), Ty::Agg(b)) => match (a, b) {
                 (Agg::Sum { .. }, Agg::Sum { .. }) => Ty::Agg(Agg::Sum { signed: true }),
@@ -311,6 +376,7 @@ impl Agg {
     pub fn value_bytes(self) -> u32 {
         match self {
             Agg::Count | Agg::Sum { .. } | Agg::Hist { .. } | Agg::Lhist { .. } => 8,
+            Agg::Series { .. } => 24,
             _ => 16,
         }
     }
@@ -320,6 +386,7 @@ impl Agg {
         match self {
             // 0: negative; 1..=1<<bits: the small values; then 1<<bits for each further power of two.
             Agg::Hist { bits } => Some(2 + (65 - u64::from(bits)) * (1 << bits)),
+            Agg::Series { count, .. } => Some(u64::from(count)),
             Agg::Lhist { min, max, step } => Some(((max - min) / step.max(1)) as u64 + 3),
             _ => None,
         }
@@ -335,6 +402,7 @@ impl Agg {
             Agg::Stats { .. } => "stats",
             Agg::Hist { .. } => "hist",
             Agg::Lhist { .. } => "lhist",
+            Agg::Series { .. } => "tseries",
         }
     }
 }
@@ -371,10 +439,12 @@ impl fmt::Display for Ty {
                 }
                 write!(f, "}}")
             }
+            Ty::Mem(m) => write!(f, "{}", m.ty),
             Ty::Stack(s) => write!(f, "{}stack", if s.kernel { "k" } else { "u" }),
             Ty::Ksym => write!(f, "ksym"),
             Ty::Usym => write!(f, "usym"),
             Ty::Inet => write!(f, "inet"),
+            Ty::Mac => write!(f, "macaddr"),
             Ty::Timestamp(_) => write!(f, "timestamp"),
             Ty::ProbeName => write!(f, "probe"),
             Ty::Username => write!(f, "username"),

@@ -410,3 +410,23 @@ fn loops_over_maps() {
         "first\n"
     );
 }
+
+/// Each case: `# what`, the script, `--`, what it prints.
+#[test]
+fn cases() {
+    let text = include_str!("script/cases/language.txt");
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for case in format!("\n{text}").split("\n# ").skip(1) {
+        let (what, rest) = case.split_once('\n').unwrap_or((case, ""));
+        let (script, expected) = rest.split_once("\n--\n").unwrap_or((rest, ""));
+        count += 1;
+        match run(script, &[]) {
+            Ok(r) if r.text.trim_end() == expected.trim_end() => {}
+            Ok(r) => wrong.push(format!("{what}\n{script}\nprints\n{}", r.text)),
+            Err(e) => wrong.push(format!("{what}\n{script}\n{e}")),
+        }
+    }
+    assert!(count > 10, "the cases were not read");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -10,6 +10,7 @@ mod dump;
 mod helpers;
 mod inspect;
 mod key;
+mod listing;
 mod log;
 mod pack;
 mod plugin;

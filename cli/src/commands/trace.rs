@@ -8,12 +8,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use probity_platform::Policy;
-use probity_script::{
-    Clock, Environment, NoFunctions, Output, Script, TracepointFormats, compile_text,
-};
+use probity_script::{Clock, Environment, NoFunctions, Output, Script};
 use probity_verifier::{Report, Verdict};
 
 use super::attach::seconds;
+use super::listing;
 use super::run::EngineKind;
 use crate::recording::Recording;
 use crate::tracing::machine::{Machine, Tracefs};
@@ -23,7 +22,8 @@ use crate::{input, kernel, output, render};
 /// Run a tracing script (bpftrace's language) in the kernel, or over a recording without root
 #[derive(clap::Args)]
 #[command(
-    override_usage = "probity trace [OPTIONS] (-e TEXT | FILE) [ARG]...\n       probity trace -l [PATTERN]",
+    help_template = "{about-with-newline}\nUSAGE:\n{tab}{usage}\n\n{all-args}{after-help}",
+    override_usage = "probity trace [OPTIONS] (-e TEXT | FILE) [ARG]...\n       probity trace -l [-v] [PATTERN]",
     after_help = "\
 Examples:
   probity trace -e 'tracepoint:raw_syscalls:sys_enter { @[comm] = count(); }' --duration 5
@@ -37,14 +37,14 @@ Record something to replay with: perf record -a -k CLOCK_MONOTONIC -e 'sched:*' 
 )]
 pub struct Args {
     /// The script; `-` reads standard input
-    #[arg(required_unless_present_any = ["expression", "list"])]
+    #[arg(required_unless_present_any = ["expression", "list", "info"])]
     file: Option<PathBuf>,
-    /// Positional parameters of the script: $1, $2, …
+    /// Parameters of the script: $1, $2, …; after `--` also its options, --NAME or --NAME=VALUE
     #[arg(value_name = "ARG", trailing_var_arg = true)]
     args: Vec<String>,
-    /// The script's text
+    /// The script's text; several are one script
     #[arg(short, value_name = "TEXT")]
-    expression: Option<String>,
+    expression: Vec<String>,
     /// Run over a recording made by perf record instead of in the kernel
     #[arg(long, value_name = "RECORDING")]
     replay: Option<PathBuf>,
@@ -56,7 +56,13 @@ pub struct Args {
     output: Option<PathBuf>,
     /// Only events of this process
     #[arg(short, value_name = "PID")]
-    pid: Option<u32>,
+    pid: Option<String>,
+    /// Only probes whose name fits this regular expression (and `begin` and `end`)
+    #[arg(long, value_name = "REGEX")]
+    probe_filter: Option<String>,
+    /// Say when a key is not in a map
+    #[arg(short = 'k')]
+    check_helpers: bool,
     /// Run this command, and end when it does; its process id is `cpid`
     #[arg(short, value_name = "CMD", conflicts_with = "replay")]
     command: Option<String>,
@@ -67,11 +73,26 @@ pub struct Args {
     #[arg(long)]
     dry_run: bool,
     /// Write the compiled object there, and go no further
-    #[arg(long, value_name = "FILE")]
+    #[arg(long = "emit", alias = "emit-elf", value_name = "FILE")]
     emit_elf: Option<PathBuf>,
-    /// List the probes that match (`*` matches anything)
-    #[arg(short, value_name = "PATTERN", num_args = 0..=1, default_missing_value = "*")]
-    list: Option<String>,
+    /// List the probes that match the pattern given as FILE (`*` matches anything)
+    #[arg(short)]
+    list: bool,
+    /// With -l: the fields and arguments of each probe too
+    #[arg(short)]
+    verbose: bool,
+    /// What this kernel offers to scripts
+    #[arg(long)]
+    info: bool,
+    /// No warnings
+    #[arg(long)]
+    no_warnings: bool,
+    /// Read scripts and headers that are imported from there too
+    #[arg(short = 'I', value_name = "DIR")]
+    include: Vec<PathBuf>,
+    /// Accepted for bpftrace's sake: output is written line by line always
+    #[arg(short = 'B', value_name = "MODE", hide = true)]
+    buffering: Option<String>,
     /// Let system() run commands
     #[arg(long = "unsafe")]
     allow_commands: bool,
@@ -96,22 +117,42 @@ impl Args {
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
-    if let Some(pattern) = &args.list {
-        return list(pattern, args.replay.as_deref());
+    if args.list {
+        let pattern = match (&args.file, args.expression.first()) {
+            (Some(file), _) => file.display().to_string(),
+            (None, Some(text)) => text.clone(),
+            (None, None) => "*".to_string(),
+        };
+        return listing::list(&pattern, args.replay.as_deref(), args.verbose);
+    }
+    if args.info {
+        return listing::info();
+    }
+    if let Some(pid) = &args.pid
+        && pid.parse::<u32>().is_err()
+    {
+        let rest = pid.trim_start_matches(|c: char| c.is_ascii_digit());
+        if rest.is_empty() || rest.len() == pid.len() {
+            eprintln!("ERROR: Failed to parse pid: not a number: {pid}");
+        } else {
+            eprintln!("ERROR: Failed to parse pid: invalid trailing bytes: {pid}");
+        }
+        return Ok(ExitCode::FAILURE);
     }
     let mut positional = args.args.clone();
-    let (text, name) = match (&args.expression, &args.file) {
-        (Some(text), file) => {
+    let (text, name) = match (&args.expression[..], &args.file) {
+        ([_, ..], file) => {
             positional.splice(0..0, file.iter().map(|f| f.display().to_string()));
-            (text.clone(), "stdin".to_string())
+            (args.expression.join("\n"), "stdin".to_string())
         }
-        (None, Some(file)) if file.as_os_str() == "-" => (
+        ([], Some(file)) if file.as_os_str() == "-" => (
             std::io::read_to_string(std::io::stdin()).context("cannot read standard input")?,
             "stdin".to_string(),
         ),
-        (None, Some(file)) => (input::read_text(file)?, file.display().to_string()),
-        (None, None) => bail!("no script"),
+        ([], Some(file)) => (input::read_text(file)?, file.display().to_string()),
+        ([], None) => bail!("no script"),
     };
+    let script = imported(&text, &name, &args)?;
     let out: Box<dyn std::io::Write> = match &args.output {
         Some(path) => Box::new(
             std::fs::File::create(path)
@@ -124,6 +165,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         allow_commands: args.allow_commands,
         quiet: args.quiet,
         json: args.format == FormatKind::Json,
+        live: args.replay.is_none(),
     };
     let status = match &args.replay {
         Some(path) => {
@@ -133,9 +175,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
             env.clock = Clock::Monotonic;
             env.cpus = recording.cpus;
             let Some((script, report)) =
-                prepare(&text, &name, env, positional, &args, kernel::platform(None))?
+                prepare(&script, env, positional, &args, kernel::platform(None))?
             else {
-                if !args.quiet && probity_script::parse(&text, &name).is_ok() {
+                if !args.quiet && probity_script::parse_files(&script).is_ok() {
                     output::note(holds(&recording));
                 }
                 return Ok(ExitCode::FAILURE);
@@ -165,14 +207,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
             env.types = types.clone();
             env.cpus = kernel::possible_cpus();
             env.cpid = command.as_ref().map(live::Stopped::pid);
-            let Some((script, report)) = prepare(
-                &text,
-                &name,
-                env,
-                positional,
-                &args,
-                kernel::platform(types),
-            )?
+            let Some((script, report)) =
+                prepare(&script, env, positional, &args, kernel::platform(types))?
             else {
                 return Ok(ExitCode::FAILURE);
             };
@@ -190,23 +226,47 @@ pub fn run(args: Args) -> Result<ExitCode> {
 
 /// Compiles and verifies; `None` when that was answered with diagnostics.
 fn prepare(
-    text: &str,
-    name: &str,
+    text: &probity_script::Files,
     mut env: Environment<'_>,
     positional: Vec<String>,
     args: &Args,
     platform: Arc<probity_platform::Platform>,
 ) -> Result<Option<(Script, Report)>> {
-    env.positional = positional;
-    env.pid_filter = args.pid;
-    let mut script = match compile_text(text, name, &env) {
+    // What looks like an option is one: the script's own.
+    for arg in positional {
+        match arg.strip_prefix("--") {
+            Some(option) if !option.is_empty() => env.named.push(match option.split_once('=') {
+                Some((name, value)) => (name.to_string(), Some(value.to_string())),
+                None => (option.to_string(), None),
+            }),
+            _ => env.positional.push(arg),
+        }
+    }
+    env.pid_filter = args.pid.as_ref().and_then(|p| p.parse().ok());
+    env.allow_unsafe = args.allow_commands;
+    env.check_helpers = args.check_helpers;
+    env.config = std::env::vars()
+        .filter(|(k, _)| probity_script::is_config_variable(k))
+        .collect();
+    let filter = args
+        .probe_filter
+        .as_deref()
+        .map(crate::tracing::filter::Filter::parse)
+        .transpose()?;
+    if let Some(filter) = filter {
+        env.wanted = Some(Arc::new(move |name: &str| filter.matches(name)));
+    }
+    let name = text.name();
+    let compiled =
+        probity_script::parse_files(text).and_then(|ast| probity_script::compile(&ast, &env));
+    let mut script = match compiled {
         Ok(script) => script,
         Err(diagnostics) => {
             output::diagnostics(&diagnostics);
             return Ok(None);
         }
     };
-    if !args.quiet && !script.warnings.list.is_empty() {
+    if !args.quiet && !args.no_warnings && !script.warnings.list.is_empty() {
         output::diagnostics(&script.warnings);
     }
     if args.format == FormatKind::Json {
@@ -253,7 +313,7 @@ fn holds(recording: &Recording) -> String {
 }
 
 fn no_privilege(args: &Args) -> String {
-    let script = match (&args.expression, &args.file) {
+    let script = match (args.expression.first(), &args.file) {
         (Some(text), _) => format!("-e '{text}'"),
         (None, Some(file)) => file.display().to_string(),
         (None, None) => "SCRIPT".into(),
@@ -266,107 +326,22 @@ fn no_privilege(args: &Args) -> String {
     )
 }
 
-fn list(pattern: &str, recording: Option<&std::path::Path>) -> Result<ExitCode> {
-    let mut names = Vec::new();
-    match recording {
-        Some(path) => {
-            let recording = Recording::open(path)?;
-            names.extend(
-                recording
-                    .events
-                    .iter()
-                    .map(|e| format!("tracepoint:{}:{}", e.category, e.name)),
-            );
-        }
-        None => {
-            kernel::ensure_tracefs();
-            let tracefs = Tracefs::new();
-            if !tracefs.readable() && pattern.starts_with("tracepoint") {
-                bail!("tracepoints can be listed by root only (tracefs is not readable)");
-            }
-            names.extend(
-                tracefs
-                    .names()
-                    .into_iter()
-                    .map(|(c, n)| format!("tracepoint:{c}:{n}")),
-            );
-            names.extend(
-                probity_script::Functions::raw_tracepoints(&Machine)
-                    .into_iter()
-                    .map(|n| format!("rawtracepoint:{n}")),
-            );
-            names.extend(
-                probity_script::Functions::kernel(&Machine)
-                    .into_iter()
-                    .map(|n| format!("kprobe:{n}")),
-            );
-            if let Some((path, _)) = pattern
-                .strip_prefix("uprobe:")
-                .and_then(|p| p.rsplit_once(':'))
-                && let Some(path) = probity_script::Functions::resolve(&Machine, path)
-            {
-                let functions = probity_script::Functions::user(&Machine, &path);
-                names.extend(functions.into_iter().map(|n| format!("uprobe:{path}:{n}")));
-            }
-        }
-    }
-    // A pattern without a kind is one for names.
-    let pattern = if pattern.contains(':') || pattern.contains('*') {
-        pattern.to_string()
-    } else {
-        format!("*{pattern}*")
+/// The script with everything that it imports.
+fn imported(text: &str, name: &str, args: &Args) -> Result<probity_script::Files> {
+    let beside = args.file.as_deref().and_then(|f| f.parent());
+    let places: Vec<&std::path::Path> = beside
+        .into_iter()
+        .chain(args.include.iter().map(PathBuf::as_path))
+        .collect();
+    let find = |wanted: &str| {
+        let found = if wanted.starts_with('/') {
+            Some(PathBuf::from(wanted)).filter(|p| p.is_file())
+        } else {
+            places.iter().map(|p| p.join(wanted)).find(|p| p.is_file())
+        };
+        let path = found?;
+        let text = input::read_text(&path).ok()?;
+        Some((path.display().to_string(), text))
     };
-    let mut found = 0;
-    for name in names.iter().filter(|n| matches(&pattern, n)) {
-        output::line(name)?;
-        found += 1;
-    }
-    if found == 0 {
-        bail!("no probe matches `{pattern}`");
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// `*` matches any run of characters. Linear in pattern times text.
-fn matches(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or("");
-    let Some(mut rest) = text.strip_prefix(first) else {
-        return false;
-    };
-    let mut last = None;
-    for part in parts {
-        if let Some(previous) = last.replace(part) {
-            match rest.find(previous) {
-                Some(at) => rest = &rest[at + previous.len()..],
-                None => return false,
-            }
-        }
-    }
-    match last {
-        Some(end) => rest.ends_with(end),
-        None => rest.is_empty(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::matches;
-
-    #[test]
-    fn patterns() {
-        for (pattern, text, fits) in [
-            ("*", "anything", true),
-            ("tracepoint:sched:*", "tracepoint:sched:sched_switch", true),
-            ("tracepoint:sched:*", "tracepoint:irq:x", false),
-            ("*open*", "kprobe:do_sys_openat2", true),
-            ("a*b*c", "aXXbYYc", true),
-            ("a*b*c", "aXXbYY", false),
-            ("exact", "exact", true),
-            ("exact", "exactly", false),
-            ("a*a", "a", false),
-        ] {
-            assert_eq!(matches(pattern, text), fits, "{pattern} {text}");
-        }
-    }
+    Ok(probity_script::Files::gather(text, name, &find))
 }

@@ -62,6 +62,10 @@ impl Host for LiveHost {
         user_name(uid)
     }
 
+    fn cgroup_path(&self, id: u64) -> Option<String> {
+        cgroup_path(id)
+    }
+
     fn wall_clock(&self) -> i128 {
         now()
     }
@@ -108,6 +112,35 @@ fn now() -> i128 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| d.as_nanos() as i128)
+}
+
+/// The path of a control group (version 2), behind the name of its hierarchy: the id is the
+/// inode of its directory.
+fn cgroup_path(id: u64) -> Option<String> {
+    let mounts = std::fs::read_to_string("/proc/mounts").ok()?;
+    let root = mounts.lines().find_map(|line| {
+        let mut words = line.split_whitespace();
+        let place = words.nth(1)?;
+        (words.next()? == "cgroup2").then(|| std::path::PathBuf::from(place))
+    })?;
+    let inode = |path: &std::path::Path| {
+        let found = std::fs::metadata(path).ok()?;
+        Some(std::os::unix::fs::MetadataExt::ino(&found))
+    };
+    let mut open = vec![root.clone()];
+    while let Some(path) = open.pop() {
+        if inode(&path) == Some(id) {
+            let rest = path.strip_prefix(&root).ok()?;
+            return Some(format!("unified:/{}", rest.display()));
+        }
+        let below = std::fs::read_dir(&path).into_iter().flatten().flatten();
+        open.extend(
+            below
+                .filter(|e| e.file_type().is_ok_and(|t| t.is_dir()))
+                .map(|e| e.path()),
+        );
+    }
+    None
 }
 
 fn user_name(uid: u32) -> Option<String> {

@@ -76,8 +76,8 @@ pub fn run(
     for probe in of(|k| *k == ProbeKind::Begin) {
         session.run_raw_tracepoint(&probe.program, &[])?;
     }
-    for probe in of(|k| !matches!(k, ProbeKind::Begin | ProbeKind::End)) {
-        session.attach(&probe.program, &place(&probe.kind))?;
+    for probe in of(|k| !k.by_hand()) {
+        session.attach(&probe.program, &place(&probe.kind)?)?;
     }
     // Said before anything is printed: what `begin` printed may end without a line's end.
     sink.attached(&printer, probes.iter().filter(|p| !p.implicit).count())?;
@@ -179,15 +179,19 @@ fn open_maps(session: &Session) -> Result<LiveMaps> {
 }
 
 /// Where a probe is attached.
-fn place(kind: &ProbeKind) -> Attach {
+fn place(kind: &ProbeKind) -> Result<Attach> {
     let every = |period: &Period| match period {
         Period::Nanoseconds(n) => Event::Nanoseconds(*n),
         Period::Hertz(n) => Event::Hertz(*n),
     };
-    match kind {
-        // Run by hand, before and after.
-        ProbeKind::Begin | ProbeKind::End => Attach::RawTracepoint {
-            name: String::new(),
+    Ok(match kind {
+        // Run by hand.
+        k if k.by_hand() => bail!("`{kind}` is attached to nothing"),
+        ProbeKind::Usdt { path, offset, .. } => Attach::Uprobe {
+            path: path.clone(),
+            symbol: None,
+            offset: *offset,
+            pid: None,
         },
         ProbeKind::Interval(period) => Attach::PerfEvent {
             event: match period {
@@ -242,7 +246,11 @@ fn place(kind: &ProbeKind) -> Attach {
             },
             cpu: None,
         },
-    }
+        other => bail!(
+            "probes of the kind `{}` compile and verify, but cannot be attached from here yet",
+            other.type_name()
+        ),
+    })
 }
 
 /// A command that waits, started but not let go, until the probes are there.

@@ -113,6 +113,13 @@ impl Functions for Machine {
         find_file(path).map(|p| p.display().to_string())
     }
 
+    fn usdt(&self, path: &str) -> Vec<probity_script::UsdtSite> {
+        match input::read(Path::new(path)) {
+            Ok(bytes) => super::sdt::sites(&bytes),
+            Err(_) => Vec::new(),
+        }
+    }
+
     fn kernel_address(&self, name: &str) -> Option<u64> {
         kallsyms()
             .into_iter()

@@ -1,9 +1,11 @@
 //! Scripts at work: in the running kernel ([`live`]) or over a recording ([`replay`]).
 
+pub mod filter;
 pub mod host;
 pub mod live;
 pub mod machine;
 pub mod replay;
+mod sdt;
 
 use std::io::Write;
 
@@ -20,6 +22,8 @@ pub struct Sink {
     /// Without "Attached …" and the like.
     pub quiet: bool,
     pub json: bool,
+    /// In the running kernel.
+    pub live: bool,
 }
 
 impl Sink {
@@ -62,6 +66,10 @@ impl Sink {
     /// Prints what is left at the end: maps, and what was lost.
     pub fn finish(&mut self, printer: &mut Printer, maps: &dyn MapReader) -> Result<()> {
         let mut text = Vec::new();
+        // Ends the line that Ctrl-C or a `printf` began.
+        if !self.json && self.live {
+            text.push(b'\n');
+        }
         printer.finish(maps, &mut text);
         self.write(&text)?;
         let losses = printer.losses(maps);

@@ -3,8 +3,8 @@
 use super::{Row, Use};
 use crate::check::{Checked, Checker};
 use crate::diagnostics::Diagnostic;
-use crate::hir::{Expr, ExprKind};
-use crate::probes::ProbeKind;
+use crate::hir::{Arith, Expr, ExprKind};
+use crate::probes::{ProbeKind, UsdtArg, UsdtPlace, usdt_arguments};
 use crate::source::Span;
 use crate::types::{Space, Ty};
 
@@ -45,11 +45,59 @@ pub const ARG: Row = Row {
                 })?;
                 Ok(word(offset, call.span))
             }
-            ProbeKind::RawTracepoint { .. } => Ok(word(n as i32 * 8, call.span)),
+            ProbeKind::RawTracepoint { .. } | ProbeKind::Fentry { .. } => {
+                Ok(word(n as i32 * 8, call.span))
+            }
+            ProbeKind::Usdt { args, .. } => {
+                let all = usdt_arguments(args, c.env.arch);
+                match all.get(n as usize) {
+                    Some(Some(arg)) => Ok(usdt_argument(*arg, call.span)),
+                    Some(None) => Err(Diagnostic::error(
+                        call.span,
+                        format!("the place of `{}` cannot be read: `{args}`", call.name),
+                    )),
+                    None => Err(Diagnostic::error(
+                        call.span,
+                        format!("the probe has {} arguments", all.len()),
+                    )),
+                }
+            }
             _ => Err(not_here(c, call.name, call.span)),
         }
     },
 };
+
+/// An argument of a static probe.
+fn usdt_argument(arg: UsdtArg, span: Span) -> Expr {
+    let (bytes, signed) = (arg.bytes, arg.signed);
+    let ty = Ty::Int { bytes, signed };
+    match arg.place {
+        UsdtPlace::Constant(n) => Expr::int(n, ty, span),
+        UsdtPlace::Register(offset) => word(offset, span).cast(bytes, signed),
+        UsdtPlace::Memory {
+            base,
+            index,
+            displacement,
+        } => {
+            let int = |v: i64| Expr::int(v, Ty::I64, span);
+            let mut addr = Expr::bin(Arith::Add, word(base, span), int(displacement), Ty::U64);
+            if let Some((register, scale)) = index {
+                let by = Expr::bin(Arith::Mul, word(register, span), int(scale), Ty::U64);
+                addr = Expr::bin(Arith::Add, addr, by, Ty::U64);
+            }
+            Expr::new(
+                ExprKind::Read {
+                    addr: Box::new(addr),
+                    bytes,
+                    signed,
+                    space: Space::User,
+                },
+                ty,
+                span,
+            )
+        }
+    }
+}
 
 pub const SARG: Row = Row {
     names: &[
@@ -97,6 +145,18 @@ pub const RETVAL: Row = Row {
             let at = c.env.arch.return_value();
             Ok(word(at, call.span))
         }
+        ProbeKind::Fentry {
+            function,
+            ret: true,
+        } => {
+            let (params, result) = c.function_params(&function.clone(), call.span)?;
+            // Behind the arguments.
+            Ok(crate::check::ctx_word(
+                params.len() as i32 * 8,
+                result,
+                call.span,
+            ))
+        }
         _ => {
             Err(not_here(c, "retval", call.span).hint("it is there in `kretprobe` and `uretprobe`"))
         }
@@ -114,6 +174,8 @@ pub const REG: Row = Row {
         match c.probe() {
             ProbeKind::Kprobe { .. }
             | ProbeKind::Uprobe { .. }
+            | ProbeKind::Usdt { .. }
+            | ProbeKind::Watchpoint { .. }
             | ProbeKind::Profile(_)
             | ProbeKind::Interval(_)
             | ProbeKind::Software { .. }
@@ -134,10 +196,16 @@ pub const CTX: Row = Row {
     syntax: "`ctx`",
     doc: "The address of the program's context.",
     example: "interval:s:1 { printf(\"%p\\n\", ctx); exit(); }",
-    lower: |_, call| {
+    lower: |c, call| {
+        let to = match c.probe() {
+            ProbeKind::Iter { kind, .. } => c
+                .lookup_type(&format!("struct bpf_iter__{kind}"))
+                .unwrap_or(Ty::Void),
+            _ => Ty::Void,
+        };
         Ok(Expr::new(
             ExprKind::Ctx(0),
-            Ty::ptr(Ty::Void, Space::Kernel),
+            Ty::ptr(to, Space::Kernel),
             call.span,
         ))
     },

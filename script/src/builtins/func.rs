@@ -15,7 +15,10 @@ pub const FUNC: Row = Row {
     lower: |c, call| {
         // Each attach point has a program of its own, so the name is known now.
         let name = match c.probe() {
-            ProbeKind::Kprobe { function, .. } => function.clone(),
+            ProbeKind::Kprobe { function, .. } | ProbeKind::Fentry { function, .. } => {
+                function.clone()
+            }
+            ProbeKind::Usdt { name, .. } => name.clone(),
             ProbeKind::Uprobe {
                 target: UserTarget::Symbol(s),
                 ..
@@ -54,9 +57,10 @@ pub const PROBETYPE: Row = Row {
     doc: "The kind of the probe.",
     example: "begin { printf(\"%s\\n\", probetype); }",
     lower: |c, call| {
-        Ok(crate::check::literal(
-            c.probe().type_name().as_bytes().to_vec(),
-            call.span,
-        ))
+        let name = match c.probe() {
+            ProbeKind::Begin | ProbeKind::End => "special",
+            other => other.type_name(),
+        };
+        Ok(crate::check::literal(name.as_bytes().to_vec(), call.span))
     },
 };

@@ -3,29 +3,38 @@
 //! **Invariant:** a row makes typed expressions out of the general nodes of the typed form; nothing
 //! outside of its file knows its name.
 
+mod act;
 mod aggregate;
 mod arg;
+mod assert;
 mod clear;
 mod comm;
 mod cpu;
 mod delete;
 mod exit;
 mod func;
+mod getopt;
 mod join;
 mod len;
+mod macaddr;
+mod mode;
 mod nsecs;
 mod ntop;
+mod percpu;
 mod pid;
 mod print;
 mod printf;
 mod rand;
+mod search;
 mod size;
 mod stack;
 mod str;
 mod strings;
 mod sym;
+mod syscalls;
 mod task;
 mod time;
+mod tseries;
 mod uid;
 mod words;
 
@@ -91,6 +100,8 @@ pub const ROWS: &[&Row] = &[
     &func::PROBE,
     &func::PROBETYPE,
     &task::CURTASK,
+    &task::LEADER_COMM,
+    &task::LEADER_TID,
     &task::PPID,
     &task::PCOMM,
     &rand::RAND,
@@ -129,6 +140,20 @@ pub const ROWS: &[&Row] = &[
     &strings::STRNCMP,
     &strings::STRCONTAINS,
     &strings::STRLEN,
+    &search::STRSTR,
+    &search::MEMCMP,
+    &macaddr::MACADDR,
+    &mode::USERMODE,
+    &mode::IS_ERR,
+    &percpu::PERCPU_KADDR,
+    &getopt::GETOPT,
+    &getopt::CONFIG,
+    &assert::ROW,
+    &act::SIGNAL,
+    &act::SIGNAL_THREAD,
+    &act::OVERRIDE,
+    &act::WRITE_USER,
+    &act::DEBUGF,
     &size::SIZEOF,
     &size::CGROUPID,
     &size::CGROUP_PATH,
@@ -136,6 +161,7 @@ pub const ROWS: &[&Row] = &[
     &size::STATIC_ASSERT,
     &words::STRERROR,
     &words::SIGNAL_NAME,
+    &syscalls::SYSCALL_NAME,
     &aggregate::COUNT,
     &aggregate::SUM,
     &aggregate::AVG,
@@ -144,9 +170,12 @@ pub const ROWS: &[&Row] = &[
     &aggregate::STATS,
     &aggregate::HIST,
     &aggregate::LHIST,
+    &tseries::ROW,
 ];
 
+pub(crate) use act::signal_number;
 pub(crate) use nsecs::now;
+pub(crate) use printf::runtime_message;
 
 pub(crate) fn find(name: &str) -> Option<&'static Row> {
     ROWS.iter().copied().find(|r| r.names.contains(&name))

@@ -3,8 +3,9 @@
 use super::{Call, Row, Use};
 use crate::check::{Checked, Checker};
 use crate::diagnostics::Diagnostic;
-use crate::event::Event;
+use crate::event::{Event, MessageKind};
 use crate::hir::{Expr, ExprKind, Stmt, StmtKind};
+use crate::source::Span;
 use crate::spec::Format;
 use crate::types::Ty;
 
@@ -42,30 +43,77 @@ fn types(args: &[Expr]) -> Vec<Ty> {
     args.iter().map(|a| a.ty.clone()).collect()
 }
 
-fn message<'a>(c: &mut Checker<'a>, call: &Call<'a>, error: bool) -> Checked<Expr> {
-    let (format, args) = formatted(c, call)?;
-    let source = c.ast.source.clone();
-    let (start, end) = (
-        source.position(call.span.start),
-        source.position(call.span.end),
-    );
-    let line = source.line(start.line);
-    let width = end.column.saturating_sub(start.column).max(1) as usize;
-    let event = Event::Message {
-        error,
-        format,
-        args: types(&args),
-        place: format!(
+/// A message with its place in the script, and the calls of macros that led there.
+fn message_event(
+    c: &Checker<'_>,
+    kind: MessageKind,
+    format: Format,
+    args: &[Expr],
+    span: Span,
+) -> Event {
+    let source = &c.ast.source;
+    let at = |span: Span| {
+        let (start, end) = (source.position(span.start), source.position(span.end));
+        let line = source.line_at(span.start);
+        let width = end.column.saturating_sub(start.column).max(1) as usize;
+        let place = format!(
             "{}:{}:{}-{}",
-            source.name, start.line, start.column, end.column
-        ),
-        json: (source.name.to_string(), start.line, start.column),
-        excerpt: format!(
-            "{line}\n{}{}",
-            " ".repeat(start.column as usize - 1),
-            "~".repeat(width)
-        ),
+            source.file(span.start),
+            start.line,
+            start.column,
+            end.column
+        );
+        let blanks = " ".repeat(start.column as usize - 1);
+        (
+            start,
+            place,
+            format!("{line}\n{blanks}{}", "~".repeat(width)),
+        )
     };
+    let (start, place, mut excerpt) = at(span);
+    let word = if kind == MessageKind::Error {
+        "ERROR"
+    } else {
+        "WARNING"
+    };
+    for call in c.macro_calls.iter().rev() {
+        let (_, place, lines) = at(*call);
+        excerpt.push_str(&format!("\n{place}: {word}: expanded from\n{lines}"));
+    }
+    Event::Message {
+        kind,
+        format,
+        args: types(args),
+        place,
+        json: (source.name.to_string(), start.line, start.column),
+        excerpt,
+    }
+}
+
+/// What is said when something goes wrong while the script runs.
+pub(crate) fn runtime_message(
+    c: &mut Checker<'_>,
+    kind: MessageKind,
+    text: &str,
+    span: Span,
+) -> Stmt {
+    let format = Format {
+        parts: vec![crate::spec::Part::Text(text.as_bytes().to_vec())],
+    };
+    let event = message_event(c, kind, format, &[], span);
+    let event = c.event(event);
+    Stmt {
+        kind: StmtKind::Emit {
+            event,
+            args: Vec::new(),
+        },
+        span,
+    }
+}
+
+fn message<'a>(c: &mut Checker<'a>, call: &Call<'a>, kind: MessageKind) -> Checked<Expr> {
+    let (format, args) = formatted(c, call)?;
+    let event = message_event(c, kind, format, &args, call.span);
     Ok(emit(c, call, event, args))
 }
 
@@ -102,7 +150,7 @@ pub const ERRORF: Row = Row {
     syntax: "`errorf(\"FORMAT\", …)`",
     doc: "Prints an error message with its place in the script.",
     example: "begin { errorf(\"bad %d\", 1); }",
-    lower: |c, call| message(c, call, true),
+    lower: |c, call| message(c, call, MessageKind::Error),
 };
 
 pub const WARNF: Row = Row {
@@ -114,7 +162,7 @@ pub const WARNF: Row = Row {
     syntax: "`warnf(\"FORMAT\", …)`",
     doc: "Prints a warning with its place in the script.",
     example: "begin { warnf(\"odd %d\", 1); }",
-    lower: |c, call| message(c, call, false),
+    lower: |c, call| message(c, call, MessageKind::Warning),
 };
 
 pub const CAT: Row = Row {

@@ -33,17 +33,14 @@ pub const STRNCMP: Row = Row {
 pub const STRCONTAINS: Row = Row {
     names: &["strcontains"],
     kind: Use::Function { min: 2, max: 2 },
-    syntax: "`strcontains(TEXT, \"PART\")`",
+    syntax: "`strcontains(TEXT, PART)`",
     doc: "Whether a text contains another.",
     example: "begin { if (strcontains(comm, \"sh\")) { printf(\"a shell\\n\"); } }",
     lower: |c, call| {
         let hay = c.string(&call.args[0])?;
         let needle = c.string(&call.args[1])?;
         let ExprKind::Str(needle) = needle.kind else {
-            return Err(Diagnostic::error(
-                call.args[1].span,
-                "the text that is looked for must be written in quotes",
-            ));
+            return super::search::contains(c, hay, needle, call.span);
         };
         if let ExprKind::Str(text) = &hay.kind {
             let found = needle.is_empty() || text.windows(needle.len()).any(|w| w == needle);

@@ -53,11 +53,8 @@ pub const KADDR: Row = Row {
     lower: |c, call| {
         let name = c.text(&call.args[0])?;
         match c.env.functions.kernel_address(&name) {
-            Some(a) => Ok(Expr::int(
-                a as i64,
-                Ty::ptr(Ty::U64, Space::Kernel),
-                call.span,
-            )),
+            // A number: sums with it count bytes, and `*` of it reads 64 bits.
+            Some(a) => Ok(Expr::int(a as i64, Ty::U64, call.span)),
             None => Err(Diagnostic::error(
                 call.args[0].span,
                 format!("failed to resolve kernel symbol: {name}"),
@@ -74,7 +71,8 @@ pub const UADDR: Row = Row {
     example: "",
     lower: |c, call| {
         let name = c.text(&call.args[0])?;
-        let ProbeKind::Uprobe { path, .. } = c.probe().clone() else {
+        let (ProbeKind::Uprobe { path, .. } | ProbeKind::Usdt { path, .. }) = c.probe().clone()
+        else {
             return Err(Diagnostic::error(
                 call.span,
                 "`uaddr` works in uprobes only",

@@ -32,6 +32,31 @@ pub const CURTASK: Row = Row {
     lower: |c, call| Ok(curtask(c, call)),
 };
 
+fn leader(c: &mut Checker<'_>, call: &Call<'_>, field: &str) -> Checked<Expr> {
+    let task = curtask(c, call);
+    let leader = c.field(task, "group_leader", call.span)?;
+    let value = c.field(leader, field, call.span)?;
+    Ok(c.value_of(value))
+}
+
+pub const LEADER_COMM: Row = Row {
+    names: &["leader_comm"],
+    kind: Use::Value,
+    syntax: "`leader_comm`",
+    doc: "The name of the first thread of the current process.",
+    example: "",
+    lower: |c, call| leader(c, call, "comm"),
+};
+
+pub const LEADER_TID: Row = Row {
+    names: &["leader_tid"],
+    kind: Use::Value,
+    syntax: "`leader_tid`",
+    doc: "The number of the first thread of the current process.",
+    example: "",
+    lower: |c, call| leader(c, call, "pid"),
+};
+
 pub const PPID: Row = Row {
     names: &["ppid"],
     kind: Use::Both { max: 1 },

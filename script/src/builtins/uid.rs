@@ -31,12 +31,15 @@ pub const GID: Row = Row {
 
 pub const USERNAME: Row = Row {
     names: &["username"],
-    kind: Use::Value,
-    syntax: "`username`",
-    doc: "The name of the current process's user.",
+    kind: Use::Both { max: 1 },
+    syntax: "`username`, or `username(UID)`",
+    doc: "The name of the current process's user, or of any.",
     example: "begin { printf(\"%s\\n\", username); }",
-    lower: |_, call| {
-        let uid = Expr::call0(GET_CURRENT_UID_GID, Ty::U64, call.span).cast(4, false);
+    lower: |c, call| {
+        let uid = match call.args.first() {
+            Some(a) => c.number(a)?,
+            None => Expr::call0(GET_CURRENT_UID_GID, Ty::U64, call.span).cast(4, false),
+        };
         Ok(Expr {
             ty: Ty::Username,
             ..uid

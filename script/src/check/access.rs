@@ -55,6 +55,13 @@ impl Checker<'_> {
                 .hint("cast it to the structure: `((struct name *)…)`")),
             },
             Ty::Struct(s, space) => self.member(base, s, self.known_space(space), name, span),
+            Ty::Mem(held) if matches!(held.ty, Ty::Struct(..)) => {
+                let Ty::Struct(s, space) = held.ty else {
+                    return Ok(base);
+                };
+                let m = self.find_member(s, self.known_space(space), name, span)?;
+                self.mem_part(base, m.offset, m.bits, m.ty, span)
+            }
             other => {
                 let d = Diagnostic::error(
                     span,
@@ -103,12 +110,17 @@ impl Checker<'_> {
         };
         if let ExprKind::Ctx(at) = base.kind {
             let at = i64::from(at) + offset;
-            if let (Ty::Int { bytes, signed }, Ok(at), None) = (&m.ty, i32::try_from(at), m.bits) {
+            let number = match &m.ty {
+                Ty::Int { bytes, signed } => Some((*bytes, *signed)),
+                Ty::Ptr(..) => Some((8, false)),
+                _ => None,
+            };
+            if let (Some((bytes, signed)), Ok(at), None) = (number, i32::try_from(at), m.bits) {
                 return Ok(Expr::new(
                     ExprKind::CtxLoad {
                         offset: at,
-                        bytes: *bytes,
-                        signed: *signed,
+                        bytes,
+                        signed,
                     },
                     m.ty,
                     span,
@@ -136,10 +148,9 @@ impl Checker<'_> {
             span,
         );
         let signed = m.ty.is_signed();
-        let up = i64::from(64 - (start + width).min(64));
-        let left = Expr::bin(Arith::Shl, word, Expr::int(up, Ty::I64, span), Ty::U64);
-        let down = Expr::int(i64::from(64 - width), Ty::I64, span);
-        Ok(Expr::bin(Arith::Shr { signed }, left, down, m.ty))
+        Ok(super::mem::bit_field(
+            word, start, width, signed, m.ty, span,
+        ))
     }
 
     fn find_member(&self, s: StructRef, space: Space, name: &str, span: Span) -> Checked<Member> {
@@ -250,6 +261,15 @@ impl Checker<'_> {
     pub(super) fn load(&self, addr: Expr, ty: Ty, space: Space, span: Span) -> Expr {
         match &ty {
             Ty::Struct(..) | Ty::Array(..) => Expr::new(addr.kind, ty, span),
+            // What the address of a variable leads to lies as variables do.
+            t if !t.is_scalar() && *t != Ty::Void => Expr::new(
+                ExprKind::ReadMem {
+                    addr: Box::new(addr),
+                    space,
+                },
+                ty,
+                span,
+            ),
             _ => {
                 let bytes = match &ty {
                     Ty::Int { bytes, .. } => *bytes,
@@ -284,10 +304,9 @@ impl Checker<'_> {
                 let space = self.known_space(space);
                 Ok(self.load(e, *elem, space, span))
             }
-            // A number is taken as the address of a 64-bit word.
-            Ty::Int { .. } | Ty::Ptr(..) => {
-                Ok(self.load(e, Ty::U64, self.known_space(Space::Unknown), span))
-            }
+            // A number is taken as the address of a 64-bit word, in the kernel or not by its sign.
+            Ty::Int { .. } => Ok(self.load(e, Ty::U64, Space::Unknown, span)),
+            Ty::Ptr(..) => Ok(self.load(e, Ty::U64, self.known_space(Space::Unknown), span)),
             other => Err(Diagnostic::error(
                 span,
                 format!("a value of type `{other}` is not an address"),
@@ -305,6 +324,7 @@ impl Checker<'_> {
                 })?;
                 return self.tuple_item(base, &items, n as u64, span);
             }
+            Ty::Mem(_) => return self.mem_element(base, index, span),
             Ty::Str(_) => {
                 return Ok(Expr::new(
                     ExprKind::CharAt {
@@ -424,6 +444,17 @@ impl Checker<'_> {
                     .suggest(name, params.iter().map(|(n, _)| n.as_str()))),
                 }
             }
+            ProbeKind::Fentry { function, .. } => {
+                let (params, _) = self.function_params(&function, span)?;
+                match params.iter().position(|(n, _)| n == name) {
+                    Some(i) => Ok(ctx_word(i as i32 * 8, params[i].1.clone(), span)),
+                    None => Err(Diagnostic::error(
+                        span,
+                        format!("{function} has no argument `{name}`"),
+                    )
+                    .suggest(name, params.iter().map(|(n, _)| n.as_str()))),
+                }
+            }
             other => Err(Diagnostic::error(
                 span,
                 format!("`args` has no meaning in `{other}`"),
@@ -431,7 +462,11 @@ impl Checker<'_> {
         }
     }
 
-    fn function_params(&self, function: &str, span: Span) -> Checked<(Vec<(String, Ty)>, Ty)> {
+    pub(crate) fn function_params(
+        &self,
+        function: &str,
+        span: Span,
+    ) -> Checked<(Vec<(String, Ty)>, Ty)> {
         let btf = self.env.types.as_ref().ok_or_else(|| {
             Diagnostic::error(span, "the kernel's types (BTF) are not known here")
         })?;

@@ -5,9 +5,10 @@ use super::{Checked, Checker};
 use crate::ast::{self, BinOp, UnOp};
 use crate::builtins::{self, Call, Use};
 use crate::diagnostics::Diagnostic;
-use crate::hir::{Arith, Cmp, Expr, ExprKind, Place};
+use crate::event::MessageKind;
+use crate::hir::{Arith, Cmp, Expr, ExprKind, Place, Stmt, StmtKind};
 use crate::source::Span;
-use crate::types::{Agg, Space, Ty};
+use crate::types::{Agg, Layout, Space, Ty};
 
 /// Expressions inside one another, macros' bodies included.
 const MAX_DEPTH: u32 = 320;
@@ -21,6 +22,11 @@ impl<'a> Checker<'a> {
 
     /// The string in an array of characters; anything else as it is.
     pub(crate) fn value_of(&self, e: Expr) -> Expr {
+        if let Ty::Mem(m) = &e.ty
+            && let Layout::Text(n) = m.layout
+        {
+            return self.mem_text(e, n);
+        }
         let Some(n) = e.ty.char_array() else { return e };
         let Ty::Array(_, _, space) = e.ty else {
             return e;
@@ -163,17 +169,7 @@ impl<'a> Checker<'a> {
                 format!("`{}()` can only be assigned to a map", a.name()),
             )
             .hint(format!("write `@x = {}(…);`", a.name()))),
-            Ty::Struct(..) => Err(Diagnostic::error(
-                e.span,
-                "a whole structure cannot be used as a value yet",
-            )
-            .hint("name one of its fields")),
-            Ty::Array(..) => Err(Diagnostic::error(
-                e.span,
-                "a whole array cannot be used as a value yet",
-            )
-            .hint("name one of its elements")),
-            _ => Ok(v),
+            _ => self.by_value(v),
         }
     }
 
@@ -234,6 +230,29 @@ impl<'a> Checker<'a> {
             let ty = self.agg_number(map, agg, span)?;
             return Ok(Expr::new(ExprKind::AggGet { map, key, agg }, ty, span));
         }
+        if self.env.check_helpers && !key.is_empty() && ty.is_scalar() {
+            let say = builtins::runtime_message(
+                self,
+                MessageKind::Helper,
+                "Can't lookup map element because it does not exist.\nAdditional Info - helper: map_lookup_elem, retcode: 0",
+                span,
+            );
+            let has = ExprKind::MapHas {
+                map,
+                key: key.clone(),
+            };
+            let get = Expr::new(ExprKind::MapGet { map, key }, ty.clone(), span);
+            let none = ExprKind::Block(vec![say], Box::new(Expr::int(0, ty.clone(), span)));
+            return Ok(Expr::new(
+                ExprKind::Cond {
+                    cond: Box::new(Expr::new(has, Ty::Bool, span)),
+                    yes: Box::new(get),
+                    no: Box::new(Expr::new(none, ty.clone(), span)),
+                },
+                ty,
+                span,
+            ));
+        }
         Ok(Expr::new(ExprKind::MapGet { map, key }, ty, span))
     }
 
@@ -261,19 +280,9 @@ impl<'a> Checker<'a> {
         let Some(text) = self.env.positional.get(n as usize - 1) else {
             return Expr::int(0, Ty::I64, span);
         };
-        let (negative, digits) = match text.strip_prefix('-') {
-            Some(rest) => (true, rest),
-            None => (false, text.as_str()),
-        };
-        match crate::lexer::token(digits, 0) {
-            Ok(crate::lexer::Token {
-                tok: crate::lexer::Tok::Int(i),
-                span: at,
-            }) if at.end as usize == digits.len() => {
-                let v = i.value as i64;
-                Expr::int(if negative { v.wrapping_neg() } else { v }, Ty::I64, span)
-            }
-            _ => literal(text.clone().into_bytes(), span),
+        match crate::lexer::integer(text) {
+            Some(v) => Expr::int(v, Ty::I64, span),
+            None => literal(text.clone().into_bytes(), span),
         }
     }
 
@@ -366,10 +375,7 @@ impl<'a> Checker<'a> {
 
     fn unary(&mut self, op: UnOp, expr: &'a ast::Expr, span: Span) -> Checked<Expr> {
         if op == UnOp::AddrOf {
-            return Err(Diagnostic::error(
-                span,
-                "the address-of operator is not supported yet",
-            ));
+            return self.address_of(expr, span);
         }
         if op == UnOp::Deref {
             let e = self.place(expr)?;
@@ -399,6 +405,40 @@ impl<'a> Checker<'a> {
                 }
             },
         })
+    }
+
+    /// `&$x`, `&@m[key]`, or `&` of a field or element somewhere in memory.
+    fn address_of(&mut self, expr: &'a ast::Expr, span: Span) -> Checked<Expr> {
+        let e = self.place(expr)?;
+        let to = |e: Expr, space| {
+            let ty = Ty::ptr(e.ty.clone(), space);
+            Expr::new(ExprKind::AddrOf(Box::new(e)), ty, span)
+        };
+        match (&e.kind, &e.ty) {
+            (ExprKind::Var(_) | ExprKind::MapGet { .. }, Ty::Mem(m)) => {
+                let ty = Ty::ptr(super::named::in_space(m.ty.clone(), Space::Kernel), Space::Kernel);
+                Ok(Expr::new(ExprKind::AddrOf(Box::new(e)), ty, span))
+            }
+            (ExprKind::Var(_) | ExprKind::MapGet { .. }, _) => Ok(to(e, Space::Kernel)),
+            (ExprKind::Read { .. }, _) => {
+                let ty = e.ty.clone();
+                match e.kind {
+                    ExprKind::Read { addr, space, .. } => {
+                        Ok(Expr::new(addr.kind, Ty::ptr(ty, space), span))
+                    }
+                    _ => Ok(Expr::int(0, Ty::U64, span)),
+                }
+            }
+            (_, Ty::Struct(_, space) | Ty::Array(_, _, space)) => {
+                let space = self.known_space(*space);
+                let ty = Ty::ptr(e.ty.clone(), space);
+                Ok(Expr::new(e.kind, ty, span))
+            }
+            (_, Ty::Unknown) => Ok(e),
+            _ => Err(Diagnostic::error(span, "this has no address").hint(
+                "variables, maps' values and fields in memory have one: `&$x`, `&@m[1]`, `&$p->field`",
+            )),
+        }
     }
 
     fn binary(
@@ -475,6 +515,9 @@ impl<'a> Checker<'a> {
             let by = scaled(l, size, span);
             return Ok(at(Expr::bin(Arith::Add, by, r, ty), span));
         }
+        if matches!(op, BinOp::Div | BinOp::Mod) && r.constant().is_none_or(|v| v == 0) {
+            return self.checked_division(op, l, r, span);
+        }
         let signed = common_sign(&l, &r);
         let arith = match op {
             BinOp::Add => Arith::Add,
@@ -497,6 +540,48 @@ impl<'a> Checker<'a> {
         };
         Ok(at(
             Expr::bin(arith, l, r, Ty::Int { bytes: 8, signed }),
+            span,
+        ))
+    }
+
+    /// A division whose divisor may be 0: then it gives 1 and says so.
+    fn checked_division(&mut self, op: BinOp, l: Expr, r: Expr, span: Span) -> Checked<Expr> {
+        let signed = common_sign(&l, &r);
+        let ty = Ty::Int { bytes: 8, signed };
+        let id = self.temp(&r.ty.clone(), span)?;
+        let divisor = Expr::new(ExprKind::Var(id), r.ty.clone(), span);
+        let set = Stmt {
+            kind: StmtKind::SetVar(id, r),
+            span,
+        };
+        let arith = if op == BinOp::Div {
+            Arith::Div { signed }
+        } else {
+            Arith::Mod { signed }
+        };
+        let say = builtins::runtime_message(
+            self,
+            MessageKind::Runtime,
+            "Divide or modulo by 0 detected. This can lead to unexpected results. 1 is being used as the result.",
+            span,
+        );
+        let one = Expr::int(1, ty.clone(), span);
+        let pick = Expr::new(
+            ExprKind::Cond {
+                cond: Box::new(divisor.clone()),
+                yes: Box::new(at(Expr::bin(arith, l, divisor, ty.clone()), span)),
+                no: Box::new(Expr::new(
+                    ExprKind::Block(vec![say], Box::new(one)),
+                    ty.clone(),
+                    span,
+                )),
+            },
+            ty.clone(),
+            span,
+        );
+        Ok(Expr::new(
+            ExprKind::Block(vec![set], Box::new(pick)),
+            ty,
             span,
         ))
     }
@@ -629,8 +714,8 @@ impl<'a> Checker<'a> {
                 ty.clone(),
                 span,
             );
-            let set = crate::hir::Stmt {
-                kind: crate::hir::StmtKind::SetVar(id, value),
+            let set = Stmt {
+                kind: StmtKind::SetVar(id, value),
                 span,
             };
             return Ok(Expr::new(
@@ -676,8 +761,16 @@ impl<'a> Checker<'a> {
         if value.ty == Ty::Unknown {
             return Ok(Expr::new(value.kind, target, span));
         }
-        match target {
+        match target.clone() {
             Ty::Int { bytes, signed } => match &value.ty {
+                Ty::Array(..) | Ty::Mem(_)
+                    if self.array_to_number(&value, bytes, signed).is_some() =>
+                {
+                    match self.array_to_number(&value, bytes, signed) {
+                        Some(v) => Ok(at(v, span)),
+                        None => wrong(&value, &Ty::Int { bytes, signed }),
+                    }
+                }
                 t if t.is_number() || matches!(t, Ty::Struct(..) | Ty::Array(..)) => {
                     Ok(match value.constant() {
                         Some(v) => {
@@ -723,7 +816,17 @@ impl<'a> Checker<'a> {
                 let ty = super::named::in_space(Ty::Ptr(to, space), space);
                 Ok(Expr::new(value.kind, ty, span))
             }
-            // C's cast to a structure is meant as one to a pointer to it in older scripts.
+            Ty::Array(elem, n, _) if value.ty.is_number() => {
+                let space = self.space();
+                self.number_to_array(value, *elem, n, space, span)
+            }
+            Ty::Array(..) | Ty::Struct(..) if matches!(&value.ty, Ty::Mem(m) if m.ty == target) => {
+                Ok(value)
+            }
+            Ty::Str(n) => match value.ty {
+                Ty::Str(_) => Ok(value),
+                _ => wrong(&value, &Ty::Str(n)),
+            },
             other => wrong(&value, &other),
         }
     }

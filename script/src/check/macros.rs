@@ -122,8 +122,10 @@ impl<'a> Checker<'a> {
             }
         }
         self.macro_depth += 1;
+        self.macro_calls.push(span);
         self.scopes.push(scope);
         let body = self.block_value(&m.body, span);
+        self.macro_calls.pop();
         self.scopes.truncate(depth);
         self.macro_depth -= 1;
         body

@@ -8,6 +8,7 @@ mod constants;
 mod convert;
 mod expr;
 mod macros;
+mod mem;
 mod named;
 mod stmt;
 
@@ -24,6 +25,7 @@ use crate::probes::{self, ProbeKind};
 use crate::source::Span;
 use crate::types::{Space, Ty};
 
+pub(crate) use access::ctx_word;
 pub(crate) use expr::literal;
 pub(crate) use named::Declared;
 
@@ -68,6 +70,10 @@ pub(crate) struct Checker<'a> {
     ended: HashMap<String, usize>,
     loops: u32,
     macro_depth: u32,
+    /// Calls of the macros being checked, the outermost first.
+    pub macro_calls: Vec<Span>,
+    /// What `getopt` asks for: name, and its default and meaning as told to people.
+    pub options: Vec<(String, String)>,
     depth: u32,
 }
 
@@ -111,6 +117,8 @@ pub(crate) fn check<'a>(ast: &'a Ast, env: &'a Environment<'a>) -> Result<Result
         ended: HashMap::new(),
         loops: 0,
         macro_depth: 0,
+        macro_calls: Vec::new(),
+        options: Vec::new(),
         depth: 0,
     };
     c.items();
@@ -136,6 +144,7 @@ pub(crate) fn check<'a>(ast: &'a Ast, env: &'a Environment<'a>) -> Result<Result
         }
     }
     c.unassigned_maps();
+    c.unknown_options();
     if c.found.has_errors() {
         return Err(c.found);
     }
@@ -177,12 +186,12 @@ impl<'a> Checker<'a> {
                     }
                 }
                 Item::Import { path, span } => {
-                    // The standard library is built in.
-                    if !path.starts_with("stdlib") {
-                        self.found.push(Diagnostic::error(
-                            *span,
-                            "`import` of files is not supported yet",
-                        ));
+                    // The standard library is built in; files were read with the script.
+                    if !path.starts_with("stdlib") && !ast.imported.iter().any(|p| p == path) {
+                        self.found.push(
+                            Diagnostic::error(*span, format!("cannot find `{path}`"))
+                                .hint("it is looked for beside the script and where -I says"),
+                        );
                     }
                 }
                 Item::Map(m) => self.declare_map(m),
@@ -238,10 +247,20 @@ impl<'a> Checker<'a> {
         let ast = self.ast;
         for item in &ast.items {
             let Item::Probe(probe) = item else { continue };
+            let (before, mut missing) = (out.len(), Vec::new());
             for point in &probe.attach {
                 let text = self.with_positionals(&point.text);
                 match probes::expand(&text, point.span, self.env) {
                     Ok(kinds) => out.extend(kinds.into_iter().map(|k| (probe, k))),
+                    // Functions come and go with kernels: scripts list the names of several.
+                    Err(mut d)
+                        if !self.config.missing_probes_set
+                            && probe.attach.len() > 1
+                            && probes::names_kernel_function(&text) =>
+                    {
+                        d.severity = crate::Severity::Warning;
+                        missing.push(d);
+                    }
                     Err(mut d) => match self.config.missing_probes {
                         MissingProbes::Error => self.found.push(d),
                         MissingProbes::Warn => {
@@ -251,6 +270,23 @@ impl<'a> Checker<'a> {
                         MissingProbes::Ignore => {}
                     },
                 }
+            }
+            for mut d in missing {
+                if out.len() == before {
+                    d.severity = crate::Severity::Error;
+                }
+                self.found.push(d);
+            }
+        }
+        if let Some(wanted) = &self.env.wanted {
+            out.retain(|(_, k)| {
+                matches!(k, ProbeKind::Begin | ProbeKind::End) || wanted(&k.to_string())
+            });
+            if out.is_empty() {
+                self.found.push(Diagnostic::error(
+                    Span::default(),
+                    "no probe fits the filter",
+                ));
             }
         }
         let limit = self.config.max_probes as usize;
@@ -316,7 +352,7 @@ impl<'a> Checker<'a> {
     /// Where addresses that events hand over point to.
     pub fn space(&self) -> Space {
         match self.probe() {
-            ProbeKind::Uprobe { .. } => Space::User,
+            ProbeKind::Uprobe { .. } | ProbeKind::Usdt { .. } => Space::User,
             ProbeKind::Tracepoint { category, .. } if category == "syscalls" => Space::User,
             _ => Space::Kernel,
         }
@@ -487,6 +523,33 @@ impl<'a> Checker<'a> {
             self.changed = true;
         }
         Ok(())
+    }
+
+    /// Options given to the script that no `getopt` asks for.
+    fn unknown_options(&mut self) {
+        for (name, _) in &self.env.named {
+            if self.options.iter().any(|(known, _)| known == name) {
+                continue;
+            }
+            let mut lines: Vec<String> = self
+                .options
+                .iter()
+                .map(|(known, meaning)| match meaning.as_str() {
+                    "" => format!("--{known}"),
+                    meaning => format!("--{known}: {meaning}"),
+                })
+                .collect();
+            lines.sort();
+            let d = Diagnostic::error(
+                Span::default(),
+                format!("unexpected program option: --{name}"),
+            );
+            self.found.push(if lines.is_empty() {
+                d.hint("the script takes no options")
+            } else {
+                d.hint(format!("expected program options:\n{}", lines.join("\n")))
+            });
+        }
     }
 
     fn unassigned_maps(&mut self) {

@@ -92,6 +92,20 @@ impl<'a> Checker<'a> {
                     .insert(format!("enum {}", decl.name), ty.clone());
                 Ok(ty)
             }
+            DeclKind::Alias(of) => {
+                let ty = match &of.inline {
+                    Some(inner) => {
+                        let mut t = self.declare_type(inner)?;
+                        for _ in 0..of.ty.pointers {
+                            t = Ty::ptr(t, Space::Unknown);
+                        }
+                        self.with_dims(t, &of.ty)?
+                    }
+                    None => self.type_named(&of.ty)?,
+                };
+                self.declared.names.insert(decl.name.clone(), ty.clone());
+                Ok(ty)
+            }
             DeclKind::Struct(fields) => self.declare_fields(decl, fields, false),
             DeclKind::Union(fields) => self.declare_fields(decl, fields, true),
         }
@@ -204,6 +218,7 @@ impl<'a> Checker<'a> {
             },
             Ty::Void => (1, 1),
             Ty::Str(n) | Ty::Buf(n) => (*n, 1),
+            Ty::Mem(m) => (m.bytes, self.memory_layout(&m.ty).1),
             Ty::Tuple(_) | Ty::Record(_) => (ty.c_size(), 8),
             _ => (8, 8),
         }

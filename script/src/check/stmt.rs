@@ -360,17 +360,7 @@ impl<'a> Checker<'a> {
     fn checked_storable(&self, v: Expr) -> Checked<Expr> {
         match &v.ty {
             Ty::Void => Err(Diagnostic::error(v.span, "this gives no value")),
-            Ty::Struct(..) => Err(Diagnostic::error(
-                v.span,
-                "a whole structure cannot be kept in a map yet",
-            )
-            .hint("keep a pointer to it, or one of its fields")),
-            Ty::Array(..) => Err(Diagnostic::error(
-                v.span,
-                "a whole array cannot be kept in a map yet",
-            )
-            .hint("name one of its elements")),
-            _ => Ok(v),
+            _ => self.by_value(v),
         }
     }
 

@@ -52,7 +52,7 @@ impl<'a> Gen<'a> {
     }
 
     /// r0 = the address of a key's value, or 0.
-    fn lookup(&mut self, map: usize, key: &'a [Expr], span: Span) -> Generated<()> {
+    pub(super) fn lookup(&mut self, map: usize, key: &'a [Expr], span: Span) -> Generated<()> {
         let place = self.key_with_room(map, key, 0, span)?;
         self.asm.map(R1, self.layout.script_maps[map]);
         self.address(R2, place);
@@ -161,27 +161,35 @@ impl<'a> Gen<'a> {
                 Ok(())
             }
             Form::PercpuSingle => self.scoped(|g| {
-                // Only this processor's cell can be reached by a store; the others by updates of zeros.
                 let at = g.word(span)?;
                 g.asm.store(Size::DW, g.fp, at as i16, 0);
-                g.asm.map(R1, g.layout.script_maps[map]);
-                g.asm.lea(R2, g.fp, at);
-                g.asm.call(MAP_LOOKUP_ELEM);
-                let end = g.asm.label();
-                g.asm.jump_if(JmpOp::Eq, R0, 0, end);
-                let bytes = def.value.stored().max(8);
-                for w in 0..bytes / 8 {
-                    g.asm.store(Size::DW, R0, (w * 8) as i16, 0);
-                }
-                g.asm.bind(end);
+                g.empty_cells(map, at);
                 g.asm.mov(R0, 1);
                 Ok(())
             }),
-            Form::PercpuBuckets | Form::PercpuHashBuckets => Err(Diagnostic::error(
-                span,
-                "single histograms cannot be deleted yet",
-            )
-            .hint("use `clear(@x)`")),
+            Form::PercpuBuckets => self.scoped(|g| {
+                let at = g.word(span)?;
+                g.each_bucket(map, Place::Stack(at), |g| g.empty_cells(map, at));
+                g.asm.mov(R0, 1);
+                Ok(())
+            }),
+            Form::PercpuHashBuckets => self.scoped(|g| {
+                let place = g.key_with_room(map, key, 8, span)?;
+                let bytes: u32 = g.hir.maps[map].keys.iter().map(Ty::stored).sum();
+                let there = g.word(span)? as i16;
+                g.asm.store(Size::DW, g.fp, there, 0);
+                g.each_bucket(map, place.plus(bytes), |g| {
+                    g.asm.map(R1, g.layout.script_maps[map]);
+                    g.address(R2, place);
+                    g.asm.call(MAP_DELETE_ELEM);
+                    let no = g.asm.label();
+                    g.asm.jump_if(JmpOp::Ne, R0, 0, no);
+                    g.asm.store(Size::DW, g.fp, there, 1);
+                    g.asm.bind(no);
+                });
+                g.asm.load(Size::DW, R0, g.fp, there);
+                Ok(())
+            }),
             Form::Hash | Form::PercpuHash => self.scoped(|g| {
                 let place = g.key_with_room(map, key, 0, span)?;
                 g.asm.map(R1, g.layout.script_maps[map]);
@@ -197,6 +205,42 @@ impl<'a> Gen<'a> {
                 g.asm.bind(end);
                 Ok(())
             }),
+        }
+    }
+
+    /// Runs `f` with every number of a histogram's buckets in the word at `counter`.
+    fn each_bucket(&mut self, map: usize, counter: Place, f: impl FnOnce(&mut Self)) {
+        let buckets = match self.hir.maps[map].value {
+            Ty::Agg(a) => a.buckets().unwrap_or(1),
+            _ => 1,
+        };
+        let (again, out) = (self.asm.label(), self.asm.label());
+        self.store_imm(counter, 0);
+        self.asm.bind(again);
+        self.asm.may_goto(out);
+        f(self);
+        self.load_word(R1, counter);
+        self.asm.alu(AluOp::Add, R1, 1);
+        self.store_reg(counter, R1);
+        let last = i32::try_from(buckets).unwrap_or(i32::MAX);
+        self.asm.jump_if(JmpOp::Lt, R1, last, again);
+        self.asm.bind(out);
+    }
+
+    /// Zeros in every processor's cell of the element whose number is on the stack.
+    fn empty_cells(&mut self, map: usize, at: i32) {
+        let words = self.hir.maps[map].value.stored().max(8) / 8;
+        for cpu in 0..self.cpus.min(super::aggregate::MAX_CPUS) {
+            let next = self.asm.label();
+            self.asm.map(R1, self.layout.script_maps[map]);
+            self.asm.lea(R2, self.fp, at);
+            self.asm.mov(R3, cpu as i32);
+            self.asm.call(super::aggregate::MAP_LOOKUP_PERCPU_ELEM);
+            self.asm.jump_if(JmpOp::Eq, R0, 0, next);
+            for w in 0..words {
+                self.asm.store(Size::DW, R0, (w * 8) as i16, 0);
+            }
+            self.asm.bind(next);
         }
     }
 

@@ -10,10 +10,10 @@ use crate::types::Agg;
 
 /// `bpf_map_update_elem`, `bpf_map_lookup_percpu_elem`.
 const MAP_UPDATE_ELEM: u32 = 2;
-const MAP_LOOKUP_PERCPU_ELEM: u32 = 195;
+pub(super) const MAP_LOOKUP_PERCPU_ELEM: u32 = 195;
 const BPF_NOEXIST: i32 = 1;
 /// Processors whose cells are read one by one.
-const MAX_CPUS: u32 = 512;
+pub(super) const MAX_CPUS: u32 = 512;
 
 impl<'a> Gen<'a> {
     pub(super) fn collect(
@@ -31,6 +31,9 @@ impl<'a> Gen<'a> {
                 Ok(())
             });
         };
+        if matches!(agg, Agg::Series { .. }) {
+            return self.scoped(|g| g.series(map, key, agg, arg, span));
+        }
         self.scalar(arg)?;
         match agg {
             Agg::Hist { bits } => self.bucket_of_power(bits, signed),
@@ -105,7 +108,12 @@ impl<'a> Gen<'a> {
     }
 
     /// r0 = the value of a key, made of zeros when it is new; 0 when the map is full.
-    fn find_or_make(&mut self, map: usize, key: super::Place, span: Span) -> Generated<()> {
+    pub(super) fn find_or_make(
+        &mut self,
+        map: usize,
+        key: super::Place,
+        span: Span,
+    ) -> Generated<()> {
         let index = self.layout.script_maps[map];
         let bytes = self.layout.maps[index as usize].value_size;
         let (found, failed) = (self.asm.label(), self.asm.label());

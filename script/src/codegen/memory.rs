@@ -99,6 +99,10 @@ impl<'a> Gen<'a> {
             ExprKind::ReadBuf { addr, space, len } => {
                 self.read_buf(addr, *space, len, ty, place, e)
             }
+            ExprKind::ReadMem { addr, space } => self.read_mem(addr, *space, &e.ty, ty, place),
+            ExprKind::Slice { of, offset } => {
+                self.scoped(|g| g.slice(of, *offset, &e.ty, ty, place))
+            }
             ExprKind::BufOf { value, bytes } => self.scoped(|g| {
                 g.zero(place, 8, ty.stored());
                 g.store_imm(place, *bytes as i32);

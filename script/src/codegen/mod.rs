@@ -8,8 +8,10 @@ mod access;
 mod aggregate;
 mod callback;
 mod maps;
+mod mem;
 mod memory;
 mod scalar;
+mod series;
 mod stmt;
 mod strings;
 
@@ -222,25 +224,25 @@ fn finish(
     kind: &ProbeKind,
     source: &Arc<Source>,
 ) -> probity_objfile::ProgramDef {
-    let file: Arc<str> = source.name.clone();
-    let mut texts: Vec<(u32, Arc<str>)> = Vec::new();
+    let mut texts: Vec<((Arc<str>, u32), Arc<str>)> = Vec::new();
     let lines = w
         .code
         .places
         .iter()
         .map(|(pc, span)| {
             let at = source.position(span.start);
-            let text = match texts.iter().find(|(l, _)| *l == at.line) {
+            let place = (source.file(span.start), at.line);
+            let text = match texts.iter().find(|(p, _)| *p == place) {
                 Some((_, t)) => t.clone(),
                 None => {
-                    let t: Arc<str> = source.line(at.line).into();
-                    texts.push((at.line, t.clone()));
+                    let t: Arc<str> = source.line_at(span.start).into();
+                    texts.push((place.clone(), t.clone()));
                     t
                 }
             };
             Line {
                 pc: *pc,
-                file: file.clone(),
+                file: place.0,
                 line: at.line,
                 column: at.column,
                 text,

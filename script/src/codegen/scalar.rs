@@ -5,8 +5,9 @@ use probity_isa::{AluOp, Insn, JmpOp, Reg, Size, SwapOp, Width};
 use super::{Gen, Generated, Held, Place, R0, R1, R2, R3, R4, R5, R6};
 use crate::diagnostics::Diagnostic;
 use crate::hir::{Arg, Arith, Cmp, Expr, ExprKind};
+use crate::probes::ProbeKind;
 use crate::source::Span;
-use crate::types::Space;
+use crate::types::{Space, Ty};
 
 /// `bpf_probe_read_user`, `bpf_probe_read_kernel`.
 const PROBE_READ_USER: u32 = 112;
@@ -33,6 +34,9 @@ impl<'a> Gen<'a> {
             ExprKind::MapDelete { map, key } => self.map_delete(*map, key, e.span)?,
             ExprKind::AggGet { map, key, agg } => self.agg_get(*map, key, *agg, e.span)?,
             ExprKind::Call { helper } => self.asm.call(*helper),
+            ExprKind::Helper { helper, args } => {
+                self.scoped(|g| g.helper(*helper, args, e.span))?
+            }
             ExprKind::Ctx(off) => self.asm.lea(R0, R6, *off),
             ExprKind::CtxLoad {
                 offset,
@@ -94,6 +98,20 @@ impl<'a> Gen<'a> {
                 g.load_word(R0, place.plus(*offset));
                 Ok(())
             })?,
+            ExprKind::Bytes {
+                of,
+                offset,
+                bytes,
+                signed,
+            } => self.scoped(|g| g.bytes_of(of, *offset, *bytes, *signed))?,
+            ExprKind::Element {
+                of,
+                index,
+                count,
+                bytes,
+                signed,
+            } => self.scoped(|g| g.element(of, index, *count, (*bytes, *signed), e.span))?,
+            ExprKind::AddrOf(of) => self.address_of(of, e.span)?,
             ExprKind::Step {
                 place,
                 delta,
@@ -114,6 +132,8 @@ impl<'a> Gen<'a> {
             | ExprKind::CtxStr { .. }
             | ExprKind::ReadStr { .. }
             | ExprKind::ReadBuf { .. }
+            | ExprKind::ReadMem { .. }
+            | ExprKind::Slice { .. }
             | ExprKind::BufOf { .. }
             | ExprKind::Tuple(_)
             | ExprKind::Words(_)
@@ -130,6 +150,39 @@ impl<'a> Gen<'a> {
                 ));
             }
         }
+        Ok(())
+    }
+
+    /// r0 = what a helper returns.
+    fn helper(&mut self, id: u32, args: &'a [Expr], span: Span) -> Generated<()> {
+        let regs = [R1, R2, R3, R4, R5];
+        if args.len() > regs.len() {
+            return Err(Diagnostic::error(
+                span,
+                "a helper takes at most 5 arguments",
+            ));
+        }
+        // Each waits on the stack until all are there; constants and the context need not.
+        let mut waiting = Vec::new();
+        for a in args {
+            let ready = a.constant().is_some() || matches!(a.kind, ExprKind::Ctx(_));
+            waiting.push(if ready {
+                None
+            } else {
+                let at = self.word(span)?;
+                self.scalar(a)?;
+                self.asm.store(Size::DW, self.fp, at as i16, R0);
+                Some(at)
+            });
+        }
+        for ((a, at), reg) in args.iter().zip(waiting).zip(regs) {
+            match (&a.kind, at) {
+                (_, Some(at)) => self.asm.load(Size::DW, reg, self.fp, at as i16),
+                (ExprKind::Ctx(off), _) => self.asm.lea(reg, R6, *off),
+                _ => self.asm.constant(reg, a.constant().unwrap_or(0)),
+            }
+        }
+        self.asm.call(id);
         Ok(())
     }
 
@@ -243,6 +296,17 @@ impl<'a> Gen<'a> {
 
     fn bin(&mut self, op: Arith, left: &'a Expr, right: &'a Expr) -> Generated<()> {
         let operand = self.operands(left, right)?;
+        // What an iterator hands over may be missing, and nothing can be added to that.
+        if op == Arith::Add
+            && matches!(self.probe, ProbeKind::Iter { .. })
+            && matches!(left.ty, Ty::Ptr(..))
+        {
+            let missing = self.asm.label();
+            self.asm.jump_if(JmpOp::Eq, R0, 0, missing);
+            self.asm.alu(AluOp::Add, R0, operand);
+            self.asm.bind(missing);
+            return Ok(());
+        }
         let op = match op {
             Arith::Add => AluOp::Add,
             Arith::Sub => AluOp::Sub,
@@ -381,8 +445,7 @@ impl<'a> Gen<'a> {
                 return Ok(());
             }
             // A copy in scratch memory: the stack does not take unknown offsets everywhere.
-            let place = g.scratch_room(bytes, span)?;
-            g.store_as(of, &of.ty, place, true)?;
+            let place = g.in_scratch(of, span)?;
             g.scalar(index)?;
             let (no, end) = (g.asm.label(), g.asm.label());
             g.asm.jump_if(JmpOp::Ge, R0, bytes as i32, no);

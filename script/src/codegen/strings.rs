@@ -228,7 +228,7 @@ impl<'a> Gen<'a> {
     }
 
     /// A copy of a string in scratch memory, where offsets may be unknown.
-    fn in_scratch(&mut self, e: &'a Expr, span: Span) -> Generated<Place> {
+    pub(super) fn in_scratch(&mut self, e: &'a Expr, span: Span) -> Generated<Place> {
         let place = self.stored(e)?;
         if let Place::Scratch(_) = place {
             return Ok(place);

@@ -4,6 +4,7 @@ use super::{Parsed, Parser};
 use crate::ast::*;
 use crate::diagnostics::Diagnostic;
 use crate::lexer::{Tok, skip_blank};
+use crate::preprocess::FunctionDefine;
 use crate::source::Span;
 
 impl Parser<'_> {
@@ -424,6 +425,7 @@ impl Parser<'_> {
             in_expr: self.in_expr,
             defines: self.defines,
             expanding,
+            headers: &[],
             found: &mut found,
         };
         let mut e = inner.expr().map_err(|d| wrong(d.message))?;
@@ -437,6 +439,26 @@ impl Parser<'_> {
         e.span = span;
         relocate(&mut e, span);
         Ok(e)
+    }
+
+    /// `#define name(a, b) expression` as a macro.
+    pub(super) fn function_define(&mut self, define: &FunctionDefine) -> Parsed<Macro> {
+        let value = self.expand_define(define.name.clone(), define.body.clone(), define.span)?;
+        Ok(Macro {
+            name: define.name.clone(),
+            params: define
+                .params
+                .iter()
+                .cloned()
+                .map(MacroParam::Expr)
+                .collect(),
+            body: Block {
+                stmts: Vec::new(),
+                value: Some(Box::new(value)),
+                span: define.span,
+            },
+            span: define.span,
+        })
     }
 
     fn sizeof(&mut self, start: u32) -> Parsed<Expr> {

@@ -20,7 +20,27 @@ impl Parser<'_> {
             if self.pos >= self.text.len() {
                 return items;
             }
-            match self.item() {
+            let start = self.pos;
+            let before = self.found.list.len();
+            let header = self.headers.iter().any(|h| h.contains(&start));
+            let parsed = self.item();
+            if header {
+                // Only declarations of types count; all else is passed over from its beginning.
+                let failed = self.found.list.len() > before;
+                self.found.list.truncate(before);
+                self.depth = 0;
+                self.in_expr = 0;
+                match parsed {
+                    Ok(Some(item @ Item::Type(_))) if !failed => items.push(item),
+                    Ok(None) => {}
+                    _ => {
+                        self.pos = start;
+                        self.pass_over();
+                    }
+                }
+                continue;
+            }
+            match parsed {
                 Ok(Some(item)) => items.push(item),
                 Ok(None) => {}
                 Err(d) => {
@@ -54,6 +74,7 @@ impl Parser<'_> {
                 self.eat(";")?;
                 Item::Type(decl)
             }
+            "typedef" => Item::Type(self.typedef()?),
             "macro" => self.macro_item()?,
             "import" => {
                 self.next()?;
@@ -201,8 +222,10 @@ impl Parser<'_> {
         let start = self.pos;
         let rest = &self.text[start..];
         let kind = rest.split([':', ' ', '{']).next().unwrap_or("");
-        let paths = matches!(kind, "uprobe" | "u" | "uretprobe" | "ur" | "usdt" | "U")
-            || kind.starts_with('$');
+        let paths = matches!(
+            kind,
+            "uprobe" | "u" | "uretprobe" | "ur" | "usdt" | "U" | "iter" | "it"
+        ) || kind.starts_with('$');
         let mut quoted = false;
         let mut end = rest.len();
         for (i, c) in rest.char_indices() {

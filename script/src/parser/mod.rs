@@ -10,8 +10,9 @@ mod types;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::ast::Ast;
+use crate::ast::{Ast, Item};
 use crate::diagnostics::{Diagnostic, Diagnostics};
+use crate::files::Files;
 use crate::lexer::{self, Tok, Token};
 use crate::preprocess::preprocess;
 use crate::source::{Source, Span};
@@ -25,12 +26,33 @@ const MAX_TEXT: usize = 4 << 20;
 
 type Parsed<T> = Result<T, Diagnostic>;
 
-/// Parses a script; `name` is what messages call it.
+/// Parses a script that stands alone; `name` is what messages call it.
 ///
 /// # Errors
 /// Everything found wrong, each with its place.
 pub fn parse(text: &str, name: &str) -> Result<Ast, Diagnostics> {
-    let source = Arc::new(Source::new(name, text));
+    parse_files(&Files::one(text, name))
+}
+
+/// Parses a script and what it imports.
+///
+/// # Errors
+/// Everything found wrong, each with its place.
+pub fn parse_files(files: &Files) -> Result<Ast, Diagnostics> {
+    let mut text = String::new();
+    let mut starts = Vec::new();
+    for file in files.list() {
+        if !starts.is_empty() {
+            text.push('\n');
+        }
+        starts.push(text.len());
+        text.push_str(&file.text);
+    }
+    let mut source = Source::new(files.name(), &text);
+    for (file, start) in files.list().iter().zip(&starts).skip(1) {
+        source.part(*start as u32, &file.name);
+    }
+    let source = Arc::new(source);
     let mut found = Diagnostics::new(source.clone());
     if text.len() > MAX_TEXT {
         found.push(Diagnostic::error(
@@ -39,9 +61,17 @@ pub fn parse(text: &str, name: &str) -> Result<Ast, Diagnostics> {
         ));
         return Err(found);
     }
-    let pre = preprocess(text);
+    let pre = preprocess(&text);
     for d in pre.diagnostics {
         found.push(d);
+    }
+    // Of headers only declarations are read, what else is there is passed over.
+    let mut headers = Vec::new();
+    for (n, file) in files.list().iter().enumerate() {
+        if n > 0 && file.is_header() {
+            let end = starts.get(n + 1).copied().unwrap_or(text.len());
+            headers.push(starts[n]..end);
+        }
     }
     let mut parser = Parser {
         text: &pre.text,
@@ -52,13 +82,36 @@ pub fn parse(text: &str, name: &str) -> Result<Ast, Diagnostics> {
         in_expr: 0,
         defines: &pre.defines,
         expanding: Vec::new(),
+        headers: &headers,
         found: &mut found,
     };
-    let items = parser.items();
+    let mut items = parser.items();
+    for define in &pre.functions {
+        match parser.function_define(define) {
+            Ok(m) => items.push(Item::Macro(m)),
+            // One that cannot be read hurts only those who use it.
+            Err(_)
+                if headers
+                    .iter()
+                    .any(|h| h.contains(&(define.span.start as usize))) => {}
+            Err(d) => parser.found.push(d),
+        }
+    }
     if found.has_errors() {
         return Err(found);
     }
-    Ok(Ast { source, items })
+    let imported = items
+        .iter()
+        .filter_map(|i| match i {
+            Item::Import { path, .. } if files.has(path) => Some(path.clone()),
+            _ => None,
+        })
+        .collect();
+    Ok(Ast {
+        source,
+        items,
+        imported,
+    })
 }
 
 struct Parser<'a> {
@@ -72,6 +125,8 @@ struct Parser<'a> {
     defines: &'a HashMap<String, String>,
     /// `#define`s being expanded.
     expanding: Vec<String>,
+    /// Where C headers are in the text.
+    headers: &'a [std::ops::Range<usize>],
     found: &'a mut Diagnostics,
 }
 
@@ -179,6 +234,29 @@ impl Parser<'_> {
             .hint("give a part of it a name with `$x = …`"));
         }
         Ok(())
+    }
+
+    /// After what is no declaration in a header: past the `;` or the `}` that ends it.
+    fn pass_over(&mut self) {
+        let mut open = 0usize;
+        while let Ok(t) = self.peek() {
+            self.pos = (t.span.end as usize).max(self.pos + usize::from(t.tok != Tok::End));
+            match t.tok {
+                Tok::End => return,
+                Tok::Punct("{") => open += 1,
+                Tok::Punct("}") => {
+                    open = open.saturating_sub(1);
+                    if open == 0 {
+                        return;
+                    }
+                }
+                Tok::Punct(";") if open == 0 => return,
+                _ => {}
+            }
+        }
+        // A character that is no token.
+        let next = (self.pos + 1..=self.text.len()).find(|e| self.text.is_char_boundary(*e));
+        self.pos = next.unwrap_or(self.text.len());
     }
 
     /// After an error: past the `;`, or to the `}` that ends the block (to the end of the probe when `whole`).

@@ -207,6 +207,41 @@ impl Parser<'_> {
         })
     }
 
+    /// `typedef TYPE NAME;`
+    pub(super) fn typedef(&mut self) -> Parsed<TypeDecl> {
+        let start = self.here();
+        self.next()?;
+        let inline = self.inline_decl()?;
+        let mut ty = match &inline {
+            Some(decl) => TypeName {
+                base: BaseType::Name(decl.name.clone()),
+                pointers: 0,
+                dims: Vec::new(),
+                span: decl.span,
+            },
+            None => self.type_name()?,
+        };
+        while self.eat("*")? {
+            ty.pointers += 1;
+        }
+        let (name, _) = self.ident("the new name of the type")?;
+        self.dims(&mut ty)?;
+        self.expect(";", "after the new name of the type")?;
+        let span = self.since(start);
+        let of = FieldDecl {
+            name: name.clone(),
+            ty,
+            inline: inline.map(Box::new),
+            bits: None,
+            span,
+        };
+        Ok(TypeDecl {
+            kind: DeclKind::Alias(Box::new(of)),
+            name,
+            span,
+        })
+    }
+
     fn enumerators(&mut self) -> Parsed<Vec<(String, i64)>> {
         let mut out: Vec<(String, i64)> = Vec::new();
         let mut next = 0i64;

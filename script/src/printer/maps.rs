@@ -1,7 +1,7 @@
 //! Whole maps: reading, ordering, printing and clearing them.
 
 use super::value::{Value, word};
-use super::{MapReader, Output, Printer, hist, json};
+use super::{MapReader, Output, Printer, hist, json, series};
 use crate::codegen::map_name;
 use crate::types::{Agg, Ty};
 
@@ -12,6 +12,7 @@ enum Total {
     /// Count, average, total.
     Stats(u64, Value, Value),
     Hist(Vec<hist::Row>),
+    Series(Vec<series::Point>),
 }
 
 struct Entry {
@@ -20,6 +21,22 @@ struct Entry {
 }
 
 impl Printer {
+    /// A map without keys that collects, and that nothing came to: never, or not since it was deleted.
+    pub(super) fn is_untouched(&self, n: usize, maps: &dyn MapReader) -> bool {
+        let Some(def) = self.maps.get(n) else {
+            return true;
+        };
+        match def.value {
+            // The sum of nothing and the sum of zeros look the same.
+            Ty::Agg(Agg::Sum { .. }) => false,
+            Ty::Agg(_) if def.keys.is_empty() => maps
+                .entries(&map_name(&def.name))
+                .iter()
+                .all(|(_, cells)| cells.iter().flatten().all(|b| *b == 0)),
+            _ => false,
+        }
+    }
+
     pub(super) fn print_map(
         &self,
         n: usize,
@@ -40,7 +57,12 @@ impl Printer {
             entries.drain(..skip);
         }
         // A histogram that took nothing has no rows to show.
-        entries.retain(|e| !matches!(&e.total, Total::Hist(rows) if rows.is_empty()));
+        entries.retain(|e| {
+            !matches!(&e.total, Total::Hist(rows) if rows.is_empty())
+                && !matches!(&e.total, Total::Series(points) if points.is_empty())
+        });
+        let time =
+            |start: u64| self.local_time("%H:%M:%S.%f", self.clock_start + i128::from(start));
         let agg = match def.value {
             Ty::Agg(a) => a,
             _ => Agg::Count,
@@ -76,6 +98,10 @@ impl Printer {
                             out.push(b'\n');
                             out.extend(hist::text(agg, rows, div).bytes());
                         }
+                        Total::Series(points) => {
+                            out.push(b'\n');
+                            out.extend(series::text(points, &time).bytes());
+                        }
                     }
                     out.push(b'\n');
                 }
@@ -87,6 +113,7 @@ impl Printer {
                 let kind = match def.value {
                     Ty::Agg(Agg::Hist { .. } | Agg::Lhist { .. }) => "hist",
                     Ty::Agg(Agg::Avg { .. } | Agg::Stats { .. }) => "stats",
+                    Ty::Agg(Agg::Series { .. }) => "tseries",
                     _ => "map",
                 };
                 let one = |e: &Entry| match &e.total {
@@ -97,6 +124,7 @@ impl Printer {
                         total.json()
                     ),
                     Total::Hist(rows) => hist::json(rows, div),
+                    Total::Series(points) => series::json(points, &time),
                 };
                 let data = if keyed {
                     let parts: Vec<String> = entries
@@ -125,6 +153,32 @@ impl Printer {
         let def = &self.maps[n];
         let raw = maps.entries(&map_name(&def.name));
         let key_bytes: usize = def.keys.iter().map(|t| t.stored() as usize).sum();
+        if let Ty::Agg(Agg::Series {
+            interval,
+            count,
+            op,
+            signed,
+        }) = def.value
+        {
+            let mut found: Vec<(Vec<u8>, Vec<Vec<u8>>)> = Vec::new();
+            for (key, cells) in raw {
+                let user = match def.keys.is_empty() {
+                    true => &[][..],
+                    false => key.get(..key_bytes).unwrap_or_default(),
+                };
+                match found.iter_mut().find(|(k, _)| k == user) {
+                    Some((_, all)) => all.extend(cells),
+                    None => found.push((user.to_vec(), cells)),
+                }
+            }
+            return found
+                .into_iter()
+                .map(|(key, cells)| Entry {
+                    key: self.decode_key(&def.keys, &key, maps),
+                    total: Total::Series(series::points(interval, count, (op, signed), &cells)),
+                })
+                .collect();
+        }
         if let Ty::Agg(agg) = def.value
             && agg.buckets().is_some()
         {
@@ -260,7 +314,7 @@ fn sort(entries: &mut [Entry], ty: &Ty) {
         entries.sort_by_key(|e| match &e.total {
             Total::Value(v) => v.number().unwrap_or(0),
             Total::Stats(_, average, _) => average.number().unwrap_or(0),
-            Total::Hist(_) => 0,
+            Total::Hist(_) | Total::Series(_) => 0,
         });
     }
 }
@@ -277,7 +331,9 @@ fn compare(a: &Value, b: &Value) -> std::cmp::Ordering {
     match (a, b) {
         (Value::Uint(x), Value::Uint(y)) | (Value::Pointer(x), Value::Pointer(y)) => x.cmp(y),
         (Value::Str(x), Value::Str(y)) | (Value::Buf(x), Value::Buf(y)) => x.cmp(y),
-        (Value::Tuple(x), Value::Tuple(y)) => compare_all(x, y),
+        (Value::Tuple(x), Value::Tuple(y)) | (Value::Array(x), Value::Array(y)) => {
+            compare_all(x, y)
+        }
         (Value::Record(x), Value::Record(y)) => x
             .iter()
             .zip(y)

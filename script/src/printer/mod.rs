@@ -5,6 +5,7 @@
 mod hist;
 mod json;
 mod maps;
+mod series;
 mod strftime;
 mod text;
 mod value;
@@ -12,7 +13,7 @@ mod value;
 use std::sync::Arc;
 
 use crate::codegen::{GLOBALS, globals};
-use crate::event::Event;
+use crate::event::{Event, MessageKind};
 use crate::hir::MapDef;
 use crate::spec::Format;
 use crate::types::Ty;
@@ -121,6 +122,8 @@ pub struct Printer {
     pub(crate) host: Arc<dyn Host + Send + Sync>,
     /// Asked of the host once: two answers would differ by the clocks' drift.
     pub(crate) clock_start: i128,
+    /// Events that are said once and were.
+    pub(crate) said: std::collections::HashSet<u64>,
 }
 
 impl std::fmt::Debug for Printer {
@@ -159,7 +162,11 @@ impl Printer {
                 self.text("printf", &text, out);
             }
             Event::Message {
-                error,
+                kind: MessageKind::Runtime,
+                ..
+            } if !self.said.insert(number) => {}
+            Event::Message {
+                kind,
                 format,
                 args,
                 place,
@@ -170,7 +177,10 @@ impl Printer {
                 let text = String::from_utf8_lossy(&text).into_owned();
                 match self.output {
                     Output::Text => {
-                        let word = if *error { "ERROR" } else { "WARNING" };
+                        let word = match kind {
+                            MessageKind::Error => "ERROR",
+                            _ => "WARNING",
+                        };
                         out.extend(
                             format!(
                                 "{place}: {word}: {}\n{excerpt}\n",
@@ -180,7 +190,12 @@ impl Printer {
                         );
                     }
                     Output::Json => {
-                        let kind = if *error { "errorf" } else { "warnf" };
+                        let kind = match kind {
+                            MessageKind::Error => "errorf",
+                            MessageKind::Warning => "warnf",
+                            MessageKind::Runtime => "runtime_error",
+                            MessageKind::Helper => "helper_error",
+                        };
                         out.extend(
                             format!(
                                 "{{\"type\": \"{kind}\", \"msg\": {}, \"filename\": {}, \"line\": {}, \"col\": {}}}\n",
@@ -258,7 +273,9 @@ impl Printer {
         let mut order: Vec<usize> = (0..self.maps.len()).collect();
         order.sort_by(|a, b| self.maps[*a].name.cmp(&self.maps[*b].name));
         for n in order {
-            self.print_map(n, None, 1, maps, out);
+            if !self.is_untouched(n, maps) {
+                self.print_map(n, None, 1, maps, out);
+            }
         }
     }
 

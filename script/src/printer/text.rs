@@ -76,6 +76,7 @@ fn conversion(spec: &Spec, value: &Value, out: &mut Vec<u8>) {
         ),
         Conversion::Pointer => digits(format!("{:x}", number as u64), "0x", out),
         Conversion::Char => pad(spec, vec![number as u8], out),
+        Conversion::Gfp => pad(spec, crate::gfp::names(number as u64).into_bytes(), out),
         Conversion::Text => {
             let mut text = value.text();
             if let Some(p) = spec.precision {

@@ -2,7 +2,7 @@
 
 use super::{MapReader, Printer, Symbol, json};
 use crate::codegen::STACKS;
-use crate::types::{StackMode, StackTy, Ty};
+use crate::types::{Layout, StackMode, StackTy, Ty};
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {
@@ -16,6 +16,7 @@ pub(super) enum Value {
     Named(i64, String),
     Tuple(Vec<Value>),
     Record(Vec<(String, Value)>),
+    Array(Vec<Value>),
     /// One frame a line.
     Stack(Vec<String>),
 }
@@ -80,6 +81,13 @@ impl Printer {
                 Value::Str(text.into_bytes())
             }
             Ty::Inet => Value::Str(inet(w, word(bytes, 8), word(bytes, 16)).into_bytes()),
+            Ty::Mac => {
+                let parts: Vec<String> = w.to_le_bytes()[..6]
+                    .iter()
+                    .map(|b| format!("{b:02X}"))
+                    .collect();
+                Value::Str(parts.join(":").into_bytes())
+            }
             Ty::Timestamp(format) => Value::Str(
                 self.local_time(format, self.clock_start + i128::from(w))
                     .into_bytes(),
@@ -111,6 +119,7 @@ impl Printer {
                     .unwrap_or_else(|| format!("cgroup:{w}"));
                 Value::Str(text.into_bytes())
             }
+            Ty::Mem(m) => of_layout(&m.layout, bytes.get(..m.bytes as usize).unwrap_or(bytes)),
             Ty::Void | Ty::Agg(_) => Value::Uint(w),
         }
     }
@@ -159,6 +168,65 @@ impl Printer {
                 frame(ty.mode, address, symbol)
             })
             .collect()
+    }
+}
+
+/// What the bytes of a C value say.
+fn of_layout(layout: &Layout, bytes: &[u8]) -> Value {
+    let number = |size: u8, signed: bool| {
+        let raw = word(bytes.get(..usize::from(size)).unwrap_or(bytes), 0);
+        let up = 64 - u32::from(size.clamp(1, 8)) * 8;
+        if signed {
+            Value::Int(((raw << up) as i64) >> up)
+        } else {
+            Value::Uint(raw)
+        }
+    };
+    match layout {
+        Layout::Int { bytes, signed } => number(*bytes, *signed),
+        Layout::Bool => Value::Bool(bytes.first().is_some_and(|b| *b != 0)),
+        Layout::Enum(e) => {
+            let n = i64::from(word(bytes.get(..4).unwrap_or(bytes), 0) as i32);
+            match e.values.iter().find(|(_, v)| *v == n) {
+                Some((name, _)) => Value::Named(n, name.clone()),
+                None => Value::Int(n),
+            }
+        }
+        Layout::Ptr => Value::Pointer(word(bytes, 0)),
+        Layout::Text(n) => {
+            let room = (*n as usize).min(bytes.len());
+            Value::Str(c_string(&bytes[..room]).to_vec())
+        }
+        Layout::Array { count, stride, of } => {
+            let stride = (*stride as usize).max(1);
+            let items = bytes.chunks(stride).take(*count as usize);
+            Value::Array(items.map(|b| of_layout(of, b)).collect())
+        }
+        Layout::Struct(fields) => Value::Record(
+            fields
+                .iter()
+                .map(|f| {
+                    let rest = bytes.get(f.offset as usize..).unwrap_or_default();
+                    let v = match f.bits {
+                        None => of_layout(&f.layout, rest),
+                        Some((start, width)) => {
+                            let up = 64u32.saturating_sub(start + width).min(63);
+                            let left = word(rest, 0) << up;
+                            let down = 64u32.saturating_sub(width).min(63);
+                            match &f.layout {
+                                Layout::Int { signed: true, .. } => {
+                                    Value::Int((left as i64) >> down)
+                                }
+                                Layout::Bool => Value::Bool(left >> down != 0),
+                                _ => Value::Uint(left >> down),
+                            }
+                        }
+                    };
+                    (f.name.clone(), v)
+                })
+                .collect(),
+        ),
+        Layout::Opaque => Value::Str(b"?".to_vec()),
     }
 }
 
@@ -246,6 +314,16 @@ impl Value {
                 }
                 out.extend_from_slice(b" }");
             }
+            Value::Array(items) => {
+                out.push(b'[');
+                for (n, v) in items.iter().enumerate() {
+                    if n > 0 {
+                        out.push(b',');
+                    }
+                    v.write(out, indent);
+                }
+                out.push(b']');
+            }
             Value::Stack(frames) => {
                 out.push(b'\n');
                 for f in frames {
@@ -269,7 +347,7 @@ impl Value {
             Value::Named(v, _) => v.to_string(),
             Value::Str(s) => json::quoted(s),
             Value::Buf(b) => json::quoted(escaped(b).as_bytes()),
-            Value::Tuple(items) => {
+            Value::Tuple(items) | Value::Array(items) => {
                 let parts: Vec<String> = items.iter().map(Value::json).collect();
                 format!("[{}]", parts.join(","))
             }

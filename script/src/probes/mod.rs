@@ -3,14 +3,22 @@
 //! Each kind of probe is one file with its [`Row`]; what a kind means to a program is in [`ProbeKind`].
 
 mod begin_end;
+mod by_hand;
+mod fentry;
+mod iter;
 mod kprobe;
 mod perf_event;
 mod rawtracepoint;
 mod timer;
 mod tracepoint;
 mod uprobe;
+mod usdt;
+mod watchpoint;
 
 use std::fmt;
+
+pub(crate) use usdt::arguments as usdt_arguments;
+pub use usdt::{UsdtArg, UsdtPlace};
 
 use crate::diagnostics::Diagnostic;
 use crate::env::Environment;
@@ -39,7 +47,20 @@ pub const ROWS: &[&Row] = &[
     &uprobe::URETPROBE,
     &perf_event::SOFTWARE,
     &perf_event::HARDWARE,
+    &usdt::ROW,
+    &fentry::FENTRY,
+    &fentry::FEXIT,
+    &watchpoint::ROW,
+    &iter::ROW,
+    &by_hand::SELF,
+    &by_hand::TEST,
+    &by_hand::BENCH,
 ];
+
+/// The names of the events that `software` or `hardware` probes count.
+pub fn event_names(kind: &str) -> Vec<&'static str> {
+    perf_event::names(kind)
+}
 
 /// An attach point split at its colons.
 pub struct Point<'a> {
@@ -98,6 +119,40 @@ pub enum ProbeKind {
         name: String,
         count: u64,
     },
+    /// One site of a static probe; `offset` and `semaphore` count from the file's start.
+    Usdt {
+        path: String,
+        provider: String,
+        name: String,
+        offset: u64,
+        semaphore: Option<u64>,
+        /// As the file writes them.
+        args: String,
+    },
+    /// A kernel function by its types.
+    Fentry {
+        function: String,
+        ret: bool,
+    },
+    /// `PERF_TYPE_BREAKPOINT`; `mode` is of `HW_BREAKPOINT_R` …
+    Watchpoint {
+        address: u64,
+        len: u32,
+        mode: u32,
+    },
+    /// Run once by reading the iterator.
+    Iter {
+        kind: String,
+        pin: Option<String>,
+    },
+    /// Run by hand when this process receives a signal.
+    Signal {
+        number: i32,
+        name: String,
+    },
+    /// Run by hand, when asked for.
+    Test(String),
+    Bench(String),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,8 +174,17 @@ impl ProbeKind {
         match self {
             ProbeKind::Begin => "raw_tp/begin".into(),
             ProbeKind::End => "raw_tp/end".into(),
+            ProbeKind::Signal { name, .. } => format!("raw_tp/signal_{name}"),
+            ProbeKind::Test(name) => format!("raw_tp/test_{name}"),
+            ProbeKind::Bench(name) => format!("raw_tp/bench_{name}"),
+            ProbeKind::Fentry { function, ret } => {
+                format!("{}/{function}", if *ret { "fexit" } else { "fentry" })
+            }
+            ProbeKind::Iter { kind, .. } => format!("iter/{kind}"),
+            ProbeKind::Usdt { path, offset, .. } => format!("uprobe/{path}:{offset:#x}"),
             ProbeKind::Interval(_)
             | ProbeKind::Profile(_)
+            | ProbeKind::Watchpoint { .. }
             | ProbeKind::Software { .. }
             | ProbeKind::Hardware { .. } => "perf_event".into(),
             ProbeKind::Tracepoint { category, name } => format!("tracepoint/{category}/{name}"),
@@ -157,13 +221,20 @@ impl ProbeKind {
     /// `enum bpf_prog_type`.
     pub fn prog_type(&self) -> u32 {
         match self {
-            ProbeKind::Begin | ProbeKind::End | ProbeKind::RawTracepoint { .. } => 17,
-            ProbeKind::Interval(_)
+            ProbeKind::Begin
+            | ProbeKind::End
+            | ProbeKind::Signal { .. }
+            | ProbeKind::Test(_)
+            | ProbeKind::Bench(_)
+            | ProbeKind::RawTracepoint { .. } => 17,
+            ProbeKind::Fentry { .. } | ProbeKind::Iter { .. } => 26,
+            ProbeKind::Watchpoint { .. }
+            | ProbeKind::Interval(_)
             | ProbeKind::Profile(_)
             | ProbeKind::Software { .. }
             | ProbeKind::Hardware { .. } => 7,
             ProbeKind::Tracepoint { .. } => 5,
-            ProbeKind::Kprobe { .. } | ProbeKind::Uprobe { .. } => 2,
+            ProbeKind::Kprobe { .. } | ProbeKind::Uprobe { .. } | ProbeKind::Usdt { .. } => 2,
         }
     }
 
@@ -176,7 +247,25 @@ impl ProbeKind {
     pub fn filtered(&self) -> bool {
         !matches!(
             self,
-            ProbeKind::Begin | ProbeKind::End | ProbeKind::Interval(_)
+            ProbeKind::Begin
+                | ProbeKind::End
+                | ProbeKind::Interval(_)
+                | ProbeKind::Iter { .. }
+                | ProbeKind::Signal { .. }
+                | ProbeKind::Test(_)
+                | ProbeKind::Bench(_)
+        )
+    }
+
+    /// Run by the tracer, not by an event.
+    pub fn by_hand(&self) -> bool {
+        matches!(
+            self,
+            ProbeKind::Begin
+                | ProbeKind::End
+                | ProbeKind::Signal { .. }
+                | ProbeKind::Test(_)
+                | ProbeKind::Bench(_)
         )
     }
 
@@ -195,6 +284,14 @@ impl ProbeKind {
             ProbeKind::Uprobe { ret: true, .. } => "uretprobe",
             ProbeKind::Software { .. } => "software",
             ProbeKind::Hardware { .. } => "hardware",
+            ProbeKind::Usdt { .. } => "usdt",
+            ProbeKind::Fentry { ret: false, .. } => "fentry",
+            ProbeKind::Fentry { ret: true, .. } => "fexit",
+            ProbeKind::Watchpoint { .. } => "watchpoint",
+            ProbeKind::Iter { .. } => "iter",
+            ProbeKind::Signal { .. } => "self",
+            ProbeKind::Test(_) => "test",
+            ProbeKind::Bench(_) => "bench",
         }
     }
 }
@@ -246,6 +343,28 @@ impl fmt::Display for ProbeKind {
                     write!(f, "+{offset}")
                 }
             }
+            ProbeKind::Usdt {
+                path,
+                provider,
+                name,
+                ..
+            } => write!(f, "{kind}:{path}:{provider}:{name}"),
+            ProbeKind::Fentry { function, .. } => write!(f, "{kind}:{function}"),
+            ProbeKind::Watchpoint { address, len, mode } => {
+                write!(f, "{kind}:{address:#x}:{len}:")?;
+                for (bit, letter) in [(1, "r"), (2, "w"), (4, "x")] {
+                    if mode & bit != 0 {
+                        f.write_str(letter)?;
+                    }
+                }
+                Ok(())
+            }
+            ProbeKind::Iter { kind: of, pin } => match pin {
+                Some(pin) => write!(f, "{kind}:{of}:{pin}"),
+                None => write!(f, "{kind}:{of}"),
+            },
+            ProbeKind::Signal { name, .. } => write!(f, "{kind}:signal:{name}"),
+            ProbeKind::Test(name) | ProbeKind::Bench(name) => write!(f, "{kind}:{name}"),
             ProbeKind::Software { name, count, .. } | ProbeKind::Hardware { name, count, .. } => {
                 write!(f, "{kind}:{name}:{count}")
             }
@@ -264,30 +383,6 @@ pub fn expand(text: &str, span: Span, env: &Environment<'_>) -> Result<Vec<Probe
         .iter()
         .find(|r| r.names.contains(&kind))
         .ok_or_else(|| {
-            let later = [
-                "usdt",
-                "U",
-                "fentry",
-                "f",
-                "fexit",
-                "fr",
-                "kfunc",
-                "kretfunc",
-                "watchpoint",
-                "w",
-                "asyncwatchpoint",
-                "iter",
-                "it",
-                "self",
-                "test",
-                "bench",
-            ];
-            if later.contains(&kind) {
-                return Diagnostic::error(
-                    span,
-                    format!("probes of the kind `{kind}` are not supported yet"),
-                );
-            }
             Diagnostic::error(span, format!("unknown probe kind `{kind}`"))
                 .suggest(kind, ROWS.iter().flat_map(|r| r.names.iter().copied()))
         })?;
@@ -298,6 +393,24 @@ pub fn expand(text: &str, span: Span, env: &Environment<'_>) -> Result<Vec<Probe
         row,
     };
     (row.expand)(&point, env)
+}
+
+/// Whether an attach point is a function of the kernel by its name.
+pub(crate) fn names_kernel_function(text: &str) -> bool {
+    let kind = text.split(':').next().unwrap_or("");
+    matches!(
+        kind,
+        "kprobe"
+            | "k"
+            | "kretprobe"
+            | "kr"
+            | "fentry"
+            | "f"
+            | "kfunc"
+            | "fexit"
+            | "fr"
+            | "kretfunc"
+    )
 }
 
 /// At colons, but not inside of quotes.
@@ -428,7 +541,9 @@ mod tests {
             "kprobe:",
             "u:/bin/bash",
             "t:none:none",
-            "usdt:/x:y",
+            "usdt:/x",
+            "watchpoint:0:4:w",
+            "self:signal:X",
         ] {
             assert!(all(bad).is_err(), "{bad}");
         }

@@ -53,6 +53,19 @@ pub const HARDWARE: Row = Row {
     },
 };
 
+/// Every name of an event of `software` or `hardware`.
+pub(super) fn names(kind: &str) -> Vec<&'static str> {
+    let events = match kind {
+        "software" => SOFTWARE_EVENTS,
+        "hardware" => HARDWARE_EVENTS,
+        _ => &[],
+    };
+    events
+        .iter()
+        .flat_map(|(n, ..)| n.iter().copied())
+        .collect()
+}
+
 fn find(p: &Point<'_>, events: &[Event]) -> Result<(u64, String, u64), Diagnostic> {
     let (name, count) = match p.parts.as_slice() {
         [name] | [name, ""] => (*name, None),

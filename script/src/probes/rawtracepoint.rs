@@ -44,10 +44,12 @@ fn expand(p: &Point<'_>, env: &Environment<'_>) -> Result<Vec<ProbeKind>, Diagno
         return Ok(found);
     }
     if !known.is_empty() && !known.iter().any(|n| n == name) {
-        let d = Diagnostic::error(p.span, format!("raw tracepoint not found: {name}"));
+        let d = Diagnostic::error(p.span, "Probe has no valid attach points.");
         return Err(match nearest(name, known.iter().map(String::as_str)) {
-            Some(near) => d.hint(format!("did you mean `rawtracepoint:{near}`?")),
-            None => d,
+            Some(near) => d.hint(format!(
+                "raw tracepoint not found: {name}; did you mean `rawtracepoint:{near}`?"
+            )),
+            None => d.hint(format!("raw tracepoint not found: {name}")),
         });
     }
     Ok(vec![ProbeKind::RawTracepoint {
