@@ -178,20 +178,20 @@ fn a_macro_that_calls_itself_is_an_error() {
     assert!(errors("macro a() { b() } macro b() { a() } begin { a(); }").contains("without end"));
 }
 
-const SCRIPTS: [&str; 8] = [
+const SCRIPTS: [&str; 13] = [
     "begin { @x[comm, 1] = count(); @y = hist(nsecs / 1000, 2); @z[(1, \"a\")] = stats(-5); }",
     "t:syscalls:sys_enter_openat /pid > 1 && comm != \"a\"/ { printf(\"%-6d %s %x\\n\", pid, str(args.filename), args.args[1]); @[args->dfd]++; }",
     "config = { max_strlen = 64; on_stack_limit = 0 } i:ms:10 { $a = (1, \"abc\", (2, 3)); print($a.2.1); if ($a.0 == 1) { exit(2); } else { clear(@m); } @m[$a] = 1; }",
     "macro add($x, e) { $x += e; $x } begin { $v = 1; print(add($v, { let $q = 2; $q * 3 })); unroll(3) { $v <<= 1; } while ($v < 100) { $v++; if ($v == 50) { break; } } }",
-    "struct S { int a; char b[16    "#define T(x) ((x) * 2)\ntypedef struct { int a : 3; char n[8]; struct { short q; } in; } p_t;\nbegin { $p = (p_t *)0; $v = *$p; @m[$v] = $v; print($v.in.q); print(T(4)); }",
+    "struct S { int a; char b[16]; struct { unsigned c : 3; unsigned d : 5; } e; struct S *next; } begin { $s = (struct S *)0; print($s->next->e.d); print(str($s->b)); printf(\"%d\", sizeof(struct S)); }",
+    "kprobe:vfs_read { @start[tid] = nsecs; @k[kstack(3), ustack] = sum(arg2); } kretprobe:vfs_read /@start[tid]/ { @us = lhist((nsecs - @start[tid]) / 1000, 0, 100, 10); delete(@start[tid]); }",
+    "enum E { A, B = 7 }; begin { $e = B; printf(\"%d %s\\n\", $e, $e); print((enum E)0); print(strcontains(comm, \"sh\") ? \"y\" : \"n\"); join(0); time(\"%H\"); }",
+    "#define N 5\n#ifndef BPFTRACE_HAVE_BTF\n#include <x.h>\n#endif\nuprobe:/bin/sh:main { for ($i : 0..N) { print((a=$i, b=reg(\"ip\"))); } print(buf(arg0, 8)); print(ntop(0x0100007f)); }",
+    "#define T(x) ((x) * 2)\ntypedef struct { int a : 3; char n[8]; struct { short q; } in; } p_t;\nbegin { $p = (p_t *)0; $v = *$p; @m[$v] = $v; print($v.in.q); print(T(4)); }",
     "begin { $a = (int8[4])1; $i = 2; print($a[$i]); @s = tseries(1, 1s, 3, \"max\"); print(&$a); print(*(&$a)); delete(@h, 1); @h[1] = hist(2); }",
     "macro m($a, @b, c) { $a += c; @b[c] } begin { $x = 1; @y[2] = 3; print(m($x, @y, 2)); print(10 / $x); print(strstr(comm, str(0))); }",
     "#if defined(A) || KERNEL_VERSION(1, 2, 3) < LINUX_VERSION_CODE\nbegin { print(getopt(\"a\", 1)); debugf(\"%d\", 1); assert(0, \"x\"); }\n#endif",
     "watchpoint:0x10:4:rw { print(macaddr(0)); } self:signal:SIGUSR1 { print(memcmp(\"a\", \"b\", 1)); } test:x { print(config().max_strlen); }",
-]; struct { unsigned c : 3; unsigned d : 5; } e; struct S *next; } begin { $s = (struct S *)0; print($s->next->e.d); print(str($s->b)); printf(\"%d\", sizeof(struct S)); }",
-    "kprobe:vfs_read { @start[tid] = nsecs; @k[kstack(3), ustack] = sum(arg2); } kretprobe:vfs_read /@start[tid]/ { @us = lhist((nsecs - @start[tid]) / 1000, 0, 100, 10); delete(@start[tid]); }",
-    "enum E { A, B = 7 }; begin { $e = B; printf(\"%d %s\\n\", $e, $e); print((enum E)0); print(strcontains(comm, \"sh\") ? \"y\" : \"n\"); join(0); time(\"%H\"); }",
-    "#define N 5\n#ifndef BPFTRACE_HAVE_BTF\n#include <x.h>\n#endif\nuprobe:/bin/sh:main { for ($i : 0..N) { print((a=$i, b=reg(\"ip\"))); } print(buf(arg0, 8)); print(ntop(0x0100007f)); }",
 ];
 
 #[test]

@@ -746,7 +746,7 @@ pub const SYSCALL_NAME: Row = Row {
     kind: Use::Function { min: 1, max: 1 },
     syntax: "`syscall_name(NUMBER)`",
     doc: "The name of a system call.",
-    example: "tracepoint:raw_syscalls:sys_enter { @[syscall_name(args.id)] = count(); }",
+    example: "begin { printf(\"%s\\n\", syscall_name(1)); }",
     lower: |c, call| {
         let v = c.number(&call.args[0])?;
         let table = match c.env.arch {

@@ -148,7 +148,17 @@ fn script_map(def: &MapDef, config: &Config) -> Map {
         _ => 1,
     };
     match form(def) {
-        Form::Single => Map::new(&name, ARRAY, 4, value, 1),
+        // Reached by address, so it is a data section, as compilers and libbpf have them.
+        Form::Single => {
+            let mut map = Map::new(&name, ARRAY, 4, value, 1);
+            map.data = Some(DataSection {
+                kind: DataKind::Data,
+                section: format!(".data.{name}").into(),
+                bytes: vec![0; value as usize],
+                datasec: None,
+            });
+            map
+        }
         Form::PercpuSingle => Map::new(&name, PERCPU_ARRAY, 4, value, 1),
         Form::PercpuBuckets => Map::new(&name, PERCPU_ARRAY, 4, value, buckets),
         Form::Hash => Map::new(&name, hash, key, value, entries),
