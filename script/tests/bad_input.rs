@@ -147,7 +147,7 @@ fn messages_name_the_place_and_what_was_meant() {
         ("usdt:/bin/x:y { }", "t:1:1-14", "no static probe y", ""),
         (
             "import \"x.bt\"; begin { }",
-            "t:1:1-14",
+            "t:1:1-15",
             "cannot find `x.bt`",
             "-I",
         ),

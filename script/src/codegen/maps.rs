@@ -153,7 +153,7 @@ fn script_map(def: &MapDef, config: &Config) -> Map {
             let mut map = Map::new(&name, ARRAY, 4, value, 1);
             map.data = Some(DataSection {
                 kind: DataKind::Data,
-                section: format!(".data.{name}").into(),
+                section: format!(".data.{name}"),
                 bytes: vec![0; value as usize],
                 datasec: None,
             });

@@ -61,7 +61,7 @@ pub(super) fn points(
                 SeriesOp::Min => values.map(|v| v as u64).min().map(|v| v as i64),
                 SeriesOp::Max if signed => values.max(),
                 SeriesOp::Max => values.map(|v| v as u64).max().map(|v| v as i64),
-                SeriesOp::Last => values.last(),
+                SeriesOp::Last => values.fold(None, |_, v| Some(v)),
             };
             Point {
                 start: epoch.saturating_mul(interval),
