@@ -7,7 +7,8 @@
 //!
 //! Functions, variables, their sections and what is tagged onto anything belong to whoever links; they are not merged.
 //!
-//! **Invariant:** where the partition is not stable after [`ROUNDS`], which no compiler's types come near, nothing is merged.
+//! **Invariant:** where the partition is not stable after [`ROUNDS`] and [`WORK`], which no compiler's types come near, nothing
+//! is merged.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -16,6 +17,8 @@ use crate::parse::references;
 use crate::{Btf, BtfBuilder, Kind, TypeId};
 
 const ROUNDS: usize = 256;
+/// Types and references looked at in all rounds together: the types of a whole kernel have half a million.
+const WORK: usize = 1 << 27;
 
 /// The types of several sets.
 pub struct Merged {
@@ -136,7 +139,8 @@ fn partition(nodes: &[Node], places: &[u32]) -> Option<Vec<u32>> {
         classes[n + 1] = *first.entry(&node.words).or_insert(next);
     }
     let mut count = first.len();
-    for _ in 0..ROUNDS {
+    let round: usize = nodes.iter().map(|n| n.refs.len() + 1).sum();
+    for _ in 0..ROUNDS.min(WORK / round.max(1)) {
         let mut finer: HashMap<Vec<u32>, u32> = HashMap::new();
         let mut next_classes = vec![0u32; nodes.len() + 1];
         for (n, node) in nodes.iter().enumerate() {

@@ -235,6 +235,13 @@ impl Manifest {
                 ));
             }
         }
+        let object = format!("{}.o", self.name);
+        if self.data.contains_key(&object) {
+            return Err(Error::malformed(
+                "the manifest",
+                format!("data named `{object}`, which is the object's file"),
+            ));
+        }
         let g = &self.grants;
         let exports: Vec<&String> = self.exports.iter().map(|e| &e.name).collect();
         let hooks: Vec<&String> = self.hooks.iter().map(|h| &h.program).collect();

@@ -179,37 +179,43 @@ pub fn write(path: &Path, package: &Package) -> Result<()> {
     }
 }
 
+/// What a blob holds is in its name, so new ones stand beside the old until the index says which are meant.
 fn write_directory(path: &Path, files: &oci::Files) -> Result<()> {
-    let there = path.exists();
-    if there && !path.join("oci-layout").exists() {
+    const INDEX: &str = "index.json";
+    if path.exists() && !path.join("oci-layout").exists() && !is_empty(path) {
         bail!(
             "{} is there already, and no image layout: take another name, or .tar or .pkg",
             path.display()
         );
     }
-    let beside = |word: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".{word}-{}", std::process::id()));
-        PathBuf::from(name)
+    const LAYOUT: &str = "oci-layout";
+    let create = |dir: &Path| {
+        std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))
     };
-    let (new, old) = (beside("new"), beside("old"));
-    let fill = || -> std::io::Result<()> {
-        for (inside, bytes) in files {
-            let file = new.join(inside);
-            std::fs::create_dir_all(file.parent().unwrap_or(&new))?;
-            std::fs::write(&file, bytes)?;
-            std::fs::File::open(&file)?.sync_all()?;
-        }
-        if there {
-            std::fs::rename(path, &old)?;
-        }
-        std::fs::rename(&new, path)?;
-        if there {
-            std::fs::remove_dir_all(&old)?;
-        }
-        Ok(())
+    create(path)?;
+    // Whoever finds what a kill left knows what it was to be.
+    if let Some(bytes) = files.get(LAYOUT) {
+        store::replace(&path.join(LAYOUT), bytes, 0o644)?;
+    }
+    let blobs = path.join("blobs/sha256");
+    create(&blobs)?;
+    let last = files.iter().filter(|(inside, _)| *inside == INDEX);
+    for (inside, bytes) in files.iter().filter(|(i, _)| *i != INDEX).chain(last) {
+        store::replace(&path.join(inside), bytes, 0o644)?;
+    }
+    let gone = |entry: &std::fs::DirEntry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        !files.contains_key(&format!("blobs/sha256/{name}"))
     };
-    fill()
-        .inspect_err(|_| drop(std::fs::remove_dir_all(&new)))
-        .with_context(|| format!("cannot write {}", path.display()))
+    let there = std::fs::read_dir(&blobs).with_context(|| format!("in {}", blobs.display()))?;
+    for entry in there.flatten().filter(gone) {
+        // One that stays is in nobody's way.
+        let _ = std::fs::remove_file(entry.path());
+    }
+    Ok(())
+}
+
+/// A directory with nothing in it.
+fn is_empty(path: &Path) -> bool {
+    std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
 }

@@ -55,6 +55,18 @@ pub fn read_guarded(path: &Path) -> Result<String> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(String::new()),
         Err(e) => return Err(e).with_context(|| format!("cannot read {}", path.display())),
     };
+    // Who may write a directory may put another file in its place, unless it is sticky.
+    let dir = match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    };
+    let around = std::fs::metadata(dir).map_or(0, |m| m.mode());
+    if around & 0o1002 == 0o002 {
+        bail!(
+            "{} may be written by everybody, so nothing in it can be trusted: chmod o-w {0}",
+            dir.display()
+        );
+    }
     if metadata.mode() & 0o002 != 0 {
         bail!(
             "{} may be written by everybody, so nothing in it can be trusted: chmod o-w {0}",

@@ -1,10 +1,15 @@
 //! What must hold for any bytes at all; tests run it for a second, the fuzzer all night.
 
-use crate::{RelocTarget, open, relocate, write};
+use crate::{RelocTarget, link, open, relocate, write};
 
-/// Opens the bytes; what opens is written, opened again and relocated. Errors are fine, panics are not.
+/// Links the bytes with themselves and opens them; what opens is written, opened again and relocated. Errors are fine, panics are not.
 /// Answers whether the bytes opened.
 pub fn check(bytes: &[u8]) -> bool {
+    for objects in [&[("a", bytes)][..], &[("a", bytes), ("b", bytes)]] {
+        if let Ok(linked) = link(objects) {
+            let _ = open("linked", &linked.bytes);
+        }
+    }
     let Ok(object) = open("fuzz", bytes) else {
         return false;
     };

@@ -24,6 +24,11 @@ const PACKAGES: &[(&str, &str, &str)] = &[
         "qemu-system-x86",
         "tests in a virtual machine",
     ),
+    (
+        "bpftool",
+        "bpftool",
+        "comparing types, objects and linked objects with libbpf",
+    ),
     ("z3", "z3", "proving the abstract operators"),
     ("cvc5", "cvc5", "proving them faster"),
     ("busybox", "busybox-static", "tests in a virtual machine"),

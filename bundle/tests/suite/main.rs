@@ -90,7 +90,7 @@ pub fn signed() -> Package {
 pub struct Rng(u64);
 
 impl Rng {
-    pub fn new() -> Rng {
+    pub fn seeded() -> Rng {
         let seed = std::env::var("TEST_SEED").ok().and_then(|s| s.parse().ok());
         let now = std::time::SystemTime::UNIX_EPOCH
             .elapsed()

@@ -90,6 +90,15 @@ fn hooks_and_exports_that_are_not_there() {
     assert!(error.contains("`nothing` cannot be exported"), "{error}");
 }
 
+/// Unpacked, it would take the object's place.
+#[test]
+fn data_do_not_pass_for_the_object() {
+    let data = BTreeMap::from([("meter.o".to_owned(), b"another".to_vec())]);
+    let vendor = Vendor::from_toml(MANIFEST).unwrap();
+    let error = seal(&meter(), &vendor, data).unwrap_err().to_string();
+    assert!(error.contains("`meter.o`"), "{error}");
+}
+
 #[test]
 fn slips_of_the_pen_are_errors() {
     for (from, to, word) in [

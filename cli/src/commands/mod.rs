@@ -10,6 +10,7 @@ mod dump;
 mod helpers;
 mod inspect;
 mod key;
+mod link;
 mod listing;
 mod log;
 mod pack;
@@ -58,6 +59,7 @@ enum Command {
     Run(run::Args),
     Trace(trace::Args),
     Attach(attach::Args),
+    Link(link::Args),
     Pack(pack::Args),
     Sign(sign::Args),
     Inspect(inspect::Args),
@@ -81,6 +83,7 @@ impl Cli {
             Command::Run(args) => run::run(args),
             Command::Trace(args) => trace::run(args),
             Command::Attach(args) => attach::run(args),
+            Command::Link(args) => link::run(args),
             Command::Pack(args) => pack::run(args),
             Command::Sign(args) => sign::run(args),
             Command::Inspect(args) => inspect::run(args),

@@ -15,6 +15,7 @@ const SUBCOMMANDS: &[&str] = &[
     "btf",
     "dump",
     "helpers",
+    "link",
     "pack",
     "sign",
     "inspect",

@@ -11,6 +11,7 @@ mod bench_run;
 mod btf;
 mod documents;
 mod help;
+mod link;
 mod package;
 mod process;
 mod run;

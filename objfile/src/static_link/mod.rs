@@ -125,7 +125,7 @@ pub fn link(objects: &[(&str, &[u8])]) -> Result<Linked, LinkError> {
     let bytes = image.finish().map_err(LinkError::Result)?;
     Ok(Linked {
         bytes,
-        unresolved: names.unresolved(&inputs),
+        unresolved: names.unresolved(),
     })
 }
 

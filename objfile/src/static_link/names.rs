@@ -1,8 +1,8 @@
 //! Global names of all objects → who defines each, and every clash there is.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
-use probity_btf::{Type, TypeId};
+use probity_btf::{Type, TypeId, VarLinkage};
 
 use super::types::Types;
 use super::{Clash, Input, LinkError, is_single};
@@ -27,8 +27,10 @@ pub(crate) struct Entry {
 
 pub(crate) struct Names {
     pub all: BTreeMap<String, Entry>,
-    /// By input and section: definitions that gave way, as ranges of bytes.
-    dead: HashMap<(usize, usize), Vec<(u64, u64)>>,
+    /// By input and section: definitions that gave way, first byte → one past the last.
+    dead: HashMap<(usize, usize), BTreeMap<u64, u64>>,
+    /// By input: global name → the section that the types put it in.
+    sections: Vec<HashMap<String, String>>,
 }
 
 /// Where C says that a name comes from.
@@ -45,6 +47,7 @@ pub(crate) fn resolve(inputs: &[Input<'_>], types: &Types) -> Result<Names, Link
         names: Names {
             all: BTreeMap::new(),
             dead: HashMap::new(),
+            sections: inputs.iter().map(sections).collect(),
         },
         clashes: Vec::new(),
     };
@@ -72,7 +75,8 @@ impl Names {
     /// Does it belong to a definition that gave way?
     pub fn is_dead(&self, input: usize, section: usize, offset: u64) -> bool {
         let ranges = self.dead.get(&(input, section));
-        ranges.is_some_and(|r| r.iter().any(|&(from, to)| (from..to).contains(&offset)))
+        let before = ranges.and_then(|r| r.range(..=offset).next_back());
+        before.is_some_and(|(_, &to)| offset < to)
     }
 
     /// Is this input's definition of the name the one that stays?
@@ -88,14 +92,39 @@ impl Names {
             .is_some_and(|e| matches!(e.owner, Owner::Defined(..)))
     }
 
-    pub fn unresolved(&self, inputs: &[Input<'_>]) -> Vec<String> {
+    /// A variable that no other object may see. Maps are seen by all.
+    pub fn is_hidden_variable(&self, inputs: &[Input<'_>], name: &str) -> bool {
+        let Some(entry) = self.all.get(name).filter(|e| e.hidden) else {
+            return false;
+        };
+        let Owner::Defined(i, n) = entry.owner else {
+            return false;
+        };
+        let elf = &inputs[i].elf;
+        elf.section_name(elf.symbols[n].section) != ".maps"
+    }
+
+    pub fn unresolved(&self) -> Vec<String> {
         let open = |(name, e): (&String, &Entry)| match e.owner {
-            Owner::Extern(i, _) if source(&inputs[i], name) == Source::Objects => {
-                Some(name.clone())
-            }
+            Owner::Extern(i, _) if self.source(i, name) == Source::Objects => Some(name.clone()),
             _ => None,
         };
         self.all.iter().filter_map(open).collect()
+    }
+}
+
+impl Names {
+    /// The section that the types of an input put a name in.
+    fn section(&self, input: usize, name: &str) -> &str {
+        let of_input = self.sections.get(input);
+        of_input.and_then(|s| s.get(name)).map_or("", |s| s)
+    }
+
+    fn source(&self, input: usize, name: &str) -> Source {
+        match self.section(input, name) {
+            ".ksyms" | ".kconfig" => Source::Kernel,
+            _ => Source::Objects,
+        }
     }
 }
 
@@ -180,12 +209,14 @@ impl Resolver<'_, '_> {
         if let Some(what) = what {
             self.clash(&s.name, oi, i, what);
         }
-        self.names.dead.entry(place).or_default().push(range);
+        let ranges = self.names.dead.entry(place).or_default();
+        let to = ranges.entry(range.0).or_insert(range.1);
+        *to = range.1.max(*to);
         Ok(())
     }
 
     fn usage(&mut self, i: usize, n: usize, s: &Symbol<'_>) {
-        let here = source(&self.inputs[i], &s.name);
+        let here = self.names.source(i, &s.name);
         let Some(there) = self.names.all.get_mut(&*s.name) else {
             let entry = Entry {
                 owner: Owner::Extern(i, n),
@@ -203,14 +234,13 @@ impl Resolver<'_, '_> {
             }
         };
         there.hidden |= s.is_hidden();
-        let is_map = |input: &Input<'_>| {
-            datasec_of(input, &s.name).is_some_and(|section| section == ".maps")
-        };
+        let names = &self.names;
+        let both_maps = [i, o].iter().all(|&i| names.section(i, &s.name) == ".maps");
         let what = if defined && here == Source::Kernel {
             Some("it is defined in one, and the other asks the kernel for it".into())
-        } else if !defined && here != source(&self.inputs[o], &s.name) {
+        } else if !defined && here != names.source(o, &s.name) {
             Some("one asks the kernel for it, and the other another object".into())
-        } else if is_map(&self.inputs[i]) && is_map(&self.inputs[o]) {
+        } else if both_maps {
             maps_differ(self.inputs, self.types, (o, i), &s.name)
         } else {
             self.types.differ(self.inputs, (o, i), &s.name)
@@ -221,23 +251,29 @@ impl Resolver<'_, '_> {
     }
 }
 
-/// The section that the types put a name in.
-fn datasec_of<'a>(input: &'a Input<'_>, name: &str) -> Option<&'a str> {
-    let btf = input.btf.as_ref()?;
-    let ids: HashSet<TypeId> = btf.find_all(name).collect();
-    btf.types().find_map(|(id, ty)| match ty {
-        Type::DataSec { vars, .. } if vars.iter().any(|v| ids.contains(&v.var)) => {
-            Some(btf.name(id))
+/// Global names, and the section that the types put each in.
+fn sections(input: &Input<'_>) -> HashMap<String, String> {
+    let mut all = HashMap::new();
+    let Some(btf) = &input.btf else { return all };
+    for (id, ty) in btf.types() {
+        let Type::DataSec { vars, .. } = ty else {
+            continue;
+        };
+        for v in vars.iter() {
+            let local = Type::Var {
+                ty: TypeId::VOID,
+                linkage: VarLinkage::Static,
+            };
+            let is_static = match btf.ty(v.var).unwrap_or(local) {
+                Type::Var { linkage, .. } => linkage == VarLinkage::Static,
+                _ => false,
+            };
+            if !is_static {
+                all.insert(btf.name(v.var).to_owned(), btf.name(id).to_owned());
+            }
         }
-        _ => None,
-    })
-}
-
-fn source(input: &Input<'_>, name: &str) -> Source {
-    match datasec_of(input, name) {
-        Some(".ksyms" | ".kconfig") => Source::Kernel,
-        _ => Source::Objects,
     }
+    all
 }
 
 /// In what two definitions of a map differ.

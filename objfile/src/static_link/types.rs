@@ -1,5 +1,6 @@
 //! Types, lines and CO-RE relocations of all objects → `.BTF` and `.BTF.ext` of the linked one.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use probity_btf::{
@@ -14,8 +15,8 @@ use crate::write::image::{Content, Image};
 
 /// How far two types are compared; what is deeper is taken for the same, as pointers to it are.
 const DEPTH: usize = 16;
-/// Types looked at in one comparison; those that need more are taken for different.
-const STEPS: usize = 1 << 16;
+/// Types looked at in all comparisons; what needs more is taken for different.
+const STEPS: usize = 1 << 24;
 
 pub(crate) struct Types {
     builder: BtfBuilder,
@@ -25,6 +26,8 @@ pub(crate) struct Types {
     merged: Btf,
     /// Any input has types.
     any: bool,
+    /// Of [`STEPS`], what is left.
+    steps: Cell<usize>,
 }
 
 pub(crate) fn merge(inputs: &[Input<'_>]) -> Types {
@@ -40,29 +43,27 @@ pub(crate) fn merge(inputs: &[Input<'_>]) -> Types {
         builder,
         ids,
         any: inputs.iter().any(|i| i.btf.is_some()),
+        steps: Cell::new(STEPS),
     }
 }
 
 impl Types {
     fn id(&self, input: usize, id: TypeId) -> TypeId {
-        let ids = self.ids.get(input);
-        ids.and_then(|ids| ids.get(id.0 as usize))
-            .copied()
-            .unwrap_or(TypeId::VOID)
+        mapped(&self.ids, input, id)
     }
 
     /// Is a type of one object that of another, qualifiers and names of parameters aside?
     pub fn same(&self, (a, x): (usize, TypeId), (b, y): (usize, TypeId)) -> bool {
-        {
-            let mut steps = STEPS;
-            same(
-                &self.merged,
-                self.id(a, x),
-                self.id(b, y),
-                DEPTH,
-                &mut steps,
-            )
-        }
+        let mut steps = self.steps.get();
+        let same = same(
+            &self.merged,
+            self.id(a, x),
+            self.id(b, y),
+            DEPTH,
+            &mut steps,
+        );
+        self.steps.set(steps);
+        same
     }
 
     /// In what two objects' functions or variables of a name differ, as far as their types say.
@@ -161,10 +162,19 @@ impl Types {
                     others.push((i, id, name));
                     continue;
                 }
-                let of_input = &self.ids[i];
-                let new = self.builder.copy(btf, id, |to| {
-                    of_input.get(to.0 as usize).copied().unwrap_or(TypeId::VOID)
-                });
+                let new = match ty {
+                    // Loaders do so when they find out; here it is known.
+                    Type::Var { ty, .. } if names.is_hidden_variable(inputs, name) => {
+                        let ty = self.id(i, ty);
+                        self.builder.var(name, ty, VarLinkage::Static)
+                    }
+                    _ => {
+                        let of_input = &self.ids[i];
+                        self.builder.copy(btf, id, |to| {
+                            of_input.get(to.0 as usize).copied().unwrap_or(TypeId::VOID)
+                        })
+                    }
+                };
                 if global {
                     by_name.entry(name).or_insert(new);
                 }
@@ -197,6 +207,9 @@ impl Types {
                 };
                 let name = btf.name(id);
                 let base = input.elf.find(name).map_or(0, |s| input.base(s));
+                if sizes.contains_key(name) {
+                    sections.entry(name).or_default();
+                }
                 for v in vars.iter().filter(|v| owned.contains(&(i, v.var))) {
                     let offset = match btf.ty(v.var) {
                         Some(
@@ -266,15 +279,18 @@ impl Types {
     }
 
     fn ext(&mut self, inputs: &[Input<'_>], names: &Names) -> BtfExt {
-        let mut ext = BtfExt::default();
+        let (mut funcs, mut lines, mut relos) = (Records::new(), Records::new(), Records::new());
         for (i, input) in inputs.iter().enumerate() {
             let (Some(btf), Some(from)) = (&input.btf, &input.ext) else {
                 continue;
             };
             // The place in the linked section of a record of the input's.
-            let place = |section: &str, offset: u32| {
+            let find = |section: &str| {
                 let s = input.elf.find(section)?;
                 let &(_, base) = input.places.get(&s)?;
+                Some((s, base))
+            };
+            let place = |(s, base): (usize, u64), offset: u32| {
                 let offset = u64::from(offset);
                 let outside = offset >= input.elf.sections[s].size;
                 if outside || names.is_dead(i, s, offset) {
@@ -283,43 +299,58 @@ impl Types {
                 u32::try_from(base + offset).ok()
             };
             for s in &from.funcs {
+                let Some(section) = find(&s.section) else {
+                    continue;
+                };
+                let to = funcs.of(&s.section);
                 for r in &s.records {
-                    if let Some(insn_off) = place(&s.section, r.insn_off) {
+                    if let Some(insn_off) = place(section, r.insn_off) {
                         let type_id = self.id(i, r.type_id);
-                        push(&mut ext.funcs, &s.section, FuncRecord { insn_off, type_id });
+                        to.push(FuncRecord { insn_off, type_id });
                     }
                 }
             }
+            let builder = &mut self.builder;
+            let mut string = |offset| builder.string(btf.str_at(offset).unwrap_or(""));
             for s in &from.lines {
+                let Some(section) = find(&s.section) else {
+                    continue;
+                };
+                let to = lines.of(&s.section);
                 for r in &s.records {
-                    if let Some(insn_off) = place(&s.section, r.insn_off) {
-                        let [file, text] = [r.file, r.text]
-                            .map(|s| self.builder.string(btf.str_at(s).unwrap_or("")));
-                        let record = LineRecord {
+                    if let Some(insn_off) = place(section, r.insn_off) {
+                        to.push(LineRecord {
                             insn_off,
-                            file,
-                            text,
+                            file: string(r.file),
+                            text: string(r.text),
                             ..r.clone()
-                        };
-                        push(&mut ext.lines, &s.section, record);
+                        });
                     }
                 }
             }
             for s in &from.core_relos {
+                let Some(section) = find(&s.section) else {
+                    continue;
+                };
+                let to = relos.of(&s.section);
                 for r in &s.records {
-                    if let Some(insn_off) = place(&s.section, r.insn_off) {
-                        let access = self.builder.string(btf.str_at(r.access).unwrap_or(""));
-                        let record = CoreRecord {
+                    if let Some(insn_off) = place(section, r.insn_off) {
+                        let access = string(r.access);
+                        to.push(CoreRecord {
                             insn_off,
-                            type_id: self.id(i, r.type_id),
+                            type_id: mapped(&self.ids, i, r.type_id),
                             access,
                             kind: r.kind,
-                        };
-                        push(&mut ext.core_relos, &s.section, record);
+                        });
                     }
                 }
             }
         }
+        let mut ext = BtfExt {
+            funcs: funcs.sections,
+            lines: lines.sections,
+            core_relos: relos.sections,
+        };
         for s in &mut ext.funcs {
             s.records.sort_by_key(|r| r.insn_off);
         }
@@ -333,13 +364,37 @@ impl Types {
     }
 }
 
-fn push<T>(sections: &mut Vec<ExtSection<T>>, name: &str, record: T) {
-    match sections.iter_mut().rev().find(|s| s.section == name) {
-        Some(s) => s.records.push(record),
-        None => sections.push(ExtSection {
-            section: name.to_owned(),
-            records: vec![record],
-        }),
+fn mapped(ids: &[Vec<TypeId>], input: usize, id: TypeId) -> TypeId {
+    let ids = ids.get(input);
+    ids.and_then(|ids| ids.get(id.0 as usize))
+        .copied()
+        .unwrap_or(TypeId::VOID)
+}
+
+/// Records by section, in the order in which sections appear.
+struct Records<T> {
+    sections: Vec<ExtSection<T>>,
+    by_name: HashMap<String, usize>,
+}
+
+impl<T> Records<T> {
+    fn new() -> Records<T> {
+        Records {
+            sections: Vec::new(),
+            by_name: HashMap::new(),
+        }
+    }
+
+    fn of(&mut self, name: &str) -> &mut Vec<T> {
+        let next = self.sections.len();
+        let at = *self.by_name.entry(name.to_owned()).or_insert(next);
+        if at == next {
+            self.sections.push(ExtSection {
+                section: name.to_owned(),
+                records: Vec::new(),
+            });
+        }
+        &mut self.sections[at].records
     }
 }
 

@@ -6,7 +6,7 @@ struct {
 	__uint(max_entries, 4);
 	__type(key, int);
 	__type(value, struct node);
-} counts SEC(".maps");
+} counts __weak SEC(".maps");
 
 int padding = 7;
 int total = 100;
