@@ -44,7 +44,7 @@ impl<'a> Gen<'a> {
                 signed,
             } => {
                 let off = i16::try_from(*offset).map_err(|_| far(e.span))?;
-                self.asm.load(size(*bytes), R0, R6, off);
+                self.load_context(off, *bytes);
                 if *signed {
                     self.extend(R0, *bytes, true);
                 }
@@ -232,6 +232,23 @@ impl<'a> Gen<'a> {
         }
         self.stack -= 8;
         Ok(self.stack)
+    }
+
+    /// r0 = `bytes` of the context, in pieces where they are not aligned.
+    fn load_context(&mut self, off: i16, bytes: u8) {
+        let step = [8u8, 4, 2, 1]
+            .into_iter()
+            .find(|s| *s <= bytes && off % i16::from(*s) == 0)
+            .unwrap_or(1);
+        self.asm.load(size(step), R0, R6, off);
+        let mut at = step;
+        while at < bytes {
+            self.asm
+                .load(size(step), R1, R6, off.saturating_add(i16::from(at)));
+            self.asm.alu(AluOp::Lsh, R1, i32::from(at) * 8);
+            self.asm.alu(AluOp::Or, R0, R1);
+            at += step;
+        }
     }
 
     /// Calls one of two helpers by where the address in r3 is. The kernel's addresses are negative.
