@@ -45,6 +45,11 @@ pub(crate) enum Event {
         top: Option<u64>,
         div: u64,
     },
+    /// One entry of a map that collects; its arguments are the key.
+    PrintEntry {
+        map: usize,
+        key: Vec<Ty>,
+    },
     Clear {
         map: usize,
     },

@@ -31,6 +31,18 @@ pub const ROW: Row = Row {
             };
             return Ok(emit(c, call, event, Vec::new()));
         }
+        // An entry that is more than a number: a histogram, statistics, a series.
+        if let crate::ast::ExprKind::Map { name, keys } = &call.args[0].kind
+            && !keys.is_empty()
+            && call.args.len() == 1
+            && let Some(map) = c.collecting_map(name)
+        {
+            let (map, key) = c
+                .map_entry(&name.clone(), keys, call.args[0].span)
+                .map(|(_, key)| (map, key))?;
+            let types = key.iter().map(|k| k.ty.clone()).collect();
+            return Ok(emit(c, call, Event::PrintEntry { map, key: types }, key));
+        }
         if call.args.len() > 1 {
             return Err(
                 Diagnostic::error(call.span, "only maps take more arguments")

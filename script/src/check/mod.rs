@@ -464,6 +464,15 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// A map of histograms, statistics or series, which have no single number.
+    pub fn collecting_map(&self, name: &str) -> Option<usize> {
+        let name = self.map_name(name);
+        self.maps.iter().position(|m| {
+            m.name == name
+                && matches!(m.value, Ty::Agg(a) if a.buckets().is_some() || a.name() == "stats")
+        })
+    }
+
     fn refine_keys(&mut self, map: usize, keys: &[Ty], span: Span) -> Checked<()> {
         let known = self.maps[map].keys.clone();
         let name = self.maps[map].name.clone();

@@ -46,7 +46,6 @@ impl Printer {
         out: &mut Vec<u8>,
     ) {
         let Some(def) = self.maps.get(n) else { return };
-        let name = format!("@{}", def.name);
         let keyed = !def.keys.is_empty();
         let mut entries = self.read_map(n, div, maps);
         sort(&mut entries, &def.value);
@@ -56,6 +55,31 @@ impl Printer {
                 .saturating_sub(usize::try_from(top).unwrap_or(usize::MAX));
             entries.drain(..skip);
         }
+        self.print_entries(n, entries, div, out);
+    }
+
+    /// The entry with a key of these types.
+    pub(super) fn print_entry(
+        &self,
+        n: usize,
+        types: &[Ty],
+        key: &[u8],
+        maps: &dyn MapReader,
+        out: &mut Vec<u8>,
+    ) {
+        let mut wanted = self.decode_key(types, key, maps);
+        if let [Value::Tuple(items)] = wanted.as_slice() {
+            wanted = items.clone();
+        }
+        let mut entries = self.read_map(n, 1, maps);
+        entries.retain(|e| compare_all(&e.key, &wanted).is_eq());
+        self.print_entries(n, entries, 1, out);
+    }
+
+    fn print_entries(&self, n: usize, mut entries: Vec<Entry>, div: u64, out: &mut Vec<u8>) {
+        let Some(def) = self.maps.get(n) else { return };
+        let name = format!("@{}", def.name);
+        let keyed = !def.keys.is_empty();
         // A histogram that took nothing has no rows to show.
         entries.retain(|e| {
             !matches!(&e.total, Total::Hist(rows) if rows.is_empty())

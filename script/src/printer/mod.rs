@@ -232,6 +232,9 @@ impl Printer {
                 }
             }
             Event::PrintMap { map, top, div } => self.print_map(*map, *top, *div, maps, out),
+            Event::PrintEntry { map, key } => {
+                self.print_entry(*map, key, bytes.get(8..).unwrap_or_default(), maps, out);
+            }
             Event::Clear { map } => self.clear_map(*map, maps),
             Event::Zero { map } => self.zero_map(*map, maps),
             Event::Time(format) => {
