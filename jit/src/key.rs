@@ -98,7 +98,11 @@ pub(crate) fn key(
         // The numbers of kernel functions mean something with the platform's types only.
         for insn in p.insns() {
             if let Insn::Call(CallTarget::Kfunc { id, .. }) = insn {
-                instance.kfunc(*id).map(|k| k.name).hash(&mut h);
+                let kfunc = instance.kfunc(*id);
+                let of = |k: &probity_runtime::BoundKfunc| {
+                    (k.name, format!("{:?}", k.args), k.pointer, k.throws)
+                };
+                kfunc.as_ref().map(of).hash(&mut h);
             }
         }
         let tables = object.programs.get(p.index()).map(|o| &o.jump_tables);

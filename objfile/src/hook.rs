@@ -108,6 +108,11 @@ pub enum Target {
         provider: String,
         name: String,
     },
+    /// `hook/NAME`, `hook/NAME@ABI`: a hook of a host application, in the version of its interface that the program was written for.
+    Host {
+        name: String,
+        abi: Option<u32>,
+    },
     /// Anything else after the slash (freplace targets, cgroup hooks with a free name …).
     Text(String),
 }
@@ -145,7 +150,10 @@ impl Hook {
             if let Some(rest) = rest {
                 hook.target = target(row.rest, rest).unwrap_or_else(|| Target::Text(rest.into()));
             }
-            break;
+            return hook;
+        }
+        if let Some(host) = name.strip_prefix("hook/").and_then(host) {
+            hook.target = host;
         }
         hook
     }
@@ -161,6 +169,19 @@ impl Hook {
             })
             .unwrap_or(name)
     }
+}
+
+/// `NAME` or `NAME@ABI`.
+fn host(text: &str) -> Option<Target> {
+    let (name, abi) = match text.split_once('@') {
+        Some((name, abi)) => (name, Some(abi.parse().ok()?)),
+        None => (text, None),
+    };
+    let fine = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    (!name.is_empty() && name.chars().all(fine)).then(|| Target::Host {
+        name: name.into(),
+        abi,
+    })
 }
 
 /// `None` for what is not of the kind's form.
@@ -346,6 +367,28 @@ mod tests {
             }
         );
         assert_eq!(parsed("uprobe/nonsense").2, Target::Text("nonsense".into()));
+    }
+
+    #[test]
+    fn hooks_of_hosts_have_names_and_versions() {
+        let host = |name: &str, abi| {
+            let name = name.into();
+            (None, None, Target::Host { name, abi })
+        };
+        assert_eq!(parsed("hook/request"), host("request", None));
+        assert_eq!(parsed("hook/http.request@3"), host("http.request", Some(3)));
+        for nothing in [
+            "hook",
+            "hook/",
+            "hook/@1",
+            "hook/a b",
+            "hook/a@",
+            "hook/a@x",
+            "hook/a@-1",
+            "hook/a@1@2",
+        ] {
+            assert_eq!(parsed(nothing), (None, None, Target::None), "{nothing}");
+        }
     }
 
     #[test]

@@ -54,6 +54,10 @@ pub enum KfuncFlag {
     IterDestroy,
     /// Only inside an RCU read section.
     RcuProtected,
+    /// Programs of any licence may call it: it is a host's, not the kernel's.
+    AnyLicense,
+    /// Memory with a size is only read behind pointers to `const`, and only written behind others.
+    OneWay,
 }
 
 /// What a kernel function does that neither its prototype nor its flags say, as far as a verifier must know.

@@ -227,6 +227,17 @@ pub struct Field {
     /// Attach types that may access it; empty: all.
     pub attach: &'static [u32],
     pub since: Version,
+    /// What may be stored in it, where it is written at all.
+    pub stores: Stores,
+}
+
+/// What may be stored in a field.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stores {
+    #[default]
+    Anything,
+    /// Numbers from `min` to `max`, as the bytes that are stored read, with a sign or without; no pointers.
+    Numbers { signed: bool, min: i128, max: i128 },
 }
 
 /// Widths of access in bytes, of 1, 2, 4 and 8, as a set of bits: `4 | 8` is four or eight bytes.

@@ -222,6 +222,11 @@ impl<'a> Call<'a> {
         unsafe { &*self.context }
     }
 
+    /// What the host lent for this call ([`Context::lend_data`]).
+    pub fn data(&self) -> Option<(std::any::TypeId, *mut ())> {
+        self.context().data()
+    }
+
     /// Byte offset of the context's field that holds the packet's length, where it has one.
     pub(crate) fn length_at(&self) -> Option<u64> {
         self.context().length_at().map(|n| n as u64)

@@ -16,6 +16,7 @@
 //! **Invariant:** `BUFFER <= DATA_META <= DATA <= DATA_END <= BUFFER_END`, all inside of one
 //! allocation that neither moves nor shrinks during a call.
 
+use std::any::TypeId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -75,7 +76,18 @@ pub struct Context {
     /// Byte offset of a 32-bit field that holds the packet's length, where the layout has one.
     length_at: Option<usize>,
     env: Option<Arc<dyn Env>>,
+    /// A value of the host's, for its functions.
+    data: Option<Data>,
 }
+
+/// A value that the host lends for one call.
+#[derive(Clone, Copy)]
+struct Data(TypeId, *mut ());
+
+// SAFETY: the pointer is followed only by whoever lent it, for as long as it is lent ([`Context::lend_data`]).
+unsafe impl Send for Data {}
+// SAFETY: as above.
+unsafe impl Sync for Data {}
 
 /// What `redirect` or `redirect_map` asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +135,7 @@ impl Context {
             packet: None,
             length_at: None,
             env: None,
+            data: None,
         };
         // An empty packet, so that the invariant holds.
         let here = ctx.address();
@@ -214,6 +227,44 @@ impl Context {
             self.write(at, &(packet.len() as u32).to_ne_bytes())?;
         }
         Ok(())
+    }
+
+    /// Lets the context describe bytes of the host's as its packet, in place; `None` takes them back.
+    ///
+    /// # Safety
+    /// Until they are taken back the bytes are valid, and neither read nor written by others while a
+    /// program runs; programs of kinds that write packets write them.
+    pub unsafe fn lend_packet(&mut self, packet: Option<(*mut u8, usize)>) -> Result<(), Error> {
+        let (start, len) = match packet {
+            Some((start, len)) => (start as u64, len),
+            None => (self.address(), 0),
+        };
+        if len > MAX_PACKET {
+            return Err(Error::Context(format!(
+                "a packet of {len} bytes exceeds the limit of {MAX_PACKET}"
+            )));
+        }
+        let end = start.wrapping_add(len as u64);
+        for word in [DATA, DATA_META, BUFFER] {
+            self.set_header(word, start);
+        }
+        for word in [DATA_END, BUFFER_END] {
+            self.set_header(word, end);
+        }
+        Ok(())
+    }
+
+    /// Lends a value of the host's to its own functions that programs call; `None` takes it back.
+    ///
+    /// # Safety
+    /// Until it is taken back the pointer is to a live value of the type that `TypeId` names, which is used
+    /// by nobody else while a program runs.
+    pub unsafe fn lend_data(&mut self, data: Option<(TypeId, *mut ())>) {
+        self.data = data.map(|(id, at)| Data(id, at));
+    }
+
+    pub(crate) fn data(&self) -> Option<(TypeId, *mut ())> {
+        self.data.map(|d| (d.0, d.1))
     }
 
     /// Surroundings for calls with this context, instead of the instance's.

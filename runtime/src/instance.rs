@@ -9,7 +9,7 @@ use probity_platform::{Arg, Effects, Platform, Ret};
 use probity_verifier::{Region, Verified, VerifiedProgram};
 
 use crate::context;
-use crate::kfuncs::{BoundKfunc, Unbound};
+use crate::kfuncs::{self, BoundKfunc, Unbound};
 use crate::maps::{Direct, Map, Operation, Values};
 use crate::timers::Timers;
 use crate::{Env, Epoch, Error, HelperFn, Process, Span, helpers, hidden_word};
@@ -29,6 +29,11 @@ pub struct Options {
     pub seed: u64,
     /// Surroundings of calls whose context has none of its own.
     pub env: Arc<dyn Env>,
+    /// Functions of the host's own that programs may call, as the proof's platform declares them.
+    pub functions: Arc<[kfuncs::Entry]>,
+    /// Maps of other instances, to be used by programs here in the place of new ones of the same name.
+    /// Each must be as the object defines it, and of a kind whose elements mean the same to every instance.
+    pub maps: Vec<Arc<Map>>,
 }
 
 impl Default for Options {
@@ -39,6 +44,8 @@ impl Default for Options {
             perf_bytes: 1 << 20,
             seed: 0,
             env: Arc::new(Process::new(1)),
+            functions: Arc::new([]),
+            maps: Vec::new(),
         }
     }
 }
@@ -106,7 +113,7 @@ impl Instance {
         let linux = Platform::linux(probity_platform::linux::NEWEST, None);
         let mut programs = Vec::new();
         for p in verified.programs() {
-            check_program(&linux, &verified, p, &mut used)?;
+            check_program(&linux, &verified, p, &options.functions, &mut used)?;
             programs.push(Program {
                 verified: p.clone(),
                 context_size: context_size(&verified, p),
@@ -233,7 +240,7 @@ impl Instance {
 
     /// The kernel function behind a type id of the proof's platform.
     pub fn kfunc(&self, id: u32) -> Option<BoundKfunc> {
-        BoundKfunc::new(self.verified.platform(), id).ok()
+        BoundKfunc::new(self.verified.platform(), id, &self.options.functions).ok()
     }
 
     /// The bounds of the map key or value that an address lies in.
@@ -306,6 +313,7 @@ fn check_program(
     linux: &Platform,
     verified: &Verified,
     p: &VerifiedProgram,
+    functions: &[kfuncs::Entry],
     used: &mut [bool],
 ) -> Result<(), Error> {
     let unsupported = |pc, what: String| Error::Unsupported {
@@ -337,17 +345,19 @@ fn check_program(
                     });
                 }
             }
-            Insn::Call(CallTarget::Kfunc { id, .. }) => match BoundKfunc::new(platform, *id) {
-                Ok(_) => {}
-                Err(Unbound::Missing(what)) => return Err(unsupported(pc, what)),
-                Err(Unbound::Foreign(what)) => {
-                    return Err(Error::ForeignPlatform {
-                        program: p.name().to_string(),
-                        platform: platform.name.clone(),
-                        what,
-                    });
+            Insn::Call(CallTarget::Kfunc { id, .. }) => {
+                match BoundKfunc::new(platform, *id, functions) {
+                    Ok(_) => {}
+                    Err(Unbound::Missing(what)) => return Err(unsupported(pc, what)),
+                    Err(Unbound::Foreign(what)) => {
+                        return Err(Error::ForeignPlatform {
+                            program: p.name().to_string(),
+                            platform: platform.name.clone(),
+                            what,
+                        });
+                    }
                 }
-            },
+            }
             Insn::Call(CallTarget::Reg(_)) => {
                 return Err(unsupported(pc, "a call through a register".into()));
             }
@@ -466,6 +476,11 @@ fn make_maps(
     let mut budget = options.max_map_bytes;
     let mut out = Vec::new();
     for (def, used) in object.maps.iter().zip(used) {
+        if let Some(kept) = options.maps.iter().find(|m| m.name() == def.name) {
+            kept.usable_as(def, options.cpus, &values(object, def))?;
+            out.push(Some(kept.clone()));
+            continue;
+        }
         match Map::new(def, options, values(object, def), &mut budget) {
             Ok(map) => {
                 let map = map.of_types(object.btf.as_ref(), def.value_type);

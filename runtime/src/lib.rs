@@ -23,6 +23,7 @@ mod memory;
 mod platform;
 mod pool;
 mod task_id;
+pub mod shared;
 pub mod timers;
 
 pub use call::{Call, HelperFn, MAX_TAIL_CALLS, NO_PROGRAM, Prepared, ReenterFn};

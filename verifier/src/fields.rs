@@ -3,13 +3,13 @@
 //! **Invariant:** a field that holds a pointer is only read whole.
 
 use probity_isa::Reg;
-use probity_platform::{Context, Field, FieldKind, Layout, field_access};
+use probity_platform::{Context, Field, FieldKind, Layout, Stores, field_access};
 
 use crate::env::Env;
 use crate::memory::{Kind, Place, describe};
 use crate::reject::{Explain, Outcome, fail, unsupported};
 use crate::report::{Region, Rule};
-use crate::value::{Known, Pointer, Socket};
+use crate::value::{Known, Pointer, Socket, Value};
 
 pub(crate) fn context(
     env: &Env<'_>,
@@ -18,7 +18,7 @@ pub(crate) fn context(
     off: i64,
     size: usize,
     kind: Kind,
-) -> Outcome<FieldKind> {
+) -> Outcome<(FieldKind, Option<Box<Within>>)> {
     if p.constant_offset() != Some(0) {
         let known = format!(
             "{reg} is the context at offset {} + {}",
@@ -60,7 +60,7 @@ pub(crate) fn context(
                     "readable are the bytes {from} to {bytes}, aligned"
                 ));
             }
-            Ok(FieldKind::Scalar)
+            Ok((FieldKind::Scalar, None))
         }
         Context::Words { count, widths, .. } => {
             if kind.writes() {
@@ -70,7 +70,7 @@ pub(crate) fn context(
             if off < 0 || off + len > i64::from(*count) * 8 || off % len != 0 || !width {
                 return bad(&format!("readable are {count} words of 8 bytes"));
             }
-            Ok(FieldKind::Scalar)
+            Ok((FieldKind::Scalar, None))
         }
         Context::Memory { .. } => bad("it is plain memory"),
         Context::Struct {
@@ -88,7 +88,9 @@ pub(crate) fn context(
                 .kind
                 .context_access(at, size as u32, kind.writes(), env.attach_type())
             {
-                Some(f) if f.kind == FieldKind::Scalar || kind == Kind::Read => Ok(f.kind),
+                Some(f) if f.kind == FieldKind::Scalar || kind == Kind::Read => {
+                    Ok((f.kind, Within::of(name, f).filter(|_| kind.writes())))
+                }
                 Some(f) => bad(&format!("`{name}.{}` holds a pointer", f.name)),
                 None => match fields
                     .iter()
@@ -97,6 +99,75 @@ pub(crate) fn context(
                     None => bad(&format!("`struct {name}` has no field there")),
                     Some(f) => bad(&refused(name, f, kind)),
                 },
+            }
+        }
+    }
+}
+
+/// What a store to a field must be.
+#[derive(Clone, Debug)]
+pub(crate) struct Within {
+    structure: &'static str,
+    field: &'static str,
+    signed: bool,
+    min: i128,
+    max: i128,
+}
+
+impl Within {
+    fn of(structure: &'static str, f: &Field) -> Option<Box<Within>> {
+        match f.stores {
+            Stores::Anything => None,
+            Stores::Numbers { signed, min, max } => Some(Box::new(Within {
+                structure,
+                field: f.name,
+                signed,
+                min,
+                max,
+            })),
+        }
+    }
+
+    /// Checks the value of which the low `size` bytes are stored; `reg` is where it is told about.
+    pub(crate) fn check(
+        &self,
+        env: &mut Env<'_>,
+        value: &Value,
+        size: usize,
+        reg: Reg,
+    ) -> Outcome<()> {
+        let must = format!(
+            "`{}.{}` is given numbers from {} to {}",
+            self.structure, self.field, self.min, self.max
+        );
+        match value {
+            Value::Number(n) => {
+                env.origins.need(n.origin);
+                let bits = size as u32 * 8;
+                let (low, high) = match self.signed {
+                    true => {
+                        let set = n.set.sign_extend(bits);
+                        (i128::from(set.smin()), i128::from(set.smax()))
+                    }
+                    false => {
+                        let set = n.set.zero_extend(bits);
+                        (i128::from(set.umin()), i128::from(set.umax()))
+                    }
+                };
+                if self.min <= low && high <= self.max {
+                    return Ok(());
+                }
+                let known = format!("stored is {}", Known(&n.set));
+                let e = fail(Rule::ContextAccess, &must, &known).about(reg);
+                Err(e.hint("compare it with these bounds before the store"))
+            }
+            Value::Pointer(p) => {
+                let known = format!("{reg} is {}", describe(env, p));
+                Err(fail(Rule::PointerLeak, &must, &known).about(reg))
+            }
+            Value::Uninit => {
+                let known = format!("{reg} was never written on some path");
+                Err(fail(Rule::Uninitialised, &must, &known).about(reg))
             }
         }
     }

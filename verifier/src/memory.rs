@@ -38,6 +38,8 @@ pub(crate) enum Place {
         high: i64,
     },
     Field(FieldKind),
+    /// A field to be written, that takes some numbers only.
+    Within(Box<fields::Within>),
     /// Memory whose content is a known number.
     Constant(u64),
     /// A member that points to a kernel structure.
@@ -147,8 +149,9 @@ fn region(
                     Some(off),
                 ));
             }
-            let field = fields::context(env, p, reg, off, size, kind)?;
-            Ok((Place::Field(field), Region::Context(field), Some(off)))
+            let (field, within) = fields::context(env, p, reg, off, size, kind)?;
+            let place = within.map_or(Place::Field(field), Place::Within);
+            Ok((place, Region::Context(field), Some(off)))
         }
         To::MapValue(map) => {
             aligned(p, reg, off, size, strict)?;
@@ -536,7 +539,7 @@ pub(crate) fn load(
             Value::Pointer(if null { p.or_null(env.fresh_id()) } else { p })
         }
         Place::Argument(v) => *v,
-        Place::Kptr(_) => any(),
+        Place::Kptr(_) | Place::Within(_) => any(),
         Place::Constant(x) => Value::constant(x),
         Place::Field(kind) => field_value(env, kind)?.unwrap_or_else(any),
         Place::Stack { frame, low, high } => {
@@ -663,6 +666,9 @@ pub(crate) fn store(
             env.origins.need(n.origin);
         }
         return crate::kptr::store(env, holds, &value, reg.unwrap_or(base));
+    }
+    if let Place::Within(within) = place {
+        return within.check(env, &value, size, reg.unwrap_or(base));
     }
     let Place::Stack { frame, low, high } = place else {
         return no_leak(env, &value, reg.unwrap_or(base));

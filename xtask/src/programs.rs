@@ -29,6 +29,7 @@ pub fn run(write: bool) -> Result<()> {
     let mut sources = sources(Path::new("programs"))?;
     sources.extend(self::sources(Path::new("benches/programs"))?);
     sources.extend(self::sources(Path::new("tests/tests/maps/objects"))?);
+    sources.extend(self::sources(Path::new("host/tests/extensions"))?);
     let rust = rust_programs::compiler()?;
     if rust.is_none() {
         sources.retain(|s| s.extension().is_none_or(|x| x != "rs"));

@@ -7,6 +7,7 @@ mod btf;
 mod completions;
 mod dis;
 mod dump;
+mod ext;
 mod helpers;
 mod inspect;
 mod key;
@@ -14,6 +15,7 @@ mod link;
 mod listing;
 mod log;
 mod pack;
+mod hook;
 mod plugin;
 pub mod run;
 mod sign;
@@ -71,6 +73,8 @@ enum Command {
     Btf(btf::Args),
     Dump(dump::Args),
     Helpers(helpers::Args),
+    Hook(hook::Args),
+    Ext(ext::Args),
     Plugin(plugin::Args),
     Completions(completions::Args),
 }
@@ -95,6 +99,8 @@ impl Cli {
             Command::Btf(args) => btf::run(args),
             Command::Dump(args) => dump::run(args),
             Command::Helpers(args) => helpers::run(args),
+            Command::Hook(args) => hook::run(args),
+            Command::Ext(args) => ext::run(args),
             Command::Plugin(args) => plugin::run(args),
             Command::Completions(args) => completions::run(args),
         }

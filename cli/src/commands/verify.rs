@@ -47,6 +47,9 @@ pub struct Args {
     /// loops or forget what is known of values where this one does not.
     #[arg(long, value_name = "VERSION", value_parser = kernel::version)]
     kernel: Option<Version>,
+    /// Verify extensions of the host that this file describes, each against its hook
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["kernel", "prog_type", "btf"])]
+    host: Option<PathBuf>,
     /// Only this program
     #[arg(short, long, value_name = "NAME")]
     program: Option<String>,
@@ -108,14 +111,12 @@ impl Common {
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
-    let types = kernel::types(args.common.btf.as_deref())?;
-    let mut platform = match args.kernel {
-        Some(version) => Platform::linux(version, types),
-        None => Platform::linux(NEWEST, types),
-    };
-    let running = args.common.btf.is_none();
-    platform.injectable = kernel::injectable(args.injectable.as_deref(), running)?;
-    let platform = Arc::new(platform);
+    let host = args.host.as_deref().map(super::hook::description);
+    let host = host.transpose()?;
+    let platform = Arc::new(match &host {
+        Some(host) => host.platform(),
+        None => linux(&args)?,
+    });
     let policy = args.common.policy()?;
     let mut options = args.common.options(&platform)?;
     options.programs = args.program.map(|name| vec![name]);
@@ -126,7 +127,14 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let progress = output::progress(args.objects.len());
     let verify = |path: &PathBuf| -> Result<(bool, String)> {
         progress.set_message(path.display().to_string());
-        let report = one(path, &platform, &policy, &options, &args.common.set)?;
+        let report = match &host {
+            Some(host) => {
+                let mut object = input::object(path, &platform)?;
+                value::set_variables(&mut object, &args.common.set)?;
+                host.verify(&object, &platform, &policy, &options)?
+            }
+            None => one(path, &platform, &policy, &options, &args.common.set)?,
+        };
         let mut told = String::new();
         let mut ok = true;
         for program in &report.programs {
@@ -160,6 +168,15 @@ pub fn run(args: Args) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Linux, as the arguments say.
+fn linux(args: &Args) -> Result<Platform> {
+    let types = kernel::types(args.common.btf.as_deref())?;
+    let mut platform = Platform::linux(args.kernel.unwrap_or(NEWEST), types);
+    let running = args.common.btf.is_none();
+    platform.injectable = kernel::injectable(args.injectable.as_deref(), running)?;
+    Ok(platform)
 }
 
 pub fn one(

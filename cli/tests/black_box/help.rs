@@ -22,6 +22,8 @@ const SUBCOMMANDS: &[&str] = &[
     "unpack",
     "key",
     "log",
+    "hook",
+    "ext",
     "completions",
 ];
 

@@ -13,6 +13,7 @@ mod documents;
 mod help;
 mod link;
 mod package;
+mod hook;
 mod process;
 mod run;
 mod text_forms;

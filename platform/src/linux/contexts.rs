@@ -5,7 +5,7 @@
 //! and `tests/kernel_context.rs` measures it again.
 
 use super::OLDEST;
-use crate::{Field, FieldKind, Version, Widths};
+use crate::{Field, FieldKind, Stores, Version, Widths};
 
 const fn field(name: &'static str, offset: u32, size: u32, kind: FieldKind, read: u8) -> Field {
     Field {
@@ -18,6 +18,7 @@ const fn field(name: &'static str, offset: u32, size: u32, kind: FieldKind, read
         head: false,
         attach: &[],
         since: OLDEST,
+        stores: Stores::Anything,
     }
 }
 

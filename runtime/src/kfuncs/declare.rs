@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use probity_btf::{Btf, BtfBuilder, FuncLinkage, IntEncoding, TypeId};
 
-use super::{STRUCTS, all};
+use super::{Entry, STRUCTS, all};
 
 /// What an argument of a kernel function must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,9 +151,41 @@ impl Declared<'_> {
 
 /// BTF of every declaration: what a proof without a kernel's types takes the functions' prototypes from.
 pub fn types() -> Btf {
+    types_of(all())
+}
+
+/// The same with a host's own functions.
+pub fn types_with(host: &[Entry]) -> Btf {
+    let own: Vec<&Entry> = all().collect();
+    types_of(own.into_iter().chain(host))
+}
+
+/// Whether a declaration of a host's function is of the form that can be bound: at most five numbers and
+/// pieces of memory with their sizes, and a number or nothing that comes back.
+pub fn is_declaration(text: &str) -> bool {
+    parse(text).is_some_and(|d| {
+        let plain = |a: &KfuncArg| matches!(a, KfuncArg::Any | KfuncArg::Sized { .. });
+        let whole = |(_, ty): &(&str, Ty<'_>)| {
+            let void = ty.base == Base::Void;
+            let structure = matches!(ty.base, Base::Struct(_));
+            !structure && (ty.pointers == 1) == void && ty.pointers <= 1
+        };
+        let sized = |(n, (_, ty)): (usize, &(&str, Ty<'_>))| {
+            ty.pointers == 0 || d.params.get(n + 1).is_some_and(|p| p.0.ends_with("__sz"))
+        };
+        d.params.len() <= 5
+            && d.ret.pointers == 0
+            && !matches!(d.ret.base, Base::Struct(_))
+            && d.args().iter().all(plain)
+            && d.params.iter().all(whole)
+            && d.params.iter().enumerate().all(sized)
+    })
+}
+
+pub(super) fn types_of<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Btf {
     let mut b = BtfBuilder::new();
     let mut known = BTreeMap::new();
-    for e in all() {
+    for e in entries {
         let Some(declared) = parse(e.declaration) else {
             continue;
         };

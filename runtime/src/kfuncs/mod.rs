@@ -17,15 +17,15 @@ mod region;
 mod tests;
 
 use probity_btf::{Btf, Kind, TypeId};
-use probity_platform::{KfuncSpecial, Platform};
+use probity_platform::{KfuncFlag, KfuncSpecial, Platform};
 
 use crate::HelperFn;
 
 pub use call::call_kfunc;
-pub use declare::{KfuncArg, types};
+pub use declare::{KfuncArg, is_declaration, types, types_with};
 
-/// One kernel function.
-#[derive(Clone, Copy)]
+/// One kernel function, or one of a host's own ([`crate::Options::functions`]).
+#[derive(Clone, Copy, Debug)]
 pub struct Entry {
     /// As the kernel's types and the row of `platform` have it.
     pub name: &'static str,
@@ -72,10 +72,11 @@ pub struct BoundKfunc {
 
 impl BoundKfunc {
     /// The function behind a type id of the platform's; `Err` says why there is none.
-    pub(crate) fn new(platform: &Platform, id: u32) -> Result<BoundKfunc, Unbound> {
+    pub(crate) fn new(platform: &Platform, id: u32, host: &[Entry]) -> Result<BoundKfunc, Unbound> {
         let known = platform.types.as_deref();
         let name = known.map(|t| t.name(TypeId(id))).unwrap_or_default();
-        let Some(entry) = find(name) else {
+        let (own, theirs) = (find(name), host.iter().find(|e| e.name == name));
+        let Some(entry) = own.or(theirs) else {
             return Err(Unbound::Missing(match name {
                 "" => format!("kernel function {id}"),
                 name => format!("kernel function `{name}`"),
@@ -86,12 +87,24 @@ impl BoundKfunc {
         };
         let linux = Platform::linux(probity_platform::NEWEST, None);
         let row = platform.kfunc(name);
-        let same = row.zip(linux.kfunc(name)).is_some_and(|(a, b)| {
-            a.special == b.special && a.flags.iter().all(|f| b.flags.contains(f))
-        });
+        let same = match own {
+            Some(_) => row.zip(linux.kfunc(name)).is_some_and(|(a, b)| {
+                let same = |f: &KfuncFlag| *f == KfuncFlag::AnyLicense || b.flags.contains(f);
+                a.special == b.special && a.flags.iter().all(same)
+            }),
+            // What a host's function does is all in its declaration.
+            None => row.is_some_and(|r| {
+                let plain = [KfuncFlag::AnyLicense, KfuncFlag::OneWay];
+                r.special.is_none()
+                    && r.flags.iter().all(|f| plain.contains(f))
+                    && r.has(KfuncFlag::OneWay)
+                    && !declared.pointer()
+            }),
+        };
         if !same || !compatible(entry, known, TypeId(id)) {
+            let whose = if own.is_some() { "Linux" } else { "the host" };
             return Err(Unbound::Foreign(format!(
-                "the prototype of {name} differs from Linux's"
+                "the prototype of {name} differs from {whose}'s"
             )));
         }
         Ok(BoundKfunc {
@@ -113,7 +126,7 @@ pub(crate) enum Unbound {
 
 /// Whether what the proof took for the prototype is the one that is declared here.
 fn compatible(entry: &Entry, known: &Btf, id: TypeId) -> bool {
-    let types = types();
+    let types = declare::types_of([entry]);
     let Some(ours) = types.find(entry.name, Kind::Func) else {
         return false;
     };

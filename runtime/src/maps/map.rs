@@ -102,6 +102,60 @@ impl Map {
         Ok(map)
     }
 
+    /// Whether programs of another instance may use this map in the place of a new one by this definition.
+    ///
+    /// What they were proved and compiled with is all in the definition; and nothing in the map may mean something
+    /// to one instance only: programs by their index, maps of maps by their address, timers by their engine.
+    pub(crate) fn usable_as(
+        &self,
+        def: &objfile::Map,
+        cpus: usize,
+        values: &Values,
+    ) -> Result<(), Error> {
+        let error = |what: &str| Error::Map {
+            map: self.name.clone(),
+            what: what.into(),
+        };
+        if self.frozen {
+            return Err(error("holds constants of one object"));
+        }
+        if !self.is_portable() || !values.is_portable() {
+            return Err(error("holds what only one instance can use"));
+        }
+        let theirs = (def.kind, def.key_size as usize, def.value_size as usize);
+        let same = (self.kind, self.key_size, self.value_size) == theirs
+            && (self.max_entries, self.flags) == (def.max_entries as usize, def.flags)
+            && self.cpus == cpus
+            && self.values.same(values);
+        match same {
+            true => Ok(()),
+            false => Err(error("is of another shape than the one that is kept")),
+        }
+    }
+
+    /// Whether its elements mean the same to every instance: plain bytes, with locks at most.
+    pub fn is_portable(&self) -> bool {
+        const PLAIN: &[u32] = &[1, 2, 5, 6, 9, 10, 11, 22, 23, 27, 30];
+        PLAIN.contains(&self.kind) && self.values.is_portable()
+    }
+
+    /// Bytes that it takes at most.
+    pub fn bytes(&self) -> u64 {
+        bytes_needed(&Spec {
+            name: &self.name,
+            kind: self.kind,
+            key_size: self.key_size,
+            value_size: self.value_size,
+            max_entries: self.max_entries,
+            flags: self.flags,
+            cpus: self.cpus,
+            seed: 0,
+            perf_bytes: 0,
+            values: Values::default(),
+            extra: 0,
+        })
+    }
+
     /// Writes a data section's bytes into the single value.
     fn fill(&self, bytes: &[u8]) -> Result<(), Error> {
         let Some(array) = self.store.array() else {

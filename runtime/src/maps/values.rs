@@ -36,6 +36,18 @@ impl Values {
         Values((!fields.is_empty()).then(|| fields.into()))
     }
 
+    /// Nothing but locks is managed.
+    pub fn is_portable(&self) -> bool {
+        self.fields().iter().all(|f| f.kind == Managed::SpinLock)
+    }
+
+    /// The same is managed at the same places.
+    pub fn same(&self, other: &Values) -> bool {
+        let (a, b) = (self.fields(), other.fields());
+        let same = |(a, b): (&Field, &Field)| a.at == b.at && a.kind == b.kind;
+        a.len() == b.len() && a.iter().zip(b).all(same)
+    }
+
     fn fields(&self) -> &[Field] {
         self.0.as_deref().unwrap_or_default()
     }

@@ -265,7 +265,7 @@ fn sized_memory(
     };
     let proto = call.proto.clone();
     let Some(Param {
-        kind: ParamKind::Pointer(_),
+        kind: ParamKind::Pointer(to),
         nullable,
         optional,
     }) = proto.params.get(before)
@@ -286,8 +286,12 @@ fn sized_memory(
         return Ok(());
     }
     let least = n.set.umin() as i64;
-    let writes =
-        args::memory_argument(env, state, name, before, least, most, MemAccess::ReadWrite)?;
+    let access = match call.row.has(KfuncFlag::OneWay) {
+        false => MemAccess::ReadWrite,
+        true if to.constant => MemAccess::Read,
+        true => MemAccess::Write,
+    };
+    let writes = args::memory_argument(env, state, name, before, least, most, access)?;
     found.writes.extend(writes);
     Ok(())
 }

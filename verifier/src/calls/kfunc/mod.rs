@@ -185,7 +185,7 @@ fn allowed(env: &Env<'_>, row: &Kfunc) -> Outcome<()> {
         let must = "the policy allows the kernel function";
         return Err(fail(Rule::Policy, must, &known));
     }
-    if !env.gpl {
+    if !env.gpl && !row.has(KfuncFlag::AnyLicense) {
         let license = env.object.license.as_deref().unwrap_or("none");
         let known = format!("{name} is one; the licence is `{license}`");
         let must = "only GPL-compatible programs call kernel functions";

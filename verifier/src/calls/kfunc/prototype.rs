@@ -85,6 +85,8 @@ pub(crate) struct Pointee {
     pub void: bool,
     /// The next parameter is its size.
     pub sized: bool,
+    /// `const`: it is not written through.
+    pub constant: bool,
 }
 
 impl Pointee {
@@ -228,6 +230,7 @@ fn kind(
         structure,
         void: matches!(target, Some(Type::Void)),
         sized,
+        constant: matches!(types.ty(to), Some(Type::Const(_))),
     })
 }
 

@@ -1,0 +1,102 @@
+//! `probity hook` and `probity verify --host`: a host that is not there, by its description.
+
+use std::path::PathBuf;
+
+use crate::{Scratch, probity, programs};
+
+fn extension(name: &str) -> PathBuf {
+    programs("../host/tests/extensions").join(name)
+}
+
+fn read(name: &str) -> String {
+    std::fs::read_to_string(extension(name)).unwrap()
+}
+
+#[test]
+fn the_header_and_the_list_are_of_the_description() {
+    let host = extension("gateway.json");
+    let header = probity!["hook", "header", &host].run().ok();
+    assert_eq!(header.stdout, read("gateway.h"));
+    let list = probity!["hook", "list", &host].run().ok();
+    assert!(
+        list.stdout.contains(
+            "hook/request@1  struct request (40 bytes), returns 0 to 2, 5000 instructions at most\n"
+        ),
+        "{list}"
+    );
+    let json = probity!["hook", "list", "--json", &host].run().ok();
+    assert_eq!(json.stdout, read("gateway.json"));
+}
+
+#[test]
+fn extensions_are_verified_for_a_host_that_is_elsewhere() {
+    let host = extension("gateway.json");
+    let verdict = probity![
+        "verify",
+        "--host",
+        &host,
+        extension("limit.o"),
+        extension("mask.o")
+    ]
+    .run()
+    .ok();
+    assert_eq!(verdict.stdout.matches("accept ").count(), 2, "{verdict}");
+    // The same host, whose clients get other answers.
+    let scratch = Scratch::new();
+    let strict = read("gateway.json").replace("599", "428");
+    let strict = scratch.file("strict.json", &strict);
+    let verdict = probity!["verify", "--host", &strict, extension("limit.o")].run();
+    assert_eq!(verdict.code, 1, "{verdict}");
+    assert!(
+        verdict
+            .stdout
+            .contains("`request.status` is given numbers from 100 to 428"),
+        "{verdict}"
+    );
+    let breaking = probity!["hook", "diff", &host, &strict].run();
+    assert_eq!(breaking.code, 1, "{breaking}");
+    assert!(
+        breaking
+            .stdout
+            .contains("less may be stored in field `status`: this needs another ABI version"),
+        "{breaking}"
+    );
+    probity!["hook", "diff", &strict, &host].run().ok();
+    // An object that is not for a host.
+    let verdict = probity![
+        "verify",
+        "--host",
+        &host,
+        programs("xdp-firewall/xdp-firewall.o")
+    ]
+    .run();
+    assert_eq!(verdict.code, 1, "{verdict}");
+    assert!(
+        verdict.stderr.contains("names no hook of a host"),
+        "{verdict}"
+    );
+}
+
+#[test]
+fn descriptions_that_cannot_be_are_refused() {
+    let scratch = Scratch::new();
+    let whole = read("gateway.json");
+    for (change, to) in [
+        ("\"offset\": 4,", "\"offset\": 3,"),
+        ("\"size\": 40,", "\"size\": 4,"),
+        ("\"u16\"", "\"u17\""),
+        ("\"client\"", "\"cli ent\""),
+        ("map_lookup_elem", "map_lokup_elem"),
+        (
+            "const void *name, u32 name__sz, u32 value",
+            "struct task_struct *t",
+        ),
+        ("\"abi\"", "\"abj\""),
+    ] {
+        assert!(whole.contains(change), "{change}");
+        let wrong = scratch.file("wrong.json", &whole.replacen(change, to, 1));
+        let done = probity!["hook", "list", &wrong].run();
+        assert_eq!(done.code, 1, "{to}: {done}");
+        assert!(!done.stderr.contains("panicked"), "{done}");
+    }
+}
