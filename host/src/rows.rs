@@ -74,15 +74,11 @@ impl HostDescription {
     pub fn platform(&self) -> Platform {
         let stubs: Vec<kfuncs::Entry> = self.functions.iter().map(stub).collect();
         let base = probity_runtime::platform(Some(Arc::new(kfuncs::types_with(&stubs))));
-        let mut rows: Vec<Kfunc> = base
-            .kfuncs
-            .iter()
-            .cloned()
-            .map(|k| Kfunc {
-                flags: leak([k.flags, &[KfuncFlag::AnyLicense]].concat()),
-                ..k
-            })
-            .collect();
+        let own = base.kfuncs.iter().map(|k| Kfunc {
+            flags: leak([k.flags, &[KfuncFlag::AnyLicense]].concat()),
+            ..k.clone()
+        });
+        let mut rows: Vec<Kfunc> = own.collect();
         rows.extend(stubs.iter().map(|e| self.function_row(e.name)));
         rows.sort_by_key(|k| k.name);
         let hooks = self.hooks.iter().enumerate();

@@ -119,6 +119,50 @@ fn number(generation: u64) -> u64 {
     }
 }
 
+/// Elements are copied while nobody calls: none of the counts of calls before, between and after is lost.
+#[test]
+fn migrations_under_load_lose_nothing() {
+    let grown = |n: u32| {
+        assemble(&format!(
+            ".map counts kind=array key=4 value=8 max_entries={n}\n.section \"hook/request\"\n.globl first\nfirst:\n\
+             *(u32 *)(r10 - 4) = 0\nr1 = map counts ll\nr2 = r10\nr2 += -4\ncall bpf_map_lookup_elem\n\
+             if r0 == 0 goto out\nr1 = 1\nlock *(u64 *)(r0 + 0) += r1\nout:\nr0 = {n}\nexit\n"
+        ))
+    };
+    let host = host();
+    host.load_object("e", &grown(1), &Load::default()).unwrap();
+    let (over, made) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|s| {
+        for _ in 0..3 {
+            let mut caller = host
+                .hook::<Request>("request")
+                .unwrap()
+                .caller(Request::default());
+            let (over, made) = (&over, &made);
+            s.spawn(move || {
+                let mut last = 0;
+                while !over.load(SeqCst) {
+                    let n = caller.call().expect("no call is lost");
+                    assert!(n >= last, "{n} after {last}");
+                    last = n;
+                    made.fetch_add(1, SeqCst);
+                }
+            });
+        }
+        for n in 2..60 {
+            let replaced = host
+                .replace_object("e", &grown(n), &Load::default())
+                .unwrap();
+            assert_eq!(replaced.migrated, ["counts"]);
+        }
+        over.store(true, SeqCst);
+    });
+    let counts = host.map("e", "counts").unwrap();
+    let first = counts.lookup(&0u32.to_ne_bytes()).unwrap();
+    assert_eq!(first, made.load(SeqCst).to_ne_bytes());
+    assert_eq!(counts.max_entries(), 59);
+}
+
 #[test]
 fn a_generation_stays_until_its_last_caller_has_left() {
     // A function of the host holds a call open until the test lets it go.
