@@ -54,6 +54,17 @@ pub struct Stats {
     pub worst_case_why: Option<NoBound>,
     /// Nanoseconds.
     pub time_ns: u64,
+    /// Paths were gathered.
+    pub(crate) gathered: bool,
+}
+
+impl Stats {
+    /// What it took before, to no end.
+    pub(crate) fn add(&mut self, before: Stats) {
+        self.processed += before.processed;
+        self.states += before.states;
+        self.peak_states = self.peak_states.max(before.peak_states);
+    }
 }
 
 /// What ends by itself, after how many laps nobody knows in advance.

@@ -268,7 +268,8 @@ impl Prepared {
             &|insn| crate::effects::throws(insn, platform),
         )
         .map_err(Stopped::early)?;
-        match self.walk(index, program, kind, gpl, &mut cfg, stats, log, recorded) {
+        let walked = self.walks(index, program, kind, gpl, &mut cfg, stats, log, recorded);
+        match walked {
             Ok(facts) => Ok(VerifiedProgram {
                 name: program.name.clone(),
                 index,
@@ -286,8 +287,8 @@ impl Prepared {
         }
     }
 
-    /// What holds at each instruction, when all that may happen is safe.
-    fn walk(
+    /// Where it is too complex, and states were joined, it is walked once more path by path.
+    fn walks(
         &self,
         index: usize,
         program: &Program,
@@ -296,15 +297,50 @@ impl Prepared {
         cfg: &mut Cfg,
         stats: &mut Stats,
         log: &mut Vec<(Pc, String)>,
+        mut recorded: Option<&mut Option<Recorded>>,
+    ) -> Result<Vec<Fact>, Box<Stopped>> {
+        let mut walk = |options: &Options, stats: &mut Stats| {
+            let recorded = recorded.as_deref_mut();
+            log.clear();
+            self.walk(
+                index, program, kind, gpl, cfg, options, stats, log, recorded,
+            )
+        };
+        match walk(&self.options, stats) {
+            Err(stopped) if stats.gathered && stopped.failure.rule == Rule::TooComplex => {
+                let before = std::mem::take(stats);
+                let options = Options {
+                    joins: false,
+                    ..self.options.clone()
+                };
+                let walked = walk(&options, stats);
+                stats.add(before);
+                walked
+            }
+            walked => walked,
+        }
+    }
+
+    /// What holds at each instruction, when all that may happen is safe.
+    fn walk(
+        &self,
+        index: usize,
+        program: &Program,
+        kind: &ProgKind,
+        gpl: bool,
+        cfg: &mut Cfg,
+        options: &Options,
+        stats: &mut Stats,
+        log: &mut Vec<(Pc, String)>,
         recorded: Option<&mut Option<Recorded>>,
     ) -> Result<Vec<Fact>, Box<Stopped>> {
         let Prepared {
             relocated,
             platform,
             policy,
-            options,
             special,
             declared,
+            ..
         } = self;
         let object = &relocated.object;
         let rows = Rows::of(&cfg.insns, platform);

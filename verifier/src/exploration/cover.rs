@@ -22,6 +22,7 @@ use probity_isa::{Reg, RegSet};
 
 use crate::induction::Head;
 use crate::liveness::Liveness;
+use crate::names::Names;
 use crate::origin::{Origin, Origins};
 use crate::stack::{Byte, ByteSet, SLOTS, Slot, SlotSet};
 use crate::state::{Frame, State};
@@ -139,7 +140,7 @@ struct Comparison<'a> {
     origins: &'a Origins,
     uninit_ok: bool,
     /// Ids of NULL checks, packet bases and references; one to one.
-    ids: Vec<(Id, Id)>,
+    names: Names,
     /// Packet bases: the old one, the new one, and how much further the new one's offsets are.
     bases: Vec<(Id, Id, i64)>,
     /// Links: the old one, the new one, and how much further the new one's `add`s are.
@@ -169,7 +170,7 @@ pub(crate) fn covers(
         lap: lap.as_deref().cloned(),
         origins,
         uninit_ok,
-        ids: Vec::new(),
+        names: Names::default(),
         bases: Vec::new(),
         links: Vec::new(),
         failed,
@@ -189,18 +190,18 @@ pub(crate) fn covers(
         {
             return false;
         }
-        c.ids.clear();
+        c.names.clear();
         c.bases.clear();
         c.links.clear();
     }
     if !old
         .regions
-        .covers(&new.regions, &mut |a, b| c.same_id(a, b))
+        .covers(&new.regions, &mut |a, b| c.names.same(a, b))
     {
         return false;
     }
     for (a, b) in old.references.iter().zip(&new.references) {
-        if !c.same_id(a.id, b.id) {
+        if !c.names.same(a.id, b.id) {
             return false;
         }
     }
@@ -245,7 +246,7 @@ impl Comparison<'_> {
             }
         }
         let len = a.stack.len().max(b.stack.len()).min(SLOTS);
-        if !self.objects(a, b) {
+        if !self.names.objects(a, b) {
             return false;
         }
         for slot in slots.below(len).iter() {
@@ -293,27 +294,6 @@ impl Comparison<'_> {
                 !slots.contains(slot) || self.slot(&a.stack.slot(slot), &b.stack.slot(slot))
             }
         }
-    }
-
-    fn objects(&mut self, a: &Frame, b: &Frame) -> bool {
-        let lent = a.lent.len() == b.lent.len()
-            && a.lent
-                .iter()
-                .zip(&b.lent)
-                .all(|(x, y)| x.low == y.low && x.end == y.end && self.same_id(x.slice, y.slice));
-        if !lent {
-            return false;
-        }
-        let (a, b) = (a.stack.objects(), b.stack.objects());
-        a.len() == b.len()
-            && a.iter().zip(b).all(|((i, x), (j, y))| {
-                i == j
-                    && x.kind == y.kind
-                    && x.part == y.part
-                    && x.parts == y.parts
-                    && self.same_id(x.id, y.id)
-                    && self.same_id(x.reference, y.reference)
-            })
     }
 
     fn value(&mut self, a: &Value, b: &Value) -> bool {
@@ -386,9 +366,9 @@ impl Comparison<'_> {
             let within = step.is_some() || a.off == b.off;
             return a.range == 0
                 && lap.confirm(i, step, &var, |set| within && a.var.includes(set))
-                && (a.is_packet() || self.same_id(a.id, b.id))
-                && self.same_id(a.reference, b.reference)
-                && self.same_id(a.parent, b.parent);
+                && (a.is_packet() || self.names.same(a.id, b.id))
+                && self.names.same(a.reference, b.reference)
+                && self.names.same(a.parent, b.parent);
         }
         if a.base != 0 && self.mode == Mode::Within && (a.base != b.base || a.off != b.off) {
             return false;
@@ -399,17 +379,17 @@ impl Comparison<'_> {
         if a.is_packet() && self.mode != Mode::Exact {
             return within_packet(a, b)
                 && self.same_base(a, b)
-                && self.same_id(a.reference, b.reference)
-                && self.same_id(a.parent, b.parent);
+                && self.names.same(a.reference, b.reference)
+                && self.names.same(a.parent, b.parent);
         }
         let var = match self.mode {
             Mode::Exact => a.var == b.var && a.range == b.range,
             _ => includes(&a.var, &b.var) && a.range <= b.range,
         };
         var && (a.base == 0 || self.relates(a.base, b.base, 0))
-            && self.same_id(a.id, b.id)
-            && self.same_id(a.reference, b.reference)
-            && self.same_id(a.parent, b.parent)
+            && self.names.same(a.id, b.id)
+            && self.names.same(a.reference, b.reference)
+            && self.names.same(a.parent, b.parent)
     }
 
     /// Packet pointers that share a variable part share one in the other state, all as far from it.
@@ -422,19 +402,6 @@ impl Comparison<'_> {
             Some((_, new, delta)) => *new == b.id && *delta == further,
             None => {
                 self.bases.push((a.id, b.id, further));
-                true
-            }
-        }
-    }
-
-    fn same_id(&mut self, a: Id, b: Id) -> bool {
-        if a == 0 || b == 0 {
-            return a == b;
-        }
-        match self.ids.iter().find(|(x, y)| *x == a || *y == b) {
-            Some(pair) => *pair == (a, b),
-            None => {
-                self.ids.push((a, b));
                 true
             }
         }

@@ -31,24 +31,31 @@
 //! ([`Mode::Within`]), an edge from its numbers to the current ones passes on what will be needed of them, and
 //! slots are passed on when the outermost of these nodes closes ([`Explorer::settle`]).
 //!
+//! Where paths are *gathered* ([`gather`]), they are not walked depth first: an open node counts for a path only when it
+//! is above it ([`Explorer::is_above`]).
+//!
 //! **Invariant:** a path is cut by a closed node only where its marks and `reads` are final ([`nodes`]), else by inclusion of everything.
 
 mod attempt;
+mod gather;
 mod joins;
 mod nodes;
 mod own;
+mod pressure;
 
 use probity_isa::{Insn, Pc};
 
-use self::attempt::Attempt;
-use self::joins::Joins;
+use self::attempt::{Attempt, Kind};
+use self::gather::{Held, Parting};
 use self::nodes::{Back, Entry, Node};
 use self::own::Own;
+use self::pressure::Pressure;
 use crate::alu::operand_in;
 use crate::cover::{Mode, covers};
 use crate::env::Env;
 use crate::guess::{Compared, Pair};
 use crate::induction::Head;
+use crate::meets::Meets;
 use crate::numbered::Numbered;
 use crate::recorded::{Place, Stored};
 use crate::reject::{Failure, fail, internal};
@@ -70,6 +77,10 @@ struct Waiting {
     back: bool,
     /// The state was stored where it is already.
     met: bool,
+    /// The last branch behind which paths are gathered, in `partings`; 0: none.
+    entry: u32,
+    /// It waited for others to be joined with, or what it came from was gathered once: it does not again.
+    alone: bool,
     /// Since the state it comes from was stored.
     way: Way,
     /// What was compared at the branch that leads here, while that is of use.
@@ -137,7 +148,7 @@ struct Explorer<'s> {
     /// What to try instead of the guess that just failed.
     refined: Option<(State, Head)>,
     loops: Numbered<Pc, Known>,
-    joins: Joins,
+    pressure: Pressure,
     /// Where something failed in an attempt last, and how often it did before, with no success since.
     again: (Pc, u32),
     /// Instructions processed below attempts that are over.
@@ -151,8 +162,24 @@ struct Explorer<'s> {
     /// Instructions processed below guesses that failed.
     wasted: usize,
     waiting: Vec<Waiting>,
-    /// Not settled yet.
+    /// Attempts under way that gather paths.
+    gathering: usize,
+    /// While paths are gathered, the nodes that the path comes from, ascending ([`Explorer::trace`]).
+    above: Vec<usize>,
+    meets: Option<Meets>,
+    /// No state to gather from is looked for before so many instructions are processed.
+    looked: usize,
+    /// Paths at merge points that wait for others to come there.
+    held: Vec<Held>,
+    /// Paths that were joined with others, and the node that stands for them: they wait for it to be closed.
+    followers: Vec<(usize, Waiting)>,
+    /// Branches that were passed behind which paths are gathered.
+    partings: Vec<Parting>,
+    /// Not settled yet, ascending; and how many were made.
     backs: Vec<Back>,
+    cuts: usize,
+    /// How deep a state is that is about to be stored.
+    deep: u64,
     turns: Vec<Turn>,
     stats: &'s mut Stats,
     budget: usize,
@@ -168,6 +195,16 @@ struct Explorer<'s> {
 enum Visit {
     Go,
     Cut,
+    /// The path waits for others.
+    Hold,
+    /// It starts again from elsewhere.
+    Elsewhere,
+}
+
+/// What became of a path.
+enum End {
+    Over,
+    Held,
 }
 
 impl<'s> Explorer<'s> {
@@ -178,7 +215,7 @@ impl<'s> Explorer<'s> {
             attempts: Vec::new(),
             refined: None,
             loops: Numbered::default(),
-            joins: Joins::default(),
+            pressure: Pressure::new(stats.processed),
             again: (Pc::MAX, 0),
             elsewhere: 0,
             missed: Vec::new(),
@@ -186,6 +223,15 @@ impl<'s> Explorer<'s> {
             watch: 0,
             wasted: 0,
             waiting: Vec::new(),
+            gathering: 0,
+            above: Vec::new(),
+            meets: None,
+            looked: 0,
+            held: Vec::new(),
+            followers: Vec::new(),
+            partings: Vec::new(),
+            cuts: 0,
+            deep: 0,
             backs: Vec::new(),
             turns: vec![Turn {
                 before: 0,
@@ -221,6 +267,7 @@ impl Explorer<'_> {
         let root = self.store(env, start, None, entry);
         let state = self.nodes[root].state.clone();
         self.nodes[root].open = 1;
+        self.nodes[root].from = Some((Place::default(), 0));
         let mut path = Waiting {
             pc: start,
             state,
@@ -229,18 +276,24 @@ impl Explorer<'_> {
             place: Place::default(),
             back: false,
             met: false,
+            entry: 0,
+            alone: false,
             way: Way::default(),
             compared: None,
         };
         loop {
             match self.walk(env, &mut path, trace) {
-                Ok(()) => {}
+                Ok(End::Over) => {
+                    self.flush(env, path.parent);
+                    self.close(env, path.parent);
+                }
+                Ok(End::Held) => {}
                 Err(failure)
                     if !self.attempts.is_empty()
                         && !self.own.as_ref().is_some_and(Own::is_over) =>
                 {
                     let pc = failure.pc.unwrap_or(path.pc);
-                    if let Some(exact) = self.fall_back(env, &failure, pc) {
+                    if let Some(exact) = self.fall_back(env, &failure, pc, path.parent) {
                         path = exact;
                     }
                     continue;
@@ -254,9 +307,7 @@ impl Explorer<'_> {
                     }));
                 }
             }
-            self.flush(env, path.parent);
-            self.close(env, path.parent);
-            match self.waiting.pop() {
+            match self.next_path(env) {
                 Some(next) => {
                     path = next;
                     if let Some(kept) = path.compared.take() {
@@ -284,7 +335,7 @@ impl Explorer<'_> {
                 way: n.way,
                 reads: n.reads,
                 cuts: n.hits > 0,
-                guess: n.head.is_some() || n.joined > 0,
+                guess: n.head.is_some() || n.joined,
             })
             .collect();
         let starts = env.cfg.subprogs.iter().map(|s| s.start).collect();
@@ -302,7 +353,7 @@ impl Explorer<'_> {
         env: &mut Env<'_>,
         path: &mut Waiting,
         trace: &mut dyn FnMut(Pc, &State),
-    ) -> Result<(), Box<Failure>> {
+    ) -> Result<End, Box<Failure>> {
         loop {
             let pc = path.pc;
             if pc >= env.cfg.insns.len() || path.state.frames.is_empty() {
@@ -319,17 +370,22 @@ impl Explorer<'_> {
             {
                 return Err(internal("a larger state is not worth more instructions"));
             }
-            if spent - self.wasted >= self.budget {
+            if spent - self.wasted - self.pressure.stood() >= self.budget {
                 let must = format!("verification takes at most {} instructions", self.budget);
                 return Err(fail(Rule::TooComplex, &must, "it would take more"));
             }
             self.stats.processed += 1;
             self.insns += 1;
-            if !std::mem::take(&mut path.met)
-                && env.cfg.merges[pc]
-                && let Visit::Cut = self.meet(env, path)?
-            {
-                return Ok(());
+            if !std::mem::take(&mut path.met) && env.cfg.merges[pc] {
+                match self.meet(env, path)? {
+                    Visit::Go => path.alone = false,
+                    Visit::Cut => return Ok(End::Over),
+                    Visit::Hold => return Ok(End::Held),
+                    Visit::Elsewhere => continue,
+                }
+            }
+            if self.gathering > 0 {
+                self.enter(path);
             }
             if self.call(env, path, trace)? {
                 continue;
@@ -376,7 +432,7 @@ impl Explorer<'_> {
                 env.obligations[pc].check(&path.state, env.insn(pc))?;
                 own.end(env, &path.state, pc)?;
                 env.worst.end(path.parent, path.way);
-                return Ok(());
+                return Ok(End::Over);
             }
             match step(env, &mut path.state, pc)? {
                 Step::To(next) => {
@@ -408,6 +464,8 @@ impl Explorer<'_> {
                         place: path.place,
                         back: env.cfg.is_back(pc, later),
                         met: false,
+                        entry: path.entry,
+                        alone: false,
                         way: path.way,
                         compared: self.compared_now(env, pc, later),
                     };
@@ -418,7 +476,7 @@ impl Explorer<'_> {
                 }
                 Step::End => {
                     env.worst.end(path.parent, path.way);
-                    return Ok(());
+                    return Ok(End::Over);
                 }
             }
         }
@@ -480,13 +538,14 @@ impl Explorer<'_> {
     /// Compares the current state with those stored at this point, and stores it when that is worth it.
     fn meet(&mut self, env: &mut Env<'_>, path: &mut Waiting) -> Result<Visit, Box<Failure>> {
         let pc = path.pc;
+        self.trace(path);
         let lap = lap_starts(env, pc, &path.state);
         let mut list = std::mem::take(&mut self.at[pc]);
         let head = env.cfg.heads[pc];
         let before = match head && path.back {
             true => list.iter().rev().map(|e| e.node).find(|n| {
                 let node = &self.nodes[*n];
-                node.open > 0 && node.state.alike(&path.state)
+                node.open > 0 && node.state.alike(&path.state) && self.is_above(*n)
             }),
             false => None,
         };
@@ -505,14 +564,25 @@ impl Explorer<'_> {
         let patience = if env.cfg.looping[pc] { 64 } else { 8 };
         let mut any_idle = false;
         let uninit_ok = env.uninit_ok();
+        // What is gathered says nothing of how useful states are elsewhere.
+        let counted = match self.gathering {
+            0 => 0,
+            _ => {
+                let mut gathered = self.attempts.iter().filter(|a| a.kind == Kind::Gather);
+                gathered.next().map_or(0, |a| a.node)
+            }
+        };
         for entry in list.iter_mut().rev() {
             if entry.failed.get().again(&path.state, &env.origins) {
-                any_idle |= entry.miss(patience);
+                any_idle |= entry.node >= counted && entry.miss(patience);
                 continue;
             }
             let n = entry.node;
             let node = &self.nodes[n];
             let open = node.open > 0;
+            if open && !self.is_above(n) {
+                continue;
+            }
             let clocks = &path.state.clocks;
             let mode = if !open {
                 match node.tied.is_empty() {
@@ -521,6 +591,7 @@ impl Explorer<'_> {
                         let ties = self.ties(n);
                         let as_far = |o: &usize| {
                             clocks.as_far_as(&node.state.clocks, &self.nodes[*o].state.clocks)
+                                && self.is_above(*o)
                         };
                         match ties.is_empty() {
                             true => Mode::Needed,
@@ -556,7 +627,7 @@ impl Explorer<'_> {
                 }
                 break;
             }
-            any_idle |= entry.miss(patience);
+            any_idle |= entry.node >= counted && entry.miss(patience);
         }
         if looped {
             self.at[pc] = list;
@@ -587,8 +658,6 @@ impl Explorer<'_> {
             return Ok(Visit::Cut);
         }
         let looping = env.cfg.looping[pc];
-        // Those that are forgotten now count too: they are a reason to join.
-        let closed = any_idle.then(|| self.closed(&list));
         if any_idle {
             let nodes = &mut self.nodes;
             list.retain(|entry| {
@@ -607,11 +676,21 @@ impl Explorer<'_> {
         if lap
             && let Some(n) = list.iter().rev().map(|e| e.node).find(|n| {
                 let node = &self.nodes[*n];
-                node.open > 0 && path.state.clocks.lap_since(&node.state.clocks)
+                node.open > 0
+                    && path.state.clocks.lap_since(&node.state.clocks)
+                    && self.is_above(*n)
             })
         {
             self.widen(env, &mut path.state, n);
         }
+        self.at[pc] = list;
+        if self.hold(env, path) {
+            return Ok(Visit::Hold);
+        }
+        if self.gather(env, path) {
+            return Ok(Visit::Elsewhere);
+        }
+        let mut list = std::mem::take(&mut self.at[pc]);
         let hopeless = head
             && self
                 .loops
@@ -644,6 +723,7 @@ impl Explorer<'_> {
             let n = self.store(env, pc, Some(path.parent), state);
             self.nodes[n].lap = lap_count;
             self.nodes[n].open = 1;
+            self.nodes[n].from = Some((path.place, path.history));
             path.state = self.nodes[n].state.clone();
             path.parent = n;
             self.jumps = 0;
@@ -656,14 +736,10 @@ impl Explorer<'_> {
                 .iter()
                 .rev()
                 .map(|e| e.node)
-                .find(|n| *n < second && self.nodes[*n].open > 0)
+                .find(|n| *n < second && self.nodes[*n].open > 0 && self.is_above(*n))
                 .filter(|first| self.nodes[*first].lap + 1 == self.nodes[second].lap)
                 .map(|first| [first, second]),
             _ => None,
-        };
-        let closed = match worth {
-            true => closed.unwrap_or_else(|| self.closed(&list)),
-            false => 0,
         };
         self.at[pc] = list;
         if young {
@@ -671,19 +747,8 @@ impl Explorer<'_> {
         }
         if let Some([first, second]) = laps {
             self.guess(env, path, first, second);
-        } else if worth && closed >= joins::FEWEST {
-            self.join(env, path, closed);
         }
         Ok(Visit::Go)
-    }
-
-    /// How many of them are explored completely.
-    fn closed(&self, list: &[Entry]) -> usize {
-        let closed = |e: &&Entry| {
-            let node = &self.nodes[e.node];
-            node.open == 0 && node.tied.is_empty()
-        };
-        list.iter().filter(closed).count()
     }
 
     /// Numbers that changed since the last lap, and that nothing needed so far, become unknown.

@@ -1,9 +1,10 @@
 //! A state larger than the path's → what walking on from it shows: that it stands, or that it was wrong.
 //!
-//! It is a *guess* for all laps of a loop ([`crate::induction`] says why one that stands is right), or the *join* of what
-//! comes to a merge point ([`super::joins`]), which includes the path's state, so that what holds of it holds of the path.
-//! When something fails, the innermost attempt is taken back and its path walked as it was; when the same fails again,
-//! that one was not to blame alone, and of joins twice as many are taken back.
+//! It is a *guess* for all laps of a loop ([`crate::induction`] says why one that stands is right); a state that was
+//! walked before, from which paths are *gathered* ([`super::gather`]): what follows is walked with larger states; or one
+//! end for several of a subprogram ([`super::own`]).
+//! When something fails, the innermost attempt is taken back and its path walked as it was; when the same fails again
+//! behind calls, that one was not to blame alone, and twice as many of these are taken back.
 //!
 //! **Invariant:** attempts are nested, and a failed one leaves nothing behind: no node, no path that waits, no mark, no
 //! fact. What it processed does not count against the program's budget.
@@ -12,6 +13,7 @@ use crate::cover::{Mode, covers};
 use crate::env::{Env, Slots};
 use crate::guess::{self, Laps, Pair};
 use crate::journal::Mark;
+use crate::numbered::Numbered;
 use crate::reject::{Failure, internal};
 use crate::report::Rule;
 use crate::state::State;
@@ -24,17 +26,24 @@ use probity_isa::Pc;
 
 use super::nodes::Entry;
 use super::own::Own;
-use super::{Explorer, Visit, Waiting};
+use super::{Explorer, Known, Visit, Waiting, pressure};
 
 /// What an attempt tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// A guess for all laps of a loop.
     Loop,
-    /// One state for several that come to a merge point.
-    Join,
+    /// What follows a state, once more, with one state for all that come to each merge point ([`super::gather`]).
+    Gather,
     /// One end for several of a subprogram.
     Call,
+}
+
+/// What is known of loops, and what was counted since a state was stored, when paths began to be gathered.
+struct Before {
+    loops: Numbered<Pc, Known>,
+    compared: Numbered<Pc, Pair>,
+    counts: [u32; 2],
 }
 
 /// On trial: a stored state that includes the path's, so that much may be cut by it.
@@ -50,7 +59,12 @@ pub(super) struct Attempt {
     pub(super) waiting: usize,
     pub(super) backs: usize,
     pub(super) turns: usize,
+    pub(super) held: usize,
+    pub(super) followers: usize,
+    pub(super) partings: usize,
     pub(super) missed: usize,
+    /// Where it starts, and is recorded from.
+    pub(super) place: crate::recorded::Place,
     pub(super) mark: Mark,
     /// Ends of the subprogram that is walked on its own.
     pub(super) ends: Vec<usize>,
@@ -58,6 +72,8 @@ pub(super) struct Attempt {
     pub(super) visits: Option<usize>,
     pub(super) processed: usize,
     pub(super) wasted: usize,
+    pub(super) pressure: pressure::Mark,
+    before: Option<Box<Before>>,
     /// Instructions that it may take: a join without what attempts below it take.
     pub(super) worth: usize,
     /// When it has failed, with all that is below it.
@@ -70,8 +86,8 @@ pub(super) struct Attempt {
 const MOST_TRIES: u32 = 4;
 /// Any guess may take so many instructions.
 const LEAST_WORTH: usize = 800;
-/// What follows a join may take four times as many instructions as all before it, and so many more.
-const JOIN_MAY_TAKE: usize = 4_000;
+/// What follows joined ends of a call may take four times as many instructions as all before it, and so many more.
+const CALL_MAY_TAKE: usize = 4_000;
 
 impl Attempt {
     /// Whether it took more than it is worth.
@@ -145,9 +161,26 @@ impl Explorer<'_> {
             place: path.place,
             back: false,
             met: true,
+            entry: path.entry,
+            alone: path.alone,
             way: path.way,
             compared: None,
         };
+        self.begin(env, path, exact, kind, state, tries, worth)
+    }
+
+    /// The larger state is stored below the path's node, and walked from; `exact` is walked when that fails.
+    pub(super) fn begin(
+        &mut self,
+        env: &mut Env<'_>,
+        path: &mut Waiting,
+        exact: Waiting,
+        kind: Kind,
+        state: State,
+        tries: u32,
+        worth: usize,
+    ) -> usize {
+        let pc = path.pc;
         let mark = env.begin_attempt();
         let worst = env.worst.mark();
         self.leads(env, path, self.nodes.len(), Edge::To);
@@ -155,11 +188,22 @@ impl Explorer<'_> {
         let left = self
             .budget
             .saturating_sub(self.stats.processed - self.wasted);
-        let worth = worth.max(LEAST_WORTH).min(left / 4);
+        let least = match kind {
+            Kind::Gather => 0,
+            Kind::Loop | Kind::Call => LEAST_WORTH,
+        };
+        let worth = worth.max(least).min(left / 4);
         let processed = self.stats.processed;
+        let before = (kind == Kind::Gather).then(|| {
+            Box::new(Before {
+                loops: self.loops.clone(),
+                compared: self.compared.clone(),
+                counts: [self.jumps, self.insns],
+            })
+        });
         let end = match kind {
-            Kind::Loop => processed + worth,
-            Kind::Join | Kind::Call => processed + 4 * (processed - self.wasted) + JOIN_MAY_TAKE,
+            Kind::Loop | Kind::Gather => processed + worth,
+            Kind::Call => processed + 4 * (processed - self.wasted) + CALL_MAY_TAKE,
         };
         let outer = self.attempts.last().map_or(usize::MAX, |a| a.end);
         let node = &mut self.nodes[n];
@@ -173,15 +217,21 @@ impl Explorer<'_> {
             exact,
             tries,
             waiting: self.waiting.len(),
-            backs: self.backs.len(),
+            backs: self.cuts,
             turns: self.turns.len(),
+            held: self.held.len(),
+            followers: self.followers.len(),
+            partings: self.partings.len(),
             missed: self.missed.len(),
+            place: path.place,
             mark,
             ends: self.own.as_ref().map(Own::mark).unwrap_or_default(),
             worst,
             visits: env.recorder.as_ref().map(|r| r.len()),
             processed: self.stats.processed,
             wasted: self.wasted,
+            pressure: self.pressure.mark(),
+            before,
             worth,
             end: end.min(outer),
             elsewhere: self.elsewhere,
@@ -252,13 +302,14 @@ impl Explorer<'_> {
         Ok(Visit::Cut)
     }
 
-    /// Something failed at `pc`: the innermost attempt was wrong, and the path goes on as if it had not been made.
-    /// When the same fails over and over, ever more are given up at once.
+    /// Something failed at `pc`, below the node `at`: the innermost attempt was wrong, and the path goes on as if it had
+    /// not been made. When the same fails over and over, ever more ends of calls are given up at once.
     pub(super) fn fall_back(
         &mut self,
         env: &mut Env<'_>,
         failure: &Failure,
         pc: Pc,
+        at: usize,
     ) -> Option<Waiting> {
         let wrong = !matches!(failure.rule, Rule::Internal | Rule::TooComplex);
         self.again = match self.again {
@@ -268,34 +319,33 @@ impl Explorer<'_> {
         let most = match failure.rule {
             // Too much was tried.
             Rule::TooComplex => {
-                self.joins.give_up();
+                self.pressure.give_up();
                 usize::MAX
             }
             _ => 1usize.checked_shl(self.again.1).unwrap_or(usize::MAX),
         };
+        let joined = self.joined_above(at);
         let mut taken = 0;
         loop {
             let attempt = self.attempts.pop()?;
             taken += 1;
             let kind = attempt.kind;
             let (tries, worth) = (attempt.tries, attempt.worth);
+            let spent = self.stats.processed - attempt.processed;
             let mut path = self.take_back(env, attempt);
-            let more = self
-                .attempts
-                .last()
-                .is_some_and(|a| a.kind != Kind::Loop && kind != Kind::Loop);
+            let more =
+                kind == Kind::Call && self.attempts.last().is_some_and(|a| a.kind == Kind::Call);
             if more && taken < most {
                 continue;
             }
-            let refined = self.refined.take();
-            match (kind, refined) {
+            match (kind, self.refined.take()) {
                 (Kind::Loop, Some((state, head))) if tries < MOST_TRIES => {
                     let n = self.attempt(env, &mut path, Kind::Loop, state, tries + 1, worth);
                     self.nodes[n].head = Some(Box::new(head));
                     path.met = true;
                 }
                 (Kind::Loop, _) => self.miss_guess(path.pc, true),
-                (Kind::Join, _) => self.joins.failed(path.pc, wrong),
+                (Kind::Gather, _) => self.pressure.failed(&joined, wrong, spent),
                 (Kind::Call, _) => self.walk_call(env, path.pc),
             }
             return Some(path);
@@ -314,6 +364,19 @@ impl Explorer<'_> {
         }
     }
 
+    /// What is known of loops is as it was before paths were gathered.
+    fn restore(&mut self, before: Option<Box<Before>>, spent: usize) {
+        if let Some(before) = before {
+            // That is no laps of a loop that is guessed.
+            for outer in &mut self.attempts {
+                outer.end = outer.end.saturating_add(spent);
+            }
+            self.loops = before.loops;
+            self.compared = before.compared;
+            [self.jumps, self.insns] = before.counts;
+        }
+    }
+
     /// As if the attempt had not been made.
     fn take_back(&mut self, env: &mut Env<'_>, attempt: Attempt) -> Waiting {
         let path = attempt.exact;
@@ -328,20 +391,37 @@ impl Explorer<'_> {
         env.reads = Slots::default();
         if let (Some(r), Some(visits)) = (&mut env.recorder, attempt.visits) {
             r.truncate(visits, attempt.node, path.place);
+            r.truncate(visits, attempt.node, attempt.place);
         }
         self.waiting.truncate(attempt.waiting);
-        self.backs.truncate(attempt.backs);
-        self.turns.truncate(attempt.turns);
-        if attempt.kind != Kind::Loop {
+        let backs = self.backs.partition_point(|b| b.at < attempt.backs);
+        self.backs.truncate(backs);
+        self.held.truncate(attempt.held);
+        self.followers.truncate(attempt.followers);
+        self.partings.truncate(attempt.partings);
+        let missed = self.missed.split_off(attempt.missed.min(self.missed.len()));
+        match attempt.kind {
+            Kind::Loop => self.missed.extend(missed),
             // That may have been what was wrong with guesses too.
-            for (pc, failed) in self.missed.split_off(attempt.missed.min(self.missed.len())) {
-                let known = self.loops.entry(pc).or_default();
-                match failed {
-                    true => known.failed = known.failed.saturating_sub(1),
-                    false => known.dull = known.dull.saturating_sub(1),
+            Kind::Call => {
+                for (pc, failed) in missed {
+                    let known = self.loops.entry(pc).or_default();
+                    match failed {
+                        true => known.failed = known.failed.saturating_sub(1),
+                        false => known.dull = known.dull.saturating_sub(1),
+                    }
+                }
+            }
+            Kind::Gather => {
+                self.gathering -= 1;
+                // The path that started again from there.
+                if let Some(n) = self.nodes[attempt.node].parent {
+                    self.nodes[n].open -= 1;
                 }
             }
         }
+        self.turns.truncate(attempt.turns);
+        self.pressure.take_back(attempt.pressure, attempt.node);
         for node in self.nodes.drain(attempt.node..) {
             if let Some(list) = self.at.get_mut(node.pc) {
                 while list.last().is_some_and(|e| e.node >= attempt.node) {
@@ -349,8 +429,11 @@ impl Explorer<'_> {
                 }
             }
         }
+        // Others will have their numbers.
+        self.above.retain(|n| *n < attempt.node);
         self.jumps = 0;
         self.insns = 0;
+        self.restore(attempt.before, spent);
         path
     }
 
@@ -362,10 +445,17 @@ impl Explorer<'_> {
             return;
         };
         self.elsewhere = attempt.elsewhere + self.stats.processed - attempt.processed;
-        if attempt.kind == Kind::Join {
-            let exact = attempt.exact;
-            // The state that was joined with others says nothing more.
-            self.at[exact.pc].retain(|e| e.node != exact.parent);
+        if attempt.kind == Kind::Gather {
+            self.gathering -= 1;
+            self.partings.truncate(attempt.partings);
+            self.missed.truncate(attempt.missed);
+            let spent = self.stats.processed - attempt.processed;
+            self.restore(attempt.before, spent);
+            if let Some(from) = self.nodes[n].parent {
+                self.pressure.stands(from, spent, self.stats.processed);
+            }
+            // All that comes from there is covered now, if states are.
+            self.waiting.push(attempt.exact);
             return;
         }
         // Guesses that stand make up for those that did not.

@@ -14,6 +14,7 @@ use super::{Explorer, Waiting};
 use crate::cover::{Failed, Mode};
 use crate::env::{Env, MAX_FRAMES, Slots};
 use crate::induction::Head;
+use crate::recorded::Place;
 use crate::stack::{Byte, SlotSet};
 use crate::state::State;
 use crate::value::Value;
@@ -42,8 +43,12 @@ pub(super) struct Node {
     pub(super) backs: usize,
     /// Paths that it cut.
     pub(super) hits: u32,
-    /// Joins that led to it, each of one with another.
-    pub(super) joined: u32,
+    /// It is the join of states that came there.
+    pub(super) joined: bool,
+    /// Instructions on the way to it from the program's start.
+    pub(super) deep: u64,
+    /// Where the path that stored it came from, which may start again here.
+    pub(super) from: Option<(Place, u32)>,
 }
 
 impl Node {
@@ -97,6 +102,8 @@ pub(super) struct Back {
     pub(super) from: usize,
     pub(super) written: Slots,
     pub(super) to: usize,
+    /// The number of this cut: they ascend.
+    pub(super) at: usize,
 }
 
 impl Explorer<'_> {
@@ -130,18 +137,21 @@ impl Explorer<'_> {
             reads: Slots::default(),
             tied: Vec::new(),
             way,
-            backs: self.backs.len(),
+            backs: self.cuts,
             hits: 0,
-            joined: 0,
+            joined: false,
+            deep: self.deep,
+            from: None,
         }));
         self.nodes.len() - 1
     }
 
     /// The path comes to a node: that is an edge of the graph that the longest run is found in.
-    pub(super) fn leads(&self, env: &mut Env<'_>, path: &mut Waiting, to: usize, edge: Edge) {
-        let clocks = |n: usize| self.nodes.get(n).map(|n| &n.state.clocks);
+    pub(super) fn leads(&mut self, env: &mut Env<'_>, path: &mut Waiting, to: usize, edge: Edge) {
         let (from, now) = (path.parent, &path.state.clocks);
         let way = std::mem::take(&mut path.way);
+        self.deep = self.nodes.get(from).map_or(0, |n| n.deep) + way.insns;
+        let clocks = |n: usize| self.nodes.get(n).map(|n| &n.state.clocks);
         if let Some(at) = clocks(from) {
             env.worst.edge((from, at), to, way, now, clocks(to), edge);
         }
@@ -179,8 +189,8 @@ impl Explorer<'_> {
             }
             self.bind(parent, &ties);
             self.nodes[node].tied = ties;
-            let (pc, at) = (self.nodes[node].pc, self.nodes[node].at);
-            self.joins.took(pc, self.stats.processed - at);
+            self.pressure.closed(node, self.stats.processed);
+            self.follow(node);
             if self.attempts.last().is_some_and(|a| a.node == node) {
                 self.succeed(env, node);
             }
@@ -191,7 +201,10 @@ impl Explorer<'_> {
     /// Everything below `head` is closed, and leads nowhere else: what is read behind cuts is passed on.
     pub(super) fn settle(&mut self, head: usize) {
         // Cuts made since the head was stored are of paths below it.
-        let backs = self.backs.split_off(self.nodes[head].backs);
+        let since = self.nodes[head].backs;
+        let mut backs = self
+            .backs
+            .split_off(self.backs.partition_point(|b| b.at < since));
         let mut changed = !backs.is_empty();
         while changed {
             changed = false;
@@ -199,6 +212,11 @@ impl Explorer<'_> {
                 let reads = self.nodes[b.to].reads;
                 changed |= self.pass_on(b.from, &reads, &b.written);
             }
+        }
+        if self.gathering > 0 {
+            // Others, of paths that are not below it, may lead to what is open still.
+            backs.retain(|b| self.nodes[b.to].open > 0 || !self.ties(b.to).is_empty());
+            self.backs.append(&mut backs);
         }
     }
 
@@ -268,7 +286,9 @@ impl Explorer<'_> {
                 from: path.parent,
                 written: path.state.written,
                 to: n,
+                at: self.cuts,
             });
+            self.cuts += 1;
         }
         let frames = path.state.frames.len().min(MAX_FRAMES);
         let origins = &mut env.origins;

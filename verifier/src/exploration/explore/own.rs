@@ -238,16 +238,15 @@ impl Explorer<'_> {
             limit,
             over: false,
         });
-        inner.wasted = self.wasted;
+        let stood = self.pressure.stood();
+        inner.wasted = self.wasted + stood;
         inner.watch = self.watch;
         std::mem::swap(&mut inner.compared, &mut self.compared);
         std::mem::swap(&mut inner.loops, &mut self.loops);
-        std::mem::swap(&mut inner.joins, &mut self.joins);
         let result = inner.run(env, entry.clone(), trace);
         std::mem::swap(&mut inner.compared, &mut self.compared);
         std::mem::swap(&mut inner.loops, &mut self.loops);
-        std::mem::swap(&mut inner.joins, &mut self.joins);
-        let wasted = inner.wasted;
+        let wasted = inner.wasted - stood;
         let abandoned = inner.attempts.len();
         let ends = inner
             .own
@@ -313,7 +312,7 @@ impl Explorer<'_> {
             let state = path.state.clone();
             let n = self.attempt(env, path, Kind::Call, state, 1, usize::MAX);
             // It stands for the state that it was stored from, as a join does.
-            self.nodes[n].joined = 1;
+            self.nodes[n].joined = true;
         }
         summary.need(env, &path.state);
         let mut states: Vec<State> = Vec::new();
@@ -352,6 +351,8 @@ impl Explorer<'_> {
                 place: path.place,
                 back: false,
                 met: false,
+                entry: path.entry,
+                alone: false,
                 way: path.way,
                 compared: None,
             });
