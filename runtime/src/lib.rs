@@ -22,8 +22,8 @@ pub mod maps;
 mod memory;
 mod platform;
 mod pool;
-mod task_id;
 pub mod shared;
+mod task_id;
 pub mod timers;
 
 pub use call::{Call, HelperFn, MAX_TAIL_CALLS, NO_PROGRAM, Prepared, ReenterFn};

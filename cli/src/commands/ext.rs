@@ -119,11 +119,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
     match (args.json, &ask) {
         (false, Request::List) => {
             for e in answer.as_array().into_iter().flatten() {
-                output::text(&line(e))?;
+                output::text(line(e))?;
             }
         }
-        (false, Request::Info { .. }) => output::text(&shown(&answer))?,
-        _ => output::text(&format!("{answer}\n"))?,
+        (false, Request::Info { .. }) => output::text(shown(&answer))?,
+        _ => output::text(format!("{answer}\n"))?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -53,15 +53,15 @@ pub fn run(args: Args) -> Result<ExitCode> {
         Command::List { host, json } => {
             let host = description(&host)?;
             match json {
-                true => output::text(&host.to_json())?,
-                false => output::text(&list(&host))?,
+                true => output::text(host.to_json())?,
+                false => output::text(list(&host))?,
             }
         }
-        Command::Header { host } => output::text(&description(&host)?.c_header())?,
+        Command::Header { host } => output::text(description(&host)?.c_header())?,
         Command::Diff { old, new } => {
             let breaking = description(&old)?.breaking(&description(&new)?);
             for b in &breaking {
-                output::text(&format!("{b}\n"))?;
+                output::text(format!("{b}\n"))?;
             }
             if breaking.iter().any(|b| !b.told) {
                 return Ok(ExitCode::FAILURE);

@@ -94,7 +94,7 @@ fn descriptions_that_cannot_be_are_refused() {
         ("\"abi\"", "\"abj\""),
     ] {
         assert!(whole.contains(change), "{change}");
-        let wrong = scratch.file("wrong.json", &whole.replacen(change, to, 1));
+        let wrong = scratch.file("wrong.json", whole.replacen(change, to, 1));
         let done = probity!["hook", "list", &wrong].run();
         assert_eq!(done.code, 1, "{to}: {done}");
         assert!(!done.stderr.contains("panicked"), "{done}");

@@ -19,6 +19,11 @@ const SERVICE: u16 = 0x88a8u16.to_be();
 /// Bytes of both addresses, after which a tag stands, and of a tag.
 const ADDRESSES: u64 = 12;
 const TAG: u64 = 4;
+/// What frames are whose type is a length: with a header of logical links, or (all ones after the length) without.
+const LINKS: u64 = 4u16.to_be() as u64;
+const RAW: u64 = 1u16.to_be() as u64;
+/// The least type; below it is a length.
+const LEAST_TYPE: u16 = 0x600;
 
 fn is_tag(protocol: u64) -> bool {
     matches!(protocol as u16, CUSTOMER | SERVICE)
@@ -117,7 +122,13 @@ unsafe fn take(call: *mut Call<'_>, ctx: u64) -> Option<u64> {
         write(data, &addresses);
         context::set_header(ctx, DATA_META, data);
         p.set(call, data, p.end);
-        let protocol = arena::load((data + ADDRESSES) as *const u8, Size::H);
+        let protocol = match arena::load((data + ADDRESSES) as *const u8, Size::H) {
+            kind if u16::from_be(kind as u16) >= LEAST_TYPE => kind,
+            _ => match Packet::of(ctx).at(ETHERNET_HEADER, 2) {
+                Some(next) if arena::load(next as *const u8, Size::H) == 0xffff => RAW,
+                _ => LINKS,
+            },
+        };
         set(call, field::PROTOCOL, Size::W, protocol);
         Some(u64::from(tci))
     }
