@@ -19,6 +19,10 @@ fn crates_depend_on_what_stands_above_them() {
             .flat_map(|part| part.lines().skip(1))
             .filter_map(|line| line.strip_prefix("probity-")?.split([' ', '.', '=']).next());
         for dependency in dependencies {
+            // Macros of a crate stand in its own directory.
+            if dependency == format!("{name}-derive") {
+                continue;
+            }
             let at = ORDER.iter().position(|o| *o == dependency);
             if at.is_none_or(|at| at >= n) {
                 wrong.push(format!("{name} depends on {dependency}"));
@@ -68,5 +72,10 @@ fn has_unsafe(path: &Path) -> bool {
     let text = std::fs::read_to_string(path).unwrap();
     text.lines()
         .map(|l| l.split("//").next().unwrap_or(""))
-        .any(|l| l.contains("unsafe {") || l.contains("unsafe fn"))
+        .any(|l| {
+            let words: Vec<&str> = l.split_whitespace().collect();
+            words
+                .windows(2)
+                .any(|w| w[0] == "unsafe" && (w[1].starts_with('{') || w[1] == "fn"))
+        })
 }
