@@ -40,7 +40,7 @@ pub use manifest::{Blob, Export, Grants, Hook, Manifest, MapSchema};
 pub use package::Package;
 pub use revoked::Revoked;
 pub use schema::schema;
-pub use seal::{Sealed, seal};
+pub use seal::{Sealed, seal, tagged_exports};
 pub use signature::Signature;
 pub use time::Time;
 pub use trust::{Judgement, Signer, Tier, Trust, Unsigned, Verdict};

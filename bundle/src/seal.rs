@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use probity_btf::{Btf, FuncLinkage, Type, TypeId};
-use probity_objfile::{Map, Object};
+use probity_objfile::{Map, Object, Target};
 use probity_platform::Platform;
 use probity_verifier::{Verified, VerifiedProgram};
 
@@ -67,7 +67,7 @@ pub fn seal(
                 (name.clone(), blob)
             })
             .collect(),
-        platform: format!("{} {}", platform.name, platform.version),
+        platform: platform_name(platform),
     };
     manifest.check()?;
     let package = Package::new(manifest, Arc::clone(&object.elf), data);
@@ -101,10 +101,14 @@ fn hooks(verified: &Verified, vendor: &Vendor) -> Result<Vec<Hook>, Error> {
             return Err(Error::Unverified(p.name().to_owned()));
         };
         let section = program.hook.section.clone();
+        let stated = match program.hook.target {
+            Target::Host { abi, .. } => abi,
+            _ => None,
+        };
         let kind = verified.platform().prog_kind(p.prog_type().0);
         hooks.push(Hook {
             program: p.name().to_owned(),
-            abi: vendor.hooks.get(&section).copied().unwrap_or(1),
+            abi: vendor.hooks.get(&section).copied().or(stated).unwrap_or(1),
             section,
             kind: kind.map_or_else(|| p.prog_type().0.to_string(), |k| k.name.to_owned()),
             insns: p.raw().len() as u64,
@@ -235,6 +239,15 @@ fn called(
     }
 }
 
+/// Some names have the version in them.
+fn platform_name(platform: &Platform) -> String {
+    let (name, version) = (&platform.name, &platform.version);
+    match name.ends_with(&format!(" {version}")) {
+        true => name.to_string(),
+        false => format!("{name} {version}"),
+    }
+}
+
 fn kind_name(platform: &Platform, kind: u32) -> String {
     let row = platform.map_kind(kind);
     row.map_or_else(|| kind.to_string(), |k| k.name.to_owned())
@@ -274,6 +287,20 @@ fn type_of(btf: Option<&Btf>, map: &Map, ty: Option<TypeId>) -> Result<String, E
     })
 }
 
+/// Functions with the declaration tag `probity:export`.
+pub fn tagged_exports(btf: &Btf) -> BTreeSet<&str> {
+    let target = |ty| match ty {
+        Type::DeclTag {
+            target,
+            component: None,
+            value: EXPORT_TAG,
+            ..
+        } => Some(btf.name(target)),
+        _ => None,
+    };
+    btf.types().filter_map(|(_, ty)| target(ty)).collect()
+}
+
 fn exports(verified: &Verified, vendor: &Vendor) -> Result<Vec<Export>, Error> {
     let object = &verified.relocated().object;
     let Some(btf) = object.btf.as_deref() else {
@@ -284,18 +311,8 @@ fn exports(verified: &Verified, vendor: &Vendor) -> Result<Vec<Export>, Error> {
             ))),
         };
     };
-    let mut wanted: BTreeSet<&str> = vendor.exports.iter().map(String::as_str).collect();
-    for (_, ty) in btf.types() {
-        if let Type::DeclTag {
-            target,
-            component: None,
-            value: EXPORT_TAG,
-            ..
-        } = ty
-        {
-            wanted.insert(btf.name(target));
-        }
-    }
+    let mut wanted = tagged_exports(btf);
+    wanted.extend(vendor.exports.iter().map(String::as_str));
     let mut exports = Vec::new();
     for name in wanted {
         let mut functions = verified

@@ -1,43 +1,21 @@
 //! Files a person names: an object, an assembly file or a script, told apart by what is in them.
 
 use std::ffi::OsStr;
-use std::io::Read;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use object::{Object as _, ObjectSection};
 use probity_objfile::Object;
 use probity_platform::Platform;
 
-/// More than any object, type file or script has. A file may lie about its size
-/// (`/dev/zero`), so reading stops there.
-const LARGEST: u64 = 256 << 20;
-
 /// A whole file. Errors name it.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
-    let shown = path.display();
-    let file = std::fs::File::open(path).with_context(|| format!("cannot open {shown}"))?;
-    if file.metadata().is_ok_and(|m| m.is_dir()) {
-        bail!("{shown} is a directory");
-    }
-    let mut bytes = Vec::new();
-    file.take(LARGEST + 1)
-        .read_to_end(&mut bytes)
-        .with_context(|| format!("cannot read {shown}"))?;
-    if bytes.len() as u64 > LARGEST {
-        bail!("{shown} is larger than {} MiB", LARGEST >> 20);
-    }
-    Ok(bytes)
+    Ok(probity_store::read(path)?)
 }
 
 /// Text; bytes that are not UTF-8 are an error with their place.
 pub fn read_text(path: &Path) -> Result<String> {
-    String::from_utf8(read(path)?).with_context(|| {
-        format!(
-            "{} is not text (or an object file named as text)",
-            path.display()
-        )
-    })
+    Ok(probity_store::read_text(path)?)
 }
 
 /// The file's name without its directory, for messages.

@@ -27,6 +27,23 @@ pub fn types(file: Option<&Path>) -> Result<Option<Arc<Btf>>> {
     Ok(Some(Arc::new(btf)))
 }
 
+/// The running kernel's types, continued by those of a module.
+pub fn types_with(module: Option<&str>) -> Result<Option<Arc<Btf>>> {
+    let own = types(None)?;
+    let (Some(module), Some(base)) = (module, &own) else {
+        return Ok(own);
+    };
+    // A module's name is a file's, not a path.
+    let path = Path::new(BTF).with_file_name(module);
+    if module.contains('/') || !path.exists() {
+        return Ok(own);
+    }
+    let bytes = input::read(&path)?;
+    let types = Btf::parse_split(base.clone(), &bytes)
+        .with_context(|| format!("in the types of {}", path.display()))?;
+    Ok(Some(Arc::new(types)))
+}
+
 /// Raw BTF, or the `.BTF` section of an ELF file.
 pub fn parse_types(bytes: &[u8]) -> Result<Btf> {
     if !bytes.starts_with(b"\x7fELF") {
@@ -60,6 +77,19 @@ pub fn version(text: &str) -> Result<Version, String> {
         v if v > NEWEST => Err(format!("the newest version known is {NEWEST}")),
         v => Ok(v),
     }
+}
+
+/// Device and inode of the namespace that counts our processes, as helpers want them.
+pub fn pid_namespace() -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    let about = std::fs::metadata("/proc/self/ns/pid").ok()?;
+    Some((about.dev(), about.ino()))
+}
+
+/// What the running kernel calls itself.
+pub fn release() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
+    Some(text.trim().to_string())
 }
 
 /// The tables of the newest Linux they know, with these types.

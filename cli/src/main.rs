@@ -5,20 +5,23 @@
 
 mod bench;
 mod commands;
+mod extensions;
 mod input;
 mod kernel;
 mod output;
 mod package;
 mod parallel;
+mod progress;
 mod recording;
 mod render;
-mod store;
+mod sorted;
 mod tracing;
 mod value;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+use probity_store as store;
 
 /// Counts memory for `bench verify`, and for nobody else.
 #[global_allocator]
@@ -37,8 +40,30 @@ fn arguments() -> Vec<std::ffi::OsString> {
     all
 }
 
+/// Wrong usage is shown as help shows it; help itself and versions are no error.
+fn refused(error: &clap::Error) -> ExitCode {
+    let text = error.render().ansi().to_string();
+    if error.use_stderr() {
+        // The help of `trace` is laid out as bpftrace's.
+        let text = match text.contains("probity trace [OPTIONS]") {
+            true => text
+                .replace("Usage:", "USAGE:\n ")
+                .replace("\n       probity", "\n  probity"),
+            false => text,
+        };
+        output::note(text.trim_end());
+        return ExitCode::from(2);
+    }
+    // A reader that has gone away has read enough.
+    let _ = output::text(text);
+    ExitCode::SUCCESS
+}
+
 fn main() -> ExitCode {
-    let cli = commands::Cli::parse_from(arguments());
+    let cli = match commands::Cli::try_parse_from(arguments()) {
+        Ok(cli) => cli,
+        Err(error) => return refused(&error),
+    };
     match cli.run() {
         Ok(code) => code,
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,

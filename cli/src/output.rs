@@ -5,6 +5,8 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
+use crate::progress::Progress;
+
 pub const BOLD: Style = Style::new().bold();
 pub const GOOD: Style = AnsiColor::Green.on_default();
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -61,19 +63,10 @@ pub fn diagnostics(diagnostics: &impl Display) {
 }
 
 /// A bar on standard error for work on many files; nothing where nobody watches, or for a few.
-pub fn progress(files: usize) -> indicatif::ProgressBar {
+pub fn progress(files: usize) -> Progress {
     const FEW: usize = 8;
     if files <= FEW {
-        return indicatif::ProgressBar::hidden();
+        return Progress::hidden();
     }
-    bar(files)
-}
-
-/// A bar on standard error; nothing where nobody watches.
-pub fn bar(files: usize) -> indicatif::ProgressBar {
-    let bar = indicatif::ProgressBar::new(files as u64);
-    if let Ok(style) = indicatif::ProgressStyle::with_template("{bar:30} {pos}/{len} {wide_msg}") {
-        bar.set_style(style);
-    }
-    bar
+    Progress::new(files)
 }

@@ -1,84 +1,24 @@
 //! The command in the running kernel, as root: every way of attaching sees what happens.
 
-use std::io::{BufRead, BufReader, Read};
+mod common;
+
 use std::net::UdpSocket;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use common::{Running, may_attach, root};
 use serde_json::Value;
 
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-/// Effective user 0 where the kernel takes programs; says why not otherwise. Where the whole
-/// suite runs as root, not being able to is a failure.
-fn may_attach() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let is_root = status
-        .lines()
-        .any(|l| l.starts_with("Uid:") && l.split_whitespace().nth(2) == Some("0"));
-    if !is_root {
-        assert!(
-            std::env::var_os("PROBITY_REQUIRE_KERNEL").is_none(),
-            "the kernel is required, but this is not root"
-        );
-        println!("skipped: not root");
-    }
-    is_root
-}
-
 /// A running `probity`, its probes attached.
-struct Live {
-    child: Child,
-    errors: BufReader<std::process::ChildStderr>,
-}
+struct Live(Running);
 
 impl Live {
     fn start(args: &[&str]) -> Live {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_probity"))
-            .current_dir(root())
-            .args(args)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut errors = BufReader::new(child.stderr.take().unwrap());
-        let mut said = String::new();
-        while !said.contains("Attached") {
-            let mut line = String::new();
-            assert!(
-                errors.read_line(&mut line).unwrap() > 0,
-                "{args:?} ended without attaching: {said}"
-            );
-            said += &line;
-        }
-        Live { child, errors }
+        Live(Running::start(args, Some("Attached")))
     }
 
-    /// Interrupts it, as Ctrl-C does, and gives what it printed.
-    fn interrupt(mut self) -> String {
-        let pid = self.child.id().to_string();
-        assert!(
-            Command::new("sh")
-                .args(["-c", "kill -INT $0", &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
-        let mut out = String::new();
-        self.child
-            .stdout
-            .take()
-            .unwrap()
-            .read_to_string(&mut out)
-            .unwrap();
-        let mut errors = String::new();
-        self.errors.read_to_string(&mut errors).unwrap();
-        let status = self.child.wait().unwrap();
-        assert!(status.success(), "{status}: {errors}");
-        out
+    fn interrupt(self) -> String {
+        self.0.interrupt()
     }
 
     fn map(self, name: &str) -> Value {
@@ -149,6 +89,24 @@ fn raw_tracepoints_count() {
         .filter_map(Value::as_u64)
         .sum();
     assert!(all >= 100, "{calls}");
+}
+
+/// What a proof leaves open, an address that only the running kernel knows, is there when the program runs.
+#[test]
+fn kernel_symbols_without_a_type_have_their_addresses() {
+    if !may_attach() {
+        return;
+    }
+    let live = Live::start(&["attach", "--json", "cli/tests/objects/kernel-symbols.o"]);
+    let _ = std::fs::metadata("/nonexistent");
+    let addresses = live.map("addresses");
+    let value = |n: usize| addresses[n]["value"].as_u64().unwrap();
+    let symbols = std::fs::read_to_string("/proc/kallsyms").unwrap();
+    let line = symbols.lines().find(|l| l.ends_with(" do_exit"));
+    let address = line.unwrap().split(' ').next().unwrap();
+    assert_eq!(value(0), u64::from_str_radix(address, 16).unwrap());
+    // One that may be missing, and is: 0, to which the program adds 1.
+    assert_eq!(value(1), 1);
 }
 
 #[test]

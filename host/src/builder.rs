@@ -3,8 +3,10 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use probity_bundle::Unsigned;
 use probity_platform::Policy;
 use probity_runtime::{Env, Options, kfuncs};
+use probity_store::Store;
 
 use crate::description::{
     ChainRule, ContextDescription, Fallback, FieldDescription, FunctionDescription,
@@ -14,6 +16,7 @@ use crate::error::Error;
 use crate::function::{self, HostFunction};
 use crate::grants::{GrantPolicy, Grants};
 use crate::host::{Host, Rights};
+use crate::rows::stub;
 use crate::{BASE_HELPERS, Context};
 
 /// Declares a host.
@@ -46,6 +49,17 @@ impl HostBuilder {
                 cpus: cpus.min(probity_runtime::MAX_CPUS),
                 ..Options::default()
             },
+        }
+    }
+
+    pub(crate) fn of(description: HostDescription) -> HostBuilder {
+        let functions = description.functions.iter().map(stub).collect();
+        HostBuilder {
+            functions,
+            ..HostBuilder {
+                description: Ok(description),
+                ..HostBuilder::new("")
+            }
         }
     }
 
@@ -91,6 +105,21 @@ impl HostBuilder {
     /// What the deployer grants to whom; without it, all that the ceiling allows, to everybody.
     pub fn grants(mut self, policy: GrantPolicy) -> HostBuilder {
         self.rights.policy = Some(policy);
+        self
+    }
+
+    /// Who is trusted to sign packages, and where it is written down what was decided. Without it, no signature counts.
+    pub fn trust(mut self, store: Store) -> HostBuilder {
+        self.rights.store = Some(store);
+        self
+    }
+
+    /// Takes from whoever controls the host what nobody signed; it is tainted then. For development.
+    pub fn allow_unsigned(mut self) -> HostBuilder {
+        self.rights.unsigned = Unsigned::Taint;
+        if let Some(store) = &mut self.rights.store {
+            store.allow_unsigned = true;
+        }
         self
     }
 

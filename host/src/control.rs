@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::error::status;
 use crate::host::{Fresh, Host, Load};
 use crate::info::ExtensionInfo;
 
@@ -46,13 +47,16 @@ pub enum Request {
         name: String,
     },
     Load {
+        /// Of an object; a package has its own, and another here is an error.
+        #[serde(default)]
         name: String,
         #[serde(default)]
         priority: i32,
-        /// Of the object that follows the line.
+        /// Of the package or object that follows the line.
         bytes: u64,
     },
     Replace {
+        #[serde(default)]
         name: String,
         #[serde(default)]
         priority: i32,
@@ -160,14 +164,12 @@ fn peer(client: &UnixStream) -> std::io::Result<u32> {
     }
 }
 
-fn serve(host: &Host, mut client: UnixStream, allowed: &[u32]) -> std::io::Result<()> {
+pub(crate) fn serve(host: &Host, mut client: UnixStream, allowed: &[u32]) -> std::io::Result<()> {
     client.set_read_timeout(Some(PATIENCE))?;
     client.set_write_timeout(Some(PATIENCE))?;
     if !allowed.contains(&peer(&client)?) {
-        return answer(
-            &mut client,
-            Err("this user may not control the host".into()),
-        );
+        let no = "this user may not control the host";
+        return answer(&mut client, Err(Refused::new(no, status::NOT_PERMITTED)));
     }
     let mut from = BufReader::new(client.try_clone()?);
     let start = Instant::now();
@@ -179,13 +181,16 @@ fn serve(host: &Host, mut client: UnixStream, allowed: &[u32]) -> std::io::Resul
         }
         let request = match serde_json::from_str(&line) {
             Ok(request) => request,
-            Err(e) => return answer(&mut client, Err(format!("no request: {e}"))),
+            Err(e) => {
+                let no = format!("no request: {e}");
+                return answer(&mut client, Err(Refused::new(no, 2)));
+            }
         };
         let object = match &request {
             Request::Load { bytes, .. } | Request::Replace { bytes, .. } => {
                 if *bytes > MAX_OBJECT {
                     let what = format!("an object has at most {MAX_OBJECT} bytes");
-                    return answer(&mut client, Err(what));
+                    return answer(&mut client, Err(Refused::new(what, 2)));
                 }
                 let mut object = Vec::new();
                 (&mut from).take(*bytes).read_to_end(&mut object)?;
@@ -198,35 +203,49 @@ fn serve(host: &Host, mut client: UnixStream, allowed: &[u32]) -> std::io::Resul
     Ok(())
 }
 
-fn answer(client: &mut UnixStream, answer: Result<Value, String>) -> std::io::Result<()> {
+fn answer(client: &mut UnixStream, answer: Result<Value, Refused>) -> std::io::Result<()> {
     let answer = match answer {
         Ok(value) => json!({ "ok": value }),
-        Err(e) => json!({ "error": e }),
+        Err(e) => json!({ "error": e.why, "status": e.status }),
     };
     client.write_all(format!("{answer}\n").as_bytes())
 }
 
 impl Host {
-    /// Does what a request says; `object` are the bytes that follow it.
-    pub fn control(&self, request: &Request, object: &[u8]) -> Result<Value, String> {
-        let told = |e: crate::Error| e.to_string();
+    /// Does what a request says; `bytes` are those that follow it: a package, or an object.
+    pub fn control(&self, request: &Request, bytes: &[u8]) -> Result<Value, Refused> {
         match request {
             Request::Describe => Ok(json!(self.description())),
-            Request::List => Ok(self.extensions().iter().map(shown).collect()),
+            Request::List => Ok(json!({
+                "host": self.description().name,
+                "tainted": self.tainted(),
+                "extensions": self.extensions().iter().map(shown).collect::<Vec<_>>(),
+            })),
             Request::Info { name } => {
                 let all = self.extensions();
                 let found = all.iter().find(|e| e.name == *name);
-                found
-                    .map(shown)
-                    .ok_or_else(|| told(crate::Error::NotLoaded(name.clone())))
+                let found = found.ok_or_else(|| crate::Error::NotLoaded(name.clone()))?;
+                let mut info = shown(found);
+                info["host"] = json!(self.description().name);
+                info["host_tainted"] = json!(self.tainted());
+                Ok(info)
             }
             Request::Load { name, priority, .. } => {
                 let how = Load {
                     priority: *priority,
                     ..Load::default()
                 };
-                self.load(name, object, &how).map_err(told)?;
-                Ok(json!({ "generation": 1 }))
+                let name = match is_object(bytes) {
+                    false => {
+                        named(name, bytes)?;
+                        self.load_package(bytes, &how)?
+                    }
+                    true => {
+                        self.load_bare(name, bytes, &how)?;
+                        name.clone()
+                    }
+                };
+                Ok(json!({ "name": name, "generation": 1, "tainted": self.tainted() }))
             }
             Request::Replace {
                 name,
@@ -243,7 +262,13 @@ impl Host {
                     },
                     ..Load::default()
                 };
-                let done = self.replace(name, object, &how).map_err(told)?;
+                let done = match is_object(bytes) {
+                    false => {
+                        named(name, bytes)?;
+                        self.replace_package(bytes, &how)?
+                    }
+                    true => self.replace_bare(name, bytes, &how)?,
+                };
                 let retired = *wait && done.retirement.wait(RETIREMENT);
                 Ok(json!({
                     "generation": done.generation,
@@ -251,19 +276,65 @@ impl Host {
                     "migrated": done.migrated,
                     "dropped": done.dropped,
                     "retired": retired,
+                    "tainted": self.tainted(),
                 }))
             }
             Request::Unload { name, wait } => {
-                let retirement = self.unload(name).map_err(told)?;
+                let retirement = self.unload(name)?;
+                self.note("unload", name)?;
                 let retired = *wait && retirement.wait(RETIREMENT);
                 Ok(json!({ "retired": retired }))
             }
             Request::Enable { name } | Request::Disable { name } => {
                 let enabled = matches!(request, Request::Enable { .. });
-                self.enable(name, enabled).map_err(told)?;
+                self.enable(name, enabled)?;
+                self.note(if enabled { "enable" } else { "disable" }, name)?;
                 Ok(json!({ "enabled": enabled }))
             }
         }
+    }
+}
+
+/// Why a host does not do what it is asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct Refused {
+    pub why: String,
+    /// Exit status of a command that ends with it.
+    pub status: u8,
+}
+
+impl Refused {
+    fn new(why: impl Into<String>, status: u8) -> Refused {
+        let why = why.into();
+        Refused { why, status }
+    }
+}
+
+impl From<crate::Error> for Refused {
+    fn from(e: crate::Error) -> Refused {
+        Refused::new(e.to_string(), e.exit_status())
+    }
+}
+
+/// An object stands alone; everything else is, or is no, package.
+fn is_object(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"\x7fELF")
+}
+
+/// A package goes by its own name.
+fn named(name: &str, bytes: &[u8]) -> Result<(), Refused> {
+    // One that cannot be read is refused when it is judged, and that is written down.
+    let Ok(package) = probity_store::package::open(bytes) else {
+        return Ok(());
+    };
+    let own = &package.manifest().name;
+    match name.is_empty() || name == own {
+        true => Ok(()),
+        false => Err(Refused::new(
+            format!("the package is named `{own}`, not `{name}`"),
+            2,
+        )),
     }
 }
 
@@ -278,16 +349,32 @@ fn shown(e: &ExtensionInfo) -> Value {
             "worst_case_insns": p.worst_case_insns,
             "stack": p.stack,
             "calls": c.calls,
+            "timed": c.timed,
             "nanoseconds": c.nanoseconds(),
             "verdicts": verdicts.collect::<serde_json::Map<_, _>>(),
         })
     };
-    let map = |m: &crate::MapInfo| json!({ "name": m.name, "kind": m.kind, "max_entries": m.max_entries, "bytes": m.bytes });
+    let map = |m: &crate::MapInfo| json!({ "name": m.name, "kind": m.kind_name, "max_entries": m.max_entries, "bytes": m.bytes });
+    let manifest = e.origin.as_ref().map(|o| &o.manifest);
     json!({
         "name": e.name,
+        "version": manifest.map(|m| m.version.to_string()),
         "generation": e.generation,
         "priority": e.priority,
         "enabled": e.enabled,
+        "tainted": e.tainted,
+        "from_image": e.from_image,
+        "verdict": e.origin.as_ref().map(|o| o.judgement.verdict),
+        "signer": e.origin.as_ref().map(|o| &o.judgement.signer),
+        "digest": e.origin.as_ref().map(|o| o.digest),
+        "authors": manifest.map(|m| &m.authors),
+        "license": manifest.map(|m| &m.license),
+        "description": manifest.map(|m| &m.description),
+        "grants": manifest.map(|m| &m.grants),
+        "dependencies": manifest.map(|m| &m.dependencies),
+        "exports": e.exports,
+        "imports": e.imports,
+        "used_by": e.used_by,
         "programs": e.programs.iter().map(program).collect::<Vec<_>>(),
         "maps": e.maps.iter().map(map).collect::<Vec<_>>(),
     })
@@ -298,7 +385,7 @@ pub fn request(
     path: &Path,
     request: &Request,
     object: &[u8],
-) -> std::io::Result<Result<Value, String>> {
+) -> std::io::Result<Result<Value, Refused>> {
     let mut to = UnixStream::connect(path)?;
     let line = serde_json::to_string(request)?;
     // One that is told no may find the socket closed: its answer is there all the same.
@@ -314,7 +401,8 @@ pub fn request(
     }
     let mut answer: Value = serde_json::from_str(&line)?;
     if let Some(error) = answer.get("error").and_then(Value::as_str) {
-        return Ok(Err(error.to_string()));
+        let status = answer["status"].as_u64().and_then(|s| u8::try_from(s).ok());
+        return Ok(Err(Refused::new(error, status.unwrap_or(1))));
     }
     Ok(Ok(answer["ok"].take()))
 }

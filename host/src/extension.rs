@@ -4,15 +4,16 @@
 
 use std::sync::Arc;
 
-use probity_jit::{Entry, Jit};
+use probity_jit::{Entry, Jit, Prelinked};
 use probity_objfile::Object;
 use probity_platform::{Platform, Policy};
-use probity_runtime::{Instance, Map, Options};
+use probity_runtime::{Instance, Options};
 use probity_verifier::{ProgramReport, Rejection, Report, Rule, Verdict, Verified, verify};
 
 use crate::HostDescription;
 use crate::bind::bind;
 use crate::error::{Error, Refusal};
+use crate::exports::Exported;
 use crate::rows::prog_type;
 
 /// A verified, compiled object of which programs are, or were, on hooks.
@@ -22,11 +23,20 @@ pub(crate) struct Extension {
     /// Counts replacements, from 1.
     pub generation: u64,
     pub jit: Arc<Jit>,
+    pub exports: Vec<Exported>,
+    /// Whose functions it calls.
+    pub imports: Vec<Arc<Extension>>,
 }
 
 impl Extension {
     pub fn instance(&self) -> &Arc<Instance> {
         self.jit.instance()
+    }
+
+    /// Extensions that call each other's functions in a row, up to this one.
+    pub fn depth(&self) -> usize {
+        let below = self.imports.iter().map(|i| i.depth()).max();
+        below.map_or(1, |n| n + 1)
     }
 
     /// Programs of the hook of that number, by index.
@@ -125,18 +135,18 @@ pub(crate) fn prove(
         .map_err(|r| Error::Refused(r.programs.iter().filter_map(refused).collect()))
 }
 
-/// Compiles what was proved, with maps that are taken over.
+/// Compiles what was proved, with maps that are taken over; what is compiled already need not be.
 pub(crate) fn compile(
     verified: Verified,
-    options: &Options,
-    maps: Vec<Arc<Map>>,
+    options: Options,
+    code: Option<&Prelinked>,
 ) -> Result<Arc<Jit>, Error> {
-    let options = Options {
-        maps,
-        ..options.clone()
-    };
     let instance =
         Instance::new(Arc::new(verified), options).map_err(|e| Error::Instance(e.to_string()))?;
-    let jit = Jit::new(Arc::new(instance)).map_err(|e| Error::Engine(e.to_string()))?;
-    Ok(Arc::new(jit))
+    let instance = Arc::new(instance);
+    let jit = match code {
+        Some(code) => Jit::with_prelinked(instance, &Default::default(), code),
+        None => Jit::new(instance),
+    };
+    Ok(Arc::new(jit.map_err(|e| Error::Engine(e.to_string()))?))
 }

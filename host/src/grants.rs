@@ -132,10 +132,18 @@ impl Uses {
             ..Uses::default()
         };
         for p in verified.programs() {
-            if let Some(Target::Host { name, .. }) =
-                object.programs.get(p.index()).map(|o| &o.hook.target)
-            {
-                uses.hooks.insert(name.clone());
+            match object.programs.get(p.index()).map(|o| &o.hook) {
+                Some(probity_objfile::Hook {
+                    target: Target::Host { name, .. },
+                    ..
+                }) => {
+                    uses.hooks.insert(name.clone());
+                }
+                // In Linux it is what the section says.
+                Some(hook) => {
+                    uses.hooks.insert(hook.section.clone());
+                }
+                None => {}
             }
             let worst = p.worst_case_insns();
             uses.worst_case_insns = uses.worst_case_insns.zip(worst).map(|(a, b)| a.max(b));
@@ -206,7 +214,7 @@ impl Uses {
 }
 
 /// All that the three do not allow; `policy` is left out where the host has none.
-pub(crate) fn check(
+pub fn check(
     uses: &Uses,
     manifest: Option<&Grants>,
     signer: Option<&str>,

@@ -1,4 +1,5 @@
-//! A host's side of a hook: [`Hook`] is what it is called through, a [`Caller`] is what one thread calls with.
+//! A host's side of a hook: [`Hook`] is what it is called through, a [`Caller`] is what one thread calls with,
+//! [`At`] those calls of it that one generation answers.
 //!
 //! **Invariant:** a call takes no lock and allocates nothing; what it reads is one generation as a whole.
 
@@ -9,13 +10,14 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Instant;
 
-use probity_runtime::Context as Memory;
+use probity_runtime::{Context as Memory, Lent};
 
 use crate::Context;
 use crate::description::ChainRule;
 use crate::host::Shared;
+use crate::pins::Pinned;
 use crate::stats::{PARTS, SAMPLED};
-use crate::world::{Attached, Chain, Slot};
+use crate::world::{Attached, Chain, Slot, World};
 
 /// A hook that is called with a `T`.
 pub struct Hook<T> {
@@ -34,6 +36,8 @@ pub enum CallError {
     Refused,
     /// The extension was ended by the clock.
     Ended,
+    /// The pinned generation is another host's.
+    Foreign,
     /// The packet is too long, or extensions would write what is only lent to be read.
     Packet,
 }
@@ -44,6 +48,7 @@ impl fmt::Display for CallError {
             CallError::Absent => "no extension is there",
             CallError::Refused => "the extension was refused",
             CallError::Ended => "the extension was ended by the clock",
+            CallError::Foreign => "the pinned generation is another host's",
             CallError::Packet => "the packet cannot be lent to extensions",
         })
     }
@@ -53,14 +58,15 @@ impl std::error::Error for CallError {}
 
 /// What one thread calls a hook with: the context, and the thread's part of what callers would share otherwise.
 ///
-/// It is the context too: `caller.path_len = 7; caller.call()?; caller.status`.
-pub struct Caller<T> {
+/// It is the context too: `caller.path_len = 7; caller.call()?; caller.status`. With it goes a state of the host's, for its functions.
+pub struct Caller<T, S = ()> {
     shared: Arc<Shared>,
     slot: Arc<Slot>,
     memory: Memory,
     hook: usize,
     who: Who,
     packet_write: bool,
+    state: S,
     types: PhantomData<T>,
 }
 
@@ -77,6 +83,11 @@ struct Who {
 impl<T: Context> Hook<T> {
     /// A caller for one thread, with a context to start from.
     pub fn caller(&self, context: T) -> Caller<T> {
+        self.caller_with(context, ())
+    }
+
+    /// The same with a state, which functions that extensions call find behind [`crate::Call::state`].
+    pub fn caller_with<S: Any>(&self, context: T, state: S) -> Caller<T, S> {
         let bytes = vec![0; size_of::<T>()];
         let memory = Memory::bytes(&bytes).expect("the description has a size that fits");
         // SAFETY: the memory has the size of a `T` and is aligned to 16 bytes, which the host has compared with `T`'s.
@@ -94,6 +105,7 @@ impl<T: Context> Hook<T> {
             slot,
             memory,
             hook: self.index,
+            state,
             types: PhantomData,
         }
     }
@@ -109,32 +121,147 @@ impl<T> Clone for Hook<T> {
     }
 }
 
-impl<T: Context> Caller<T> {
-    /// Calls the hook's extensions, as its chain rule says.
+/// A caller's calls on one generation.
+pub struct At<'a, T, S = ()> {
+    world: &'a World,
+    memory: &'a mut Memory,
+    who: &'a mut Who,
+    state: &'a mut S,
+    hook: usize,
+    packet_write: bool,
+    types: PhantomData<T>,
+}
+
+impl<T: Context, S: Any> Caller<T, S> {
+    /// Calls the hook's extensions, as its chain rule says, on the generation of this moment.
     #[inline]
     pub fn call(&mut self) -> Result<i64, CallError> {
+        self.now(|mut at| at.call())
+    }
+
+    /// What it was made with.
+    #[inline]
+    pub fn state(&mut self) -> &mut S {
+        &mut self.state
+    }
+
+    /// [`At::has_extensions`] of this moment.
+    #[inline]
+    pub fn has_extensions(&mut self) -> bool {
+        self.now(|at| at.has_extensions())
+    }
+
+    /// [`At::call_with`] of this moment.
+    #[inline]
+    pub fn call_with<D: Any>(&mut self, data: &mut D) -> Result<i64, CallError> {
+        self.now(|mut at| at.call_with(data))
+    }
+
+    /// [`At::call_packet`] of this moment.
+    #[inline]
+    pub fn call_packet(&mut self, packet: &mut [u8]) -> Result<i64, CallError> {
+        self.now(|mut at| at.call_packet(packet))
+    }
+
+    /// [`At::call_packet_read`] of this moment.
+    #[inline]
+    pub fn call_packet_read(&mut self, packet: &[u8]) -> Result<i64, CallError> {
+        self.now(|mut at| at.call_packet_read(packet))
+    }
+
+    /// [`At::call_packet_read_with`] of this moment.
+    #[inline]
+    pub fn call_packet_read_with<D: Any>(
+        &mut self,
+        packet: &[u8],
+        data: &mut D,
+    ) -> Result<i64, CallError> {
+        self.now(|mut at| at.call_packet_read_with(packet, data))
+    }
+
+    /// [`At::call_packet_with`] of this moment.
+    pub fn call_packet_with<D: Any>(
+        &mut self,
+        packet: &mut [u8],
+        data: &mut D,
+    ) -> Result<i64, CallError> {
+        self.now(|mut at| at.call_packet_with(packet, data))
+    }
+
+    /// The calls of something that is longer than a call: all on the generation that was pinned when it began.
+    #[inline]
+    pub fn at<'a>(&'a mut self, pinned: &'a Pinned) -> Result<At<'a, T, S>, CallError> {
+        match pinned.is_of(&self.shared) {
+            true => Ok(At {
+                world: pinned.world(),
+                memory: &mut self.memory,
+                who: &mut self.who,
+                state: &mut self.state,
+                hook: self.hook,
+                packet_write: self.packet_write,
+                types: PhantomData,
+            }),
+            false => Err(CallError::Foreign),
+        }
+    }
+
+    #[inline(always)]
+    fn now<R>(&mut self, call: impl FnOnce(At<'_, T, S>) -> R) -> R {
         let world = self.shared.worlds.enter(&self.slot);
-        let result = match world.chains.get(self.hook) {
-            Some(chain) => chain.call(&mut self.memory, &mut self.who),
-            None => Err(CallError::Absent),
-        };
+        let result = call(At {
+            world,
+            memory: &mut self.memory,
+            who: &mut self.who,
+            state: &mut self.state,
+            hook: self.hook,
+            packet_write: self.packet_write,
+            types: PhantomData,
+        });
         self.slot.leave();
         result
     }
+}
 
-    /// [`Caller::call`], with a value for the host's functions that extensions call ([`crate::Call::data`]).
+impl<T: Context, S: Any> At<'_, T, S> {
+    /// Calls the hook's extensions, as its chain rule says.
     #[inline]
-    pub fn call_with<D: Any>(&mut self, data: &mut D) -> Result<i64, CallError> {
-        let data = (TypeId::of::<D>(), std::ptr::from_mut(data).cast::<()>());
-        // SAFETY: it is borrowed until after the call, and taken back then.
-        unsafe { self.memory.lend_data(Some(data)) };
-        let result = self.call();
-        // SAFETY: nothing is lent.
-        unsafe { self.memory.lend_data(None) };
-        result
+    pub fn call(&mut self) -> Result<i64, CallError> {
+        self.call_lending(None)
     }
 
-    /// [`Caller::call`], with bytes of the host's in the place of the context's `Packet`.
+    /// What the caller was made with.
+    #[inline]
+    pub fn state(&mut self) -> &mut S {
+        self.state
+    }
+
+    #[inline(always)]
+    fn call_lending(&mut self, data: Option<(TypeId, *mut ())>) -> Result<i64, CallError> {
+        let state = std::ptr::from_mut(&mut *self.state).cast::<()>();
+        let state = Some((TypeId::of::<S>(), state));
+        // SAFETY: both are borrowed until after the call, so they are not the same; before the next one others are lent.
+        unsafe { self.memory.lend(Lent { data, state }) };
+        match self.world.chains.get(self.hook) {
+            Some(chain) => chain.call(self.memory, self.who),
+            None => Err(CallError::Absent),
+        }
+    }
+
+    /// Whether a call would ask an extension; where it would not, its result is what the hook says of itself,
+    /// and preparing the context can be spared.
+    #[inline]
+    pub fn has_extensions(&self) -> bool {
+        let there = self.world.chains.get(self.hook);
+        there.is_some_and(|c| !c.programs.is_empty())
+    }
+
+    /// [`At::call`], with a value for the host's functions that extensions call ([`crate::Call::data`]).
+    #[inline]
+    pub fn call_with<D: Any>(&mut self, data: &mut D) -> Result<i64, CallError> {
+        self.call_lending(Some((TypeId::of::<D>(), std::ptr::from_mut(data).cast())))
+    }
+
+    /// [`At::call`], with bytes of the host's in the place of the context's `Packet`.
     #[inline]
     pub fn call_packet(&mut self, packet: &mut [u8]) -> Result<i64, CallError> {
         // SAFETY: the bytes are borrowed, for writing too, until after the call.
@@ -151,13 +278,28 @@ impl<T: Context> Caller<T> {
         unsafe { self.call_lent(packet.as_ptr().cast_mut(), packet.len(), Self::call) }
     }
 
-    /// Both at once.
+    /// [`At::call_packet_read`] and [`At::call_with`] at once.
+    #[inline]
+    pub fn call_packet_read_with<D: Any>(
+        &mut self,
+        packet: &[u8],
+        data: &mut D,
+    ) -> Result<i64, CallError> {
+        if self.packet_write {
+            return Err(CallError::Packet);
+        }
+        let call = |at: &mut Self| at.call_with(data);
+        // SAFETY: as in `call_packet_read`.
+        unsafe { self.call_lent(packet.as_ptr().cast_mut(), packet.len(), call) }
+    }
+
+    /// [`At::call_packet`] and [`At::call_with`] at once.
     pub fn call_packet_with<D: Any>(
         &mut self,
         packet: &mut [u8],
         data: &mut D,
     ) -> Result<i64, CallError> {
-        let call = |caller: &mut Self| caller.call_with(data);
+        let call = |at: &mut Self| at.call_with(data);
         // SAFETY: as in `call_packet`.
         unsafe { self.call_lent(packet.as_mut_ptr(), packet.len(), call) }
     }
@@ -172,17 +314,34 @@ impl<T: Context> Caller<T> {
         call: impl FnOnce(&mut Self) -> Result<i64, CallError>,
     ) -> Result<i64, CallError> {
         // SAFETY: by the contract.
-        if unsafe { self.memory.lend_packet(Some((start, len))) }.is_err() {
+        if !unsafe { self.memory.lend_packet(start, len) } {
             return Err(CallError::Packet);
         }
         let result = call(self);
-        // SAFETY: nothing is lent.
-        let _ = unsafe { self.memory.lend_packet(None) };
+        self.memory.take_packet();
         result
     }
 }
 
-impl<T: Context> Deref for Caller<T> {
+impl<T: Context, S> Deref for At<'_, T, S> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: it is the caller's memory; see there.
+        unsafe { &*(self.memory.address() as *const T) }
+    }
+}
+
+impl<T: Context, S> DerefMut for At<'_, T, S> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as above; the memory is borrowed as this is.
+        unsafe { &mut *(self.memory.address() as *mut T) }
+    }
+}
+
+impl<T: Context, S> Deref for Caller<T, S> {
     type Target = T;
 
     #[inline]
@@ -192,7 +351,7 @@ impl<T: Context> Deref for Caller<T> {
     }
 }
 
-impl<T: Context> DerefMut for Caller<T> {
+impl<T: Context, S> DerefMut for Caller<T, S> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: as above; the memory is this caller's alone.
@@ -200,7 +359,7 @@ impl<T: Context> DerefMut for Caller<T> {
     }
 }
 
-impl<T> Drop for Caller<T> {
+impl<T, S> Drop for Caller<T, S> {
     fn drop(&mut self) {
         self.shared.worlds.discharge(self.who.number);
         self.shared.worlds.collect();

@@ -10,19 +10,24 @@ use std::marker::PhantomData;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use probity_bundle::Unsigned;
+use probity_jit::Prelinked;
 use probity_objfile::{Object, Target};
 use probity_platform::{Platform, Policy};
 use probity_runtime::{Map, Options};
+use probity_store::Store;
 use probity_verifier::Verified;
 
 use crate::Context;
 use crate::builder::HostBuilder;
 use crate::description::HostDescription;
 use crate::error::Error;
-use crate::extension::{Extension, compile, prove};
-use crate::grants::{self, GrantPolicy, Grants, Uses};
+use crate::exports::{ExportKey, Pool};
+use crate::extension::Extension;
+use crate::grants::{GrantPolicy, Grants};
 use crate::hook::{CallError, Hook};
 use crate::info::ExtensionInfo;
+use crate::origin::Origin;
 use crate::schema::{self, Plan};
 use crate::stats::Stats;
 use crate::world::{Attached, Chain, Worlds, empty, lock};
@@ -30,17 +35,22 @@ use crate::world::{Attached, Chain, Worlds, empty, lock};
 /// An application with hooks. Clones are the same host.
 #[derive(Clone)]
 pub struct Host {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 pub(crate) struct Shared {
+    pub pool: Pool,
+    /// By what is imported.
+    pub platforms: Mutex<BTreeMap<Vec<ExportKey>, Arc<Platform>>>,
     pub worlds: Worlds,
     pub description: HostDescription,
     pub platform: Arc<Platform>,
     pub options: Options,
-    policy: Policy,
-    rights: Rights,
-    state: Mutex<State>,
+    pub policy: Policy,
+    pub rights: Rights,
+    /// Code that was compiled before, while an image is made or started with.
+    pub code: Mutex<Option<Arc<Prelinked>>>,
+    pub state: Mutex<State>,
 }
 
 /// What a host and its deployer grant.
@@ -48,18 +58,28 @@ pub(crate) struct Shared {
 pub(crate) struct Rights {
     pub ceiling: Grants,
     pub policy: Option<GrantPolicy>,
+    /// Who is trusted to sign packages.
+    pub store: Option<Store>,
+    /// Packages and objects that nobody signed are taken, where there is no store.
+    pub unsigned: Unsigned,
 }
 
 #[derive(Default)]
 pub(crate) struct State {
     pub extensions: BTreeMap<String, Loaded>,
+    /// Names of those that nobody signed; they stay.
+    pub tainted: BTreeSet<String>,
     /// Names of extensions that were refused, and the hooks that they were for.
     refused: BTreeMap<String, BTreeSet<usize>>,
 }
 
 /// A loaded extension, with what outlives its generations.
+#[derive(Clone)]
 pub(crate) struct Loaded {
     pub extension: Arc<Extension>,
+    /// As it was handed over, to be linked again when a function that it calls is replaced.
+    pub object: Arc<Object>,
+    pub how: Load,
     /// By hook and the program's name.
     pub stats: BTreeMap<(usize, String), Arc<Stats>>,
     pub enabled: bool,
@@ -76,6 +96,10 @@ pub struct Load {
     pub manifest: Option<Grants>,
     /// Whose signature it bears, checked by whoever loads.
     pub signer: Option<String>,
+    /// The package that it was in.
+    pub origin: Option<Arc<Origin>>,
+    /// Nobody signed it, and the policy takes it.
+    pub tainted: bool,
 }
 
 /// Which maps start anew.
@@ -123,6 +147,11 @@ impl Host {
         HostBuilder::new(name)
     }
 
+    /// A host that is as this description says, with functions that do nothing: to prove, compile and link what runs in the real one.
+    pub fn of(description: HostDescription) -> HostBuilder {
+        HostBuilder::of(description)
+    }
+
     pub(crate) fn new(
         description: HostDescription,
         policy: Policy,
@@ -133,12 +162,15 @@ impl Host {
         let chains = chains(&description, &State::default());
         Host {
             shared: Arc::new(Shared {
+                pool: Pool::default(),
+                platforms: Mutex::default(),
                 worlds: Worlds::new(chains),
                 description,
                 platform,
                 options,
                 policy,
                 rights,
+                code: Mutex::default(),
                 state: Mutex::default(),
             }),
         }
@@ -185,7 +217,9 @@ impl Host {
 
     /// The object's programs bound to the hooks, proved, and held to what is granted.
     pub fn verify(&self, object: &Object, how: &Load) -> Result<Verified, Error> {
-        self.shared.verify(object, how)
+        let state = lock(&self.shared.state);
+        let proved = self.shared.prove(&state.extensions, "", object, how)?;
+        Ok(proved.verified)
     }
 
     /// Loads an extension from an object's bytes.
@@ -198,24 +232,24 @@ impl Host {
         if state.extensions.contains_key(name) {
             return Err(Error::Loaded(name.into()));
         }
-        let made = self.shared.verify(object, how).and_then(|verified| {
-            let jit = compile(verified, &self.shared.options, Vec::new())?;
-            self.shared.loaded(name, 1, how.priority, jit, None)
-        });
+        let object = Arc::new(object.clone());
+        let made = self
+            .shared
+            .prove(&state.extensions, name, &object, how)
+            .and_then(|proved| {
+                self.shared
+                    .build(name, 1, &object, how, proved, Vec::new(), None)
+            });
         match made {
             Ok(loaded) => {
                 state.refused.remove(name);
+                state.note_taint(name, how);
                 state.extensions.insert(name.into(), loaded);
                 self.shared.publish(&state);
                 Ok(())
             }
             Err(e) => {
-                let hooks = object.programs.iter().filter_map(|p| match &p.hook.target {
-                    Target::Host { name, .. } => self.shared.description.hook(name).map(|h| h.0),
-                    _ => None,
-                });
-                state.refused.insert(name.into(), hooks.collect());
-                self.shared.publish(&state);
+                self.shared.refuse(&mut state, name, &object);
                 Err(e)
             }
         }
@@ -226,6 +260,7 @@ impl Host {
         self.replace_object(name, &open(name, bytes)?, how)
     }
 
+    /// Extensions that call its functions are verified and linked with the new ones, and published with them.
     pub fn replace_object(
         &self,
         name: &str,
@@ -237,7 +272,8 @@ impl Host {
         let Some(old) = state.extensions.get(name) else {
             return Err(Error::NotLoaded(name.into()));
         };
-        let verified = shared.verify(object, how)?;
+        let object = Arc::new(object.clone());
+        let proved = shared.prove(&state.extensions, name, &object, how)?;
         let plan = {
             let before = old.extension.instance();
             let held = |map: &str| before.map_by_name(map).cloned();
@@ -248,7 +284,7 @@ impl Host {
             };
             let objects = (
                 &before.verified().relocated().object,
-                &verified.relocated().object,
+                &proved.verified.relocated().object,
             );
             schema::plan(objects.0, objects.1, held, fresh).map_err(Error::Maps)?
         };
@@ -258,14 +294,17 @@ impl Host {
             dropped,
         } = plan;
         let kept = keep.iter().map(|m| m.name().to_string()).collect();
-        let jit = compile(verified, &shared.options, keep)?;
         let generation = old.extension.generation + 1;
-        let loaded = shared.loaded(name, generation, how.priority, jit, Some(old))?;
+        let loaded = shared.build(name, generation, &object, how, proved, keep, Some(old))?;
         let new = loaded.extension.clone();
+        let mut next = state.extensions.clone();
+        next.insert(name.into(), loaded);
+        shared.relink(name, &mut next)?;
         let migrated: Vec<String> = migrate.iter().map(|m| m.old.name().to_string()).collect();
         let number = match migrate.is_empty() {
             true => {
-                state.extensions.insert(name.into(), loaded);
+                state.extensions = next;
+                state.note_taint(name, how);
                 shared.publish(&state)
             }
             false => {
@@ -279,7 +318,8 @@ impl Host {
                     // What fails ends the pause with the old world.
                     m.run(map).map_err(|c| Error::Maps(vec![c]))?;
                 }
-                state.extensions.insert(name.into(), loaded);
+                state.extensions = next;
+                state.note_taint(name, how);
                 pause.publish(chains(&shared.description, &state))
             }
         };
@@ -295,9 +335,14 @@ impl Host {
         })
     }
 
-    /// Takes an extension off its hooks.
+    /// Takes an extension off its hooks. One that others depend on stays.
     pub fn unload(&self, name: &str) -> Result<Retirement, Error> {
         let mut state = lock(&self.shared.state);
+        let by = state.dependents(name);
+        if !by.is_empty() {
+            let name = name.into();
+            return Err(Error::InUse { name, by });
+        }
         let refused = state.refused.remove(name).is_some();
         if state.extensions.remove(name).is_none() && !refused {
             return Err(Error::NotLoaded(name.into()));
@@ -315,6 +360,18 @@ impl Host {
         Ok(self.retired(self.shared.publish(&state)))
     }
 
+    /// Extensions that nobody signed and that are, or were, loaded: while there are any, what this host does is nobody's word.
+    pub fn tainted(&self) -> Vec<String> {
+        lock(&self.shared.state).tainted.iter().cloned().collect()
+    }
+
+    /// Whether its code was in the image that the host started with.
+    pub(crate) fn is_from_image(&self, name: &str) -> bool {
+        let state = lock(&self.shared.state);
+        let loaded = state.extensions.get(name);
+        loaded.is_some_and(|l| l.extension.jit.from_cache())
+    }
+
     fn retired(&self, number: u64) -> Retirement {
         Retirement {
             shared: self.shared.clone(),
@@ -326,8 +383,11 @@ impl Host {
     pub fn extensions(&self) -> Vec<ExtensionInfo> {
         let state = lock(&self.shared.state);
         let all = state.extensions.values();
-        all.map(|l| ExtensionInfo::of(&self.shared.description, l))
-            .collect()
+        all.map(|l| {
+            let used_by = state.dependents(&l.extension.name);
+            ExtensionInfo::of(&self.shared.description, l, used_by)
+        })
+        .collect()
     }
 
     /// A map of a loaded extension.
@@ -339,49 +399,18 @@ impl Host {
 }
 
 impl Shared {
-    fn verify(&self, object: &Object, how: &Load) -> Result<Verified, Error> {
-        let verified = prove(&self.description, object, &self.platform, &self.policy)?;
-        let (manifest, signer) = (how.manifest.as_ref(), how.signer.as_deref());
-        let Rights { ceiling, policy } = &self.rights;
-        let uses = Uses::of(&verified);
-        let denied = grants::check(&uses, manifest, signer, policy.as_ref(), ceiling);
-        match denied.is_empty() {
-            true => Ok(verified),
-            false => Err(Error::Denied(denied)),
-        }
+    /// Leaves a mark where a refused extension would have been.
+    fn refuse(&self, state: &mut State, name: &str, object: &Object) {
+        let hooks = object.programs.iter().filter_map(|p| match &p.hook.target {
+            Target::Host { name, .. } => self.description.hook(name).map(|h| h.0),
+            _ => None,
+        });
+        state.refused.insert(name.into(), hooks.collect());
+        self.publish(state);
     }
 
-    /// The programs of an extension, with the counts of the generation before.
-    fn loaded(
-        &self,
-        name: &str,
-        generation: u64,
-        priority: i32,
-        jit: Arc<probity_jit::Jit>,
-        old: Option<&Loaded>,
-    ) -> Result<Loaded, Error> {
-        let extension = Arc::new(Extension {
-            name: name.into(),
-            priority,
-            generation,
-            jit,
-        });
-        let mut stats = BTreeMap::new();
-        for (n, hook) in self.description.hooks.iter().enumerate() {
-            for p in extension.programs(n) {
-                // A program that cannot be entered is an error now, not when it is called.
-                extension.entries(p)?;
-                let key = (n, extension.instance().programs()[p].name().to_string());
-                let before = old.and_then(|o| o.stats.get(&key).cloned());
-                let new = || Arc::new(Stats::new(hook.returns.0));
-                stats.insert(key, before.unwrap_or_else(new));
-            }
-        }
-        Ok(Loaded {
-            extension,
-            stats,
-            enabled: old.is_none_or(|o| o.enabled),
-        })
+    pub fn set_code(&self, code: Option<Arc<Prelinked>>) {
+        *lock(&self.code) = code;
     }
 
     fn publish(&self, state: &State) -> u64 {
@@ -424,6 +453,6 @@ fn chains(description: &HostDescription, state: &State) -> Vec<Chain> {
         .collect()
 }
 
-fn open(name: &str, bytes: &[u8]) -> Result<Object, Error> {
+pub(crate) fn open(name: &str, bytes: &[u8]) -> Result<Object, Error> {
     probity_objfile::open(name, bytes).map_err(|e| Error::Object(e.to_string()))
 }

@@ -76,21 +76,32 @@
 //! **Invariant:** whatever a program may read is initialised: named fields, lent packets, what functions have filled.
 //!
 //! **Invariant:** a call runs one generation as a whole; what is loaded, replaced or unloaded meanwhile is seen by the next.
+//! So do all calls that share a [`Pinned`].
 
+mod barrier;
 mod bind;
 mod builder;
 mod compatible;
 mod context;
 pub mod control;
+mod deployment;
 mod description;
 mod error;
+mod exports;
 mod extension;
 mod function;
+#[doc(hidden)]
+pub mod fuzzing;
 mod grants;
 mod header;
 mod hook;
 mod host;
+mod image;
 mod info;
+mod linking;
+mod origin;
+mod packages;
+mod pins;
 mod rows;
 mod schema;
 mod stats;
@@ -101,19 +112,24 @@ pub use builder::{HookBuilder, HostBuilder};
 pub use compatible::Breaking;
 pub use context::{Context, FieldRow, FieldType, Packet, Type};
 pub use control::Control;
+pub use deployment::Deployment;
 pub use description::{
     ChainRule, ContextDescription, Fallback, FieldDescription, FunctionDescription,
     HookDescription, HostDescription,
 };
-pub use error::{Error, Refusal};
+pub use error::{Error, Refusal, status};
 pub use function::{Call, HostFunction, Input, Output};
-pub use grants::{Denied, GrantPolicy, Grants, Uses, Who};
-pub use hook::{CallError, Caller, Hook};
+pub use grants::{Denied, GrantPolicy, Grants, Uses, Who, check};
+pub use hook::{At, CallError, Caller, Hook};
 pub use host::{Fresh, Host, Load, Replaced, Retirement};
+pub use image::{Code, Started};
 pub use info::{ExtensionInfo, MapInfo, ProgramInfo};
+pub use origin::Origin;
+pub use pins::{Pinned, Pins};
 pub use probity_host_derive::{Context, function};
+pub use probity_store::Store;
 pub use rows::{BASE_HELPERS, prog_type};
-pub use schema::Conflict;
+pub use schema::{Change, Conflict, change};
 pub use stats::{Counters, VERDICTS};
 
 #[doc(hidden)]

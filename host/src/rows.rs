@@ -14,6 +14,7 @@ use probity_runtime::{Call, kfuncs};
 
 use crate::context::Type;
 use crate::description::{ContextDescription, HookDescription, HostDescription};
+use crate::exports::Exported;
 
 /// Hooks of a host are kinds of program from here on: Linux's are far below.
 const FIRST_KIND: u32 = 0x1000;
@@ -72,14 +73,22 @@ pub(crate) fn helper(name: &str) -> Result<(), String> {
 impl HostDescription {
     /// What extensions of this host may do, for the verifier. The description was checked.
     pub fn platform(&self) -> Platform {
-        let stubs: Vec<kfuncs::Entry> = self.functions.iter().map(stub).collect();
+        self.platform_with(&[])
+    }
+
+    /// The same for an extension that calls functions of others.
+    pub(crate) fn platform_with(&self, imports: &[Exported]) -> Platform {
+        let mut stubs: Vec<kfuncs::Entry> = self.functions.iter().map(stub).collect();
+        stubs.extend(imports.iter().map(Exported::entry));
         let base = probity_runtime::platform(Some(Arc::new(kfuncs::types_with(&stubs))));
         let own = base.kfuncs.iter().map(|k| Kfunc {
             flags: leak([k.flags, &[KfuncFlag::AnyLicense]].concat()),
             ..k.clone()
         });
         let mut rows: Vec<Kfunc> = own.collect();
-        rows.extend(stubs.iter().map(|e| self.function_row(e.name)));
+        let own = &stubs[..self.functions.len()];
+        rows.extend(own.iter().map(|e| self.function_row(e.name)));
+        rows.extend(imports.iter().map(Exported::row));
         rows.sort_by_key(|k| k.name);
         let hooks = self.hooks.iter().enumerate();
         Platform {
@@ -116,7 +125,7 @@ impl HostDescription {
 }
 
 /// A function without code, of which the types are made.
-fn stub(f: &crate::FunctionDescription) -> kfuncs::Entry {
+pub(crate) fn stub(f: &crate::FunctionDescription) -> kfuncs::Entry {
     unsafe extern "C" fn nothing(_: *mut Call<'_>, _: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
         0
     }

@@ -39,10 +39,14 @@ pub(crate) struct Plan {
 
 pub(crate) struct Migration {
     pub old: Arc<Map>,
-    how: How,
+    how: Change,
 }
 
-enum How {
+/// What a replacement has to do with a map that both versions define.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It is the same one for both.
+    Kept,
     /// Values of the old one are the first bytes of the new.
     Elements,
     /// Variables that stay: offsets before and after, and bytes.
@@ -72,9 +76,13 @@ pub(crate) fn plan(
         if fresh(&before.name) {
             continue;
         }
-        match compare(old, before, new, after, &map) {
-            Ok(None) => plan.keep.push(map),
-            Ok(Some(how)) => plan.migrate.push(Migration { old: map, how }),
+        let compared = match map.is_portable() {
+            true => compare(old, before, new, after),
+            false => Err(FOREIGN.into()),
+        };
+        match compared {
+            Ok(Change::Kept) => plan.keep.push(map),
+            Ok(how) => plan.migrate.push(Migration { old: map, how }),
             Err(what) => conflicts.push(Conflict {
                 map: before.name.clone(),
                 what,
@@ -87,17 +95,52 @@ pub(crate) fn plan(
     }
 }
 
-/// `None`: they are the same.
+const FOREIGN: &str = "it holds what only one generation can use (programs, maps, timers)";
+
+/// What becomes of the map of that name where its elements are copied from outside, as those of the kernel's maps are; why it cannot
+/// be, otherwise.
+pub fn change(old: &Object, new: &Object, map: &str) -> Result<Change, String> {
+    let of = |o: &'_ Object| o.maps.iter().find(|m| m.name == map).cloned();
+    let (Some(a), Some(b)) = (of(old), of(new)) else {
+        return Err("one version has no such map".into());
+    };
+    let managed = |o: &Object, m: &objfile::Map| {
+        let types = o.btf.as_deref().zip(m.value_type);
+        types.is_some_and(|(btf, ty)| managed(btf, ty, 0))
+    };
+    let change = compare(old, &a, new, &b)?;
+    match change != Change::Kept && (managed(old, &a) || managed(new, &b)) {
+        true => Err(FOREIGN.into()),
+        false => Ok(change),
+    }
+}
+
+/// The type holds what the kernel keeps in it: its own structures, or pointers that are tagged.
+fn managed(btf: &Btf, ty: TypeId, depth: u32) -> bool {
+    if depth > DEPTH {
+        return true;
+    }
+    let ty = btf.resolve(ty);
+    match btf.ty(ty) {
+        Some(Type::Struct(_) | Type::Union(_)) => {
+            btf.name(ty).starts_with("bpf_")
+                || btf
+                    .members(ty)
+                    .iter()
+                    .any(|m| managed(btf, m.ty, depth + 1))
+        }
+        Some(Type::Array { elem, .. }) => managed(btf, elem, depth + 1),
+        Some(Type::Ptr(to)) => matches!(btf.ty(to), Some(Type::TypeTag { .. })),
+        _ => false,
+    }
+}
+
 fn compare(
     old: &Object,
     a: &objfile::Map,
     new: &Object,
     b: &objfile::Map,
-    map: &Map,
-) -> Result<Option<How>, String> {
-    if !map.is_portable() {
-        return Err("it holds what only one generation can use (programs, maps, timers)".into());
-    }
+) -> Result<Change, String> {
     if let (Some(x), Some(y)) = (&a.data, &b.data) {
         return variables(old, x, new, y);
     }
@@ -133,10 +176,10 @@ fn compare(
         _ => return Err("its values are of another type now".into()),
     };
     if !grown && a.max_entries == b.max_entries && a.value_size == b.value_size {
-        return Ok(None);
+        return Ok(Change::Kept);
     }
     match COPIED.contains(&a.kind) && b.value_size >= a.value_size {
-        true => Ok(Some(How::Elements)),
+        true => Ok(Change::Elements),
         false => Err("elements of its kind cannot be moved into a larger one".into()),
     }
 }
@@ -147,7 +190,7 @@ fn variables(
     a: &objfile::DataSection,
     new: &Object,
     b: &objfile::DataSection,
-) -> Result<Option<How>, String> {
+) -> Result<Change, String> {
     if !matches!(a.kind, DataKind::Data | DataKind::Bss) || a.kind != b.kind {
         return Err("it is another section now".into());
     }
@@ -175,7 +218,7 @@ fn variables(
         (list(old, a), list(new, b), &old.btf, &new.btf)
     else {
         return match a.bytes == b.bytes {
-            true => Ok(None),
+            true => Ok(Change::Kept),
             false => Err("without types nobody knows which variable is which".into()),
         };
     };
@@ -198,8 +241,8 @@ fn variables(
     }
     let all = moved.len() == before.len() && before.len() == after.len();
     match all && moved.iter().all(|(from, to, _)| from == to) && a.bytes.len() == b.bytes.len() {
-        true => Ok(None),
-        false => Ok(Some(How::Variables(moved))),
+        true => Ok(Change::Kept),
+        false => Ok(Change::Variables(moved)),
     }
 }
 
@@ -211,7 +254,8 @@ impl Migration {
             what,
         };
         match &self.how {
-            How::Elements => {
+            Change::Kept => Ok(()),
+            Change::Elements => {
                 for key in self.old.keys() {
                     let Some(mut values) = self.old.lookup_percpu(&key) else {
                         continue;
@@ -229,7 +273,7 @@ impl Migration {
                 }
                 Ok(())
             }
-            How::Variables(moved) => {
+            Change::Variables(moved) => {
                 let key = [0; 4];
                 let (Some(from), Some(mut to)) = (self.old.lookup(&key), new.lookup(&key)) else {
                     return Ok(());

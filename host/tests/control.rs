@@ -44,7 +44,7 @@ fn load(name: &str, object: &[u8]) -> Ask {
 #[test]
 fn extensions_are_loaded_replaced_and_unloaded_from_outside() {
     let place = Place::new("life");
-    let host = host();
+    let host = builder().allow_unsigned().build().unwrap();
     let control = host.serve(&place.socket(), &[]).unwrap();
     let mode = std::fs::metadata(place.socket())
         .unwrap()
@@ -57,20 +57,21 @@ fn extensions_are_loaded_replaced_and_unloaded_from_outside() {
     );
     let ask = |r: &Ask, bytes: &[u8]| request(&place.socket(), r, bytes).unwrap();
     let limit = object("limit");
+    let loaded = ask(&load("limit", &limit), &limit).unwrap();
+    // Nobody signed it: the host says so from now on.
     assert_eq!(
-        ask(&load("limit", &limit), &limit),
-        Ok(json!({ "generation": 1 }))
+        (&loaded["generation"], &loaded["tainted"]),
+        (&json!(1), &json!(["limit"]))
     );
     assert!(
         ask(&load("limit", &limit), &limit)
             .unwrap_err()
+            .why
             .contains("loaded already")
     );
-    assert!(
-        ask(&load("bad", b"junk"), b"junk")
-            .unwrap_err()
-            .contains("cannot be read")
-    );
+    let bad = ask(&load("bad", b"junk"), b"junk").unwrap_err();
+    assert!(bad.why.contains("cannot be read"), "{bad}");
+    assert_eq!(bad.status, 5);
     let mut caller = host
         .hook::<Request>("request")
         .unwrap()
@@ -98,10 +99,10 @@ fn extensions_are_loaded_replaced_and_unloaded_from_outside() {
     .unwrap();
     assert_eq!(info["programs"][0]["calls"], 1);
     assert_eq!(info["priority"], 3);
-    assert_eq!(
-        ask(&Ask::List, &[]).unwrap().as_array().map(Vec::len),
-        Some(1)
-    );
+    let list = ask(&Ask::List, &[]).unwrap();
+    assert_eq!(list["extensions"].as_array().map(Vec::len), Some(1));
+    assert_eq!(list["tainted"], json!(["limit"]));
+    assert_eq!(info["tainted"], json!(true));
     assert_eq!(ask(&Ask::Describe, &[]).unwrap()["name"], "gateway");
     assert_eq!(
         ask(
@@ -154,10 +155,8 @@ fn nonsense_is_answered_and_forgotten() {
             "{answer}"
         );
     }
-    assert_eq!(
-        request(&place.socket(), &Ask::List, &[]).unwrap(),
-        Ok(json!([]))
-    );
+    let list = request(&place.socket(), &Ask::List, &[]).unwrap().unwrap();
+    assert_eq!(list["extensions"], json!([]));
     // A socket that a host left behind is no obstacle.
     let left = place.0.join("left");
     drop(std::os::unix::net::UnixListener::bind(&left).unwrap());
@@ -210,7 +209,7 @@ fn as_user(host: &Host, users: &[u32], uid: u32) -> Option<String> {
 fn a_user_without_permission_can_do_nothing() {
     const NOBODY: u32 = 65534;
     const DAEMON: u32 = 1;
-    let host = host();
+    let host = builder().allow_unsigned().build().unwrap();
     // Only root can become somebody else.
     let Some(told) = as_user(&host, &[], NOBODY) else {
         println!("skipped: not root");

@@ -9,7 +9,7 @@ use common::*;
 use probity_host::Load;
 use probity_interp::Interp;
 use probity_jit::Jit;
-use probity_runtime::{Context, Engine, Instance};
+use probity_runtime::{Context, Engine, Instance, Lent};
 
 /// Results, contexts and headers of some calls.
 fn run(
@@ -43,13 +43,15 @@ fn run(
         let mut ctx = Context::bytes(&memory).unwrap();
         // SAFETY: both outlive the call, and are used by nobody else until it is over.
         unsafe {
-            ctx.lend_data(Some((
-                TypeId::of::<Headers>(),
-                std::ptr::from_mut(&mut headers).cast(),
-            )));
+            ctx.lend(Lent {
+                data: Some((
+                    TypeId::of::<Headers>(),
+                    std::ptr::from_mut(&mut headers).cast(),
+                )),
+                state: None,
+            });
             if packets {
-                ctx.lend_packet(Some((packet.as_mut_ptr(), packet.len())))
-                    .unwrap();
+                assert!(ctx.lend_packet(packet.as_mut_ptr(), packet.len()));
             }
         }
         let ret = engine

@@ -40,6 +40,28 @@ fn a_description_reads_as_it_was_written() {
     assert!(ours.breaking(&ours).is_empty());
 }
 
+/// What one call lends is another's no more; a caller's state goes on.
+#[test]
+fn functions_find_the_state_of_the_caller() {
+    let host = host();
+    host.load("limit", &object("limit"), &Load::default())
+        .unwrap();
+    let hook = host.hook::<Request>("request").unwrap();
+    let mut stateful = hook.caller_with(Request::default(), Asked::default());
+    let mut other = hook.caller(Request::default());
+    let mut headers = Headers(vec![("x-internal".into(), "yes".into())]);
+    assert_eq!(stateful.call_with(&mut headers), Ok(0));
+    assert_eq!(other.call_with(&mut headers), Ok(0));
+    assert_eq!(stateful.call(), Ok(0), "nothing is lent");
+    assert_eq!(stateful.call_with(&mut headers), Ok(0));
+    assert_eq!(stateful.state().0, ["x-internal", "x-internal"]);
+    let pins = host.pins();
+    let pinned = pins.pin().unwrap();
+    let mut at = stateful.at(&pinned).unwrap();
+    assert_eq!(at.call_with(&mut headers), Ok(0));
+    assert_eq!(at.state().0.len(), 3);
+}
+
 #[test]
 fn an_extension_in_c_is_loaded_called_replaced_and_unloaded() {
     let host = host();
@@ -48,6 +70,7 @@ fn an_extension_in_c_is_loaded_called_replaced_and_unloaded() {
         ..Request::default()
     });
     assert_eq!(request.call(), Ok(0), "open without an extension");
+    assert!(!request.has_extensions());
     host.load("limit", &object("limit"), &Load::default())
         .unwrap();
 

@@ -4,8 +4,8 @@
 
 use probity_isa::{AtomicOp, CallTarget, Insn, Pc, Reg, Size};
 use probity_runtime::{
-    Call, Fault, FaultKind, Holding, Memory, NO_PROGRAM, Reenter, call_helper, call_kfunc,
-    kernel_read, packet_load,
+    Call, Fault, FaultKind, Holding, Memory, Reenter, call_helper, call_kfunc, kernel_read,
+    packet_load,
 };
 
 use crate::alu::{self, Regs, compare, operand, sign_extend};
@@ -274,10 +274,10 @@ impl<O: Observer> Machine<'_, O> {
                         return Err(inner);
                     }
                     regs[1..6].fill(0);
-                    if call.next != NO_PROGRAM {
+                    let gone = helper.effects.may_not_return && regs[0] == 0;
+                    if let Some(program) = call.next().filter(|_| gone) {
                         // In place of the function that was running.
-                        at.program = call.next as usize;
-                        call.next = NO_PROGRAM;
+                        at.program = program as usize;
                         current = code
                             .get(at.program)
                             .ok_or_else(|| fault(&at, FaultKind::NoProgram))?;

@@ -1,5 +1,6 @@
-//! What compilation costs: `cost [--runs N] [--cache DIR] FILE.o|FILE.s…`, or with `--diamonds N` in
-//! the place of a file, so many branches in one function.
+//! What compilation costs: `cost [--runs N] [--cache DIR] [--without LOWERINGS] FILE.o|FILE.s…`, or with `--diamonds N` in
+//! the place of a file, so many branches in one function. LOWERINGS are names, with commas between.
+//! With `--each`, every program of an object by itself; with `--plain`, without Cranelift's optimisation of any function.
 //!
 //! One line a file: instructions, least and median microseconds of a compilation (with a cache: of
 //! a start from there), least nanoseconds an instruction, and the least microseconds of verification.
@@ -7,16 +8,18 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use probity_jit::{Cache, Jit};
+use probity_jit::{Cache, Jit, Lowerings};
 use probity_objfile::Object;
 use probity_platform::{Platform, Policy};
-use probity_runtime::{Instance, platform};
+use probity_runtime::{Context, Instance, platform};
 use probity_verifier::{Options, verify};
 
 fn main() {
     let platform = Arc::new(platform(None));
     let mut runs = 20;
     let mut cache = None;
+    let mut each = false;
+    let mut options = probity_jit::Options::default();
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let number = |text: Option<String>| -> usize {
@@ -29,6 +32,15 @@ fn main() {
                 let directory = args.next().expect("a directory");
                 cache = Some(Cache::open(directory).unwrap_or_else(|e| panic!("{e}")));
             }
+            "--each" => each = true,
+            "--plain" => options.optimise = false,
+            "--without" => {
+                for name in args.next().expect("names of lowerings").split(',') {
+                    let found = Lowerings::NAMES.iter().find(|(n, _)| *n == name);
+                    let (_, lowering) = found.unwrap_or_else(|| panic!("{name} is no lowering"));
+                    options.lowerings = options.lowerings.without(*lowering);
+                }
+            }
             "--diamonds" => {
                 let n = number(args.next());
                 let object = assemble(&platform, "diamonds", &diamonds(n));
@@ -38,6 +50,7 @@ fn main() {
                     &object,
                     runs,
                     cache.as_ref(),
+                    &options,
                 );
             }
             file if file.ends_with(".s") => {
@@ -48,13 +61,23 @@ fn main() {
                     &assemble(&platform, file, &text),
                     runs,
                     cache.as_ref(),
+                    &options,
                 );
             }
             file => {
                 let bytes = std::fs::read(file).unwrap_or_else(|e| panic!("{file}: {e}"));
                 let object =
                     probity_objfile::open(file, &bytes).unwrap_or_else(|e| panic!("{file}: {e}"));
-                cost(&platform, file, &object, runs, cache.as_ref());
+                if !each {
+                    cost(&platform, file, &object, runs, cache.as_ref(), &options);
+                    continue;
+                }
+                for program in &object.programs {
+                    let what = format!("{file} {}", program.name);
+                    let mut alone = object.clone();
+                    alone.programs = vec![program.clone()];
+                    cost(&platform, &what, &alone, runs, cache.as_ref(), &options);
+                }
             }
         }
     }
@@ -86,7 +109,14 @@ fn assemble(platform: &Platform, name: &str, text: &str) -> Object {
     probity_objfile::assemble(name, text, &helper).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
-fn cost(platform: &Arc<Platform>, what: &str, object: &Object, runs: usize, cache: Option<&Cache>) {
+fn cost(
+    platform: &Arc<Platform>,
+    what: &str,
+    object: &Object,
+    runs: usize,
+    cache: Option<&Cache>,
+    options: &probity_jit::Options,
+) {
     let mut verification = u128::MAX;
     for _ in 0..runs.max(1) {
         let start = Instant::now();
@@ -106,8 +136,8 @@ fn cost(platform: &Arc<Platform>, what: &str, object: &Object, runs: usize, cach
         Err(e) => return println!("{what}: {e}"),
     };
     let make = || match cache {
-        Some(cache) => Jit::with_cache(instance.clone(), &Default::default(), cache),
-        None => Jit::new(instance.clone()),
+        Some(cache) => Jit::with_cache(instance.clone(), options, cache),
+        None => Jit::with_options(instance.clone(), options),
     };
     // The first start fills the cache.
     drop(make());
@@ -121,10 +151,28 @@ fn cost(platform: &Arc<Platform>, what: &str, object: &Object, runs: usize, cach
         })
         .collect();
     ns.sort_unstable();
+    let run = make().ok().and_then(|jit| call(&jit, what));
+    let run = run.map_or_else(String::new, |ns| format!("; a call {ns:.1} ns"));
     println!(
-        "{what}: {insns} instructions, {} us least, {} us median, {} ns an instruction; verification {verification} us",
+        "{what}: {insns} instructions, {} us least, {} us median, {} ns an instruction; verification {verification} us{run}",
         ns[0] / 1000,
         ns[ns.len() / 2] / 1000,
         ns[0] / insns.max(1) as u128
     );
+}
+
+/// Least nanoseconds of a call of the first program, on a packet of the file beside the object.
+fn call(jit: &Jit, what: &str) -> Option<f64> {
+    let input = std::fs::read(std::path::Path::new(what).with_extension("in")).ok()?;
+    let mut ctx = Context::xdp(&input).ok()?;
+    let entry = jit.entry(0, 0).ok()?;
+    let mut least = f64::INFINITY;
+    for _ in 0..200 {
+        let start = Instant::now();
+        for _ in 0..1000 {
+            entry.call(&mut ctx).ok()?;
+        }
+        least = least.min(start.elapsed().as_nanos() as f64 / 1000.0);
+    }
+    Some(least)
 }

@@ -34,6 +34,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
+use crate::hex;
 use crate::key::{Digests, Key};
 
 /// Largest file.
@@ -149,6 +150,13 @@ impl Cache {
     fn authenticate(&self, key: &Key, content: &[u8]) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new_keyed(&self.secret);
         hasher.update(MAGIC).update(key).update(content);
+        hasher.finalize()
+    }
+
+    /// Authenticates what is kept elsewhere, as of one `kind`.
+    pub(crate) fn seal(&self, kind: &[u8; 8], content: &[u8]) -> blake3::Hash {
+        let mut hasher = blake3::Hasher::new_keyed(&self.secret);
+        hasher.update(kind).update(content);
         hasher.finalize()
     }
 
@@ -288,10 +296,6 @@ fn name(key: &Key) -> CString {
 /// Of a text without NUL.
 fn c_string(text: String) -> CString {
     CString::new(text).unwrap_or_default()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -4,14 +4,15 @@
 //! compiled in place is recognised by its row.
 
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{AbiParam, Block, InstBuilder, MemFlagsData, Signature, Value, types};
+use cranelift_codegen::ir::{AbiParam, Block, InstBuilder, Signature, Value, types};
 use probity_isa::{CallTarget, Insn, JmpOp, Pc, Reg, Size};
 use probity_platform::{ArgKind, Ret};
-use probity_runtime::{ArrayLayout, Bound, Call, Instance, Map, NO_PROGRAM};
+use probity_runtime::{ArrayLayout, Bound, Call, Instance, Map};
 use probity_verifier::VerifiedProgram;
 
+use crate::alu::widen;
 use crate::error::Error;
-use crate::flow::Function;
+use crate::flow::{Function, first_args, live};
 use crate::frame::{self, Frame, Use};
 use crate::kfunc;
 use crate::lowerings::Lowerings;
@@ -82,7 +83,18 @@ pub(crate) fn frame(
     lowerings: Lowerings,
 ) -> Frame {
     let uses = |pc| use_of(instance, p, lowerings, pc);
-    frame::analyse(p, &function.range, &uses, lowerings)
+    let reads = |_: Pc, insn: &Insn| match insn {
+        Insn::Call(CallTarget::Helper(id)) => {
+            let helper = instance.helper(*id, p.prog_type());
+            first_args(helper.map_or(5, |h| h.args.len()))
+        }
+        _ => insn.uses(),
+    };
+    let live = || match lowerings.has(Lowerings::DEAD) {
+        true => live(p, &function.range, &reads),
+        false => Vec::new(),
+    };
+    frame::analyse(p, &function.range, &uses, &live, lowerings)
 }
 
 impl Translator<'_, '_> {
@@ -90,12 +102,6 @@ impl Translator<'_, '_> {
     pub(crate) fn call_symbol(&mut self, symbol: Symbol, args: &[Value]) -> Value {
         let callee = self.callee(symbol, args.len());
         let call = self.b.ins().call(callee, args);
-        self.b.inst_results(call)[0]
-    }
-
-    fn call_value(&mut self, callee: Value, args: &[Value]) -> Value {
-        let signature = self.signature(args.len());
-        let call = self.b.ins().call_indirect(signature, callee, args);
         self.b.inst_results(call)[0]
     }
 
@@ -142,16 +148,18 @@ impl Translator<'_, '_> {
         let Some(helper) = self.instance.helper(id, self.program().prog_type()) else {
             return Err(self.unsupported(pc, format!("a call of helper {id}")));
         };
+        if helper.effects.may_not_return && self.jump(pc, &helper) {
+            return Ok(());
+        }
         let r0 = match self.array_of(pc, &helper) {
             Some((map, array)) => self.lookup(pc, map, array),
+            None if let Some(r0) = self.in_place(pc, &helper) => r0,
             None => {
                 let mut args = vec![self.call];
                 for (r, _) in ARGS.iter().zip(helper.args) {
                     args.push(self.get(*r));
                 }
-                // The function takes five; what its row does not name it does not read.
-                let zero = self.constant(0);
-                args.resize(6, zero);
+                // The function takes five in registers; what its row does not name it does not read.
                 // Code for this very map, where the runtime has some.
                 let map = self.program().facts().get(pc).and_then(|f| f.map);
                 match map.and_then(|m| Some((m, self.direct(&helper, m)?))) {
@@ -169,7 +177,7 @@ impl Translator<'_, '_> {
         self.clobber();
         self.set(Reg::R0, r0);
         if helper.effects.may_not_return {
-            self.tail_call();
+            self.tail_call(r0);
         }
         Ok(())
     }
@@ -195,9 +203,12 @@ impl Translator<'_, '_> {
 
     /// Element address by index, or 0.
     fn lookup(&mut self, pc: Pc, map: usize, array: ArrayLayout) -> Value {
-        let slot = self.frame.bases.get(&(pc, Reg::R2)).copied();
+        let slot = self.frame.bases.get(pc, Reg::R2);
         let key = match slot.filter(|at| self.slots.contains_key(at)) {
-            Some(at) => self.read_slot(at),
+            Some(at) => {
+                let key = self.read_slot(at);
+                widen(&mut self.b, key)
+            }
             None => {
                 let key = self.get(Reg::R2);
                 // The key may lie in any region: no other access may be reordered with this one.
@@ -213,7 +224,7 @@ impl Translator<'_, '_> {
         let inside = self.b.ins().icmp(IntCC::UnsignedLessThan, key, entries);
         let mut base = self.address_of(Symbol::Values(map as u32), 0);
         if array.cpu_stride != 0 {
-            let cpu = self.call_word(Call::CPU);
+            let cpu = self.constant_word(Call::CPU);
             let stride = self.constant(array.cpu_stride as u64);
             let at = self.b.ins().imul(cpu, stride);
             base = self.b.ins().iadd(base, at);
@@ -241,9 +252,7 @@ impl Translator<'_, '_> {
         if !self.lowerings.has(Lowerings::NULLS) {
             return false;
         }
-        let holders: Vec<Reg> = Reg::all()
-            .filter(|r| self.local[r.index()] == Some(x))
-            .collect();
+        let holders: Vec<Reg> = Reg::all().filter(|r| self.local.holds(*r, x)).collect();
         let (some, none) = (self.b.create_block(), self.b.create_block());
         self.b.ins().brif(inside, some, &[], none, &[]);
         for (block, target) in [(some, found), (none, null)] {
@@ -258,26 +267,6 @@ impl Translator<'_, '_> {
             self.b.ins().jump(target, &[]);
         }
         true
-    }
-
-    /// After a helper that may have asked for another program: goes on there and returns what it returns.
-    fn tail_call(&mut self) {
-        let next = self.call_word(Call::NEXT);
-        let none = self.constant(NO_PROGRAM);
-        let stay = self.b.ins().icmp(IntCC::Equal, next, none);
-        let (on, away) = (self.b.create_block(), self.b.create_block());
-        self.b.ins().brif(stay, on, &[], away, &[]);
-        self.b.switch_to_block(away);
-        let flags = MemFlagsData::new().with_notrap();
-        self.b.ins().store(flags, none, self.call, Call::NEXT);
-        let table = self.address_of(Symbol::Entries, 0);
-        let at = self.b.ins().ishl_imm_u(next, 3);
-        let at = self.b.ins().iadd(table, at);
-        let entry = self.b.ins().load(types::I64, flags, at, 0);
-        let ctx = self.call_word(Call::CTX);
-        let r0 = self.call_value(entry, &[self.call, ctx]);
-        self.b.ins().return_(&[r0]);
-        self.b.switch_to_block(on);
     }
 
     /// `ld_abs` and `ld_ind`: outside of the packet the function exits with 0.

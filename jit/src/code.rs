@@ -58,8 +58,10 @@ pub(crate) struct Code {
     pub fixups: Vec<Fixup>,
     /// Offset of the table of main functions: an address a program, all zero so far.
     pub entries: u32,
-    /// Offset of each program's main function.
+    /// Offset of what a host calls of each program: its main function, or what enters that.
     pub mains: Vec<u32>,
+    /// Offset of each program's main function, as it stands in the table.
+    pub targets: Vec<u32>,
 }
 
 /// How a place inside of a function is to be patched, as the code generator says it.
@@ -104,6 +106,7 @@ impl Builder {
                 fixups: Vec::new(),
                 entries: 0,
                 mains: Vec::new(),
+                targets: Vec::new(),
             },
             references: Vec::new(),
             starts: BTreeMap::new(),
@@ -173,7 +176,10 @@ impl Builder {
                 function: 0,
             };
             let start = self.starts.get(&main).copied();
-            self.code.mains.push(start.ok_or(Error::NoProgram(n))?);
+            let start = start.ok_or(Error::NoProgram(n))?;
+            let entry = self.starts.get(&Symbol::entry(n as u32)).copied();
+            self.code.mains.push(entry.unwrap_or(start));
+            self.code.targets.push(start);
         }
         self.code.entries = self.align(8)?;
         self.starts.insert(Symbol::Entries, self.code.entries);

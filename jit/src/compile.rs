@@ -8,23 +8,29 @@ use std::sync::Mutex;
 
 use cranelift_codegen::binemit::Reloc as CraneliftReloc;
 use cranelift_codegen::ir::{ExternalName, UserFuncName, types};
+use cranelift_codegen::isa::CallConv;
 use cranelift_codegen::{CompiledCode, Context, FinalizedMachReloc, FinalizedRelocTarget};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
-use probity_isa::{CallTarget, Insn, Reg};
+use probity_isa::{CallTarget, Insn};
 use probity_runtime::Instance;
 use probity_verifier::VerifiedProgram;
 
+use crate::alu::of_size;
 use crate::call;
 use crate::code::{Builder, Code, Reference, Reloc};
 use crate::error::Error;
-use crate::flow::{Function, functions, reached};
+use crate::flow::{Function, functions, loops_at, reached};
 use crate::frame::Use;
-use crate::generate::generate;
+use crate::generate::{Shape, generate};
+use crate::in_place;
 use crate::kfunc;
 use crate::lowerings::Lowerings;
 use crate::memory::Aliasing;
+use crate::numbers::Numbers;
 use crate::placement;
+use crate::sweep::sweep;
 use crate::symbol::Symbol;
+use crate::tail;
 use crate::target::Target;
 use crate::translate::Translator;
 
@@ -46,45 +52,65 @@ pub(crate) fn compile(instance: &Instance, target: &Target) -> Result<Code, Erro
         ctx, builder, used, ..
     } = &mut room;
     for (index, program) in instance.programs().iter().enumerate() {
-        let functions = declare(instance, program.verified());
+        let functions = declare(instance, program.verified(), lowerings);
         for (n, this) in functions.iter().enumerate() {
             let refused = |message| refused(instance, index, this, message);
             ctx.clear();
             *used = (*used).max(this.range.len());
-            define(
+            let shape = define(
                 instance, target, lowerings, index, &functions, n, ctx, builder,
             )?;
             // A function that the code generator cannot cope with is an error, however it says so.
-            generate(ctx, target, lowerings).map_err(refused)?;
-            let Some(compiled) = ctx.compiled_code() else {
-                return Err(refused("there is no code".into()));
-            };
-            let names = ctx.func.params.user_named_funcs();
-            let references = compiled.buffer.relocs().iter().map(|r| {
-                reference(r, &|name| {
-                    Symbol::of_numbers(names[name].namespace, names[name].index)
-                })
-                .ok_or_else(|| refused(format!("cannot link {r:?}")))
-            });
-            let references = references.collect::<Result<Vec<_>, _>>()?;
-            if lowerings.has(Lowerings::PLACEMENT)
-                && let Some(offset) = placement::offset(compiled)
-            {
-                code.place(placement::LINE, offset)?;
-            }
-            code.function(
-                index as u32,
-                n as u32,
-                compiled.code_buffer(),
-                compiled.buffer.alignment,
-                &references,
-                lines(compiled),
-            )?;
+            generate(ctx, target, lowerings, shape).map_err(refused)?;
+            add(&mut code, ctx, lowerings, index, n as u32).map_err(refused)?;
+        }
+        if let Some(main) = functions.first().filter(|f| f.tail) {
+            let refused = |message| refused(instance, index, main, message);
+            ctx.clear();
+            tail::enter(index, target, ctx, builder);
+            generate(ctx, target, lowerings, Shape::default()).map_err(refused)?;
+            add(&mut code, ctx, lowerings, index, Symbol::ENTRY).map_err(refused)?;
         }
     }
     // What failed may have left anything behind, so only what went well comes here.
     room.leave();
     code.finish(instance.programs().len())
+}
+
+/// Adds what was just compiled as one of a program's functions.
+fn add(
+    code: &mut Builder,
+    ctx: &Context,
+    lowerings: Lowerings,
+    index: usize,
+    function: u32,
+) -> Result<(), String> {
+    let Some(compiled) = ctx.compiled_code() else {
+        return Err("there is no code".into());
+    };
+    let names = ctx.func.params.user_named_funcs();
+    let references = compiled.buffer.relocs().iter().map(|r| {
+        reference(r, &|name| {
+            Symbol::of_numbers(names[name].namespace, names[name].index)
+        })
+        .ok_or_else(|| format!("cannot link {r:?}"))
+    });
+    let references = references.collect::<Result<Vec<_>, _>>()?;
+    if lowerings.has(Lowerings::PLACEMENT)
+        && let Some(offset) = placement::offset(compiled)
+    {
+        let placed = code.place(placement::LINE, offset);
+        placed.map_err(|e| e.to_string())?;
+    }
+    let added = code.function(
+        index as u32,
+        function,
+        compiled.code_buffer(),
+        compiled.buffer.alignment,
+        &references,
+        lines(compiled),
+    );
+    added.map_err(|e| e.to_string())
 }
 
 /// What the code generator works in: most of what it allocates can be used again.
@@ -162,13 +188,17 @@ pub(crate) fn dump(
 ) -> Result<String, Error> {
     let lowerings = target.lowerings;
     let program = instance.programs().get(index);
-    let functions = declare(instance, program.ok_or(Error::NoProgram(index))?.verified());
+    let functions = declare(
+        instance,
+        program.ok_or(Error::NoProgram(index))?.verified(),
+        lowerings,
+    );
     let mut ctx = Context::new();
     let mut builder = FunctionBuilderContext::new();
     let mut out = String::new();
     for (n, this) in functions.iter().enumerate() {
         ctx.clear();
-        define(
+        let shape = define(
             instance,
             target,
             lowerings,
@@ -183,7 +213,7 @@ pub(crate) fn dump(
             Stage::Clif => out += &ctx.func.display().to_string(),
             Stage::Assembly => {
                 ctx.set_disasm(true);
-                generate(&mut ctx, target, lowerings)
+                generate(&mut ctx, target, lowerings, shape)
                     .map_err(|e| refused(instance, index, this, e))?;
                 let code = ctx.compiled_code().and_then(|c| c.vcode.as_deref());
                 out += code.unwrap_or_default();
@@ -195,14 +225,17 @@ pub(crate) fn dump(
 }
 
 /// The functions of a program, the main one first.
-fn declare(instance: &Instance, p: &VerifiedProgram) -> Vec<Function> {
+fn declare(instance: &Instance, p: &VerifiedProgram, lowerings: Lowerings) -> Vec<Function> {
     let helper_args = |id| {
         instance
             .helper(id, p.prog_type())
             .map_or(5, |h| h.args.len())
     };
-    let mut functions = functions(p, &helper_args);
+    let mut functions = functions(p, instance.exports(), &helper_args);
     kfunc::mark_throws(instance, p, &mut functions);
+    if lowerings.has(Lowerings::TAILS) {
+        tail::mark(instance, p, &mut functions);
+    }
     functions
 }
 
@@ -216,7 +249,7 @@ fn define(
     n: usize,
     ctx: &mut Context,
     builder: &mut FunctionBuilderContext,
-) -> Result<(), Error> {
+) -> Result<Shape, Error> {
     let p = instance.programs()[index].verified();
     let this = &functions[n];
     if this.range.len() > MAX_INSNS {
@@ -224,9 +257,20 @@ fn define(
         let message = format!("{n} instructions are more than the {MAX_INSNS} that are compiled");
         return Err(refused(instance, index, this, message));
     }
-    let call_conv = target.isa.default_call_conv();
-    ctx.func.signature = call::signature(call_conv, 1 + this.args.len());
+    let convention = target.isa.default_call_conv();
+    let own = if this.tail {
+        CallConv::Tail
+    } else {
+        convention
+    };
+    ctx.func.signature = call::signature(own, 1 + this.args.len());
     ctx.func.name = UserFuncName::user(index as u32, n as u32);
+    let loops = p
+        .insns()
+        .iter()
+        .enumerate()
+        .any(|(pc, insn)| loops_at(p, pc, insn));
+    let lean = Shape::lean(lowerings, this.range.len(), loops);
     let uses = |pc: usize| call::use_of(instance, p, lowerings, pc);
     let frame = call::frame(instance, p, this, lowerings);
     let kfunc = |pc: usize| match p.insns().get(pc) {
@@ -243,7 +287,14 @@ fn define(
             | Insn::LoadAcquire { .. }
             | Insn::StoreRelease { .. } => aliasing.note(p.facts()[pc].access),
             // The key of an inlined lookup may lie anywhere.
-            Insn::Call(CallTarget::Helper(_)) if matches!(uses(pc), Use::Reads(r, _) if !frame.bases.contains_key(&(pc, r))) =>
+            Insn::Call(CallTarget::Helper(_)) if matches!(uses(pc), Use::Reads(r, _) if frame.bases.get(pc, r).is_none()) =>
+            {
+                aliasing.mixed = true;
+            }
+            Insn::Call(CallTarget::Helper(id))
+                if instance
+                    .helper(id, p.prog_type())
+                    .is_some_and(|h| in_place::reads_anywhere(&h, lowerings, &frame, pc)) =>
             {
                 aliasing.mixed = true;
             }
@@ -260,8 +311,8 @@ fn define(
     let regs = (0..11).map(|_| b.declare_var(types::I64)).collect();
     let slots: BTreeMap<_, _> = frame
         .values
-        .keys()
-        .map(|at| (*at, b.declare_var(types::I64)))
+        .iter()
+        .map(|(at, size)| (*at, b.declare_var(of_size(*size))))
         .collect();
     let turns = may_goto.then(|| b.declare_var(types::I64));
     let mut t = Translator {
@@ -277,21 +328,34 @@ fn define(
         regs,
         slots,
         memory: None,
+        top: cranelift_codegen::ir::Value::from_u32(0),
         turns,
-        signatures: BTreeMap::new(),
+        signatures: Default::default(),
+        convention,
         lowerings,
-        local: [None; Reg::COUNT],
+        local: Default::default(),
         narrow: Default::default(),
         lookups: Default::default(),
         words: Default::default(),
+        numbers: Numbers::new(!lean),
+        selections: Default::default(),
         in_tables: Default::default(),
         watched: None,
         back: None,
         grown: 0,
+        later: Default::default(),
+        loops: false,
     };
     t.translate()?;
+    let shape = Shape {
+        loops: t.loops,
+        lean,
+    };
     t.b.finalize(target.isa.frontend_config());
-    Ok(())
+    if lowerings.has(Lowerings::SWEEP) {
+        sweep(&mut ctx.func);
+    }
+    Ok(shape)
 }
 
 fn refused(instance: &Instance, index: usize, f: &Function, message: String) -> Error {

@@ -16,6 +16,7 @@ pub(crate) fn encode(code: &Code) -> Vec<u8> {
     word(code.entries);
     word(code.mains.len() as u32);
     code.mains.iter().for_each(|m| word(*m));
+    code.targets.iter().for_each(|m| word(*m));
     word(code.functions.len() as u32);
     for f in &code.functions {
         for v in [f.program, f.function, f.start, f.len, f.lines.len() as u32] {
@@ -73,8 +74,13 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Code> {
     };
     let entries = r.word()?;
     let mut mains = Vec::new();
-    for _ in 0..r.count(4)? {
+    let programs = r.count(8)?;
+    for _ in 0..programs {
         mains.push(r.word()?);
+    }
+    let mut targets = Vec::new();
+    for _ in 0..programs {
+        targets.push(r.word()?);
     }
     let mut functions = Vec::new();
     for _ in 0..r.count(20)? {
@@ -117,6 +123,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Code> {
         fixups,
         entries,
         mains,
+        targets,
     };
     (r.0.is_empty() && fits(&code)).then_some(code)
 }
@@ -128,6 +135,7 @@ fn fits(code: &Code) -> bool {
     len <= crate::pages::MAX_BYTES as u64
         && inside(code.entries, 8 * code.mains.len() as u64)
         && code.mains.iter().all(|m| inside(*m, 1))
+        && code.targets.iter().all(|m| inside(*m, 1))
         && code.functions.iter().all(|f| inside(f.start, f.len.into()))
         && code.fixups.iter().all(|f| match f.place {
             Place::Address => inside(f.at, 8),

@@ -1,7 +1,7 @@
 //! [`Jit`] × program × CPU → [`Entry`]: a compiled program as a function that the host calls.
 //!
 //! What can be checked once is checked when the entry is made: that the program and the CPU exist, and
-//! where its code is. A call compares the context's size, writes ten words on the stack and jumps.
+//! where its code is. A call compares the context's size, writes seven words on the stack and jumps.
 //!
 //! **Invariant:** a call takes no lock, allocates nothing and sets up no thread; its state lies on the
 //! caller's stack, so that calls nest (a host function that a helper leads to may call again) and

@@ -29,6 +29,9 @@ pub enum Error {
     /// A directory that may not hold code that is run.
     #[error("the cache {path}: {message}", path = path.display())]
     Cache { path: PathBuf, message: String },
+    /// Bytes that are no image of this user's.
+    #[error("the image cannot be used: {0}")]
+    Image(String),
     /// Code that refers to what is not there.
     #[error("linking: {0}")]
     Link(String),

@@ -16,14 +16,20 @@ pub(crate) struct Function {
     pub range: Range<Pc>,
     /// Registers among r1 to r5 that it is handed.
     pub args: RegSet,
-    /// Its address is taken: it is called with all of r1 to r5.
+    /// Its address is taken, or others call it: it is called with all of r1 to r5.
     pub callback: bool,
     /// An exception may leave it: its callers look ([`crate::kfunc`]).
     pub throws: bool,
+    /// It makes tail calls, or is made one to ([`crate::tail`]): its calling convention is theirs.
+    pub tail: bool,
 }
 
 /// The functions of a program, the main one first.
-pub(crate) fn functions(p: &VerifiedProgram, helper_args: &dyn Fn(u32) -> usize) -> Vec<Function> {
+pub(crate) fn functions(
+    p: &VerifiedProgram,
+    exports: &[String],
+    helper_args: &dyn Fn(u32) -> usize,
+) -> Vec<Function> {
     let whole = 0..p.insns().len();
     let mut out: Vec<Function> = p
         .subprogs()
@@ -32,8 +38,9 @@ pub(crate) fn functions(p: &VerifiedProgram, helper_args: &dyn Fn(u32) -> usize)
             name: s.name.clone(),
             range: s.start.min(whole.end)..s.end.min(whole.end),
             args: RegSet::EMPTY,
-            callback: false,
+            callback: s.global && exports.contains(&s.name),
             throws: false,
+            tail: false,
         })
         .collect();
     if out.is_empty() {
@@ -43,6 +50,7 @@ pub(crate) fn functions(p: &VerifiedProgram, helper_args: &dyn Fn(u32) -> usize)
             args: RegSet::EMPTY,
             callback: false,
             throws: false,
+            tail: false,
         });
     }
     for (pc, insn) in p.insns().iter().enumerate() {
@@ -56,6 +64,10 @@ pub(crate) fn functions(p: &VerifiedProgram, helper_args: &dyn Fn(u32) -> usize)
         if f.callback {
             f.args = RegSet::ARGUMENTS;
         }
+    }
+    if let [main] = &mut out[..] {
+        main.args = RegSet::of(Reg::R1);
+        return out;
     }
     // What a callee reads, its caller reads: to a fixed point, which few rounds reach as calls nest at most 8 deep.
     loop {
@@ -134,6 +146,14 @@ pub(crate) fn successors(p: &VerifiedProgram, pc: Pc) -> impl Iterator<Item = Pc
         .filter_map(|to| usize::try_from(to).ok())
 }
 
+/// Control may go back from there.
+pub(crate) fn loops_at(p: &VerifiedProgram, pc: Pc, insn: &Insn) -> bool {
+    let table = matches!(insn, Insn::JumpReg { .. });
+    // Most instructions are no jumps.
+    let jumps = table || insn.jump_target(pc).is_some_and(|to| to <= pc as i64);
+    jumps && reached(p, pc) && (table || successors(p, pc).any(|to| to <= pc))
+}
+
 /// The arguments live at a function's entry.
 fn entry_uses(
     p: &VerifiedProgram,
@@ -141,10 +161,21 @@ fn entry_uses(
     n: usize,
     helper_args: &dyn Fn(u32) -> usize,
 ) -> RegSet {
-    let range = functions[n].range.clone();
-    let mut live = vec![RegSet::EMPTY; range.len() + 2];
+    let uses = |pc: Pc, insn: &Insn| insn_uses(functions, insn, pc, helper_args);
+    let live = live(p, &functions[n].range, &uses);
+    live.first().copied().unwrap_or(RegSet::EMPTY) & RegSet::ARGUMENTS
+}
+
+/// The registers that are read before they are written, from each instruction of a function on.
+pub(crate) fn live(
+    p: &VerifiedProgram,
+    range: &Range<Pc>,
+    uses: &dyn Fn(Pc, &Insn) -> RegSet,
+) -> Vec<RegSet> {
+    let mut live = vec![RegSet::EMPTY; range.len()];
     loop {
-        let mut changed = false;
+        // Only what a way back leads to can have been looked at too early.
+        let (mut changed, mut back) = (false, false);
         for pc in range.clone().rev() {
             let insn = &p.insns()[pc];
             if !reached(p, pc) || matches!(insn, Insn::Imm64High) {
@@ -156,18 +187,18 @@ fn entry_uses(
             }
             for to in successors(p, pc) {
                 if range.contains(&to) {
+                    back |= to <= pc;
                     out |= live[to - range.start];
                 }
             }
-            let before = insn_uses(functions, insn, pc, helper_args) | (out - insn.defs());
+            let before = uses(pc, insn) | (out - insn.defs());
             changed |= before != live[pc - range.start];
             live[pc - range.start] = before;
         }
-        if !changed {
-            break;
+        if !changed || !back {
+            return live;
         }
     }
-    live[0] & RegSet::ARGUMENTS
 }
 
 fn insn_uses(

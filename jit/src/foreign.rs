@@ -32,6 +32,8 @@ pub enum Referent {
     Map(u32),
     /// The values of a map that is an array.
     Values(u32),
+    /// The slots of a map of programs: each holds a program's index, or all ones.
+    Slots(u32),
     /// The count that a host moves to end calls.
     Epoch,
 }
@@ -57,12 +59,17 @@ impl Foreign {
         &self.code.bytes
     }
 
-    /// Offset of each program's main function: the call's state and r1.
+    /// Offset of what is called of each program, with the call's state and r1.
     pub fn mains(&self) -> &[u32] {
         &self.code.mains
     }
 
-    /// Offset of the table of main functions: their addresses, as the loader places them.
+    /// Offset of each program's main function as tail calls reach it.
+    pub fn targets(&self) -> &[u32] {
+        &self.code.targets
+    }
+
+    /// Offset of the table of these: their addresses, as the loader places them.
     pub fn entries(&self) -> u32 {
         self.code.entries
     }
@@ -85,6 +92,7 @@ impl Foreign {
                     Symbol::Routine(Routine::PacketLoad) => Referent::PacketLoad,
                     Symbol::Map(n) => Referent::Map(n),
                     Symbol::Values(n) => Referent::Values(n),
+                    Symbol::Slots(n) => Referent::Slots(n),
                     Symbol::Epoch => Referent::Epoch,
                     // What is inside is no reference to the outside.
                     Symbol::Function { .. } | Symbol::Entries => Referent::Map(u32::MAX),

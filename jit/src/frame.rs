@@ -11,11 +11,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use probity_isa::{AluOp, CallTarget, Insn, Pc, Reg, Size, Src, Width};
+use probity_isa::{AluOp, CallTarget, Insn, Pc, Reg, RegSet, Size, Src, Width};
 use probity_verifier::{Region, VerifiedProgram};
 
 use crate::flow::{reached, successors};
 use crate::lowerings::Lowerings;
+use crate::pressure;
 
 /// Bytes of a frame.
 pub(crate) const FRAME: i32 = 512;
@@ -30,7 +31,21 @@ pub(crate) struct Frame {
     /// Bytes may be read that were never written: memory starts as zeros.
     pub clear: bool,
     /// Constant offset from the frame pointer of what a register points to, before an instruction, for bases and arguments.
-    pub bases: BTreeMap<(Pc, Reg), i32>,
+    pub bases: Bases,
+}
+
+/// What the registers hold before each instruction of a function, where it is an address of the frame.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Bases {
+    start: Pc,
+    entry: Vec<Option<Regs>>,
+}
+
+impl Bases {
+    pub fn get(&self, pc: Pc, r: Reg) -> Option<i32> {
+        let regs = self.entry.get(pc.checked_sub(self.start)?)?.as_ref()?;
+        regs[r.index()]
+    }
 }
 
 /// How a helper call uses the frame.
@@ -45,7 +60,7 @@ pub(crate) enum Use {
 }
 
 /// What a register holds: `Some` offset from the frame pointer, or something else.
-type Regs = [Option<i32>; Reg::COUNT];
+pub(crate) type Regs = [Option<i32>; Reg::COUNT];
 
 struct Walk<'a> {
     program: &'a VerifiedProgram,
@@ -55,18 +70,30 @@ struct Walk<'a> {
     accesses: BTreeMap<(i32, Size), bool>,
     /// Bytes that helpers access: first and one past the last.
     lent: BTreeSet<(i32, i32)>,
-    bases: BTreeMap<(Pc, Reg), i32>,
+    /// What holds at each instruction is final, so its accesses count.
+    noting: bool,
     /// Accesses to the frame whose place is not constant.
     unknown: bool,
+    /// Accesses to memory of several kinds.
+    mixed: bool,
+    /// What may give an address of memory that it was handed is called.
+    gives_back: bool,
 }
 
-/// `helper` says how the call at a slot uses its arguments.
+/// `helper` says how the call at a slot uses its arguments, `live` which registers are read from an instruction on.
 pub(crate) fn analyse(
     p: &VerifiedProgram,
     range: &Range<Pc>,
     helper: &dyn Fn(Pc) -> Use,
+    live: &dyn Fn() -> Vec<RegSet>,
     lowerings: Lowerings,
 ) -> Frame {
+    let used = |pc: &Pc| reached(p, *pc) && p.insns()[*pc].uses().contains(Reg::R10);
+    if lowerings.has(Lowerings::DEAD) && !range.clone().any(|pc| used(&pc)) {
+        // Nothing here has an address of the frame.
+        return Frame::default();
+    }
+    let mut read: Option<Vec<RegSet>> = None;
     let mut entry: Vec<Option<Regs>> = vec![None; range.len() + 1];
     let mut start: Regs = [None; Reg::COUNT];
     start[Reg::R10.index()] = Some(0);
@@ -80,8 +107,11 @@ pub(crate) fn analyse(
         from: 0,
         accesses: BTreeMap::new(),
         lent: BTreeSet::new(),
-        bases: BTreeMap::new(),
+        noting: false,
         unknown: false,
+        mixed: false,
+        // Where this is left out, all that may be the frame is.
+        gives_back: !lowerings.has(Lowerings::DEAD),
     };
     let mut work = vec![range.start];
     while let Some(pc) = work.pop() {
@@ -104,9 +134,12 @@ pub(crate) fn analyse(
                 }
                 Some(old) => {
                     let mut joined = *old;
-                    for (j, a) in joined.iter_mut().zip(after) {
+                    for (r, (j, a)) in Reg::all().zip(joined.iter_mut().zip(after)) {
                         if *j != a {
-                            walk.whole |= j.is_some() || a.is_some();
+                            // What nobody reads leads nowhere.
+                            let live = read.get_or_insert_with(live);
+                            let read = live.get(to - range.start);
+                            walk.whole |= read.is_none_or(|read| read.contains(r));
                             *j = None;
                         }
                     }
@@ -118,18 +151,24 @@ pub(crate) fn analyse(
             }
         }
     }
-    // A join may have come after its first visit: note accesses again from what finally holds.
-    walk.accesses.clear();
-    walk.bases.clear();
+    // A join may come after its first visit: accesses are noted from what finally holds.
+    walk.noting = true;
     for pc in range.clone() {
         if let Some(regs) = entry[pc - range.start].filter(|_| reached(p, pc)) {
             walk.step(pc, regs, helper);
         }
     }
     let mut frame = walk.finish(lowerings.has(Lowerings::SLOTS));
+    frame.bases = Bases {
+        start: range.start,
+        entry,
+    };
+    if lowerings.has(Lowerings::PRESSURE) {
+        pressure::relieve(p, range, &mut frame, helper);
+    }
     frame.clear |= !lowerings.has(Lowerings::CLEARING);
     if frame.memory > 0 && !frame.clear {
-        frame.clear = reads_unwritten(p, range, &frame, &entry, helper);
+        frame.clear = reads_unwritten(p, range, &frame, helper);
     }
     frame
 }
@@ -164,9 +203,9 @@ fn reads_unwritten(
     p: &VerifiedProgram,
     range: &Range<Pc>,
     frame: &Frame,
-    entry: &[Option<Regs>],
     helper: &dyn Fn(Pc) -> Use,
 ) -> bool {
+    let entry = &frame.bases.entry;
     if range.len() > MAX_FOLLOWED {
         return true;
     }
@@ -257,11 +296,6 @@ fn reads_unwritten(
 impl Walk<'_> {
     fn step(&mut self, pc: Pc, mut regs: Regs, helper: &dyn Fn(Pc) -> Use) -> Regs {
         let insn = self.program.insns()[pc];
-        for r in insn.uses().iter() {
-            if let Some(c) = regs[r.index()] {
-                self.bases.insert((pc, r), c);
-            }
-        }
         let mut result = None;
         match insn {
             Insn::Mov {
@@ -316,7 +350,9 @@ impl Walk<'_> {
             // Comparing an address makes no other way to it.
             Insn::JumpIf { .. } | Insn::Exit | Insn::LoadImm64 { .. } | Insn::LoadPacket { .. } => {
             }
-            Insn::Call(CallTarget::Helper(_) | CallTarget::Kfunc { .. }) => {
+            Insn::Call(CallTarget::Helper(_)) => self.call(&regs, helper(pc)),
+            Insn::Call(CallTarget::Kfunc { .. }) => {
+                self.gives_back = true;
                 self.call(&regs, helper(pc));
             }
             Insn::Call(_) => {
@@ -350,7 +386,7 @@ impl Walk<'_> {
                 }
             }
             Use::Reads(reg, size) => {
-                if let Some(c) = regs[reg.index()] {
+                if let Some(c) = regs[reg.index()].filter(|_| self.noting) {
                     self.accesses.entry((c, size)).or_insert(true);
                 }
             }
@@ -365,14 +401,16 @@ impl Walk<'_> {
         match regs[base.index()] {
             Some(c) => {
                 let at = c.saturating_add(i32::from(off));
+                if !self.noting {
+                    return;
+                }
                 *self.accesses.entry((at, size)).or_insert(true) &= plain;
             }
             None => {
                 let region = self.program.facts().get(pc).and_then(|f| f.access);
-                self.unknown |= matches!(
-                    region.map(|a| a.region),
-                    Some(Region::Stack | Region::Mixed) | None
-                );
+                let region = region.map(|a| a.region);
+                self.unknown |= matches!(region, Some(Region::Stack) | None);
+                self.mixed |= region == Some(Region::Mixed);
             }
         }
     }
@@ -385,12 +423,11 @@ impl Walk<'_> {
         let lent = self.lent.iter().filter(|(at, end)| at < end);
         list.extend(lent.map(|(at, end)| (*at, *end, Size::B, false)));
         list.sort_unstable_by_key(|g| (g.0, g.1));
-        let mut frame = Frame {
-            bases: self.bases,
-            ..Frame::default()
-        };
+        let mut frame = Frame::default();
         // Where the frame's addresses went is not followed: all of it may be accessed.
-        let whole = self.whole || self.unknown;
+        // What holds an address of it on some way is followed up to where it meets another one, and stored nowhere; so an
+        // access to memory of several kinds is none to the frame, unless a call gave the address.
+        let whole = self.whole || self.unknown || self.mixed && self.gives_back;
         let mut lowest = if whole { -FRAME } else { self.from };
         // Groups of accesses that overlap; sorted by offset.
         let mut i = 0;

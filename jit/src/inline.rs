@@ -8,11 +8,12 @@
 
 use std::collections::BTreeMap;
 
-use cranelift_codegen::ir::{Block, StackSlot, Value, types};
+use cranelift_codegen::ir::{Block, InstBuilder, StackSlot, Value, types};
 use cranelift_frontend::Variable;
 use probity_isa::{CallTarget, Insn, Pc, Reg};
 use probity_verifier::Region;
 
+use crate::alu::of_size;
 use crate::error::Error;
 use crate::flow::{Function, reached};
 use crate::frame::{Frame, Use};
@@ -78,7 +79,7 @@ impl<'a> Translator<'a, '_> {
         let frame = crate::call::frame(self.instance, p, function, self.lowerings);
         // A key that lies elsewhere may lie anywhere.
         let near = |pc: Pc| match crate::call::use_of(self.instance, p, self.lowerings, pc) {
-            Use::Reads(r, _) => frame.bases.contains_key(&(pc, r)),
+            Use::Reads(r, _) => frame.bases.get(pc, r).is_some(),
             _ => true,
         };
         let calls = |pc: &Pc| matches!(p.insns().get(*pc), Some(Insn::Call(_))) && reached(p, *pc);
@@ -102,11 +103,12 @@ impl<'a> Translator<'a, '_> {
         let regs = (0..Reg::COUNT)
             .map(|_| self.b.declare_var(types::I64))
             .collect();
-        let slots = frame.values.keys().copied().collect::<Vec<i32>>();
+        let slots = frame.values.iter();
         let slots = slots
-            .into_iter()
-            .map(|at| (at, self.b.declare_var(types::I64)))
+            .map(|(at, size)| (*at, self.b.declare_var(of_size(*size))))
             .collect();
+        self.flush();
+        self.local = Default::default();
         let kept = Kept {
             this: std::mem::replace(&mut self.this, function),
             frame: std::mem::replace(&mut self.frame, frame),
@@ -122,9 +124,11 @@ impl<'a> Translator<'a, '_> {
             self.set(r, v);
         }
         // Every call has a new frame, which is zeros where nothing was written.
-        let zero = self.constant(0);
-        for slot in self.slots.values() {
-            self.b.def_var(*slot, zero);
+        for (at, size) in &self.frame.values {
+            if let Some(slot) = self.slots.get(at) {
+                let zero = self.b.ins().iconst(of_size(*size), 0);
+                self.b.def_var(*slot, zero);
+            }
         }
         let top = self.frame_address(0);
         self.set(Reg::R10, top);
@@ -141,7 +145,8 @@ impl<'a> Translator<'a, '_> {
             _ => self.unsupported(pc, "this call"),
         })?;
         self.b.switch_to_block(back);
-        self.local = [None; Reg::COUNT];
+        self.b.seal_block(back);
+        self.local = Default::default();
         self.words.forget();
         Ok(Some(r0))
     }

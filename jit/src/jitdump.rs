@@ -13,6 +13,7 @@ use probity_objfile::Line;
 
 use crate::Jit;
 use crate::flow::functions;
+use crate::symbol::Symbol;
 
 const MAGIC: u32 = 0x4a69_5444;
 const LOAD: u32 = 0;
@@ -117,7 +118,7 @@ impl JitDump {
             .programs()
             .iter()
             .map(|p| {
-                let all = functions(p.verified(), &|_| 5).into_iter();
+                let all = functions(p.verified(), &[], &|_| 5).into_iter();
                 all.map(|f| match f.name == p.name() {
                     true => f.name,
                     false => format!("{}::{}", p.name(), f.name),
@@ -128,7 +129,10 @@ impl JitDump {
         for f in &jit.linked.functions {
             let (program, function) = (f.program as usize, f.function as usize);
             let name = names.get(program).and_then(|n| n.get(function));
-            let name = name.map_or("?", String::as_str);
+            let whole = instance.programs().get(program);
+            let entry = whole.filter(|_| f.function == Symbol::ENTRY);
+            let entry = entry.map(|p| format!("{}::entry", p.name()));
+            let name = name.or(entry.as_ref()).map_or("?", String::as_str);
             let (address, code) = jit.linked.code(f);
             let index = instance.programs().get(program);
             let source = index.and_then(|p| object.programs.get(p.verified().index()));

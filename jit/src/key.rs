@@ -17,7 +17,7 @@ use crate::options::Options;
 use crate::target::Target;
 
 /// Of the layout of cached files.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 pub(crate) type Key = [u8; 32];
 
@@ -84,6 +84,7 @@ pub(crate) fn key(
     platform.types.as_ref().map(|t| digests.of(t)).hash(&mut h);
     verified.policy().to_string().hash(&mut h);
     instance.cpus().hash(&mut h);
+    instance.exports().hash(&mut h);
     let object = &verified.relocated().object;
     for p in instance.programs() {
         p.exception_callback().hash(&mut h);
@@ -121,6 +122,7 @@ pub(crate) fn key(
         if let Some(a) = map.array() {
             (a.stride, a.cpu_stride, a.entries).hash(&mut h);
         }
+        map.slots().map(|s| (s.entries, s.programs)).hash(&mut h);
         // What is frozen may be compiled in as constants.
         if let Some(data) = def.data.as_ref().filter(|_| map.frozen()) {
             data.bytes.hash(&mut h);

@@ -5,7 +5,7 @@
 //!
 //! **Invariant:** no kernel function is known by its name here: its declaration and its row say what it does.
 
-use cranelift_codegen::ir::{InstBuilder, MemFlagsData};
+use cranelift_codegen::ir::{InstBuilder, MemFlagsData, types};
 use probity_isa::{CallTarget, Insn, Pc, Reg};
 use probity_runtime::{BoundKfunc, Call, Instance, KfuncArg};
 use probity_verifier::VerifiedProgram;
@@ -105,7 +105,11 @@ impl Translator<'_, '_> {
         if !callee.is_some_and(|f| f.throws) {
             return Ok(());
         }
-        let thrown = self.call_word(Call::THROWN);
+        let flags = MemFlagsData::new().with_notrap();
+        let thrown = self
+            .b
+            .ins()
+            .load(types::I32, flags, self.call, Call::THROWN);
         let (away, on) = (self.b.create_block(), self.b.create_block());
         self.b.ins().brif(thrown, away, &[], on, &[]);
         self.b.switch_to_block(away);
@@ -123,7 +127,8 @@ impl Translator<'_, '_> {
         }
         let flags = MemFlagsData::new().with_notrap();
         let cookie = self.call_word(Call::COOKIE);
-        self.b.ins().store(flags, zero, self.call, Call::THROWN);
+        let none = self.b.ins().iconst(types::I32, 0);
+        self.b.ins().store(flags, none, self.call, Call::THROWN);
         let callback = self.instance.programs()[self.index].exception_callback();
         let Some(start) = callback else {
             self.b.ins().return_(&[cookie]);
@@ -137,11 +142,9 @@ impl Translator<'_, '_> {
         for r in self.functions[n].args.iter() {
             args.push(if r == Reg::R1 { cookie } else { zero });
         }
-        let symbol = Symbol::Function {
-            program: self.index as u32,
-            function: n as u32,
-        };
-        let r0 = self.call_symbol(symbol, &args);
+        let callback = self.function(n);
+        let call = self.b.ins().call(callback, &args);
+        let r0 = self.b.inst_results(call)[0];
         self.b.ins().return_(&[r0]);
         Ok(())
     }

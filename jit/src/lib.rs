@@ -3,8 +3,9 @@
 //! Registers are SSA values; stack slots at proved offsets are too; map addresses are constants;
 //! lookups in arrays are compiled in place; subprograms are direct calls; dead branches are gone.
 //!
-//! A call takes its stack from the calling thread: at most 34 programs of a chain of tail calls,
-//! each with 8 frames of 512 bytes and what the compiler spills, some 300 KiB.
+//! A call takes its stack from the calling thread: 8 frames of 512 bytes and what the compiler spills. A tail call leaves
+//! no frame of its function behind, but the callers of a subprogram that makes one wait: at most 34 programs of a chain,
+//! some 300 KiB.
 //!
 //! **Invariant:** what is compiled is verified: an [`Instance`] is made from a proof only.
 //!
@@ -31,6 +32,7 @@ mod flow;
 mod foreign;
 mod frame;
 mod generate;
+mod in_place;
 mod inline;
 mod jitdump;
 mod key;
@@ -38,12 +40,21 @@ mod kfunc;
 mod link;
 mod lowerings;
 mod memory;
+mod numbers;
 mod options;
 mod pages;
 mod params;
 mod placement;
+mod prelink;
+mod pressure;
+mod ranges;
+mod registers;
+mod rotates;
+mod selects;
+mod sweep;
 mod symbol;
 mod tables;
+mod tail;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -55,7 +66,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use probity_runtime::timers::Later;
-use probity_runtime::{Call, Context, Engine, Fault, FaultKind, Instance, Outcome, Prepared};
+use probity_runtime::{
+    Call, Context, Engine, Fault, FaultKind, HelperFn, Instance, Outcome, Prepared,
+};
 
 pub use cache::Cache;
 pub use entry::{CallError, Entry};
@@ -65,6 +78,7 @@ pub use foreign::{Foreign, Reference, Referent};
 pub use jitdump::JitDump;
 pub use lowerings::Lowerings;
 pub use options::Options;
+pub use prelink::{MadeFor, Prelinked};
 
 use code::Code;
 use compile::Stage;
@@ -89,7 +103,8 @@ type Callback = unsafe extern "C" fn(*mut Call<'_>, u64, u64, u64, u64, u64) -> 
 impl Jit {
     /// Compiles every program of the instance.
     ///
-    /// Compiling takes some microseconds an instruction. Functions of thousands of branches get their
+    /// Compiling takes some microseconds an instruction. Functions that are long, or have no loops, go without the code
+    /// generator's own optimisation, of which they have little. Functions of thousands of branches get their
     /// registers in one pass, which makes slower code; one of more than 131,072 instructions is
     /// an error, as is one that the code generator cannot cope with.
     pub fn new(instance: Arc<Instance>) -> Result<Jit, Error> {
@@ -112,18 +127,26 @@ impl Jit {
         let target = Target::host(options)?;
         let key = key::key(&instance, &target, options, cache.digests());
         let cached = cache.load(&key).and_then(|bytes| encode::decode(&bytes));
-        let programs = instance.programs().len();
-        if let Some(code) = cached.filter(|c| c.arch == target.arch && c.mains.len() == programs) {
-            // What cannot be linked, though it is authentic, is compiled anew.
-            if let Ok(jit) = Jit::link(instance.clone(), code, options, true) {
-                return Ok(jit);
-            }
+        if let Some(jit) = Jit::of_kept(&instance, cached, &target, options) {
+            return Ok(jit);
         }
         let code = compile::compile(&instance, &target)?;
         let encoded = encode::encode(&code);
         let jit = Jit::link(instance, code, options, false)?;
         let _ = cache.store(&key, &encoded);
         Ok(jit)
+    }
+
+    /// Of code that was found under the instance's own key. What cannot be linked, though it is authentic, is compiled anew.
+    fn of_kept(
+        instance: &Arc<Instance>,
+        code: Option<Code>,
+        target: &Target,
+        options: &Options,
+    ) -> Option<Jit> {
+        let programs = instance.programs().len();
+        let code = code.filter(|c| c.arch == target.arch && c.mains.len() == programs)?;
+        Jit::link(instance.clone(), code, options, true).ok()
     }
 
     fn link(
@@ -142,7 +165,7 @@ impl Jit {
         })
     }
 
-    /// Its code was compiled earlier, and taken from a [`Cache`].
+    /// Its code was compiled earlier, and taken from a [`Cache`] or an image.
     pub fn from_cache(&self) -> bool {
         self.from_cache
     }
@@ -166,6 +189,27 @@ impl Jit {
         let address = self.linked.mains.get(program).copied()?;
         // SAFETY: it is the address of code that was compiled with this signature.
         Some(unsafe { std::mem::transmute::<usize, Main>(address as usize) })
+    }
+
+    /// The code of a global function that the instance exports ([`probity_runtime::Options::exports`]): programs of other
+    /// instances call it as they call a function of the host. It is valid for as long as `self` is.
+    ///
+    /// What it does is what its own program may do; it is to be handed what its prototype was verified with.
+    pub fn export(&self, name: &str) -> Option<HelperFn> {
+        if !self.instance.exports().iter().any(|e| e == name) {
+            return None;
+        }
+        let programs = self.instance.programs().iter().enumerate();
+        let (program, function) = programs.into_iter().find_map(|(p, program)| {
+            let mut all = program.verified().subprogs().iter();
+            let n = all.position(|s| s.global && s.name == name)?;
+            Some((p as u32, n as u32))
+        })?;
+        let mut placed = self.linked.functions.iter();
+        let placed = placed.find(|f| (f.program, f.function) == (program, function))?;
+        let (address, _) = self.linked.code(placed);
+        // SAFETY: it is the address of a function that was compiled to be called from elsewhere, with this signature.
+        Some(unsafe { std::mem::transmute::<usize, HelperFn>(address as usize) })
     }
 
     fn dump(&self, program: usize, stage: Stage) -> Result<String, Error> {
@@ -224,6 +268,10 @@ unsafe extern "C" fn enter(
         let f: Callback = std::mem::transmute::<usize, Callback>(func as usize);
         f(call, r1, r2, r3, r4, 0)
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 impl fmt::Debug for Jit {

@@ -12,7 +12,7 @@ use crate::pages::Pages;
 /// Code that can be called.
 pub(crate) struct Linked {
     pages: Pages,
-    /// Address of each program's main function.
+    /// Address of what a host calls of each program.
     pub mains: Box<[u64]>,
     pub functions: Vec<Placed>,
 }
@@ -85,7 +85,7 @@ pub(crate) fn patch(
             }
         }
     }
-    for (n, main) in code.mains.iter().enumerate() {
+    for (n, main) in code.targets.iter().enumerate() {
         let at = code.entries.saturating_add(8 * n as u32);
         let main = base + u64::from(*main);
         write(memory, at, &main.to_le_bytes()).ok_or_else(|| outside(at))?;

@@ -39,6 +39,28 @@ impl Lowerings {
     pub const PARAMS: Lowerings = Lowerings(1 << 12);
     /// Loops that copy, fill or add up memory in a known number of laps do so sixteen bytes a lap.
     pub const VECTORS: Lowerings = Lowerings(1 << 13);
+    /// Results of 32-bit arithmetic are widened only where 64 bits of them are read.
+    pub const HALVES: Lowerings = Lowerings(1 << 14);
+    /// Stack slots that registers have no room for stay in memory.
+    pub const PRESSURE: Lowerings = Lowerings(1 << 15);
+    /// Tail calls leave no frame behind, and go by the slots of program arrays without a helper.
+    pub const TAILS: Lowerings = Lowerings(1 << 16);
+    /// What small helpers do is done where they are called: answers that a call keeps, comparisons with constant strings.
+    pub const HELPERS: Lowerings = Lowerings(1 << 17);
+    /// Registers whose upper halves are 0 on every way to an instruction are not zero-extended there.
+    pub const RANGES: Lowerings = Lowerings(1 << 18);
+    /// A number that a function uses more than once is one value.
+    pub const NUMBERS: Lowerings = Lowerings(1 << 19);
+    /// Two shifts that are put together to a rotation are one.
+    pub const ROTATES: Lowerings = Lowerings(1 << 20);
+    /// What nobody uses is taken out before the code generator sees it.
+    pub const SWEEP: Lowerings = Lowerings(1 << 21);
+    /// Branches around one copy are selections.
+    pub const SELECTS: Lowerings = Lowerings(1 << 22);
+    /// What only dead registers hold of the frame's addresses is forgotten.
+    pub const DEAD: Lowerings = Lowerings(1 << 23);
+    /// Functions that are long, or run straight through, go without the code generator's own optimisation.
+    pub const LEAN: Lowerings = Lowerings(1 << 24);
 
     /// Each with its name.
     pub const NAMES: &[(&str, Lowerings)] = &[
@@ -56,6 +78,17 @@ impl Lowerings {
         ("placement", Lowerings::PLACEMENT),
         ("params", Lowerings::PARAMS),
         ("vectors", Lowerings::VECTORS),
+        ("halves", Lowerings::HALVES),
+        ("pressure", Lowerings::PRESSURE),
+        ("tails", Lowerings::TAILS),
+        ("helpers", Lowerings::HELPERS),
+        ("ranges", Lowerings::RANGES),
+        ("numbers", Lowerings::NUMBERS),
+        ("rotates", Lowerings::ROTATES),
+        ("sweep", Lowerings::SWEEP),
+        ("selects", Lowerings::SELECTS),
+        ("dead", Lowerings::DEAD),
+        ("lean", Lowerings::LEAN),
     ];
     pub const NONE: Lowerings = Lowerings(0);
     pub const ALL: Lowerings = Lowerings((1 << Lowerings::NAMES.len()) - 1);

@@ -103,18 +103,19 @@ impl Translator<'_, '_> {
             Some(_) => flags.with_readonly(),
             None => flags,
         };
-        if let Some(at) = self.frame.bases.get(&(pc, base)) {
+        if let Some(at) = self.frame.bases.get(pc, base) {
             let at = at.saturating_add(i32::from(off));
             let flags = if self.aliasing.mixed {
                 flags
             } else {
                 self.flags(Region::Stack)
             };
-            return Place {
-                base: self.frame_address(at),
-                off: 0,
-                flags,
+            // One base for all, which machine addresses take in.
+            let (base, off) = match self.memory {
+                Some(_) => (self.top, at),
+                None => (self.frame_address(at), 0),
             };
+            return Place { base, off, flags };
         }
         Place {
             base: self.get(base),
@@ -125,22 +126,22 @@ impl Translator<'_, '_> {
 
     /// The frame slot of an access that is an SSA value.
     fn slot(&self, pc: Pc, base: Reg, off: i16) -> Option<i32> {
-        let at = self.frame.bases.get(&(pc, base))?;
+        let at = self.frame.bases.get(pc, base)?;
         let at = at.saturating_add(i32::from(off));
         self.slots.contains_key(&at).then_some(at)
     }
 
-    /// A load, as its register will hold it.
+    /// A load, as its register will hold it: 32 bits stand for 64 whose upper half is 0.
     pub(crate) fn load(&mut self, pc: Pc, size: Size, signed: bool, base: Reg, off: i16) -> Value {
         if let Some(at) = self.slot(pc, base, off) {
             let v = self.read_slot(at);
-            return self.extend(v, size, signed);
+            return self.extended(v, signed);
         }
         let access = self.access(pc);
         match access.map(|a| a.region) {
             Some(Region::Context(kind)) if hidden_word(kind).is_some() => {
                 let word = hidden_word(kind).unwrap_or_default();
-                let ctx = self.call_word(Call::CTX);
+                let ctx = self.constant_word(Call::CTX);
                 let flags = self.flags(Region::Context(kind));
                 self.b.ins().load(types::I64, flags, ctx, word)
             }
@@ -182,10 +183,7 @@ impl Translator<'_, '_> {
         let plain = plain || self.frozen_map(access).is_some();
         if size == Size::DW || plain || !self.lowerings.has(Lowerings::NARROW) {
             let v = self.b.ins().load(of_size(size), at.flags, at.base, at.off);
-            return match signed {
-                true => widen_signed(&mut self.b, v),
-                false => self.widen(v),
-            };
+            return self.extended(v, signed);
         }
         let ins = self.b.ins();
         let v = match (size, signed) {
@@ -230,6 +228,15 @@ impl Translator<'_, '_> {
         Some(self.constant(v))
     }
 
+    /// A value of its own size as a register will hold it.
+    fn extended(&mut self, v: Value, signed: bool) -> Value {
+        match self.b.func.dfg.value_type(v) {
+            _ if signed => widen_signed(&mut self.b, v),
+            types::I32 => v,
+            _ => self.widen(v),
+        }
+    }
+
     /// The low `size` of a 64-bit value, extended.
     fn extend(&mut self, v: Value, size: Size, signed: bool) -> Value {
         let v = narrow(&mut self.b, v, of_size(size));
@@ -241,15 +248,13 @@ impl Translator<'_, '_> {
     }
 
     pub(crate) fn store(&mut self, pc: Pc, size: Size, base: Reg, off: i16, src: Src) {
-        let v = self.operand(src);
+        let v = self.low_operand(src, of_size(size));
         if let Some(at) = self.slot(pc, base, off) {
-            let v = self.extend(v, size, false);
             self.write_slot(at, v);
             return;
         }
         self.words.forget();
         let at = self.place(pc, base, off);
-        let v = narrow(&mut self.b, v, of_size(size));
         self.b.ins().store(at.flags, v, at.base, at.off);
     }
 
@@ -274,8 +279,7 @@ impl Translator<'_, '_> {
         self.words.forget();
         let at = self.place(pc, base, off);
         let address = self.address(at);
-        let v = self.get(src);
-        let v = narrow(&mut self.b, v, of_size(size));
+        let v = self.low(src, of_size(size));
         self.b.ins().atomic_store(at.flags, v, address);
     }
 
@@ -292,8 +296,7 @@ impl Translator<'_, '_> {
         let at = self.place(pc, base, off);
         let address = self.address(at);
         let ty = of_size(size);
-        let v = self.get(src);
-        let v = narrow(&mut self.b, v, ty);
+        let v = self.low(src, ty);
         let (rmw, fetch) = match op {
             AtomicOp::Add { fetch } => (AtomicRmwOp::Add, fetch),
             AtomicOp::Or { fetch } => (AtomicRmwOp::Or, fetch),
@@ -301,8 +304,7 @@ impl Translator<'_, '_> {
             AtomicOp::Xor { fetch } => (AtomicRmwOp::Xor, fetch),
             AtomicOp::Xchg => (AtomicRmwOp::Xchg, true),
             AtomicOp::Cmpxchg => {
-                let expected = self.get(Reg::R0);
-                let expected = narrow(&mut self.b, expected, ty);
+                let expected = self.low(Reg::R0, ty);
                 let old = self.b.ins().atomic_cas(at.flags, address, expected, v);
                 let old = self.widen(old);
                 self.set(Reg::R0, old);

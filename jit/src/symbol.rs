@@ -11,7 +11,7 @@ use probity_runtime::{Instance, helpers, kernel_read_fn, packet_load_fn};
 pub(crate) enum Symbol {
     /// A function of a program, by number.
     Function { program: u32, function: u32 },
-    /// The table of the programs' main functions.
+    /// The table of the programs' main functions, as tail calls reach them.
     Entries,
     /// A helper by its number.
     Helper(u32),
@@ -27,6 +27,8 @@ pub(crate) enum Symbol {
     Values(u32),
     /// What a map's own helpers take in the place of its address.
     Store(u32),
+    /// The first slot of a map whose elements programs follow.
+    Slots(u32),
     /// A helper's code for one map.
     Direct { helper: u8, map: u32 },
 }
@@ -60,6 +62,7 @@ mod space {
     pub const EPOCH: u32 = 5;
     pub const STORES: u32 = 6;
     pub const KFUNCS: u32 = 7;
+    pub const SLOTS: u32 = 8;
     /// And the helper's number, below 256.
     pub const DIRECT: u32 = 256;
     pub const PROGRAMS: u32 = 512;
@@ -80,6 +83,7 @@ impl Symbol {
             Symbol::Values(n) => (space::VALUES, n),
             Symbol::Epoch => (space::EPOCH, 0),
             Symbol::Store(n) => (space::STORES, n),
+            Symbol::Slots(n) => (space::SLOTS, n),
             Symbol::Direct { helper, map } => (space::DIRECT + u32::from(helper), map),
         }
     }
@@ -97,6 +101,7 @@ impl Symbol {
             space::VALUES => Symbol::Values(index),
             space::EPOCH if index == 0 => Symbol::Epoch,
             space::STORES => Symbol::Store(index),
+            space::SLOTS => Symbol::Slots(index),
             n @ space::DIRECT..space::PROGRAMS => Symbol::Direct {
                 helper: (n - space::DIRECT) as u8,
                 map: index,
@@ -112,6 +117,15 @@ impl Symbol {
         let (namespace, index) = self.numbers();
         UserExternalName { namespace, index }
     }
+
+    /// The function by which a host enters a program whose main function has another convention.
+    pub fn entry(program: u32) -> Symbol {
+        let function = Symbol::ENTRY;
+        Symbol::Function { program, function }
+    }
+
+    /// The number of such a function.
+    pub const ENTRY: u32 = u32::MAX;
 
     /// Whether it is part of the code itself.
     pub fn is_inside(self) -> bool {
@@ -129,6 +143,7 @@ impl Symbol {
             Symbol::Epoch => Some(instance.epoch().address()),
             Symbol::Values(n) => Some(instance.map(n as usize)?.array()?.base),
             Symbol::Store(n) => Some(instance.map(n as usize)?.store_address()),
+            Symbol::Slots(n) => Some(instance.map(n as usize)?.slots()?.base),
             Symbol::Direct { helper, map } => {
                 let direct = instance.direct(u32::from(helper), map as usize)?;
                 Some(direct.function as usize as u64)
@@ -155,6 +170,7 @@ mod tests {
             Symbol::Epoch,
             Symbol::Values(u32::MAX),
             Symbol::Store(5),
+            Symbol::Slots(5),
             Symbol::Direct {
                 helper: 255,
                 map: 1,

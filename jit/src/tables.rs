@@ -11,7 +11,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use cranelift_codegen::ir::{Block, BlockCall, InstBuilder, JumpTableData, types};
 use probity_isa::{Insn, JmpOp, Pc, Reg, Src, Width};
 
-use crate::alu::narrow;
 use crate::flow::reached;
 use crate::lowerings::Lowerings;
 use crate::translate::Translator;
@@ -120,9 +119,13 @@ impl Translator<'_, '_> {
             return;
         }
         let Some(tree) = self.tree(pc) else { return };
+        // What lies before has all its ways in, unless more were expected.
+        let complete = |to: &Pc| *to <= pc && !self.later.contains(to);
+        if tree.leaves.iter().any(complete) {
+            return;
+        }
         let rest = self.b.create_block();
-        let v = self.get(tree.reg);
-        let v = narrow(&mut self.b, v, types::I32);
+        let v = self.low(tree.reg, types::I32);
         let index = match tree.low {
             0 => v,
             low => self.b.ins().iadd_imm_s(v, -i64::from(low)),

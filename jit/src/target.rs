@@ -60,6 +60,8 @@ impl Target {
             ("is_pic", "false"),
             ("use_colocated_libcalls", "false"),
             ("unwind_info", "false"),
+            // Tail calls find the frame that they replace by it; on x86-64 it is kept in any case.
+            ("preserve_frame_pointers", "true"),
             // Where the blocks are, so that loops can be placed.
             ("machine_code_cfg_info", "true"),
             ("enable_verifier", checks),

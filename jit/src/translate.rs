@@ -3,25 +3,31 @@
 //! **Invariant:** registers are SSA variables that only uses keep alive; the proof's facts
 //! decide what is translated at all: dead instructions and decided branches are not.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use cranelift_codegen::entity::EntitySet;
 use cranelift_codegen::ir::{
     Block, ExtFuncData, ExternalName, FuncRef, GlobalValueData, InstBuilder, MemFlagsData, SigRef,
     SourceLoc, StackSlot, StackSlotData, StackSlotKind, Value, types,
 };
+use cranelift_codegen::isa::CallConv;
 use cranelift_frontend::{FunctionBuilder, Switch, Variable};
 use probity_isa::{CallTarget, Imm64, Insn, Pc, Reg, Src, Width};
 use probity_runtime::Instance;
 use probity_verifier::VerifiedProgram;
 
-use crate::alu::{alu, compare, immediate, narrow, of_size, of_width, swap, widen};
+use crate::alu::{alu, compare, immediate, of_size, of_width, swap};
 use crate::call::signature;
 use crate::epoch::loop_heads;
 use crate::error::Error;
-use crate::flow::{Function, heads, landing, reached};
+use crate::flow::{Function, heads, landing, reached, successors};
 use crate::frame::Frame;
 use crate::lowerings::Lowerings;
 use crate::memory::{Aliasing, UNREACHABLE};
+use crate::numbers::Numbers;
+use crate::ranges::Ranges;
+use crate::registers::Local;
+use crate::selects::Selections;
 use crate::symbol::Symbol;
 use crate::words::Words;
 
@@ -37,7 +43,7 @@ pub(crate) struct Translator<'a, 'f> {
     pub functions: &'a [Function],
     pub this: &'a Function,
     /// Functions that this one calls or takes the address of, as far as it is translated.
-    pub callees: BTreeMap<Symbol, FuncRef>,
+    pub callees: BTreeMap<(Symbol, usize), FuncRef>,
     pub frame: Frame,
     pub aliasing: Aliasing,
     /// The pointer to the call's state.
@@ -46,17 +52,23 @@ pub(crate) struct Translator<'a, 'f> {
     /// Frame slots that are values.
     pub slots: BTreeMap<i32, Variable>,
     pub memory: Option<StackSlot>,
+    /// The address where it ends: the frame pointer's value.
+    pub top: Value,
     pub turns: Option<Variable>,
     /// Signatures of calls by address, by number of 64-bit arguments.
-    pub signatures: BTreeMap<usize, SigRef>,
+    pub signatures: HashMap<(CallConv, usize), SigRef>,
+    /// What helpers and subprograms are called by.
+    pub convention: CallConv,
     pub lowerings: Lowerings,
-    /// What this block has put into registers.
-    pub local: [Option<Value>; Reg::COUNT],
+    /// What this block knows of the registers.
+    pub local: Local,
     /// Values whose upper halves are 0.
-    pub narrow: HashSet<Value>,
+    pub narrow: EntitySet<Value>,
     /// Results of lookups: what decides whether they are not NULL, and what they are then.
     pub lookups: HashMap<Value, (Value, Value)>,
     pub words: Words,
+    pub numbers: Numbers,
+    pub selections: Selections,
     /// Comparisons that a jump through a table stands for.
     pub in_tables: BTreeSet<Pc>,
     /// Where the epoch is looked at: the heads of loops. `None`: the policy does not demand it.
@@ -65,6 +77,10 @@ pub(crate) struct Translator<'a, 'f> {
     pub back: Option<Block>,
     /// Instructions of subprograms translated in place.
     pub grown: usize,
+    /// Where control comes from behind, too.
+    pub later: BTreeSet<Pc>,
+    /// Control comes back to somewhere.
+    pub loops: bool,
 }
 
 impl<'a> Translator<'a, '_> {
@@ -80,45 +96,13 @@ impl<'a> Translator<'a, '_> {
         }
     }
 
-    pub fn get(&mut self, r: Reg) -> Value {
-        self.b.use_var(self.regs[r.index()])
-    }
-
-    pub fn set(&mut self, r: Reg, v: Value) {
-        self.b.def_var(self.regs[r.index()], v);
-        self.local[r.index()] = Some(v);
-    }
-
-    /// Zero-extends to 64 bits.
-    pub fn widen(&mut self, v: Value) -> Value {
-        let wide = widen(&mut self.b, v);
-        if wide != v {
-            self.narrow.insert(wide);
-        }
-        wide
-    }
-
     /// A number; never an address, which is a [`Symbol`]'s.
     pub fn constant(&mut self, v: u64) -> Value {
-        self.b.ins().iconst(types::I64, v as i64)
-    }
-
-    /// The second operand in 64 bits; immediates are sign-extended.
-    pub fn operand(&mut self, src: Src) -> Value {
-        match src {
-            Src::Reg(r) => self.get(r),
-            Src::Imm(i) => self.b.ins().iconst(types::I64, i64::from(i)),
-        }
+        self.number(types::I64, v as i64)
     }
 
     fn operand_of(&mut self, src: Src, width: Width) -> Value {
-        match (src, width) {
-            (Src::Imm(i), Width::W32) => self.b.ins().iconst(types::I32, i64::from(i as u32)),
-            _ => {
-                let v = self.operand(src);
-                narrow(&mut self.b, v, of_width(width))
-            }
-        }
+        self.low_operand(src, of_width(width))
     }
 
     pub fn read_slot(&mut self, at: i32) -> Value {
@@ -157,6 +141,7 @@ impl<'a> Translator<'a, '_> {
         let entry = self.b.create_block();
         self.b.append_block_params_for_function_params(entry);
         self.b.switch_to_block(entry);
+        self.b.seal_block(entry);
         self.enter(entry);
         if self.instance.is_watched() {
             let heads = loop_heads(self.program(), self.this, &self.table_targets());
@@ -174,30 +159,47 @@ impl<'a> Translator<'a, '_> {
     pub(crate) fn body(&mut self) -> Result<(), Error> {
         let program = self.program();
         let range = self.this.range.clone();
-        let heads: BTreeMap<Pc, Block> = heads(program, &range)
-            .into_iter()
-            .chain(self.table_targets())
-            .collect::<BTreeSet<Pc>>()
+        let tables = self.table_targets();
+        let selections = self.selections(&range, &tables);
+        let mut places = heads(program, &range);
+        for pc in selections.straight() {
+            places.remove(&pc);
+        }
+        places.extend(&tables);
+        let outside = std::mem::replace(&mut self.selections, selections);
+        let heads: BTreeMap<Pc, Block> = places
             .into_iter()
             .map(|pc| (pc, self.b.create_block()))
             .collect();
+        let later = self.entered_later();
+        self.loops |= !later.is_empty();
+        let outer = std::mem::replace(&mut self.later, later);
+        let ranges = match self.lowerings.has(Lowerings::RANGES) {
+            true => Ranges::of(program, &range, &tables),
+            false => Ranges::default(),
+        };
         let mut open = true;
         let mut pc = range.start;
         while pc < range.end {
             let insn = program.insns()[pc];
             if let Some(block) = heads.get(&pc) {
                 if open {
+                    self.flush();
                     self.b.ins().jump(*block, &[]);
                 }
                 self.b.switch_to_block(*block);
-                self.local = [None; Reg::COUNT];
+                // All ways in are known, so that no register needs a parameter for what comes from elsewhere.
+                if !self.later.contains(&pc) {
+                    self.b.seal_block(*block);
+                }
+                self.local = Local::entered(ranges.at(pc));
                 self.words.forget();
                 if self.watched.as_ref().is_some_and(|w| w.contains(&pc)) {
                     self.check_epoch(pc);
                 }
                 open = true;
             }
-            if open {
+            if open && !self.selections.is_copy(pc) {
                 if reached(program, pc) {
                     self.b.set_srcloc(SourceLoc::new(pc as u32));
                     open = self.insn(pc, insn, &heads)?;
@@ -218,7 +220,23 @@ impl<'a> Translator<'a, '_> {
                 self.b.ins().trap(UNREACHABLE);
             }
         }
+        self.later = outer;
+        self.selections = outside;
         Ok(())
+    }
+
+    /// Where control comes from instructions at the place or behind it, too.
+    fn entered_later(&self) -> BTreeSet<Pc> {
+        let program = self.program();
+        let mut later = BTreeSet::new();
+        for pc in self.this.range.clone().filter(|pc| reached(program, *pc)) {
+            if matches!(program.insns()[pc], Insn::JumpReg { .. }) {
+                later.extend(self.table_targets());
+            }
+            let to = successors(program, pc).map(|to| self.landing(to));
+            later.extend(to.filter(|to| *to <= pc));
+        }
+        later
     }
 
     /// Arguments, frame pointer and frame.
@@ -237,8 +255,8 @@ impl<'a> Translator<'a, '_> {
                 self.clear(bytes);
             }
         }
-        let top = self.frame_address(0);
-        self.set(Reg::R10, top);
+        self.top = self.frame_address(0);
+        self.set(Reg::R10, self.top);
         if let Some(turns) = self.turns {
             let all = self.b.ins().iconst(types::I64, MAY_GOTO_TURNS);
             self.b.def_var(turns, all);
@@ -279,7 +297,12 @@ impl<'a> Translator<'a, '_> {
     }
 
     /// Translates one instruction; false when control does not go on behind it.
-    fn insn(&mut self, pc: Pc, insn: Insn, heads: &BTreeMap<Pc, Block>) -> Result<bool, Error> {
+    pub(crate) fn insn(
+        &mut self,
+        pc: Pc,
+        insn: Insn,
+        heads: &BTreeMap<Pc, Block>,
+    ) -> Result<bool, Error> {
         match insn {
             Insn::Alu {
                 op,
@@ -288,51 +311,42 @@ impl<'a> Translator<'a, '_> {
                 src,
             } => {
                 let y = self.operand_of(src, width);
-                let (whole, other) = (self.get(dst), src.reg().map(|r| self.get(r)));
-                let x = narrow(&mut self.b, whole, of_width(width));
-                let mut v = alu(&mut self.b, op, x, y, immediate(src));
-                v = self.widen(v);
+                let x = self.low(dst, of_width(width));
+                let mut v = match self.rotation(op, src, x, y) {
+                    Some(v) => v,
+                    None => alu(&mut self.b, op, x, y, immediate(src)),
+                };
                 if self.lowerings.has(Lowerings::WORDS) {
-                    v = self.word(op, width, src, (whole, other), v);
+                    v = self.word(op, width, src, dst, v);
                 }
-                self.set(dst, v);
+                self.put(dst, v);
             }
             Insn::Neg { width, dst } => {
-                let v = self.get(dst);
-                let v = narrow(&mut self.b, v, of_width(width));
+                let v = self.low(dst, of_width(width));
                 let v = self.b.ins().ineg(v);
-                let v = self.widen(v);
-                self.set(dst, v);
+                self.put(dst, v);
             }
-            Insn::Mov { width, dst, src } => {
-                let whole = src.reg().map(|r| self.get(r));
-                let known = whole
-                    .filter(|v| self.lowerings.has(Lowerings::NARROW) && self.narrow.contains(v));
-                let v = match known {
-                    Some(v) => v,
-                    None => {
-                        let v = self.operand_of(src, width);
-                        self.widen(v)
-                    }
-                };
-                self.set(dst, v);
-            }
+            Insn::Mov { width, dst, src } => match src {
+                Src::Reg(src) => self.copy(dst, src, width),
+                Src::Imm(_) => {
+                    let v = self.operand_of(src, width);
+                    self.put(dst, v);
+                }
+            },
             Insn::MovSx {
                 width,
                 dst,
                 src,
                 from,
             } => {
-                let v = self.get(src);
-                let v = narrow(&mut self.b, v, of_size(from));
+                let v = self.low(src, of_size(from));
                 let ty = of_width(width);
                 let v = if of_size(from) == ty {
                     v
                 } else {
                     self.b.ins().sextend(ty, v)
                 };
-                let v = self.widen(v);
-                self.set(dst, v);
+                self.put(dst, v);
             }
             Insn::Swap { op, dst, bits } => {
                 let v = self.get(dst);
@@ -351,7 +365,7 @@ impl<'a> Translator<'a, '_> {
                 off,
             } => {
                 let v = self.load(pc, size, signed, base, off);
-                self.set(dst, v);
+                self.put(dst, v);
             }
             Insn::Store {
                 size,
@@ -384,6 +398,7 @@ impl<'a> Translator<'a, '_> {
             Insn::LoadPacket { size, index, imm } => self.load_packet(size, index, imm),
             Insn::Jump { .. } => {
                 let to = self.target(pc, &insn, heads)?;
+                self.flush();
                 self.b.ins().jump(to, &[]);
                 return Ok(false);
             }
@@ -398,19 +413,30 @@ impl<'a> Translator<'a, '_> {
                 match decided {
                     Some(true) => {
                         let to = self.target(pc, &insn, heads)?;
+                        self.flush();
                         self.b.ins().jump(to, &[]);
                         return Ok(false);
                     }
                     Some(false) => return Ok(true),
                     None => {}
                 }
-                let (to, next) = (self.target(pc, &insn, heads)?, self.next(pc, heads)?);
-                self.table(pc, heads);
-                let x = self.get(dst);
-                if src == Src::Imm(0) && width == Width::W64 && self.null_test(op, x, to, next) {
-                    return Ok(false);
+                if let Some(copy) = self.selections.copy(pc) {
+                    let x = self.low(dst, of_width(width));
+                    let y = self.operand_of(src, width);
+                    let taken = compare(&mut self.b, op, x, y);
+                    self.select(copy, taken, heads)?;
+                    return Ok(true);
                 }
-                let x = narrow(&mut self.b, x, of_width(width));
+                let (to, next) = (self.target(pc, &insn, heads)?, self.next(pc, heads)?);
+                self.flush();
+                self.table(pc, heads);
+                if src == Src::Imm(0) && width == Width::W64 {
+                    let x = self.get(dst);
+                    if self.null_test(op, x, to, next) {
+                        return Ok(false);
+                    }
+                }
+                let x = self.low(dst, of_width(width));
                 let y = self.operand_of(src, width);
                 let taken = compare(&mut self.b, op, x, y);
                 self.b.ins().brif(taken, to, &[], next, &[]);
@@ -421,6 +447,7 @@ impl<'a> Translator<'a, '_> {
                 let Some(turns) = self.turns else {
                     return Err(self.unsupported(pc, "may_goto"));
                 };
+                self.flush();
                 let left = self.b.use_var(turns);
                 let fewer = self.b.ins().iadd_imm_s(left, -1);
                 self.b.def_var(turns, fewer);
@@ -428,6 +455,7 @@ impl<'a> Translator<'a, '_> {
                 return Ok(false);
             }
             Insn::JumpReg { dst } => {
+                self.flush();
                 let v = self.get(dst);
                 let mut switch = Switch::new();
                 for to in self.table_targets() {
@@ -530,13 +558,17 @@ impl<'a> Translator<'a, '_> {
         self.b.ins().symbol_value(types::I64, global)
     }
 
-    /// Something to call, with so many 64-bit arguments.
+    /// Something outside to call, with so many 64-bit arguments.
     pub fn callee(&mut self, symbol: Symbol, args: usize) -> FuncRef {
-        if let Some(f) = self.callees.get(&symbol) {
+        self.callee_by(self.convention, symbol, args)
+    }
+
+    fn callee_by(&mut self, by: CallConv, symbol: Symbol, args: usize) -> FuncRef {
+        if let Some(f) = self.callees.get(&(symbol, args)) {
             return *f;
         }
         let name = self.b.func.declare_imported_user_function(symbol.name());
-        let signature = self.signature(args);
+        let signature = self.signature(by, args);
         let f = self.b.import_function(ExtFuncData {
             name: ExternalName::user(name),
             signature,
@@ -544,27 +576,31 @@ impl<'a> Translator<'a, '_> {
             colocated: true,
             patchable: false,
         });
-        self.callees.insert(symbol, f);
+        self.callees.insert((symbol, args), f);
         f
     }
 
     /// A function of the program, by number.
     pub fn function(&mut self, n: usize) -> FuncRef {
-        let args = self.functions.get(n).map_or(0, |f| f.args.len());
+        let function = self.functions.get(n);
+        let args = function.map_or(0, |f| f.args.len());
+        let by = match function {
+            Some(f) if f.tail => CallConv::Tail,
+            _ => self.convention,
+        };
         let symbol = Symbol::Function {
             program: self.index as u32,
             function: n as u32,
         };
-        self.callee(symbol, 1 + args)
+        self.callee_by(by, symbol, 1 + args)
     }
 
-    pub fn signature(&mut self, args: usize) -> SigRef {
-        if let Some(s) = self.signatures.get(&args) {
+    pub fn signature(&mut self, by: CallConv, args: usize) -> SigRef {
+        if let Some(s) = self.signatures.get(&(by, args)) {
             return *s;
         }
-        let s = signature(self.b.func.signature.call_conv, args);
-        let s = self.b.import_signature(s);
-        self.signatures.insert(args, s);
+        let s = self.b.import_signature(signature(by, args));
+        self.signatures.insert((by, args), s);
         s
     }
 

@@ -36,6 +36,18 @@ const MIN_WIDE: u64 = 3;
 /// Instructions of a lap.
 const MAX_INSTS: usize = 24;
 
+/// The function has loops of one short block, which alone are changed.
+pub(crate) fn short_loops(func: &Function) -> bool {
+    func.layout.blocks().any(|head| {
+        let branch = func.layout.last_inst(head).map(|i| func.dfg.insts[i]);
+        let Some(InstructionData::Brif { blocks, .. }) = branch else {
+            return false;
+        };
+        let back = |to: BlockCall| to.block(&func.dfg.value_lists) == head;
+        blocks.into_iter().any(back) && func.layout.block_insts(head).count() <= MAX_INSTS
+    })
+}
+
 /// Changes every such loop of the function; false when there is none.
 pub(crate) fn widen(func: &mut Function) -> bool {
     let blocks: Vec<Block> = func.layout.blocks().collect();

@@ -7,13 +7,14 @@
 //! **Invariant:** between the first of the loads and the word's stand no store, no call and no
 //! merge of control: the bytes are the same ones.
 
-use std::collections::HashMap;
-
 use cranelift_codegen::ir::{InstBuilder, Value, types};
-use probity_isa::{AluOp, Src, Width};
+use probity_isa::{AluOp, Reg, Src, Width};
 
 use crate::memory::Place;
 use crate::translate::Translator;
+
+/// Values of a block that are looked through, from the last one.
+const MAX_LOOKED: usize = 32;
 
 /// A value as bytes of memory: the offset from `base` of what each byte holds; `None` is 0.
 #[derive(Clone, Copy)]
@@ -84,7 +85,7 @@ impl Word {
 
 /// The values of a block that are bytes of memory.
 #[derive(Default)]
-pub(crate) struct Words(HashMap<Value, Word>);
+pub(crate) struct Words(Vec<(Value, Word)>);
 
 impl Words {
     /// Memory may have changed, or control comes from elsewhere.
@@ -93,34 +94,56 @@ impl Words {
     }
 
     pub fn note(&mut self, v: Value, word: Word) {
-        self.0.insert(v, word);
+        // Blocks are short, and what was loaded last is put together first.
+        self.0.push((v, word));
+    }
+
+    fn get(&self, v: Value) -> Option<Word> {
+        let found = self
+            .0
+            .iter()
+            .rev()
+            .take(MAX_LOOKED)
+            .find(|(of, _)| *of == v);
+        found.map(|(_, word)| *word)
+    }
+
+    /// `wide` is `v` with zeros above.
+    pub fn widened(&mut self, v: Value, wide: Value) {
+        if let Some(word) = self.get(v) {
+            self.note(wide, word);
+        }
     }
 }
 
 impl Translator<'_, '_> {
     /// What `v = x op y` is made of; gives the value of a load that takes its place, if one does.
-    pub(crate) fn word(
-        &mut self,
-        op: AluOp,
-        width: Width,
-        src: Src,
-        (x, y): (Value, Option<Value>),
-        v: Value,
-    ) -> Value {
-        let known = |t: &Self, v: Value| t.words.0.get(&v).copied();
-        let Some(a) = known(self, x) else { return v };
+    pub(crate) fn word(&mut self, op: AluOp, width: Width, src: Src, dst: Reg, v: Value) -> Value {
+        if self.words.0.is_empty() {
+            return v;
+        }
+        let Some(a) = self.word_in(dst, width) else {
+            return v;
+        };
         let word = match (op, src) {
             (AluOp::Lsh, Src::Imm(bits)) => a.cut(width).shifted(bits, width),
             // Where no byte comes from two, a sum has no carries.
-            (AluOp::Or | AluOp::Add | AluOp::Xor, Src::Reg(_)) => y
-                .and_then(|y| known(self, y))
+            (AluOp::Or | AluOp::Add | AluOp::Xor, Src::Reg(y)) => self
+                .word_in(y, width)
                 .and_then(|b| a.cut(width).joined(b.cut(width))),
             _ => None,
         };
         let Some(word) = word else { return v };
         let joined = !matches!(op, AluOp::Lsh);
         let v = match word.load() {
-            Some((size, off, swapped)) if joined => self.load_word(word.place, size, off, swapped),
+            Some((size, off, swapped)) if joined => {
+                let v = self.load_word(word.place, size, off, swapped);
+                // A word of four bytes is what 32-bit arithmetic gives.
+                match (width, size) {
+                    (Width::W32, 4) => v,
+                    _ => self.widen(v),
+                }
+            }
             _ => v,
         };
         self.words.note(v, word);
@@ -134,10 +157,19 @@ impl Translator<'_, '_> {
             _ => types::I64,
         };
         let v = self.b.ins().load(ty, place.flags, place.base, off);
-        let v = match swapped {
+        match swapped {
             true => self.b.ins().bswap(v),
             false => v,
-        };
-        self.widen(v)
+        }
+    }
+
+    /// What a register is made of.
+    fn word_in(&self, r: Reg, width: Width) -> Option<Word> {
+        let known = |v: Option<Value>| self.words.get(v?);
+        let whole = known(self.local.whole(r));
+        match width {
+            Width::W32 => known(self.local.half(r)).or(whole),
+            Width::W64 => whole,
+        }
     }
 }

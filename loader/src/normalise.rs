@@ -15,7 +15,7 @@ use object::{
 };
 use probity_btf::{Btf, BtfBuilder, BtfExt, ExtSection, FuncRecord, TypeId};
 use probity_isa::{CallTarget, Imm64, Insn, to_bytes};
-use probity_objfile::{DataKind, Map, ProgType, Subprog};
+use probity_objfile::{DataKind, Hook, Map, ProgType, Subprog};
 use probity_verifier::{Verified, VerifiedProgram};
 
 use crate::Error;
@@ -27,7 +27,7 @@ const R_BPF_64_32: u32 = 10;
 /// The object, and the names that its parts have for aya.
 pub struct Normalised {
     pub elf: Vec<u8>,
-    /// By index into [`Verified::programs`].
+    /// Of the programs that were wanted, in their order.
     pub programs: Vec<String>,
     /// By index into the object's maps; `None` when no program uses it.
     pub maps: Vec<Option<String>>,
@@ -35,6 +35,25 @@ pub struct Normalised {
 
 /// Writes the programs of a proof as one object.
 pub fn normalise(verified: &Verified) -> Result<Normalised, Error> {
+    normalise_some(verified, &|_| true)
+}
+
+/// Whether aya has a name for programs of this kind.
+pub(crate) fn is_known(kind: ProgType, hook: &Hook) -> bool {
+    section_name(kind, &hook.section, hook.sleepable).is_some()
+}
+
+/// Writes those programs of a proof that are wanted, and their maps.
+pub(crate) fn normalise_some(
+    verified: &Verified,
+    wanted: &dyn Fn(&VerifiedProgram) -> bool,
+) -> Result<Normalised, Error> {
+    let programs: Vec<&VerifiedProgram> = verified
+        .programs()
+        .iter()
+        .map(|p| &**p)
+        .filter(|p| wanted(p))
+        .collect();
     let object = &verified.relocated().object;
     let mut w = Writer {
         elf: Elf::new(BinaryFormat::Elf, Architecture::Bpf, Endianness::Little),
@@ -50,7 +69,7 @@ pub fn normalise(verified: &Verified) -> Result<Normalised, Error> {
         w.section(b"version", SectionKind::Data, &version.to_le_bytes(), &[]);
     }
     let mut names = Names::default();
-    let (used, addressed) = used_maps(verified);
+    let (used, addressed) = used_maps(&programs);
     let mut map_names = vec![None; object.maps.len()];
     for (index, map) in object
         .maps
@@ -61,12 +80,18 @@ pub fn normalise(verified: &Verified) -> Result<Normalised, Error> {
         map_names[index] = Some(w.map(index, map, addressed.contains(&index), &mut names)?);
     }
     let mut program_names = Vec::new();
-    for program in verified.programs() {
+    for program in &programs {
         let hook = &object.programs[program.index()].hook;
         if object.programs[program.index()].exception_cb.is_some() {
             return Err(Error::Unsupported {
                 program: program.name().into(),
                 why: "it names an exception callback, which is lost on the way".into(),
+            });
+        }
+        if crate::symbols::are_open(verified, program) {
+            return Err(Error::Unsupported {
+                program: program.name().into(),
+                why: "it has addresses of kernel symbols, which an object cannot hold".into(),
             });
         }
         let section =
@@ -426,9 +451,9 @@ impl Names {
 }
 
 /// The maps that programs name, and those of them whose values they reach by address.
-fn used_maps(verified: &Verified) -> (BTreeSet<usize>, BTreeSet<usize>) {
+fn used_maps(programs: &[&VerifiedProgram]) -> (BTreeSet<usize>, BTreeSet<usize>) {
     let (mut used, mut addressed) = (BTreeSet::new(), BTreeSet::new());
-    for insn in verified.programs().iter().flat_map(|p| p.insns()) {
+    for insn in programs.iter().flat_map(|p| p.insns()) {
         match insn {
             Insn::LoadImm64 {
                 imm: Imm64::MapIdx(m),

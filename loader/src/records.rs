@@ -8,6 +8,8 @@ use aya::maps::{MapData, PerfEventArray, RingBuf};
 
 use crate::Error;
 
+/// Who writes faster than we read must not keep us from looking up.
+const AT_ONCE: usize = 1 << 16;
 /// Pages of one CPU's perf buffer.
 const PERF_PAGES: usize = 64;
 
@@ -49,12 +51,14 @@ impl Records {
         })
     }
 
-    /// Hands over every record that is there now; gives their number.
+    /// Hands over the records that are there now, of more than [`AT_ONCE`] the first; gives their number.
     pub fn drain(&mut self, each: &mut dyn FnMut(&[u8])) -> usize {
         let mut n = 0;
         match &mut self.source {
             Source::Ring(ring) => {
-                while let Some(record) = ring.next() {
+                while n < AT_ONCE
+                    && let Some(record) = ring.next()
+                {
                     each(&record);
                     n += 1;
                 }

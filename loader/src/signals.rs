@@ -36,3 +36,23 @@ pub fn stop_on_signals() -> Result<Stop, Error> {
     }
     Ok(stop)
 }
+
+/// Whether a signal came.
+pub struct SignalFlag(Arc<AtomicBool>);
+
+impl SignalFlag {
+    /// From now on the signal does nothing but set the flag.
+    pub fn of(signal: i32) -> Result<SignalFlag, Error> {
+        let came = Arc::new(AtomicBool::new(false));
+        flag::register(signal, came.clone()).map_err(|source| Error::Io {
+            what: "cannot watch for a signal",
+            source,
+        })?;
+        Ok(SignalFlag(came))
+    }
+
+    /// Whether it came since the last time.
+    pub fn take(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
+    }
+}

@@ -1,7 +1,10 @@
 //! The bpf system call, as far as aya does not offer it for sizes known at run time only.
 
+use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 const MAP_LOOKUP_ELEM: libc::c_long = 1;
 const MAP_UPDATE_ELEM: libc::c_long = 2;
@@ -157,5 +160,147 @@ pub fn mount_tracefs() -> io::Result<()> {
         Err(io::Error::last_os_error())
     } else {
         Ok(())
+    }
+}
+
+const OBJ_PIN: libc::c_long = 6;
+const OBJ_GET: libc::c_long = 7;
+const LINK_UPDATE: libc::c_long = 29;
+
+/// The part of `union bpf_attr` that pinning reads.
+#[repr(C)]
+#[derive(Default)]
+struct Object {
+    pathname: u64,
+    bpf_fd: u32,
+    file_flags: u32,
+}
+
+/// The part of `union bpf_attr` that `BPF_LINK_UPDATE` reads.
+#[repr(C)]
+#[derive(Default)]
+struct LinkUpdate {
+    link_fd: u32,
+    new_prog_fd: u32,
+    flags: u32,
+    old_prog_fd: u32,
+}
+
+fn c_path(path: &Path) -> io::Result<CString> {
+    CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "the path holds a zero byte"))
+}
+
+fn bpf<T>(command: libc::c_long, attr: &T) -> io::Result<libc::c_long> {
+    // SAFETY: the attribute is a prefix of union bpf_attr and its size is given; what it points to lives until the call returns.
+    let r = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            std::ptr::from_ref(attr),
+            size_of::<T>(),
+        )
+    };
+    match r {
+        ..0 => Err(io::Error::last_os_error()),
+        r => Ok(r),
+    }
+}
+
+/// What is pinned there.
+pub fn get(path: &Path) -> io::Result<OwnedFd> {
+    let path = c_path(path)?;
+    let fd = bpf(
+        OBJ_GET,
+        &Object {
+            pathname: path.as_ptr() as u64,
+            ..Object::default()
+        },
+    )?;
+    // SAFETY: the kernel just gave it to us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+pub fn pin(fd: impl AsFd, path: &Path) -> io::Result<()> {
+    let path = c_path(path)?;
+    let attr = Object {
+        pathname: path.as_ptr() as u64,
+        bpf_fd: fd.as_fd().as_raw_fd() as u32,
+        file_flags: 0,
+    };
+    bpf(OBJ_PIN, &attr).map(|_| ())
+}
+
+pub fn link_update(link: &OwnedFd, program: &OwnedFd) -> io::Result<()> {
+    let attr = LinkUpdate {
+        link_fd: link.as_raw_fd() as u32,
+        new_prog_fd: program.as_raw_fd() as u32,
+        ..LinkUpdate::default()
+    };
+    bpf(LINK_UPDATE, &attr).map(|_| ())
+}
+
+const LINK_CREATE: libc::c_long = 28;
+/// `enum bpf_attach_type`.
+const BPF_XDP: u32 = 37;
+
+/// The part of `union bpf_attr` that `BPF_LINK_CREATE` reads for XDP.
+#[repr(C)]
+#[derive(Default)]
+struct LinkCreate {
+    prog_fd: u32,
+    target_ifindex: u32,
+    attach_type: u32,
+    flags: u32,
+}
+
+/// Attaches an XDP program to an interface by a link.
+pub fn link_xdp(program: &OwnedFd, interface: &str, flags: u32) -> io::Result<OwnedFd> {
+    let name = c_path(Path::new(interface))?;
+    // SAFETY: the name ends with NUL.
+    let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
+    if index == 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let attr = LinkCreate {
+        prog_fd: program.as_raw_fd() as u32,
+        target_ifindex: index,
+        attach_type: BPF_XDP,
+        flags,
+    };
+    let fd = bpf(LINK_CREATE, &attr)?;
+    // SAFETY: the kernel just gave it to us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// `BPF_FS_MAGIC`.
+const BPFFS: libc::c_long = 0xcafe_4a11;
+
+pub fn is_bpffs(path: &Path) -> bool {
+    let Ok(path) = c_path(path) else {
+        return false;
+    };
+    // SAFETY: a structure of numbers, for which all zero is a value.
+    let mut about: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the path ends with NUL; the place for the answer is one.
+    let r = unsafe { libc::statfs(path.as_ptr(), &mut about) };
+    r == 0 && about.f_type as libc::c_long == BPFFS
+}
+
+pub fn mount_bpffs(path: &Path) -> io::Result<()> {
+    let path = c_path(path)?;
+    // SAFETY: all texts are NUL-terminated and live through the call; bpffs takes no data.
+    let r = unsafe {
+        libc::mount(
+            c"bpf".as_ptr(),
+            path.as_ptr(),
+            c"bpf".as_ptr(),
+            0,
+            std::ptr::null(),
+        )
+    };
+    match r {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }

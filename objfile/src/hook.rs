@@ -169,6 +169,15 @@ impl Hook {
             })
             .unwrap_or(name)
     }
+
+    /// The kind that a section name begins with which says none, as old objects have it: `xdp` of `xdp1`, `classifier` of `.classifier`.
+    pub fn similar(&self) -> Option<&'static str> {
+        let name = self.section.trim_start_matches(['?', '.']);
+        ROWS.iter()
+            .map(|row| row.name)
+            .filter(|kind| name.starts_with(kind))
+            .max_by_key(|kind| kind.len())
+    }
 }
 
 /// `NAME` or `NAME@ABI`.
@@ -295,6 +304,15 @@ mod tests {
             offset,
             ret,
         }
+    }
+
+    #[test]
+    fn kinds_that_old_names_begin_with() {
+        let similar = |section: &str| Hook::parse(section).similar();
+        assert_eq!(similar("xdp1"), Some("xdp"));
+        assert_eq!(similar(".classifier"), Some("classifier"));
+        assert_eq!(similar("?kprobe.multiple"), Some("kprobe.multi"));
+        assert_eq!(similar("2/1"), None);
     }
 
     #[test]

@@ -6,13 +6,15 @@
 
 mod tables;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+
+use object::elf;
 
 use probity_btf::{Btf, BtfExt, Kind, LineRecord, Type, TypeId};
 use probity_isa::{Pc, RawInsn};
 
-use crate::elf::{Elf, Reloc, SLOT};
+use crate::elf::{Elf, Reloc, SLOT, Symbol};
 use crate::maps::Place;
 use crate::{CoreReloc, Error, ExternRef, Hook, Line, Map, Program, Subprog};
 
@@ -77,6 +79,9 @@ pub(crate) fn functions(elf: &Elf<'_>) -> Result<Vec<Func>, Error> {
             hidden: sym.is_hidden(),
         });
     }
+    for section in untyped_sections(elf, &funcs) {
+        untyped_functions(elf, section, &mut funcs)?;
+    }
     funcs.sort_by_key(|f| (f.section, f.start, !f.bind_global));
     funcs.dedup_by(|b, a| (a.section, a.start, a.len) == (b.section, b.start, b.len));
     for pair in funcs.windows(2) {
@@ -89,6 +94,62 @@ pub(crate) fn functions(elf: &Elf<'_>) -> Result<Vec<Func>, Error> {
         }
     }
     Ok(funcs)
+}
+
+/// Sections of code without a function's symbol.
+fn untyped_sections(elf: &Elf<'_>, funcs: &[Func]) -> Vec<usize> {
+    let with_functions: HashSet<usize> = funcs.iter().map(|f| f.section).collect();
+    let bare = |&i: &usize| {
+        let section = &elf.sections[i];
+        section.is_exec() && section.size != 0 && !with_functions.contains(&i)
+    };
+    (0..elf.sections.len()).filter(bare).collect()
+}
+
+/// The functions of a section as LLVM up to 8 wrote it: their symbols have neither type nor size, so
+/// each reaches to the next one. A section without any is one function of its name.
+fn untyped_functions(elf: &Elf<'_>, index: usize, funcs: &mut Vec<Func>) -> Result<(), Error> {
+    let section = &elf.sections[index];
+    let named = |sym: &&Symbol<'_>| {
+        sym.section == index
+            && !sym.is_local()
+            && sym.kind == elf::STT_NOTYPE
+            && !sym.name.is_empty()
+    };
+    let mut starts: Vec<(u64, &str, bool)> = elf
+        .symbols
+        .iter()
+        .filter(named)
+        .map(|sym| (sym.value, &*sym.name, sym.is_hidden()))
+        .collect();
+    starts.sort_by_key(|s| s.0);
+    starts.dedup_by_key(|s| s.0);
+    if starts.is_empty() {
+        starts.push((0, &*section.name, false));
+    }
+    for (i, &(start, name, hidden)) in starts.iter().enumerate() {
+        let end = starts.get(i + 1).map_or(section.size, |next| next.0);
+        if start >= end
+            || end > section.size
+            || !start.is_multiple_of(SLOT)
+            || !end.is_multiple_of(SLOT)
+        {
+            return Err(Error::Symbol {
+                section: section.name.to_string(),
+                symbol: name.into(),
+                what: "a function must consist of whole instructions".into(),
+            });
+        }
+        funcs.push(Func {
+            name: name.into(),
+            section: index,
+            start: (start / SLOT) as usize,
+            len: ((end - start) / SLOT) as usize,
+            bind_global: true,
+            hidden,
+        });
+    }
+    Ok(())
 }
 
 /// What the linker needs of the rest of the object.

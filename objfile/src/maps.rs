@@ -1,5 +1,7 @@
 //! `.maps` (BTF definitions), `maps` (structures of numbers) → [`Map`]s, with their static initialisers.
 
+use std::collections::HashMap;
+
 use probity_btf::{Btf, Composite, Member, Type, TypeId, VarLinkage};
 
 use crate::elf::{Elf, Symbol};
@@ -34,6 +36,9 @@ pub(crate) fn btf_maps(elf: &Elf<'_>, btf: Option<&Btf>) -> Result<Vec<(Map, Pla
         return Err(missing());
     };
     let size = elf.sections[section].size;
+    // Types of linked objects may give the place that a map had in its own file; its symbol is where it is.
+    let symbols = elf.symbols.iter().filter(|s| s.section == section);
+    let symbols: HashMap<&str, u64> = symbols.map(|s| (&*s.name, s.value)).collect();
     let mut maps: Vec<(Map, Place)> = Vec::with_capacity(vars.len());
     for v in vars.iter() {
         let name = btf.name(v.var);
@@ -41,7 +46,8 @@ pub(crate) fn btf_maps(elf: &Elf<'_>, btf: Option<&Btf>) -> Result<Vec<(Map, Pla
             return Err(Error::section(".maps", "a map has no name"));
         }
         let error = |what: &str| Error::map(name, what);
-        if u64::from(v.offset) + u64::from(v.size) > size {
+        let offset = symbols.get(name).copied().unwrap_or(v.offset.into());
+        if offset.saturating_add(v.size.into()) > size {
             return Err(error("its definition lies outside section `.maps`"));
         }
         let Some(Type::Var { ty, linkage }) = btf.ty(v.var) else {
@@ -64,7 +70,7 @@ pub(crate) fn btf_maps(elf: &Elf<'_>, btf: Option<&Btf>) -> Result<Vec<(Map, Pla
             map,
             Place {
                 section,
-                offset: v.offset.into(),
+                offset,
                 size: v.size.into(),
                 values: values.map(|m| u64::from(m.bit_offset / 8)),
             },

@@ -212,6 +212,17 @@ pub struct Relocated {
     /// Per program, why it could not be relocated; its instructions are as they were and it must
     /// not be loaded or verified. The other programs of the object are not concerned.
     pub failed: Vec<Option<Error>>,
+    /// Per program, where it loads addresses of symbols that only the running kernel knows: of type 0 until it is loaded.
+    pub symbols: Vec<Vec<Symbol>>,
+}
+
+/// An instruction that loads the address of a kernel symbol without a type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Symbol {
+    pub pc: Pc,
+    pub name: String,
+    /// It may be missing; then its address is 0.
+    pub weak: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,7 +15,9 @@ use probity_btf::{Btf, Kind, Type, TypeId, essential_name};
 use probity_isa::RawInsn;
 
 use crate::link::{CALL, LD_IMM64, PSEUDO_MAP_IDX_VALUE};
-use crate::{CoreReloc, Error, Extern, ExternKind, Object, Poisoned, Program, Relocated, kconfig};
+use crate::{
+    CoreReloc, Error, Extern, ExternKind, Object, Poisoned, Program, Relocated, Symbol, kconfig,
+};
 
 /// `BPF_PSEUDO_KFUNC_CALL`.
 const PSEUDO_KFUNC_CALL: u8 = 2;
@@ -35,7 +37,7 @@ pub struct RelocTarget<'a> {
     pub kernel_version: u32,
     /// Values by name: [`crate::parse_kconfig`].
     pub kconfig: Option<&'a BTreeMap<String, String>>,
-    /// Addresses of kernel symbols. Where they are not known, an address becomes that of type 0, which no kernel loads.
+    /// Addresses of kernel symbols. Where they are not known, an address becomes that of type 0 until the program is loaded ([`Relocated::symbols`]).
     pub ksyms: Option<&'a dyn Fn(&str) -> Option<u64>>,
 }
 
@@ -50,11 +52,13 @@ pub fn relocate(object: &Object, target: &RelocTarget<'_>) -> Result<Relocated, 
     let mut cache = CandidateCache::new();
     let count = given.programs.len();
     let (mut poisoned, mut failed) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    let mut symbols = Vec::with_capacity(count);
     object.programs.reserve_exact(count);
     for program in &given.programs {
         let mut poison = Vec::new();
         let relocated = one(program, &object, target, &externs, &mut cache, &mut poison);
         poison.sort_by_key(|p: &Poisoned| p.pc);
+        symbols.push(unknown(program, &object, &externs));
         let (program, why) = match relocated {
             Ok(relocated) => (relocated, None),
             Err(error) => {
@@ -73,7 +77,24 @@ pub fn relocate(object: &Object, target: &RelocTarget<'_>) -> Result<Relocated, 
         object,
         poisoned,
         failed,
+        symbols,
     })
+}
+
+/// Where a program loads addresses that are not known here.
+fn unknown(program: &Program, object: &Object, externs: &[Result<Resolved, Error>]) -> Vec<Symbol> {
+    let named = program.extern_refs.iter().filter_map(|r| {
+        let Some(Ok(Resolved::Unknown)) = externs.get(r.index) else {
+            return None;
+        };
+        let e = object.externs.get(r.index)?;
+        Some(Symbol {
+            pc: r.pc,
+            name: e.name.clone(),
+            weak: e.weak,
+        })
+    });
+    named.collect()
 }
 
 /// The object, but for its programs.

@@ -1,10 +1,13 @@
 //! Damaged object files give errors, never panics: a second of random damage, and the damage that
 //! people do.
 
+mod random;
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use probity_objfile::{Error, fuzzing::check, open};
+use random::Random;
 
 fn fixtures() -> Vec<Vec<u8>> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
@@ -18,34 +21,10 @@ fn fixtures() -> Vec<Vec<u8>> {
     files.iter().map(|p| std::fs::read(p).unwrap()).collect()
 }
 
-/// splitmix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        (self.next() % n.max(1) as u64) as usize
-    }
-}
-
 #[test]
 fn random_damage() {
-    let seed = match std::env::var("TEST_SEED") {
-        Ok(seed) => seed.parse().expect("TEST_SEED is a number"),
-        Err(_) => std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .map_or(1, |d| d.as_nanos() as u64),
-    };
-    println!("TEST_SEED={seed}");
     let fixtures = fixtures();
-    let mut random = Random(seed);
+    let mut random = Random::seeded();
     let end = Instant::now() + Duration::from_secs(1);
     let (mut tried, mut opened) = (0u32, 0u32);
     while Instant::now() < end {

@@ -341,6 +341,48 @@ fn legacy_maps() {
     assert_eq!(refs, [0, 1]);
 }
 
+/// The object with its functions' symbols changed, each 24 bytes of the symbol table.
+fn with_functions(name: &str, change: impl Fn(&mut [u8])) -> Vec<u8> {
+    use object::read::{Object as _, ObjectSection as _};
+
+    let mut bytes = std::fs::read(data(name)).expect("the fixture is committed");
+    let (at, size) = object::File::parse(&*bytes)
+        .expect("ELF")
+        .section_by_name(".symtab")
+        .and_then(|s| s.file_range())
+        .expect("a symbol table");
+    for symbol in bytes[at as usize..][..size as usize].chunks_exact_mut(24) {
+        if symbol[4] & 15 == 2 {
+            change(symbol);
+        }
+    }
+    bytes
+}
+
+#[test]
+fn functions_of_old_compilers_have_neither_type_nor_size() {
+    let untyped = |symbol: &mut [u8]| {
+        symbol[4] &= !15;
+        symbol[16..24].fill(0);
+    };
+    let old = open("legacy", &with_functions("legacy.o", untyped)).expect("an object");
+    let new = fixture("legacy.o");
+    assert_eq!(shape(&old), shape(&new));
+    assert_eq!(old.programs[0].insns, new.programs[0].insns);
+
+    let nameless = |symbol: &mut [u8]| symbol[4] = 0;
+    let bare = open("legacy", &with_functions("legacy.o", nameless)).expect("an object");
+    assert_eq!(bare.programs[0].name, "socket");
+    assert_eq!(bare.programs[0].insns, new.programs[0].insns);
+
+    let inside = |symbol: &mut [u8]| {
+        untyped(symbol);
+        symbol[8] = 4;
+    };
+    let error = open("legacy", &with_functions("legacy.o", inside)).expect_err("half a slot");
+    assert!(error.to_string().contains("whole instructions"), "{error}");
+}
+
 const FIXTURES: [&str; 6] = ["maps", "calls", "data", "core", "jumps", "legacy"];
 
 #[test]

@@ -1,5 +1,6 @@
 //! A program that writes records → several threads that run it at once, and whether all records came out.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Barrier, Mutex};
 
 use probity_jit::Jit;
@@ -20,6 +21,8 @@ pub struct ByThreads {
     pub whole: bool,
     /// CPU nanoseconds of the writers, all together.
     pub writers_ns: u64,
+    /// The same of the thread that took longest in each round: what passed while all wrote, each on a processor of its own.
+    pub elapsed_ns: u64,
 }
 
 /// Runs a program, that returns how many records of two words it wrote (the second the complement of the first), on
@@ -44,10 +47,12 @@ pub fn ring_by_threads(
         read: 0,
         whole: true,
         writers_ns: 0,
+        elapsed_ns: 0,
     };
+    let longest = AtomicU64::new(0);
     std::thread::scope(|scope| {
         for cpu in 0..threads {
-            let (jit, start, end, totals) = (&jit, &start, &end, &totals);
+            let (jit, start, end, totals, longest) = (&jit, &start, &end, &totals, &longest);
             scope.spawn(move || {
                 let mut context = Context::xdp(&subject.input);
                 for _ in 0..rounds {
@@ -61,6 +66,7 @@ pub fn ring_by_threads(
                         },
                         Err(e) => failed = Some(e.to_string()),
                     });
+                    longest.fetch_max(took.as_nanos() as u64, Relaxed);
                     if let Ok(mut totals) = totals.lock() {
                         totals.0 += written;
                         totals.1 += took.as_nanos() as u64;
@@ -73,6 +79,7 @@ pub fn ring_by_threads(
         for _ in 0..rounds {
             start.wait();
             end.wait();
+            result.elapsed_ns += longest.swap(0, Relaxed);
             for map in instance.maps() {
                 let Some(ring) = map.ring() else {
                     continue;

@@ -58,6 +58,9 @@ pub enum KfuncFlag {
     AnyLicense,
     /// Memory with a size is only read behind pointers to `const`, and only written behind others.
     OneWay,
+    /// A function of another extension, verified with it: a call executes so many instructions at most. Memory that it is
+    /// handed it may read and write.
+    Executes(u64),
 }
 
 /// What a kernel function does that neither its prototype nor its flags say, as far as a verifier must know.

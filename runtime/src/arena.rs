@@ -163,37 +163,177 @@ unsafe fn copy_any(dst: *mut u8, src: *const u8, len: usize) {
     // SAFETY: every step stays below `len`.
     unsafe {
         while i + 8 <= len {
-            store(dst.add(i), Size::DW, load(src.add(i), Size::DW));
+            moves::eight(dst.add(i), src.add(i));
             i += 8;
         }
-        while i < len {
-            store(dst.add(i), Size::B, byte(src.add(i)) as u64);
-            i += 1;
+        if len & 4 != 0 {
+            moves::four(dst.add(i), src.add(i));
+            i += 4;
+        }
+        if len & 2 != 0 {
+            moves::two(dst.add(i), src.add(i));
+            i += 2;
+        }
+        if len & 1 != 0 {
+            store(dst.add(i), Size::B, byte(src.add(i)).into());
         }
     }
 }
 
+/// Some bytes from anywhere to anywhere, and zeros to anywhere.
+///
+/// The language knows no access to shared memory that is not aligned; the machine does.
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+mod moves {
+    use std::arch::asm;
+
+    /// # Safety
+    /// `src` is readable for eight bytes.
+    #[inline(always)]
+    pub unsafe fn load_eight(src: *const u8) -> u64 {
+        let word: u64;
+        // SAFETY: by the contract.
+        unsafe {
+            asm!(
+                "mov {word}, qword ptr [{src}]",
+                word = out(reg) word,
+                src = in(reg) src,
+                options(nostack, preserves_flags, readonly),
+            );
+        }
+        word
+    }
+
+    macro_rules! moves {
+        ($($name:ident, $zero:ident: $load:literal, $store:literal, $clear:literal;)*) => {$(
+            /// # Safety
+            /// `src` is readable and `dst` writable for so many bytes.
+            #[inline(always)]
+            pub unsafe fn $name(dst: *mut u8, src: *const u8) {
+                // SAFETY: by the contract.
+                unsafe {
+                    asm!(
+                        $load,
+                        $store,
+                        word = out(reg) _,
+                        src = in(reg) src,
+                        dst = in(reg) dst,
+                        options(nostack, preserves_flags),
+                    );
+                }
+            }
+
+            /// # Safety
+            /// `dst` is writable for so many bytes.
+            #[inline(always)]
+            pub unsafe fn $zero(dst: *mut u8) {
+                // SAFETY: by the contract.
+                unsafe {
+                    asm!($clear, dst = in(reg) dst, options(nostack, preserves_flags));
+                }
+            }
+        )*};
+    }
+    moves! {
+        eight, zero_eight: "mov {word}, qword ptr [{src}]", "mov qword ptr [{dst}], {word}", "mov qword ptr [{dst}], 0";
+        four, zero_four: "mov {word:e}, dword ptr [{src}]", "mov dword ptr [{dst}], {word:e}", "mov dword ptr [{dst}], 0";
+        two, zero_two: "movzx {word:e}, word ptr [{src}]", "mov word ptr [{dst}], {word:x}", "mov word ptr [{dst}], 0";
+    }
+}
+
+/// Some bytes from anywhere to anywhere, and zeros to anywhere.
+#[cfg(not(all(target_arch = "x86_64", not(miri))))]
+mod moves {
+    use probity_isa::Size;
+
+    use super::{load, store};
+
+    /// # Safety
+    /// `src` is readable for eight bytes.
+    #[inline]
+    pub unsafe fn load_eight(src: *const u8) -> u64 {
+        // SAFETY: by the contract.
+        unsafe { load(src, Size::DW) }
+    }
+
+    macro_rules! moves {
+        ($($name:ident, $zero:ident: $size:ident;)*) => {$(
+            /// # Safety
+            /// `src` is readable and `dst` writable for so many bytes.
+            #[inline]
+            pub unsafe fn $name(dst: *mut u8, src: *const u8) {
+                // SAFETY: by the contract.
+                unsafe { store(dst, Size::$size, load(src, Size::$size)) }
+            }
+
+            /// # Safety
+            /// `dst` is writable for so many bytes.
+            #[inline]
+            pub unsafe fn $zero(dst: *mut u8) {
+                // SAFETY: by the contract.
+                unsafe { store(dst, Size::$size, 0) }
+            }
+        )*};
+    }
+    moves! { eight, zero_eight: DW; four, zero_four: W; two, zero_two: H; }
+}
+
 /// # Safety
 /// `dst` is writable for `len` bytes.
+#[inline]
 pub(crate) unsafe fn zero(dst: *mut u8, len: usize) {
     let mut i = 0;
     // SAFETY: every step stays below `len`.
     unsafe {
         while i + 8 <= len {
-            store(dst.add(i), Size::DW, 0);
+            moves::zero_eight(dst.add(i));
             i += 8;
         }
-        while i < len {
+        if len & 4 != 0 {
+            moves::zero_four(dst.add(i));
+            i += 4;
+        }
+        if len & 2 != 0 {
+            moves::zero_two(dst.add(i));
+            i += 2;
+        }
+        if len & 1 != 0 {
             store(dst.add(i), Size::B, 0);
-            i += 1;
         }
     }
+}
+
+/// Whether the bytes there are these.
+///
+/// # Safety
+/// `src` is readable for `bytes.len()` bytes.
+#[inline]
+pub(crate) unsafe fn same(src: *const u8, bytes: &[u8]) -> bool {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut at = src;
+    for word in words {
+        // SAFETY: by the contract; the step stays below the length.
+        unsafe {
+            if moves::load_eight(at) != u64::from_ne_bytes(*word) {
+                return false;
+            }
+            at = at.add(8);
+        }
+    }
+    for (i, b) in rest.iter().enumerate() {
+        // SAFETY: as above.
+        if unsafe { byte(at.add(i)) } != *b {
+            return false;
+        }
+    }
+    true
 }
 
 /// Copies bytes out.
 ///
 /// # Safety
 /// `src` is readable for `dst.len()` bytes.
+#[inline]
 pub(crate) unsafe fn read_into(src: *const u8, dst: &mut [u8]) {
     // SAFETY: by the contract; `dst` is a slice of that length.
     unsafe { copy(dst.as_mut_ptr(), src, dst.len()) }

@@ -6,10 +6,9 @@
 //!   called with the pointer to [`Call`] and r1 to r5 and gives r0.
 //! - A helper with callbacks calls [`Call::reenter`] with the value that `Imm64::Func` gave the
 //!   program, whatever the engine chose for it (a slot, an address).
-//! - A successful `tail_call` sets [`Call::next`] to a program's index and returns 0; otherwise
-//!   `next` is [`NO_PROGRAM`] and r0 an error. After each call of a helper whose row says
-//!   `may_not_return`, an engine looks at `next`; when it is set, it puts [`NO_PROGRAM`] back and
-//!   goes on with that program, r1 being [`Call::ctx`], in place of the function that was running
+//! - A successful `tail_call` sets [`Call::next`] to a program's index and returns 0; otherwise r0 is
+//!   an error. After each call of a helper whose row says `may_not_return`, an engine looks at r0; when it
+//!   is 0, it goes on with that program, r1 being [`Call::ctx`], in place of the function that was running
 //!   (a subprogram's caller gets the program's r0).
 //! - A kernel function that throws ([`crate::BoundKfunc::throws`]) sets [`Call::thrown`] and leaves the cookie. The
 //!   engine gives up the functions of the program that is running, up to and with its main one, which gives what the
@@ -19,14 +18,42 @@
 use std::marker::PhantomData;
 use std::mem::{MaybeUninit, offset_of};
 
+use crate::arena;
+use crate::context::{DATA, DATA_END, Lent, header};
 use crate::timers::Later;
 use crate::{Context, Env, Fault, FaultKind, Instance, Watch};
 
-/// [`Call::next`] when no tail call is under way.
-pub const NO_PROGRAM: u64 = u64::MAX;
-
 /// Tail calls in one call, as in Linux.
-pub const MAX_TAIL_CALLS: u64 = 33;
+pub const MAX_TAIL_CALLS: u32 = 33;
+
+/// Answers that a call keeps.
+const ANSWERS: usize = 8;
+
+/// An answer that does not change during a call: its surroundings are asked for it once.
+///
+/// Compiled code looks for it at [`Answer::bit`] of the word at [`Call::ANSWERED`], and finds it at [`Answer::offset`];
+/// where the bit is not set it calls the helper, which sets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer(u8);
+
+impl Answer {
+    pub const CPU: Answer = Answer(0);
+    pub const TASK_ID: Answer = Answer(1);
+    pub const USER_ID: Answer = Answer(2);
+    pub const NUMA_NODE: Answer = Answer(3);
+    pub const CGROUP: Answer = Answer(4);
+    pub const TASK: Answer = Answer(5);
+    pub const COOKIE: Answer = Answer(6);
+    pub const FUNCTION: Answer = Answer(7);
+
+    pub fn bit(self) -> u32 {
+        1 << self.0
+    }
+
+    pub fn offset(self) -> i32 {
+        (offset_of!(Call, answers) + 8 * usize::from(self.0)) as i32
+    }
+}
 
 /// A helper. `call` is valid and unaliased for the duration; arguments are as the helper's row demands.
 pub type HelperFn =
@@ -47,13 +74,17 @@ pub struct Call<'a> {
     /// Address of the context's first byte: r1.
     pub ctx: u64,
     /// Tail calls so far.
-    pub tail_calls: u64,
+    pub(crate) tail_calls: u32,
+    /// Which of `answers` are written, a bit each.
+    answered: u32,
     /// 1 while an exception unwinds the program, otherwise 0.
-    pub(crate) thrown: u64,
-    /// Address and length of a key that a helper lends to its callback.
-    pub(crate) lent: (u64, u64),
-    /// Program that a successful tail call goes on with, or [`NO_PROGRAM`].
-    pub next: u64,
+    pub(crate) thrown: u32,
+    /// Length of a key that a helper lends to its callback, otherwise 0.
+    lent_len: u32,
+    /// The key's address, when there is one.
+    lent_at: MaybeUninit<u64>,
+    /// Program that a successful tail call goes on with; written by what succeeds.
+    next: MaybeUninit<u64>,
     /// How helpers call back; engines set it before programs with callbacks run.
     pub(crate) callback: Option<ReenterFn>,
     prepared: &'a Prepared<'a>,
@@ -61,6 +92,8 @@ pub struct Call<'a> {
     context: *const Context,
     /// What was thrown, while it is.
     pub(crate) cookie: MaybeUninit<u64>,
+    /// What does not change during a call, and was asked for.
+    answers: [MaybeUninit<u64>; ANSWERS],
     /// The engine's own, for `callback`; written by the engine that reads it.
     pub(crate) engine: MaybeUninit<*mut ()>,
     /// When it is to end by the clock; written and read in watched calls.
@@ -158,7 +191,7 @@ impl<'a> Prepared<'a> {
         if ctx.size() < self.context_size {
             return None;
         }
-        Some(self.begin(ctx, (0, 0)))
+        Some(self.begin(ctx))
     }
 
     /// The state of a call of what [`Prepared::later`] prepared.
@@ -166,11 +199,13 @@ impl<'a> Prepared<'a> {
     where
         'a: 'c,
     {
-        self.begin(ctx, self.lent)
+        let mut call = self.begin(ctx);
+        call.lend(self.lent);
+        call
     }
 
     #[inline(always)]
-    fn begin<'c>(&'c self, ctx: &'c mut Context, lent: (u64, u64)) -> Call<'c>
+    fn begin<'c>(&'c self, ctx: &'c mut Context) -> Call<'c>
     where
         'a: 'c,
     {
@@ -179,13 +214,16 @@ impl<'a> Prepared<'a> {
             cpu: self.cpu,
             ctx: ctx.address(),
             tail_calls: 0,
+            answered: 0,
             thrown: 0,
-            lent,
-            next: NO_PROGRAM,
+            lent_len: 0,
+            lent_at: MaybeUninit::uninit(),
+            next: MaybeUninit::uninit(),
             callback: self.callback,
             prepared: self,
             context: std::ptr::from_ref(ctx),
             cookie: MaybeUninit::uninit(),
+            answers: [const { MaybeUninit::uninit() }; ANSWERS],
             engine: MaybeUninit::uninit(),
             // Nothing here takes the call's address, so that it is written where it stays.
             watch: match self.watched {
@@ -207,6 +245,9 @@ impl Call<'_> {
     pub const CPU: i32 = offset_of!(Call, cpu) as i32;
     pub const CTX: i32 = offset_of!(Call, ctx) as i32;
     pub const TAIL_CALLS: i32 = offset_of!(Call, tail_calls) as i32;
+    /// What a tail call gives that does not succeed.
+    pub const NO_TAIL_CALL: u64 = -(libc::ENOENT as i64) as u64;
+    pub const ANSWERED: i32 = offset_of!(Call, answered) as i32;
     pub const NEXT: i32 = offset_of!(Call, next) as i32;
     pub const DEADLINE: i32 = (offset_of!(Call, watch) + offset_of!(Watch, deadline)) as i32;
     pub const HELD: i32 = (offset_of!(Call, watch) + offset_of!(Watch, held)) as i32;
@@ -216,15 +257,67 @@ impl Call<'_> {
 }
 
 impl<'a> Call<'a> {
+    #[inline]
     fn context(&self) -> &Context {
         // SAFETY: the context is borrowed for as long as the call lives, and neither moved nor
         // changed meanwhile: programs and helpers write the memory that it owns, not itself.
         unsafe { &*self.context }
     }
 
-    /// What the host lent for this call ([`Context::lend_data`]).
-    pub fn data(&self) -> Option<(std::any::TypeId, *mut ())> {
-        self.context().data()
+    /// Program that the last tail call that succeeded goes on with.
+    pub fn next(&self) -> Option<u64> {
+        // SAFETY: what counts a tail call has written it.
+        (self.tail_calls > 0).then(|| unsafe { self.next.assume_init() })
+    }
+
+    /// A tail call succeeds.
+    pub(crate) fn go_on_with(&mut self, program: u64) {
+        self.next.write(program);
+        self.tail_calls += 1;
+    }
+
+    /// Address and length of the key that a helper lends to the callback that is running; no key has length 0.
+    pub(crate) fn lent(&self) -> (u64, u64) {
+        match self.lent_len {
+            0 => (0, 0),
+            // SAFETY: it is written together with its length.
+            n => (unsafe { self.lent_at.assume_init() }, u64::from(n)),
+        }
+    }
+
+    pub(crate) fn lend(&mut self, (at, len): (u64, u64)) {
+        self.lent_at.write(at);
+        // Keys are no longer than that.
+        self.lent_len = len as u32;
+    }
+
+    /// What does not change during the call, asked for when it is first wanted.
+    #[inline]
+    pub(crate) fn once(&mut self, answer: Answer, ask: impl FnOnce(&Self) -> u64) -> u64 {
+        let n = usize::from(answer.0);
+        if self.answered & answer.bit() != 0 {
+            // SAFETY: the bit is set when it is written.
+            return unsafe { self.answers[n].assume_init() };
+        }
+        let given = ask(self);
+        self.answers[n].write(given);
+        self.answered |= answer.bit();
+        given
+    }
+
+    /// What the host lent to its functions ([`Context::lend`]).
+    #[inline]
+    pub fn lent_by_host(&self) -> Lent {
+        self.context().lent()
+    }
+
+    /// The packet's bytes, as they are now.
+    pub fn packet(&self) -> Vec<u8> {
+        // SAFETY: the context is a live one, and its packet lies between the two addresses, in this order.
+        unsafe {
+            let (data, end) = (header(self.ctx, DATA), header(self.ctx, DATA_END));
+            arena::read_vec(data as *const u8, end.wrapping_sub(data) as usize)
+        }
     }
 
     /// Byte offset of the context's field that holds the packet's length, where it has one.

@@ -76,18 +76,22 @@ pub struct Context {
     /// Byte offset of a 32-bit field that holds the packet's length, where the layout has one.
     length_at: Option<usize>,
     env: Option<Arc<dyn Env>>,
-    /// A value of the host's, for its functions.
-    data: Option<Data>,
+    lent: Lent,
 }
 
-/// A value that the host lends for one call.
-#[derive(Clone, Copy)]
-struct Data(TypeId, *mut ());
+/// Values of the host's for its functions, each with its type.
+#[derive(Clone, Copy, Default)]
+pub struct Lent {
+    /// For one call.
+    pub data: Option<(TypeId, *mut ())>,
+    /// Whoever calls has it for all calls.
+    pub state: Option<(TypeId, *mut ())>,
+}
 
-// SAFETY: the pointer is followed only by whoever lent it, for as long as it is lent ([`Context::lend_data`]).
-unsafe impl Send for Data {}
+// SAFETY: the pointers are followed only by whoever lent them, for as long as they are lent ([`Context::lend`]).
+unsafe impl Send for Lent {}
 // SAFETY: as above.
-unsafe impl Sync for Data {}
+unsafe impl Sync for Lent {}
 
 /// What `redirect` or `redirect_map` asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,7 +139,7 @@ impl Context {
             packet: None,
             length_at: None,
             env: None,
-            data: None,
+            lent: Lent::default(),
         };
         // An empty packet, so that the invariant holds.
         let here = ctx.address();
@@ -229,21 +233,30 @@ impl Context {
         Ok(())
     }
 
-    /// Lets the context describe bytes of the host's as its packet, in place; `None` takes them back.
+    /// Lets the context describe bytes of the host's as its packet, in place, until [`Context::take_packet`].
+    /// False where they are more than [`MAX_PACKET`]: then nothing is lent.
     ///
     /// # Safety
     /// Until they are taken back the bytes are valid, and neither read nor written by others while a
     /// program runs; programs of kinds that write packets write them.
-    pub unsafe fn lend_packet(&mut self, packet: Option<(*mut u8, usize)>) -> Result<(), Error> {
-        let (start, len) = match packet {
-            Some((start, len)) => (start as u64, len),
-            None => (self.address(), 0),
-        };
+    #[inline]
+    #[must_use]
+    pub unsafe fn lend_packet(&mut self, start: *mut u8, len: usize) -> bool {
         if len > MAX_PACKET {
-            return Err(Error::Context(format!(
-                "a packet of {len} bytes exceeds the limit of {MAX_PACKET}"
-            )));
+            return false;
         }
+        self.describe(start as u64, len);
+        true
+    }
+
+    /// Ends what [`Context::lend_packet`] began: the packet is empty.
+    #[inline]
+    pub fn take_packet(&mut self) {
+        self.describe(self.address(), 0);
+    }
+
+    #[inline(always)]
+    fn describe(&mut self, start: u64, len: usize) {
         let end = start.wrapping_add(len as u64);
         for word in [DATA, DATA_META, BUFFER] {
             self.set_header(word, start);
@@ -251,20 +264,21 @@ impl Context {
         for word in [DATA_END, BUFFER_END] {
             self.set_header(word, end);
         }
-        Ok(())
     }
 
-    /// Lends a value of the host's to its own functions that programs call; `None` takes it back.
+    /// Lends values of the host's to its own functions that programs call, in the place of those that were lent before.
     ///
     /// # Safety
-    /// Until it is taken back the pointer is to a live value of the type that `TypeId` names, which is used
-    /// by nobody else while a program runs.
-    pub unsafe fn lend_data(&mut self, data: Option<(TypeId, *mut ())>) {
-        self.data = data.map(|(id, at)| Data(id, at));
+    /// Whenever a program runs with this context, until others are lent, each pointer is to a live value of the type that its
+    /// `TypeId` names, which is used by nobody else meanwhile; they are different values.
+    #[inline]
+    pub unsafe fn lend(&mut self, lent: Lent) {
+        self.lent = lent;
     }
 
-    pub(crate) fn data(&self) -> Option<(TypeId, *mut ())> {
-        self.data.map(|d| (d.0, d.1))
+    #[inline]
+    pub(crate) fn lent(&self) -> Lent {
+        self.lent
     }
 
     /// Surroundings for calls with this context, instead of the instance's.
@@ -360,9 +374,7 @@ impl Context {
     /// Forgets what the last call asked for. The flags count only with a target, and `NULL` stays 0.
     #[inline(always)]
     pub(crate) fn prepare(&mut self) {
-        let word = self.address().wrapping_add_signed(i64::from(REDIRECT));
-        // SAFETY: the header lies before the address, and its words are 8-byte aligned.
-        unsafe { AtomicU64::from_ptr(word as *mut u64) }.store(0, Relaxed);
+        self.set_header(REDIRECT, 0);
     }
 
     pub(crate) fn length_at(&self) -> Option<usize> {
@@ -376,25 +388,16 @@ impl Context {
 /// `ctx` is the address of a live [`Context`], `word` one of this module's offsets.
 #[inline]
 pub(crate) unsafe fn header(ctx: u64, word: i32) -> u64 {
+    let at = ctx.wrapping_add_signed(i64::from(word));
     // SAFETY: by the contract; header words are 8-byte aligned.
-    unsafe {
-        arena::load(
-            ctx.wrapping_add_signed(i64::from(word)) as *const u8,
-            probity_isa::Size::DW,
-        )
-    }
+    unsafe { AtomicU64::from_ptr(at as *mut u64) }.load(Relaxed)
 }
 
 /// # Safety
 /// As for [`header`]; the value keeps the header's invariant.
 #[inline]
 pub(crate) unsafe fn set_header(ctx: u64, word: i32, value: u64) {
-    // SAFETY: by the contract.
-    unsafe {
-        arena::store(
-            ctx.wrapping_add_signed(i64::from(word)) as *mut u8,
-            probity_isa::Size::DW,
-            value,
-        )
-    }
+    let at = ctx.wrapping_add_signed(i64::from(word));
+    // SAFETY: by the contract; header words are 8-byte aligned.
+    unsafe { AtomicU64::from_ptr(at as *mut u64) }.store(value, Relaxed);
 }

@@ -12,7 +12,7 @@ use crate::context;
 use crate::kfuncs::{self, BoundKfunc, Unbound};
 use crate::maps::{Direct, Map, Operation, Values};
 use crate::timers::Timers;
-use crate::{Env, Epoch, Error, HelperFn, Process, Span, helpers, hidden_word};
+use crate::{Answer, Env, Epoch, Error, HelperFn, Process, Span, helpers, hidden_word};
 
 pub const MAX_CPUS: usize = 1024;
 
@@ -34,6 +34,8 @@ pub struct Options {
     /// Maps of other instances, to be used by programs here in the place of new ones of the same name.
     /// Each must be as the object defines it, and of a kind whose elements mean the same to every instance.
     pub maps: Vec<Arc<Map>>,
+    /// Global functions that programs of other instances call: an engine makes them callable from there.
+    pub exports: Vec<String>,
 }
 
 impl Default for Options {
@@ -46,6 +48,7 @@ impl Default for Options {
             env: Arc::new(Process::new(1)),
             functions: Arc::new([]),
             maps: Vec::new(),
+            exports: Vec::new(),
         }
     }
 }
@@ -76,6 +79,10 @@ pub struct Bound {
     pub args: &'static [Arg],
     pub ret: Ret,
     pub effects: Effects,
+    /// It only gives this, and the call keeps it.
+    pub answer: Option<Answer>,
+    /// What it does may be done where it is called.
+    pub inline: Option<helpers::Inline>,
 }
 
 /// One program of an instance.
@@ -84,6 +91,7 @@ pub struct Program {
     verified: Arc<VerifiedProgram>,
     context_size: usize,
     exception_callback: Option<Pc>,
+    tail_calls: bool,
 }
 
 impl Program {
@@ -93,9 +101,14 @@ impl Program {
     pub fn name(&self) -> &str {
         self.verified.name()
     }
-    /// Bytes that a context must have at least: as far as the program reads or writes it.
+    /// Bytes that a context must have at least: as far as the program reads or writes it, and, when it makes
+    /// tail calls, as far as any program does that these may lead to.
     pub fn context_size(&self) -> usize {
         self.context_size
+    }
+    /// It makes tail calls.
+    pub fn tail_calls(&self) -> bool {
+        self.tail_calls
     }
     /// Where the subprogram starts that exceptions end in.
     pub fn exception_callback(&self) -> Option<Pc> {
@@ -118,10 +131,12 @@ impl Instance {
                 verified: p.clone(),
                 context_size: context_size(&verified, p),
                 exception_callback: exception_callback(object, p),
+                tail_calls: tail_calls(&verified, p).next().is_some(),
             });
         }
+        reach_contexts(&mut programs);
         let maps = make_maps(object, &used, &options)?;
-        initialise(object, &maps, &programs)?;
+        initialise(&verified, &maps, &programs)?;
         let mut extents: Vec<_> = maps
             .iter()
             .enumerate()
@@ -200,8 +215,19 @@ impl Instance {
         added.iter().find(|m| m.address() == address).map(|m| f(m))
     }
 
+    /// Global functions that programs of other instances call.
+    pub fn exports(&self) -> &[String] {
+        &self.options.exports
+    }
+
     pub fn cpus(&self) -> usize {
         self.cpus
+    }
+
+    /// Whether programs of a kind write packets.
+    pub(crate) fn writes_packets(&self, kind: u32) -> bool {
+        let kind = self.verified.platform().prog_kind(kind);
+        kind.is_some_and(|k| k.packet_write)
     }
 
     pub fn env(&self) -> &dyn Env {
@@ -230,6 +256,8 @@ impl Instance {
             args: p.args,
             ret: p.ret,
             effects: p.effects,
+            answer: entry.answer,
+            inline: entry.inline,
         })
     }
 
@@ -304,7 +332,7 @@ impl Instance {
                 what: "does not exist".into(),
             });
         };
-        put_program(map, index, program, &self.programs)
+        put_program(&self.verified, map, index, program, &self.programs)
     }
 }
 
@@ -398,6 +426,39 @@ fn check_program(
         }
     }
     Ok(())
+}
+
+/// Instructions of a program that make tail calls: calls of helpers that do not return when they succeed.
+fn tail_calls<'a>(verified: &'a Verified, p: &'a VerifiedProgram) -> impl Iterator<Item = Pc> + 'a {
+    let kind = p.prog_type().0;
+    let gone = move |id: u32| {
+        let helper = verified.platform().helper(id);
+        helper.is_some_and(|h| h.prototype(kind).effects.may_not_return)
+    };
+    let all = p.insns().iter().zip(p.facts()).enumerate();
+    all.filter(move |(_, (insn, fact))| match insn {
+        Insn::Call(CallTarget::Helper(id)) => fact.reached && gone(*id),
+        _ => false,
+    })
+    .map(|(pc, _)| pc)
+}
+
+/// A tail call hands on the context, so that who makes one is held to what the programs of its kind need.
+fn reach_contexts(programs: &mut [Program]) {
+    let need: Vec<usize> = programs
+        .iter()
+        .map(|p| {
+            if !p.tail_calls {
+                return p.context_size;
+            }
+            let kind = p.verified.prog_type();
+            let same = programs.iter().filter(|o| o.verified.prog_type() == kind);
+            same.map(|o| o.context_size).max().unwrap_or_default()
+        })
+        .collect();
+    for (p, need) in programs.iter_mut().zip(need) {
+        p.context_size = need;
+    }
 }
 
 fn exception_callback(object: &objfile::Object, p: &VerifiedProgram) -> Option<Pc> {
@@ -496,10 +557,11 @@ fn make_maps(
 
 /// Static initialisers of program arrays and maps of maps.
 fn initialise(
-    object: &objfile::Object,
+    verified: &Verified,
     maps: &[Option<Arc<Map>>],
     programs: &[Program],
 ) -> Result<(), Error> {
+    let object = &verified.relocated().object;
     for (def, map) in object.maps.iter().zip(maps) {
         let Some(map) = map else { continue };
         for (slot, initial) in &def.initial {
@@ -524,7 +586,7 @@ fn initialise(
                                 "its initial program {name} is not among the verified ones"
                             ),
                         })?;
-                    put_program(map, *slot, at, programs)?;
+                    put_program(verified, map, *slot, at, programs)?;
                 }
             }
         }
@@ -532,20 +594,38 @@ fn initialise(
     Ok(())
 }
 
-/// A program array holds programs of one kind, as in Linux.
-fn put_program(map: &Map, index: u32, program: usize, programs: &[Program]) -> Result<(), Error> {
+/// A program array holds programs of one kind, that of the programs that jump through it, as in Linux.
+fn put_program(
+    verified: &Verified,
+    map: &Map,
+    index: u32,
+    program: usize,
+    programs: &[Program],
+) -> Result<(), Error> {
     let p = programs.get(program).ok_or(Error::NoProgram(program))?;
     let kind = p.verified.prog_type();
+    let refused = |than: &str| {
+        Err(Error::Map {
+            map: map.name().to_string(),
+            what: format!("program {} is of another kind than {than}", p.name()),
+        })
+    };
+    let maps = &verified.relocated().object.maps;
+    let jumps = |user: &Program| {
+        tail_calls(verified, &user.verified).any(|pc| {
+            // Where it depends on the path which array it is, it may be this one.
+            let known = user.verified.facts().get(pc).and_then(|f| f.map);
+            known.is_none_or(|n| maps.get(n).is_some_and(|def| def.name == map.name()))
+        })
+    };
+    let others = programs.iter().filter(|o| o.verified.prog_type() != kind);
+    if others.filter(|o| o.tail_calls).any(jumps) {
+        return refused("those that jump through it");
+    }
     for (_, other) in map.references() {
         let other = programs.get(other as usize).map(|o| o.verified.prog_type());
         if other.is_some_and(|o| o != kind) {
-            return Err(Error::Map {
-                map: map.name().to_string(),
-                what: format!(
-                    "program {} is of another kind than those it holds",
-                    p.name()
-                ),
-            });
+            return refused("those it holds");
         }
     }
     map.set_reference(&index.to_ne_bytes(), program as u64)

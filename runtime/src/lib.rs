@@ -26,8 +26,8 @@ pub mod shared;
 mod task_id;
 pub mod timers;
 
-pub use call::{Call, HelperFn, MAX_TAIL_CALLS, NO_PROGRAM, Prepared, ReenterFn};
-pub use context::{Context, Redirect, hidden_word};
+pub use call::{Answer, Call, HelperFn, MAX_TAIL_CALLS, Prepared, ReenterFn};
+pub use context::{Context, Lent, Redirect, hidden_word};
 pub use counting::Counting;
 pub use engine::{Engine, Fault, FaultKind, Outcome};
 pub use env::{Clock, Env, Process, Sample, Space};
@@ -35,7 +35,7 @@ pub use epoch::{Epoch, Holding, Watch};
 pub use error::Error;
 pub use instance::{Bound, Instance, MAX_CPUS, Options, Program};
 pub use kfuncs::{BoundKfunc, KfuncArg, call_kfunc};
-pub use maps::{ArrayLayout, Direct, Map, Operation, Span};
+pub use maps::{ArrayLayout, Direct, Map, Operation, Slots, Span};
 pub use memory::{
     BadArgument, FRAME, Memory, Reenter, call_helper, kernel_read, kernel_read_fn, packet_load,
     packet_load_fn,

@@ -86,7 +86,8 @@ impl Memory {
         {
             return true;
         }
-        if !write && inside(call.lent.0, call.lent.0 + call.lent.1) {
+        let (lent, len) = call.lent();
+        if !write && inside(lent, lent + len) {
             return true;
         }
         call.instance()

@@ -7,13 +7,23 @@ use crate::arena;
 
 /// # Safety
 /// `address` is readable for `out.len()` bytes, as memory that a verified program hands to a function is.
+#[inline]
 pub unsafe fn read(address: u64, out: &mut [u8]) {
     // SAFETY: by the contract.
     unsafe { arena::read_into(address as *const u8, out) }
 }
 
 /// # Safety
+/// `address` is readable for `bytes.len()` bytes.
+#[inline]
+pub unsafe fn same(address: u64, bytes: &[u8]) -> bool {
+    // SAFETY: by the contract.
+    unsafe { arena::same(address as *const u8, bytes) }
+}
+
+/// # Safety
 /// `address` is writable for `bytes.len()` bytes.
+#[inline]
 pub unsafe fn write(address: u64, bytes: &[u8]) {
     // SAFETY: by the contract; a slice is readable for its length.
     unsafe { arena::copy(address as *mut u8, bytes.as_ptr(), bytes.len()) }
@@ -21,6 +31,7 @@ pub unsafe fn write(address: u64, bytes: &[u8]) {
 
 /// # Safety
 /// `address` is writable for `len` bytes.
+#[inline]
 pub unsafe fn zero(address: u64, len: usize) {
     // SAFETY: by the contract.
     unsafe { arena::zero(address as *mut u8, len) }

@@ -6,12 +6,13 @@ use probity_objfile::Object;
 
 use crate::ast::Ast;
 use crate::check;
-use crate::codegen::{self, program_name};
+use crate::codegen;
 use crate::diagnostics::{Diagnostics, Severity};
 use crate::env::Environment;
 use crate::hir::{ProgramDef, Stmt, StmtKind};
 use crate::printer::{NoHost, Output, Printer};
 use crate::probes::ProbeKind;
+use crate::recording::{self, Need};
 use crate::source::Span;
 
 /// A compiled script.
@@ -23,6 +24,8 @@ pub struct Script {
     /// `end` probes in this order after everything is detached.
     pub probes: Vec<Probe>,
     pub printer: Printer,
+    /// What it asks that is in no event.
+    pub needs: Vec<Need>,
     /// Warnings; empty when there is nothing to say.
     pub warnings: Diagnostics,
 }
@@ -31,10 +34,13 @@ pub struct Script {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
     pub kind: ProbeKind,
-    /// The program's name in [`Script::object`].
+    /// The program's name in [`Script::object`]; others may have the same.
     pub program: String,
-    /// Not written in the script: it notes the time of the start. It is not counted to people.
+    /// Not written in the script: it notes the time of the start (`begin`), or ends the work of the programs
+    /// of many tracepoints at once (`end`). It is not counted to people.
     pub implicit: bool,
+    /// Attached in one call with all others of its program; it gets this as its cookie.
+    pub multi: Option<u64>,
 }
 
 impl Script {
@@ -43,11 +49,22 @@ impl Script {
     /// Losses and the start's time.
     pub const GLOBALS: &'static str = codegen::GLOBALS;
 
-    /// Whether nothing happens after the `begin` probes: such a script ends by itself.
-    pub fn only_begin_and_end(&self) -> bool {
-        self.probes
+    /// The program that is run before everything is detached: those of the tracepoints do nothing after it.
+    pub fn gate(probes: &[Probe]) -> Option<&Probe> {
+        probes
             .iter()
-            .all(|p| matches!(p.kind, ProbeKind::Begin | ProbeKind::End))
+            .find(|p| p.implicit && p.kind == ProbeKind::End)
+    }
+
+    /// Whether nothing happens after the `begin` probes and walks that nobody else asks for: such a
+    /// script ends by itself.
+    pub fn ends_by_itself(&self) -> bool {
+        self.probes.iter().all(|p| {
+            matches!(
+                p.kind,
+                ProbeKind::Begin | ProbeKind::End | ProbeKind::Iter { pin: None, .. }
+            )
+        })
     }
 }
 
@@ -64,11 +81,37 @@ pub fn compile_text(text: &str, name: &str, env: &Environment<'_>) -> Result<Scr
 /// # Errors
 /// Everything found wrong, each with its place.
 pub fn compile(ast: &Ast, env: &Environment<'_>) -> Result<Script, Diagnostics> {
-    let mut checked = check::check(ast, env)?;
+    if env.sharing.kernel_multi || env.sharing.user_multi {
+        // Where a program serves several places `func` is an address with a name: what needs its
+        // text is compiled for each place.
+        let shared = compile_once(ast, env, env.sharing);
+        if shared.is_ok() {
+            return shared;
+        }
+    }
+    let apart = crate::env::Sharing {
+        kernel_multi: false,
+        user_multi: false,
+        ..env.sharing
+    };
+    compile_once(ast, env, apart)
+}
+
+fn compile_once(
+    ast: &Ast,
+    env: &Environment<'_>,
+    sharing: crate::env::Sharing,
+) -> Result<Script, Diagnostics> {
+    let mut checked = check::check(ast, env, sharing)?;
+    let needs = recording::needs(&mut checked, &ast.source);
+    if let Some(own) = env.record {
+        recording::instrument(&mut checked, env, &ast.source, &needs, own)?;
+    }
+    close_gate(&mut checked, env);
     if checked.elapsed {
         note_start(&mut checked, env);
     }
-    let (object, _) =
+    let (object, programs) =
         codegen::generate(&checked, env, &ast.source).map_err(|errors| Diagnostics {
             source: ast.source.clone(),
             list: errors,
@@ -77,12 +120,19 @@ pub fn compile(ast: &Ast, env: &Environment<'_>) -> Result<Script, Diagnostics> 
         .hir
         .programs
         .iter()
+        .zip(programs)
         .enumerate()
-        .map(|(n, def)| {
+        .map(|(n, (def, program))| {
             let kind = checked.probes[def.probe].clone();
             Probe {
-                program: program_name(n, &kind),
-                implicit: checked.elapsed && n == 0,
+                program,
+                implicit: checked.elapsed && n == 0
+                    || checked.gate && n == checked.hir.programs.len() - 1,
+                multi: checked
+                    .multi
+                    .get(def.probe)
+                    .is_some_and(|m| *m)
+                    .then_some(def.probe as u64),
                 kind,
             }
         })
@@ -98,6 +148,7 @@ pub fn compile(ast: &Ast, env: &Environment<'_>) -> Result<Script, Diagnostics> 
         host: Arc::new(NoHost),
         clock_start: 0,
         said: Default::default(),
+        errors: 0,
     };
     let mut warnings = checked.warnings;
     warnings.list.retain(|d| d.severity == Severity::Warning);
@@ -105,8 +156,33 @@ pub fn compile(ast: &Ast, env: &Environment<'_>) -> Result<Script, Diagnostics> 
         object,
         probes,
         printer,
+        needs,
         warnings,
     })
+}
+
+/// Puts a program behind the others that closes the gate of a script with many tracepoints.
+fn close_gate(checked: &mut check::Result_, env: &Environment<'_>) {
+    let many = checked
+        .probes
+        .iter()
+        .filter(|p| matches!(p, ProbeKind::Tracepoint { .. }))
+        .count();
+    if env.gate_from.is_none_or(|from| many < from) {
+        return;
+    }
+    checked.gate = true;
+    checked.probes.push(ProbeKind::End);
+    let span = Span::default();
+    checked.hir.programs.push(ProgramDef {
+        probe: checked.probes.len() - 1,
+        vars: Vec::new(),
+        body: vec![Stmt {
+            kind: StmtKind::StoreEnded,
+            span,
+        }],
+        span,
+    });
 }
 
 /// Puts a program in front that keeps the time.

@@ -89,10 +89,14 @@ const KEYS: [(&str, &str, Set); 11] = [
         c.print_maps_on_exit = boolean(v)?;
         Some(())
     }),
-    ("stack_mode", "bpftrace, perf, raw or build_id", |c, v| {
-        c.stack_mode = stack_mode(v)?;
-        Some(())
-    }),
+    (
+        "stack_mode",
+        "bpftrace, perf, raw, build_id or folded",
+        |c, v| {
+            c.stack_mode = stack_mode(v)?;
+            Some(())
+        },
+    ),
     ("missing_probes", "error, warn or ignore", |c, v| {
         c.missing_probes_set = true;
         c.missing_probes = match v {
@@ -129,6 +133,11 @@ const KEYS: [(&str, &str, Set); 11] = [
     }),
 ];
 
+/// The settings with what they take.
+pub(crate) fn keys() -> impl Iterator<Item = (&'static str, &'static str)> {
+    KEYS.iter().map(|(key, takes, _)| (*key, *takes))
+}
+
 /// Whether a variable of the process's environment is a setting of scripts: `BPFTRACE_MAX_STRLEN`.
 pub fn is_config_variable(name: &str) -> bool {
     name.strip_prefix("BPFTRACE_")
@@ -153,6 +162,7 @@ pub(crate) fn stack_mode(v: &str) -> Option<StackMode> {
         "perf" => StackMode::Perf,
         "raw" => StackMode::Raw,
         "build_id" => StackMode::BuildId,
+        "folded" => StackMode::Folded,
         _ => return None,
     })
 }

@@ -54,6 +54,26 @@ impl Diagnostic {
             None => self,
         }
     }
+
+    /// The same, and where no name is close says which there are.
+    #[must_use]
+    pub fn suggest_of<'a>(
+        self,
+        name: &str,
+        known: impl IntoIterator<Item = &'a str> + Clone,
+    ) -> Diagnostic {
+        const SHOWN: usize = 12;
+        if nearest(name, known.clone()).is_some() {
+            return self.suggest(name, known);
+        }
+        let mut all: Vec<String> = known.into_iter().map(|n| format!("`{n}`")).collect();
+        if all.is_empty() {
+            return self.hint("there are none");
+        }
+        let more = if all.len() > SHOWN { " …" } else { "" };
+        all.truncate(SHOWN);
+        self.hint(format!("there are {}{more}", all.join(", ")))
+    }
 }
 
 /// Everything found in one script. The error of [`crate::parse`] and [`crate::compile`].

@@ -1,10 +1,12 @@
 //! What a script needs to know of the machine, given by whoever compiles it.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use probity_btf::Btf;
 
+pub use crate::check::{CgroupFilter, NamespaceFilter};
 use crate::formats::Format;
 
 /// Everything that a compilation depends on besides the script.
@@ -13,10 +15,18 @@ pub struct Environment<'a> {
     pub functions: &'a dyn Functions,
     /// The kernel's types.
     pub types: Option<Arc<Btf>>,
+    /// Or where they come from once something asks for them: most scripts do not.
+    pub later_types: Option<LaterTypes<'a>>,
     /// `$1`, `$2` …
     pub positional: Vec<String>,
     /// Only events of this process count.
     pub pid_filter: Option<u32>,
+    /// Device and inode of the namespace that this process counts processes in.
+    pub pid_namespace: Option<(u64, u64)>,
+    /// Only events of processes in this control group count.
+    pub cgroup_filter: Option<CgroupFilter>,
+    /// Only events of processes of this namespace count.
+    pub namespace_filter: Option<NamespaceFilter>,
     /// The process started for the script: `cpid`.
     pub cpid: Option<u32>,
     pub clock: Clock,
@@ -31,8 +41,30 @@ pub struct Environment<'a> {
     pub check_helpers: bool,
     /// Which probes are wanted, by their whole names; `begin` and `end` are always.
     pub wanted: Option<Arc<dyn Fn(&str) -> bool>>,
+    /// Only probes that are run by hand are compiled: `begin`, `end`, `test`, `bench`.
+    pub by_hand_only: bool,
+    /// Record events for a replay, those of this process left out.
+    pub record: Option<u32>,
+    /// Whoever reads the records looks for them every few milliseconds and need not be woken.
+    pub timed_draining: bool,
+    /// From so many tracepoints on, their programs can be told to do nothing any more: detaching takes the
+    /// kernel long.
+    pub gate_from: Option<usize>,
+    /// Which programs serve several attach points.
+    pub sharing: Sharing,
     /// Config variables set from outside; they win over the script's own.
     pub config: Vec<(String, String)>,
+}
+
+/// Whether one program is attached to several places, and how. What is compiled for somewhere else has
+/// a program for each attach point.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sharing {
+    pub programs: bool,
+    /// The kernel attaches one program to many of its functions.
+    pub kernel_multi: bool,
+    /// The same of places in a file.
+    pub user_multi: bool,
 }
 
 /// What `nsecs` counts.
@@ -127,12 +159,20 @@ pub trait TracepointFormats {
 pub trait Functions {
     /// Kernel functions that can be probed; empty when unknown.
     fn kernel(&self) -> Vec<String>;
+    /// Module and name of each function of the loaded modules; empty when unknown.
+    fn modules(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
     /// Raw tracepoints; empty when unknown.
     fn raw_tracepoints(&self) -> Vec<String> {
         Vec::new()
     }
     /// Functions of an executable or library; empty when unknown.
     fn user(&self, path: &str) -> Vec<String>;
+    /// The names of C++ and Rust that symbols of an executable stand for, where they stand for some.
+    fn readable(&self, _path: &str) -> Vec<(String, String)> {
+        Vec::new()
+    }
     /// The file that a name such as `libc` or `bash` means; `None` when there is no such file.
     fn resolve(&self, path: &str) -> Option<String>;
     /// Static probes of an executable or library.
@@ -145,6 +185,14 @@ pub trait Functions {
     }
     /// Address of a symbol of an executable, for `uaddr`.
     fn user_address(&self, _path: &str, _name: &str) -> Option<u64> {
+        None
+    }
+    /// What debug information says of a function of an executable.
+    fn user_function(&self, _path: &str, _symbol: &str) -> Option<crate::UserFunction> {
+        None
+    }
+    /// Addresses of a source line of an executable; `None` without debug information.
+    fn source_line(&self, _path: &str, _source: &str, _line: u64) -> Option<Vec<u64>> {
         None
     }
     /// Id of a cgroup by its path, for `cgroupid`.
@@ -221,7 +269,49 @@ impl TracepointFormats for FormatTable {
     }
 }
 
+/// Types that are read when they are first needed.
+pub struct LaterTypes<'a> {
+    read: Box<dyn Fn() -> Option<Arc<Btf>> + 'a>,
+    known: OnceCell<Option<Arc<Btf>>>,
+}
+
+impl<'a> LaterTypes<'a> {
+    pub fn new(read: impl Fn() -> Option<Arc<Btf>> + 'a) -> LaterTypes<'a> {
+        LaterTypes {
+            read: Box::new(read),
+            known: OnceCell::new(),
+        }
+    }
+
+    fn get(&self) -> Option<&Arc<Btf>> {
+        self.known.get_or_init(|| (self.read)()).as_ref()
+    }
+
+    /// Whether somebody asked.
+    pub fn were_needed(&self) -> bool {
+        self.known.get().is_some()
+    }
+}
+
 impl<'a> Environment<'a> {
+    /// A word behind the script: what looks like an option is one, the script's own; the rest is `$1`, `$2` …
+    pub fn argument(&mut self, word: &str) {
+        match word.strip_prefix("--") {
+            Some(option) if !option.is_empty() => self.named.push(match option.split_once('=') {
+                Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+                None => (option.to_owned(), None),
+            }),
+            _ => self.positional.push(word.to_owned()),
+        }
+    }
+
+    /// The kernel's types, read now if they were not before.
+    pub fn types(&self) -> Option<&Arc<Btf>> {
+        self.types
+            .as_ref()
+            .or_else(|| self.later_types.as_ref()?.get())
+    }
+
     /// Of a machine of which only these are known.
     pub fn new(
         tracepoints: &'a dyn TracepointFormats,
@@ -231,16 +321,25 @@ impl<'a> Environment<'a> {
             tracepoints,
             functions,
             types: None,
+            later_types: None,
             positional: Vec::new(),
             named: Vec::new(),
             allow_unsafe: false,
             check_helpers: false,
             wanted: None,
+            pid_namespace: None,
+            by_hand_only: false,
+            record: None,
             pid_filter: None,
+            cgroup_filter: None,
+            namespace_filter: None,
             cpid: None,
             clock: Clock::Boot,
             cpus: 1,
             arch: Arch::native(),
+            timed_draining: false,
+            gate_from: None,
+            sharing: Sharing::default(),
             config: Vec::new(),
         }
     }

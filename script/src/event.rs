@@ -65,4 +65,20 @@ pub(crate) enum Event {
     },
     /// One argument: the status.
     Exit,
+    /// One argument: the address whose watchpoints are detached.
+    Unwatch,
+    /// Time since boot, length of the whole packet, bytes of it.
+    Packet {
+        path: String,
+    },
+    /// While recording: an event, of which so many bytes are sent, and which stacks.
+    Sample {
+        bytes: u32,
+        stacks: [bool; 2],
+    },
+    /// While recording: what a read gave; processor, address and value.
+    Read {
+        ty: Ty,
+        bytes: u32,
+    },
 }

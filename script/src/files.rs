@@ -56,6 +56,28 @@ impl Files {
         self.list.first().map_or("", |f| &f.name)
     }
 
+    /// One text with all of them, which imports nothing; `None` when there are headers, which are C.
+    pub fn whole(&self) -> Option<String> {
+        let mut out = String::new();
+        for file in &self.list {
+            if file.is_header() {
+                return None;
+            }
+            for line in file.text.split_inclusive('\n') {
+                let found = imports(line).iter().any(|path| self.has(path));
+                match line.split_once(';').filter(|_| found) {
+                    Some((_, rest)) => out.push_str(rest),
+                    None if found => out.push('\n'),
+                    None => out.push_str(line),
+                }
+            }
+            if !out.ends_with('\n') {
+                out.push('\n');
+            }
+        }
+        Some(out)
+    }
+
     pub(crate) fn list(&self) -> &[File] {
         &self.list
     }
@@ -118,5 +140,7 @@ mod tests {
         assert_eq!(files.list().len(), 3);
         assert!(files.has("a.bt") && files.has("./b.bt") && !files.has("c.bt"));
         assert_eq!(files.name(), "s");
+        let whole = "\n#include <linux/none.h>\nbegin { }\n\n\n";
+        assert_eq!(files.whole().as_deref(), Some(whole));
     }
 }

@@ -225,6 +225,11 @@ pub enum ExprKind {
         kernel: bool,
         flags: u64,
     },
+    /// The addresses of a stack trace, after a word with the number of their bytes.
+    Frames {
+        user: bool,
+        flags: u64,
+    },
     /// Stored values side by side: usym, inet.
     Words(Vec<Expr>),
     /// Statements without a value.
@@ -244,6 +249,7 @@ pub enum Arg {
     /// Where the value is written, and its size.
     Dest,
     DestSize(u32),
+    Const(u64),
 }
 
 #[derive(Clone, Debug)]
@@ -327,6 +333,8 @@ pub enum StmtKind {
     },
     /// Keeps the time as the script's beginning.
     StoreStart(Expr),
+    /// Closes the gate: programs behind it do nothing any more.
+    StoreEnded,
     Block(Vec<Stmt>),
 }
 

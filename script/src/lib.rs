@@ -23,20 +23,30 @@ mod preprocess;
 mod pretty;
 mod printer;
 pub mod probes;
+mod recording;
+mod reference;
 mod source;
 mod spec;
 mod types;
+mod user_types;
+mod walk;
 
 pub use ast::Ast;
 pub use compile::{Probe, Script, compile, compile_text};
 pub use config::is_config_variable;
 pub use diagnostics::{Diagnostic, Diagnostics, Severity, nearest};
 pub use env::{
-    Arch, Clock, Environment, FormatTable, Functions, NoFunctions, TracepointFormats, UsdtSite,
+    Arch, CgroupFilter, Clock, Environment, FormatTable, Functions, LaterTypes, NamespaceFilter,
+    NoFunctions, Sharing, TracepointFormats, UsdtSite,
 };
 pub use files::{File, Files};
 pub use formats::{FieldPlace, Format, FormatError, FormatField};
 pub use parser::{parse, parse_files};
-pub use printer::{Action, Host, Losses, MapReader, NoHost, Output, Printer, Symbol, strftime};
-pub use probes::{Period, ProbeKind, UserTarget};
+pub use printer::{
+    Action, Host, Losses, MapReader, NoHost, Output, Packet, Printer, Symbol, strftime,
+};
+pub use probes::{Period, ProbeKind, UserTarget, typed_modules};
+pub use recording::{Need, NeedKind, Recorded, RecordedSample};
+pub use reference::{FORMS, Form, reference};
 pub use source::{Position, Source, Span};
+pub use user_types::{UserField, UserFunction, UserStruct, UserType};

@@ -16,6 +16,8 @@ pub struct Preprocessed {
     pub defines: HashMap<String, String>,
     /// `#define`s with parameters.
     pub functions: Vec<FunctionDefine>,
+    /// Headers that are named, whether in quotes, with their places.
+    pub includes: Vec<(String, bool, Span)>,
     pub diagnostics: Vec<Diagnostic>,
 }
 
@@ -114,7 +116,12 @@ pub fn preprocess(text: &str) -> Preprocessed {
             "undef" if kept => {
                 out.defines.remove(name);
             }
-            // Types come from BTF, so headers are not needed; a type that is missing is reported where it is used.
+            "include" if kept => {
+                let path = rest.trim().trim_start_matches(['<', '"']);
+                let end = path.find(['>', '"']).unwrap_or(path.len());
+                out.includes
+                    .push((path[..end].to_owned(), rest.contains('"'), span));
+            }
             "include" | "pragma" | "define" | "undef" | "line" | "" => {}
             other => {
                 if kept {

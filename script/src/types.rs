@@ -119,6 +119,8 @@ pub struct StackTy {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StackMode {
+    /// On one line, outermost first, `;` before each: what flame-graph tools read.
+    Folded,
     Bpftrace,
     Perf,
     Raw,

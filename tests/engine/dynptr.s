@@ -1,9 +1,9 @@
-# A dynptr of a map value: written and read at offsets given, within its 16 bytes or not, and by a slice.
+# A dynptr of a map value: written and read at offsets given (of 32 bits), within its 16 bytes or not, and by a slice.
 # run words=0,5 = 5
 # run words=8,7 = 7
 # run words=9,7 = -7
 # run words=0xffffffffffffffff,7 = -7
-# run words=0x100000000,7 = -7
+# run words=0x100000000,7 = 7
 .map m kind=array key=4 value=16 max_entries=1
 .section raw_tracepoint
 .globl main

@@ -5,7 +5,9 @@ pub mod arrays;
 pub mod containment;
 pub mod engines;
 pub mod families;
+pub mod fuzzing;
 pub mod generate;
+pub mod linux;
 pub mod marks;
 pub mod shrink;
 
@@ -21,7 +23,8 @@ pub fn root() -> PathBuf {
         .unwrap_or_default()
 }
 
-/// Every file below `programs/DIR` with that extension, sorted. `unsafe` is left out unless asked for.
+/// Every file below `programs/DIR` with that extension, sorted. `unsafe` is left out unless asked for, and so is `hosts`,
+/// whose extensions are not for Linux.
 pub fn programs(dir: &str, extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut open = vec![root().join("programs").join(dir)];
@@ -32,7 +35,8 @@ pub fn programs(dir: &str, extension: &str) -> Vec<PathBuf> {
             .flatten()
         {
             let path = entry.path();
-            if path.is_dir() && (!path.ends_with("unsafe") || dir == "unsafe") {
+            let apart = |name: &str| path.ends_with(name) && dir != name;
+            if path.is_dir() && !apart("unsafe") && !apart("hosts") {
                 open.push(path);
             } else if path.extension().is_some_and(|x| x == extension) {
                 found.push(path);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 const ORDER: &[&str] = &[
     "isa", "btf", "domains", "objfile", "platform", "verifier", "runtime", "interp", "jit",
-    "loader", "script", "bundle", "host", "peers", "cli",
+    "loader", "script", "bundle", "store", "host", "peers", "cli",
 ];
 
 #[test]

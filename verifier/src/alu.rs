@@ -5,6 +5,7 @@ use probity_isa::{AluOp, Pc, Reg, Size, Src, SwapOp, Width};
 
 use crate::env::Env;
 use crate::memory::describe;
+use crate::origin::Origin;
 use crate::reject::{Explain, Failure, Outcome, fail};
 use crate::report::Rule;
 use crate::state::State;
@@ -234,6 +235,17 @@ pub(crate) fn alu(
                 out.add = add;
                 // The constant's own value is in the difference now.
                 env.origins.need(y.origin);
+            } else if env.thorough()
+                && x.origin != Origin::NONE
+                && y.set.as_constant().is_some()
+                && let AluOp::And | AluOp::Rsh | AluOp::Mod = op
+            {
+                let any = Scalar::unknown();
+                let compute = || arithmetic(op, width, &any, &y.set);
+                // Whatever it is made of.
+                if *env.computed_of_any.get(pc, &any, &y.set, compute) == set {
+                    out.origin = y.origin;
+                }
             }
             Value::Number(out)
         }
@@ -473,11 +485,15 @@ fn pointer(
             };
             let mut out = Pointer { var, base: 0, ..p };
             if p.is_packet() {
-                // A new base: what was checked of the old one says nothing of it, unless it lies before.
+                // A new base: of the bytes behind the old one those are there too that lie behind this one, however
+                // far it is.
                 out.id = env.fresh_id();
-                if !negative || n.set.smin() < 0 {
-                    out.range = 0;
-                }
+                let further = match negative {
+                    false => n.set.smax(),
+                    true => n.set.smin().saturating_neg(),
+                };
+                let left = i64::from(p.range).saturating_sub(further.max(0));
+                out.range = u32::try_from(left).unwrap_or(0);
             }
             out
         }

@@ -12,12 +12,14 @@ use probity_domains::{Comparison, Scalar};
 use probity_isa::{JmpOp, Pc, Reg, Src, Width};
 
 use crate::alu::operand_in;
+use crate::callback::Callback;
 use crate::env::Env;
 use crate::memory::describe;
+use crate::origin::Origin;
 use crate::reject::{Explain, Outcome, fail};
 use crate::report::Rule;
 use crate::state::State;
-use crate::value::{Hold, Id, Number, Pointer, To, Trust, Value};
+use crate::value::{HEAD, Hold, Id, Number, Pointer, To, Trust, Value};
 
 /// Where execution goes. The state given becomes the one of the way that falls through, or of the only one.
 pub(crate) enum Ways {
@@ -51,7 +53,16 @@ pub(crate) fn branch(
             }
         };
         let (x, y) = (*x, *y);
-        return Ok(open(env, state, dst, src, x, y, yes, no));
+        let free = free(
+            env,
+            state,
+            pc,
+            (op, width),
+            (dst, src),
+            (&x, &y),
+            [&yes, &no],
+        );
+        return Ok(open(env, state, dst, src, x, y, yes, no, free));
     }
     match (*a, *b) {
         (Value::Pointer(p), Value::Pointer(q)) if width == Width::W64 => {
@@ -161,6 +172,64 @@ fn compared(
     }
 }
 
+/// On which ways a register compared with a constant holds what any number would hold there: what it was does not
+/// matter then, if nothing else is known by being related to it.
+fn free(
+    env: &mut Env<'_>,
+    state: &State,
+    pc: Pc,
+    (op, width): (JmpOp, Width),
+    (dst, src): (Reg, Src),
+    (x, y): (&Number, &Number),
+    sets: [&(Scalar, Scalar); 2],
+) -> [bool; 2] {
+    let narrowed = sets.map(|s| s.0 != x.set);
+    if !env.thorough()
+        || x.origin == Origin::NONE
+        || y.set.as_constant().is_none()
+        || src == Src::Reg(dst)
+        || narrowed == [false; 2]
+        || x.link != 0 && related(env, state, pc, dst, x.link)
+    {
+        return [false; 2];
+    }
+    let any = env.any(pc, dst);
+    let found = env
+        .compared_with_any
+        .get(pc, &any, &y.set, || compare(op, width, false, &any, &y.set));
+    match found {
+        Compared::Open { yes, no } => [
+            narrowed[0] && yes.0 == sets[0].0,
+            narrowed[1] && no.0 == sets[1].0,
+        ],
+        Compared::Decided(_) => [false; 2],
+    }
+}
+
+/// Whether the link of a register relates it to anything else that may be read.
+fn related(env: &Env<'_>, state: &State, pc: Pc, reg: Reg, link: Id) -> bool {
+    if link & HEAD != 0 {
+        return true;
+    }
+    let is = |v: &Value| match v {
+        Value::Number(n) => n.link == link,
+        Value::Pointer(p) => p.base == link,
+        Value::Uninit => false,
+    };
+    let last = state.depth();
+    state.frames.iter().enumerate().any(|(i, frame)| {
+        let live = match state.frames.get(i + 1) {
+            Some(callee) => env.live.across_call(callee.return_pc),
+            None => env.live.at(pc),
+        };
+        let mut regs = live.iter().filter(|r| i != last || *r != reg);
+        let kept = |c: &Callback| c.args.iter().any(is) || is(&c.result);
+        regs.any(|r| is(&frame.regs[r.index()]))
+            || frame.stack.spills().any(|(_, v)| is(v))
+            || frame.callback.as_deref().is_some_and(kept)
+    })
+}
+
 /// Both ways may be taken, with these operands.
 fn open(
     env: &mut Env<'_>,
@@ -171,6 +240,7 @@ fn open(
     y: Number,
     yes: (Scalar, Scalar),
     no: (Scalar, Scalar),
+    free: [bool; 2],
 ) -> Ways {
     let same = src == Src::Reg(dst);
     if same {
@@ -178,7 +248,15 @@ fn open(
     }
     let origin = env.origins.both(x.origin, y.origin);
     let mut taken = state.clone();
-    for (state, (a, b)) in [(&mut taken, yes), (state, no)] {
+    for (state, (a, b), free) in [(&mut taken, yes, free[0]), (state, no, free[1])] {
+        if free {
+            state.frame_mut().regs[dst.index()] = Value::Number(Number {
+                set: a,
+                origin: y.origin,
+                ..x
+            });
+            continue;
+        }
         narrow(
             env,
             state,

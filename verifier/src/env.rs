@@ -1,6 +1,6 @@
 //! What stays the same while one program is verified, and what is gathered on the way.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::Cell;
 use std::rc::Rc;
 
 use probity_domains::Scalar;
@@ -12,26 +12,32 @@ use crate::Options;
 use crate::branch::Compared;
 use crate::cfg::Cfg;
 use crate::effects::Effects;
+use crate::extended::Extended;
+use crate::facts::Facts;
 use crate::global::Parameter;
 use crate::journal::Journal;
 use crate::kfunc::{Prototype, Rows};
 use crate::liveness::Liveness;
 use crate::memo::Memo;
+use crate::numbered::Numbered;
 use crate::obligation::{self, Obligations};
 use crate::origin::Origins;
 use crate::recorded::{Recorded, Recorder};
 use crate::reject::{Outcome, fail};
-use crate::report::{Access, Fact, Region, Rule};
+use crate::report::{Access, Region, Rule};
 use crate::special::{Declared, Records, Special};
 use crate::stack::SlotSet;
 use crate::summary::Calls;
-use crate::typed::TypedContext;
+use crate::typed::{May, TypedContext};
 use crate::value::{Id, MapRef, Number, To, Value};
 use crate::walks::{Queue, Role};
 use crate::worst::Worst;
 
 /// Frames on one chain of calls, whatever the platform says.
 pub(crate) const MAX_FRAMES: usize = 8;
+
+/// Programs of no more instructions are walked on rather than compared with what was walked.
+const SHORT: usize = 64;
 
 /// Slots of each frame.
 pub(crate) type Slots = [SlotSet; MAX_FRAMES];
@@ -55,17 +61,24 @@ pub(crate) struct Env<'a> {
     pub gpl: bool,
     /// What types the context's arguments, where BTF does.
     pub typed: Option<std::rc::Rc<TypedContext>>,
+    /// Where the last write to a structure of the kernel was allowed.
+    pub may_write: Cell<Option<May>>,
     pub origins: Origins,
     /// What each instruction demands of any state.
     pub obligations: Vec<Obligations>,
     /// What arithmetic and comparisons gave last.
     pub computed: Memo<Scalar>,
     pub compared: Memo<Compared>,
-    pub facts: Vec<Fact>,
+    /// The same of any operand.
+    pub computed_of_any: Memo<Scalar>,
+    pub compared_with_any: Memo<Compared>,
+    /// Registers that hold less than 2^32, once it was asked.
+    pub extended: Option<Extended>,
+    pub facts: Facts,
     /// Slots read since the last stored state, before they were written.
     pub reads: Slots,
     /// The map of each call visited, when it is the same on all paths so far.
-    pub call_maps: BTreeMap<Pc, Option<usize>>,
+    pub call_maps: Numbered<Pc, Option<usize>>,
     /// Ways taken at each conditional jump: 1 falls through, 2 jumps.
     pub ways: Vec<u8>,
     /// Deepest byte used by each subprogram.
@@ -77,10 +90,10 @@ pub(crate) struct Env<'a> {
     /// The same, without what it calls.
     pub own_effects: Vec<Effects>,
     /// Parameters of the global functions that were asked for.
-    pub parameters: BTreeMap<usize, Rc<Vec<Parameter>>>,
+    pub parameters: Numbered<usize, Rc<Vec<Parameter>>>,
     pub queue: Queue,
     /// Subprograms that helpers or kernel functions call.
-    pub callbacks: BTreeSet<usize>,
+    pub callbacks: Numbered<usize, ()>,
     pub exception_callback: Option<usize>,
     /// What the current walk's outermost function is.
     pub role: Role,
@@ -89,17 +102,17 @@ pub(crate) struct Env<'a> {
     /// What the program's first argument is.
     pub context: Value,
     /// Helpers called so far, which the program may call.
-    pub helpers: BTreeSet<u32>,
+    pub helpers: Numbered<u32, ()>,
     /// Of the kernel functions that the program calls anywhere.
     pub kfunc_rows: Rows<'a>,
     /// Prototypes of the kernel functions called so far, by id.
-    pub kfuncs: BTreeMap<u32, Rc<Prototype>>,
+    pub kfuncs: Numbered<u32, Rc<Prototype>>,
     /// Names of the structures that stand for the context, when a kernel function was called.
     pub contexts: Option<Rc<[&'a str]>>,
     /// What the longest run is made of.
     pub worst: Worst,
     /// Of static subprograms, in this walk.
-    pub summaries: BTreeMap<usize, Calls>,
+    pub summaries: Numbered<usize, Calls>,
     /// Keeps every state walked, where one asked for it.
     pub recorder: Option<Box<Recorder>>,
     /// All states of the main function's walk, when it has ended.
@@ -141,31 +154,35 @@ impl<'a> Env<'a> {
             arena: None,
             gpl,
             typed: None,
+            may_write: Cell::default(),
             origins: Origins::new(),
             obligations: obligation::all(&cfg.insns),
             computed: Memo::new(),
             compared: Memo::new(),
-            facts: vec![Fact::default(); cfg.insns.len()],
+            computed_of_any: Memo::new(),
+            compared_with_any: Memo::new(),
+            extended: None,
+            facts: Facts::new(cfg.insns.len()),
             reads: Slots::default(),
-            call_maps: BTreeMap::new(),
+            call_maps: Numbered::default(),
             ways: vec![0; cfg.insns.len()],
             stack_depth: vec![0; cfg.subprogs.len()],
             journal: Journal::default(),
             effects: Vec::new(),
             own_effects: Vec::new(),
-            parameters: BTreeMap::new(),
+            parameters: Numbered::default(),
             queue: Queue::default(),
-            callbacks: BTreeSet::new(),
+            callbacks: Numbered::default(),
             exception_callback: None,
             role: Role::Main,
             sleeps: program.hook.sleepable,
             context: Value::Uninit,
-            helpers: BTreeSet::new(),
+            helpers: Numbered::default(),
             kfunc_rows: Rows::default(),
-            kfuncs: BTreeMap::new(),
+            kfuncs: Numbered::default(),
             contexts: None,
             worst: Worst::default(),
-            summaries: BTreeMap::new(),
+            summaries: Numbered::default(),
             recorder: None,
             recorded: None,
             recorded_calls: Vec::new(),
@@ -212,7 +229,7 @@ impl<'a> Env<'a> {
     }
 
     pub(crate) fn map(&self, map: MapRef) -> Outcome<&'a Map> {
-        let outer = self.object.maps.get(map.index);
+        let outer = self.object.maps.get(map.index());
         let found = match map.inner {
             false => outer,
             true => outer.and_then(|m| m.inner.as_deref()),
@@ -245,7 +262,7 @@ impl<'a> Env<'a> {
 
     /// Managed fields of a map's values.
     pub(crate) fn fields(&self, map: MapRef) -> Option<&'a Special> {
-        let outer = self.special.get(map.index)?;
+        let outer = self.special.get(map.index())?;
         match map.inner {
             false => Some(outer),
             true => outer.inner.as_deref(),
@@ -275,10 +292,8 @@ impl<'a> Env<'a> {
 
     /// Joins what is known of the access at `pc` with what other paths found.
     pub(crate) fn record(&mut self, pc: Pc, access: Access) -> Outcome<()> {
-        let Some(fact) = self.facts.get_mut(pc) else {
-            return Ok(());
-        };
-        let joined = match fact.access {
+        let before = self.facts.access(pc);
+        let joined = match before {
             None => access,
             Some(known) if known == access => access,
             Some(known) => {
@@ -297,20 +312,18 @@ impl<'a> Env<'a> {
                 Access { region, offset }
             }
         };
-        if fact.access != Some(joined) {
-            self.journal.fact(pc, fact);
-            fact.access = Some(joined);
+        if before != Some(joined) {
+            self.journal.access(pc, before);
+            self.facts.set_access(pc, Some(joined));
         }
         Ok(())
     }
 
     /// The instruction is on some path.
     pub(crate) fn reach(&mut self, pc: Pc) {
-        if let Some(fact) = self.facts.get_mut(pc)
-            && !fact.reached
-        {
-            self.journal.fact(pc, fact);
-            fact.reached = true;
+        if !self.facts.is_reached(pc) {
+            self.journal.reached(pc);
+            self.facts.set_reached(pc, true);
         }
     }
 
@@ -336,7 +349,7 @@ impl<'a> Env<'a> {
 
     /// A helper calls the subprogram.
     pub(crate) fn called_back(&mut self, subprog: usize) {
-        if self.callbacks.insert(subprog) {
+        if self.callbacks.insert(subprog, ()).is_none() {
             self.journal.callback(subprog);
         }
     }
@@ -351,6 +364,21 @@ impl<'a> Env<'a> {
         if known != Some(joined) {
             self.journal.call_map(pc, known);
             self.call_maps.insert(pc, joined);
+        }
+    }
+
+    /// What makes later paths shorter is worth its while.
+    pub(crate) fn thorough(&self) -> bool {
+        self.options.store_often || self.cfg.insns.len() > SHORT
+    }
+
+    /// The number in a register before the instruction, as far as it is the same on all runs.
+    pub(crate) fn any(&mut self, pc: Pc, reg: Reg) -> Scalar {
+        let cfg = self.cfg;
+        let extended = self.extended.get_or_insert_with(|| Extended::of(cfg));
+        match extended.at(pc).contains(reg) {
+            true => Scalar::unknown().mov32(),
+            false => Scalar::unknown(),
         }
     }
 

@@ -43,8 +43,8 @@ use calls::{args, call, callback, effects, exception, global, kfunc, later};
 use explanation::{explain, reject, trail};
 pub use exploration::recorded;
 use exploration::{
-    cfg, clocks, cover, depth, dominators, explore, guess, induction, journal, liveness, loops,
-    meets, names, origin, summary, walks, worst,
+    cfg, clocks, cover, depth, dominators, explore, extended, facts, guess, induction, journal,
+    liveness, loops, meets, names, origin, summary, walks, worst,
 };
 use kernel_types::{kernel, ksym, trust, typed};
 use managed_memory::{alloc, graph, kptr, lock, managed, special, timer};

@@ -162,7 +162,7 @@ fn region(
             let region = if map.inner {
                 Region::Memory
             } else {
-                Region::MapValue(map.index)
+                Region::MapValue(map.index())
             };
             if let Some(place) = managed {
                 return Ok((place, region, at));

@@ -230,7 +230,7 @@ fn imm64(env: &mut Env<'_>, pc: Pc, imm: Imm64) -> Outcome<Value> {
         Imm64::Value(x) => Value::constant(x),
         Imm64::MapIdx(index) => {
             let map = MapRef {
-                index: index as usize,
+                index,
                 inner: false,
             };
             env.map(map)?;
@@ -238,7 +238,7 @@ fn imm64(env: &mut Env<'_>, pc: Pc, imm: Imm64) -> Outcome<Value> {
         }
         Imm64::MapIdxValue { index, off } => {
             let map = MapRef {
-                index: index as usize,
+                index,
                 inner: false,
             };
             if arena::is_arena(env, map)? {

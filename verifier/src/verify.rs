@@ -414,14 +414,7 @@ impl Prepared {
         let worst = env.worst.of_program();
         (stats.worst_case_insns, stats.worst_case_why) = (worst.ok(), worst.err());
         crate::worst::allowed(&env, worst).map_err(Stopped::early)?;
-        let mut facts = std::mem::take(&mut env.facts);
-        for (fact, ways) in facts.iter_mut().zip(&env.ways) {
-            fact.decided = match ways {
-                1 => Some(false),
-                2 => Some(true),
-                _ => None,
-            };
-        }
+        let mut facts = env.facts.all(&env.ways);
         for (pc, map) in &env.call_maps {
             if let Some(fact) = facts.get_mut(*pc) {
                 fact.map = *map;
@@ -441,7 +434,13 @@ fn known_kind<'a>(
     let must = "the program's section says what kind of program it is";
     let Some(prog_type) = prog_type else {
         let known = format!("`{}` does not", program.hook.section);
-        return Err(fail(Rule::ProgramKind, must, &known));
+        let error = fail(Rule::ProgramKind, must, &known);
+        return Err(match program.hook.similar() {
+            Some(kind) => error.hint(&format!(
+                "name the section `{kind}` or `{kind}/…`, or say which kind it is (--prog-type)"
+            )),
+            None => error.hint("say which kind it is (--prog-type)"),
+        });
     };
     let Some(kind) = kind else {
         let known = format!("kind {} is not", prog_type.0);
@@ -590,7 +589,7 @@ fn maps(cfg: &Cfg, object: &Object, platform: &Platform, policy: &Policy) -> Out
             continue;
         };
         let r = MapRef {
-            index,
+            index: u32::try_from(index).unwrap_or(u32::MAX),
             inner: false,
         };
         let Some(kind) = platform.map_kind(map.kind) else {

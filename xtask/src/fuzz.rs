@@ -14,6 +14,10 @@ pub fn run(args: &[String]) -> Result<()> {
             cargo.args(["--features", "engines", "--bin", "fuzz-engines", "--"]);
             cargo.args(rest);
         }
+        Some((what, _)) if what == "host" => {
+            cargo.args(["--features", "host", "--bin", "fuzz-host", "--"]);
+            cargo.args(args);
+        }
         _ => {
             cargo.args(["--bin", "fuzz", "--"]);
             cargo.args(args);

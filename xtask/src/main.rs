@@ -5,6 +5,7 @@ mod fuzz;
 mod programs;
 mod prove;
 mod record;
+mod reference;
 mod rust_programs;
 mod setup;
 mod sh;
@@ -31,11 +32,18 @@ usage: cargo xtask COMMAND
                     benches/record/DATE-verify.md and .svg, written anew (root)
   record run        our engines beside native code, Linux and other engines, on programs/bench:
                     benches/record/DATE-run.md and .svg, written anew (root)
+  record gateway [--rounds N]
+                    programs/hosts/gateway under wrk: one filter as an extension, natively and in wasmtime,
+                    and a thousand replacements: benches/record/DATE-gateway.md
+  record trace      a traced system call beside bpftrace and C, starts, floods of records:
+                    benches/record/DATE-trace.md, written anew (root)
   prove [--time S] [--jobs N] [NAME…]  prove the abstract operators with cvc5 or z3, at night;
                     a NAME is part of one, such as add64 or at_8
   vm [--all] [NAME…]  boot Debian kernels in QEMU and run tests/vm/*.sh in them
-  fuzz containment|objfile [--minutes N] [--seed N] [--features NAME]
-                    random programs held against their proofs; mutated objects
+  fuzz containment|objfile|bundle|host|engines [--minutes N] [--seed N] [--features NAME]
+                    random programs held against their proofs; mutated objects, links of objects,
+                    packages, descriptions of hosts and sessions of their control sockets
+  reference         docs/language.md, written anew from the language's tables
   tidy              file sizes, documents that name files, words that do not belong
 ";
 
@@ -67,6 +75,7 @@ fn run() -> Result<()> {
         Some("fuzz") => fuzz::run(rest),
         Some("vm") => vm::run(rest),
         Some("prove") => prove::run(rest),
+        Some("reference") => reference::run(),
         Some("tidy") => tidy::run(),
         Some("help" | "--help" | "-h") | None => {
             print!("{USAGE}");

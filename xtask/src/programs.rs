@@ -30,6 +30,7 @@ pub fn run(write: bool) -> Result<()> {
     sources.extend(self::sources(Path::new("benches/programs"))?);
     sources.extend(self::sources(Path::new("tests/tests/maps/objects"))?);
     sources.extend(self::sources(Path::new("host/tests/extensions"))?);
+    sources.extend(self::sources(Path::new("cli/tests/objects"))?);
     let rust = rust_programs::compiler()?;
     if rust.is_none() {
         sources.retain(|s| s.extension().is_none_or(|x| x != "rs"));
@@ -97,8 +98,13 @@ fn compile(source: &Path, object: &Path) -> Result<()> {
 
 fn sources(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
+    let host = dir.join("Cargo.toml").is_file();
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
+        // A host's own sources are no extensions.
+        if host && !path.ends_with("extensions") {
+            continue;
+        }
         if path.is_dir() {
             found.extend(sources(&path)?);
         } else if path.to_string_lossy().ends_with(".bpf.c")

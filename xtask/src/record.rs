@@ -1,4 +1,7 @@
-//! `cargo xtask record verify|run`: measures our verifier, or our engines, beside others, and writes what came of it.
+//! `cargo xtask record verify|run|gateway|trace`: measures our verifier, our engines, a host's extensions, or tracing, beside others, and writes what came of it.
+
+mod gateway;
+mod trace;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,7 +22,11 @@ pub fn run(args: &[String]) -> Result<()> {
     match args.split_first() {
         Some((what, paths)) if what == "verify" => verify(paths),
         Some((what, [])) if what == "run" => engines(),
-        _ => bail!("cargo xtask record verify [DIR|FILE.o…], or cargo xtask record run"),
+        Some((what, options)) if what == "gateway" => gateway::run(options),
+        Some((what, [])) if what == "trace" => trace::run(),
+        _ => bail!(
+            "cargo xtask record verify [DIR|FILE.o…], record run, record gateway, or record trace"
+        ),
     }
 }
 
@@ -70,6 +77,10 @@ fn engines() -> Result<()> {
 
 /// Which versions of the other engines are built in.
 fn peers() -> String {
+    versions(&["rbpf", "solana-sbpf", "wasmtime"])
+}
+
+fn versions(names: &[&str]) -> String {
     let lock = std::fs::read_to_string("Cargo.lock").unwrap_or_default();
     let version = |name: &str| {
         let entry = format!("name = \"{name}\"\nversion = \"");
@@ -77,7 +88,8 @@ fn peers() -> String {
         let version = found.and_then(|rest| rest.split('"').next());
         format!("{name} {}", version.unwrap_or("?"))
     };
-    ["rbpf", "solana-sbpf", "wasmtime"].map(version).join(", ")
+    let all: Vec<String> = names.iter().map(|n| version(n)).collect();
+    all.join(", ")
 }
 
 fn verify(paths: &[String]) -> Result<()> {

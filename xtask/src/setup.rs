@@ -29,10 +29,22 @@ const PACKAGES: &[(&str, &str, &str)] = &[
         "bpftool",
         "comparing types, objects and linked objects with libbpf",
     ),
+    ("wrk", "wrk", "measuring the gateway of programs/hosts"),
+    ("curl", "curl", "following the tutorial"),
+    (
+        "bpftrace",
+        "bpftrace libbpf-dev",
+        "measuring what tracing costs beside it and C",
+    ),
     ("z3", "z3", "proving the abstract operators"),
     ("cvc5", "cvc5", "proving them faster"),
     ("busybox", "busybox-static", "tests in a virtual machine"),
     ("cpio", "cpio", "tests in a virtual machine"),
+    (
+        "xz",
+        "xz-utils",
+        "kernel modules of tests in a virtual machine",
+    ),
     (
         "qemu-aarch64",
         "qemu-user",

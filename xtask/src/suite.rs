@@ -151,13 +151,16 @@ fn proofs() -> Result<()> {
     prove::run(&quick.map(str::to_owned))
 }
 
-/// Every benchmark once, to see that it runs; nothing is timed.
+/// Every benchmark once, to see that it runs; nothing is timed, so what `unit` built will do.
 fn bench() -> Result<()> {
     sh::run(sh::cargo().args([
         "bench",
         "--quiet",
-        "--package",
-        "probity-benches",
+        "--profile",
+        "dev",
+        "--workspace",
+        "--bench",
+        "*",
         "--",
         "--test",
     ]))

@@ -131,7 +131,7 @@ pub fn compare(old: &[Row], new: &[Row]) -> Comparison {
     found.time = geometric_mean(times.into_iter()).map(|(mean, _)| mean);
     // By column, verdicts first, and what changed most before what changed less.
     let rank = |c: &Change| COLUMNS.iter().position(|k| *k == c.column);
-    found.changes.sort_by(|a, b| {
+    crate::sorted::by(&mut found.changes, |a, b| {
         let size = |c: &Change| c.percent().map_or(f64::INFINITY, f64::abs);
         rank(a).cmp(&rank(b)).then(size(b).total_cmp(&size(a)))
     });

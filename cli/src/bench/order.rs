@@ -24,8 +24,8 @@ pub fn parse(text: &str) -> Result<Key, String> {
 }
 
 /// Stable; rows without the figure come last either way.
-pub fn sort(rows: &mut [Row], by: &[Key]) {
-    rows.sort_by(|a, b| {
+pub fn sort(rows: &mut Vec<Row>, by: &[Key]) {
+    crate::sorted::by(rows, |a, b| {
         by.iter()
             .map(|k| compare(&a.cell(&k.key), &b.cell(&k.key), k.falls))
             .find(|o| o.is_ne())
@@ -57,7 +57,7 @@ mod tests {
             memory_bytes: memory,
             ..Row::default()
         };
-        let mut rows = [row("a", None), row("b", Some(1)), row("c", Some(2))];
+        let mut rows = vec![row("a", None), row("b", Some(1)), row("c", Some(2))];
         let names = |rows: &[Row]| rows.iter().map(|r| r.program.clone()).collect::<String>();
         sort(&mut rows, &[parse("memory:desc").expect("a key")]);
         assert_eq!(names(&rows), "cba");

@@ -214,7 +214,7 @@ fn memory(text: &mut String, rows: &[Row]) {
         r.ratio(Engine::Linux, "memory").is_some()
     });
     let theirs = |r: &Row| r.linux.as_ref().and_then(|o| o.memory_bytes).unwrap_or(0);
-    compared.rows.sort_by_key(|r| std::cmp::Reverse(theirs(r)));
+    crate::sorted::by(&mut compared.rows, |a, b| theirs(b).cmp(&theirs(a)));
     compared.rows.truncate(LARGEST);
     let all = ratios(&compared.rows, Engine::Linux, "memory");
     let _ = writeln!(

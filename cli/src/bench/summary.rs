@@ -33,7 +33,7 @@ impl<'a> Compared<'a> {
             .copied()
             .filter(|r| ratio(r).is_some_and(|x| x < 1.0))
             .collect();
-        slower.sort_by(|a, b| {
+        crate::sorted::by(&mut slower, |a: &&Row, b: &&Row| {
             ratio(a)
                 .partial_cmp(&ratio(b))
                 .unwrap_or(std::cmp::Ordering::Equal)

@@ -6,14 +6,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use probity_loader::{Attach, MapHandle, Records, Session, stop_on_signals};
-use probity_objfile::{Object, ProgType};
+use probity_objfile::{AttachType, Object, ProgType};
 use probity_script::Functions;
 use probity_verifier::{Verdict, Verified};
 use serde_json::json;
 
 use super::verify;
 use crate::tracing::machine::Machine;
+use crate::tracing::{live, many};
 use crate::{kernel, output, value};
+
+const ITERATOR: AttachType = AttachType(28);
 
 /// Verify an object, load it into the running kernel and attach its programs until interrupted
 #[derive(clap::Args)]
@@ -121,6 +124,16 @@ pub fn run(args: Args) -> Result<ExitCode> {
             ));
         }
     }
+    if session.tracepoints() >= live::MANY_TRACEPOINTS {
+        // Nobody is kept waiting; what they count meanwhile is not in what is printed.
+        print_maps(object, &handles, args.json)?;
+        output::note(format_args!(
+            "Linux takes its time to let go of {} tracepoints: a process in the background waits for that",
+            session.tracepoints()
+        ));
+        session.leave_behind();
+        return failure.map_or(Ok(ExitCode::SUCCESS), Err);
+    }
     drop(session);
     if let Some(error) = failure {
         return Err(error);
@@ -154,6 +167,18 @@ fn attach_all(session: &mut Session, verified: &Verified, args: &Args) -> Result
             ProgType::CGROUP_SKB => args.cgroup.as_deref(),
             _ => args.interface.as_deref(),
         };
+        if hook.attach_type == Some(ITERATOR) {
+            // It runs when it is read: once, now.
+            let text = session.iterator(program.name())?.run()?;
+            std::io::Write::write_all(&mut output::stdout(), &text)?;
+            attached += 1;
+            continue;
+        }
+        if let Some(to) = many::places(hook)? {
+            session.attach(program.name(), &to)?;
+            attached += 1;
+            continue;
+        }
         let mut to = Attach::from_hook(program.name(), hook, place)?;
         if let Attach::Uprobe { path, .. } = &mut to {
             *path = Machine

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Subcommand;
 use probity_host::HostDescription;
+use probity_host::control::{Request, request};
 
 use crate::{input, output};
 
@@ -15,6 +16,7 @@ use crate::{input, output};
 Examples:
   probity hook list gateway.json
   probity hook header gateway.json > gateway.h
+  probity hook header --socket /run/gateway.sock > gateway.h    of a host that runs
   probity hook diff old.json new.json
   probity verify --host gateway.json extension.o
 
@@ -28,16 +30,16 @@ pub struct Args {
 enum Command {
     /// Hooks, with what they are called with and may return
     List {
-        /// The host's description (JSON, or TOML when its name ends so)
-        host: PathBuf,
+        #[command(flatten)]
+        of: Of,
         /// The description as JSON
         #[arg(long)]
         json: bool,
     },
     /// The C header for authors of extensions
     Header {
-        /// The host's description
-        host: PathBuf,
+        #[command(flatten)]
+        of: Of,
     },
     /// What a newer description changes that older extensions may meet; exit status 1 when another ABI version is missing
     Diff {
@@ -48,16 +50,41 @@ enum Command {
     },
 }
 
+/// Which host.
+#[derive(clap::Args)]
+#[group(required = true)]
+struct Of {
+    /// The host's description (JSON, or TOML when its name ends so)
+    host: Option<PathBuf>,
+    /// The control socket of a host that runs
+    #[arg(long, value_name = "PATH", conflicts_with = "host")]
+    socket: Option<PathBuf>,
+}
+
+impl Of {
+    fn description(&self) -> Result<HostDescription> {
+        if let Some(path) = &self.host {
+            return description(path);
+        }
+        let path = self.socket.as_deref().unwrap_or(Path::new(""));
+        let answer = request(path, &Request::Describe, &[])
+            .with_context(|| format!("the host at {}", path.display()))?
+            .map_err(|e| anyhow!("{e}"))?;
+        let told = HostDescription::from_json(&answer.to_string()).map_err(|e| anyhow!(e));
+        told.with_context(|| format!("in what the host at {} says of itself", path.display()))
+    }
+}
+
 pub fn run(args: Args) -> Result<ExitCode> {
     match args.command {
-        Command::List { host, json } => {
-            let host = description(&host)?;
+        Command::List { of, json } => {
+            let host = of.description()?;
             match json {
                 true => output::text(host.to_json())?,
                 false => output::text(list(&host))?,
             }
         }
-        Command::Header { host } => output::text(description(&host)?.c_header())?,
+        Command::Header { of } => output::text(of.description()?.c_header())?,
         Command::Diff { old, new } => {
             let breaking = description(&old)?.breaking(&description(&new)?);
             for b in &breaking {

@@ -16,7 +16,7 @@ use crate::{input, output, package, store};
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  probity key generate vendor                writes vendor.key (keep it) and vendor.pub (give it away)
+  probity key generate vendor                vendor.key to keep, and vendor.pub to give away
   probity key add vendor.pub                 trust it: into builtin.keys
   probity key add other.pub --ring secondary --by vendor.key --until 2027-12-31
   probity key list

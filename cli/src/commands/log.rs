@@ -117,15 +117,16 @@ fn show(json: bool, state: &StateDir) -> Result<ExitCode> {
         } else {
             ""
         };
+        let what = format!("{} {}", text("name"), text("version"));
+        // A refusal begins with what it is about.
+        let why = text("why");
+        let why = why.strip_prefix(&format!("{what}: ")).unwrap_or(&why);
         output::line(format_args!(
-            "{:>5} {:<20} {:<9} {:<13}{taint} {} {}  {}",
+            "{:>5} {:<20} {:<9} {:<13}{taint} {what}  {why}",
             text("seq"),
             text("time"),
             text("event"),
             text("verdict"),
-            text("name"),
-            text("version"),
-            text("why"),
         ))?;
     }
     if let Some(broken) = &log.broken {

@@ -3,6 +3,7 @@
 mod asm;
 mod attach;
 mod bench;
+mod boot;
 mod btf;
 mod completions;
 mod dis;
@@ -17,6 +18,7 @@ mod listing;
 mod log;
 mod pack;
 mod plugin;
+mod record;
 pub mod run;
 mod sign;
 mod trace;
@@ -60,6 +62,7 @@ enum Command {
     Bench(bench::Args),
     Run(run::Args),
     Trace(trace::Args),
+    Record(record::Args),
     Attach(attach::Args),
     Link(link::Args),
     Pack(pack::Args),
@@ -75,6 +78,7 @@ enum Command {
     Helpers(helpers::Args),
     Hook(hook::Args),
     Ext(ext::Args),
+    Boot(boot::Args),
     Plugin(plugin::Args),
     Completions(completions::Args),
 }
@@ -86,6 +90,7 @@ impl Cli {
             Command::Bench(args) => bench::run(args),
             Command::Run(args) => run::run(args),
             Command::Trace(args) => trace::run(args),
+            Command::Record(args) => record::run(args),
             Command::Attach(args) => attach::run(args),
             Command::Link(args) => link::run(args),
             Command::Pack(args) => pack::run(args),
@@ -101,6 +106,7 @@ impl Cli {
             Command::Helpers(args) => helpers::run(args),
             Command::Hook(args) => hook::run(args),
             Command::Ext(args) => ext::run(args),
+            Command::Boot(args) => boot::run(args),
             Command::Plugin(args) => plugin::run(args),
             Command::Completions(args) => completions::run(args),
         }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use probity_bundle::{Sealed, SecretKey, Time, Vendor, seal};
-use probity_objfile::Object;
+use probity_host::HostDescription;
+use probity_objfile::{Object, Program, Target};
+use probity_platform::Platform;
 use probity_verifier::{Verdict, Verified};
 
 use super::verify::Common;
@@ -19,6 +21,7 @@ use crate::{input, kernel, output, package, render};
 Examples:
   probity pack meter.o                       the manifest is extension.toml beside it
   probity pack meter.o -o meter --key vendor.key --expires 2027-12-31
+  probity pack limit.o --host gateway.json   an extension of a host, whose description that is
   probity pack meter.o -m meter.toml -o meter.tar && skopeo copy oci-archive:meter.tar docker://…
 
 A manifest (TOML) says name and version, and may say more:
@@ -51,6 +54,49 @@ pub struct Args {
     expires: Option<Time>,
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    host: ForHost,
+}
+
+/// What packing and signing share, for extensions of a host.
+#[derive(clap::Args)]
+pub struct ForHost {
+    /// Verify its programs as extensions of the host that this file describes
+    #[arg(long = "host", value_name = "FILE", conflicts_with_all = ["prog_type", "btf"])]
+    description: Option<PathBuf>,
+    /// A package whose exports it calls; may be given more than once, in the order in which they are loaded
+    #[arg(long = "with", value_name = "PACKAGE", requires = "description")]
+    with: Vec<PathBuf>,
+}
+
+impl ForHost {
+    /// Against what is verified: the host, with what other packages export, or Linux.
+    pub fn platform(
+        &self,
+        common: &Common,
+        host: Option<&HostDescription>,
+    ) -> Result<Arc<Platform>> {
+        let Some(host) = host.filter(|_| !self.with.is_empty()) else {
+            return platform(common, host);
+        };
+        let mut others = Vec::new();
+        for path in &self.with {
+            let package = package::read(path)?;
+            let exports = package.manifest().exports.iter();
+            let names: Vec<String> = exports.map(|e| e.name.clone()).collect();
+            others.push((package.object()?, names));
+        }
+        let others: Vec<_> = others.iter().map(|(o, n)| (o, &n[..])).collect();
+        let platform = host.platform_beside(&others, &common.policy()?)?;
+        Ok(Arc::new(platform))
+    }
+
+    pub fn description(&self) -> Result<Option<HostDescription>> {
+        self.description
+            .as_deref()
+            .map(super::hook::description)
+            .transpose()
+    }
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
@@ -59,18 +105,29 @@ pub fn run(args: Args) -> Result<ExitCode> {
     }
     let beside = || args.object.with_file_name("extension.toml");
     let path = args.manifest.clone().unwrap_or_else(beside);
-    let vendor = Vendor::from_toml(&input::read_text(&path)?)
-        .with_context(|| format!("in {}", path.display()))?;
+    let text = input::read_text(&path).with_context(
+        || "a package needs a manifest, which says its name and version (see `probity pack --help`)",
+    )?;
+    let vendor = Vendor::from_toml(&text).with_context(|| format!("in {}", path.display()))?;
     let key = args.key.as_deref().map(secret).transpose()?;
 
-    let platform = kernel::platform(kernel::types(args.common.btf.as_deref())?);
+    let host = args.host.description()?;
+    let platform = args.host.platform(&args.common, host.as_ref())?;
     let mut object = input::object(&args.object, &platform)?;
+    let of_host = |p: &&Program| matches!(p.hook.target, Target::Host { .. });
+    if let (None, Some(p)) = (&host, object.programs.iter().find(of_host)) {
+        bail!(
+            "program `{}` is in section `{}`, a hook of a host: give --host, the file in which that host says what it offers",
+            p.name,
+            p.hook.section
+        );
+    }
     if object.elf.is_empty() {
         // From assembly: what is shipped is a file.
         object = probity_objfile::open(&object.name, &probity_objfile::write(&object)?)?;
     }
-    let Some(verified) = verified(&object, &args.object.display().to_string(), &args.common)?
-    else {
+    let shown = args.object.display().to_string();
+    let Some(verified) = verified(&object, &shown, &args.common, host.as_ref(), &platform)? else {
         return Ok(ExitCode::FAILURE);
     };
     let mut data = BTreeMap::new();
@@ -86,15 +143,31 @@ pub fn run(args: Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Against what is verified: the host, or Linux.
+fn platform(common: &Common, host: Option<&HostDescription>) -> Result<Arc<Platform>> {
+    Ok(match host {
+        Some(host) => Arc::new(host.platform()),
+        None => kernel::platform(kernel::types(common.btf.as_deref())?),
+    })
+}
+
 /// The proof of all programs; `None` when there is one that is not accepted, which was told.
-pub fn verified(object: &Object, shown: &str, common: &Common) -> Result<Option<Verified>> {
-    let platform = kernel::platform(kernel::types(common.btf.as_deref())?);
+pub fn verified(
+    object: &Object,
+    shown: &str,
+    common: &Common,
+    host: Option<&HostDescription>,
+    platform: &Arc<Platform>,
+) -> Result<Option<Verified>> {
     if object.programs.is_empty() {
         bail!("{shown} holds no programs");
     }
-    let options = common.options(&platform)?;
+    let options = common.options(platform)?;
     let policy = common.policy()?;
-    let report = probity_verifier::verify(object, &Arc::clone(&platform), &policy, &options)?;
+    let report = match host {
+        Some(host) => host.verify(object, platform, &policy, &options)?,
+        None => probity_verifier::verify(object, platform, &policy, &options)?,
+    };
     match report.into_verified() {
         Ok(verified) => Ok(Some(verified)),
         Err(report) => {

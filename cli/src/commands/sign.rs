@@ -35,6 +35,8 @@ pub struct Args {
     output: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    host: pack::ForHost,
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
@@ -44,7 +46,10 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let object = package
         .object()
         .with_context(|| format!("the object of {shown}"))?;
-    let Some(verified) = pack::verified(&object, &shown, &args.common)? else {
+    let host = args.host.description()?;
+    let platform = args.host.platform(&args.common, host.as_ref())?;
+    let verified = pack::verified(&object, &shown, &args.common, host.as_ref(), &platform)?;
+    let Some(verified) = verified else {
         return Ok(ExitCode::FAILURE);
     };
     let vendor = Vendor::of(package.manifest());

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use probity_platform::Policy;
-use probity_script::{Clock, Environment, NoFunctions, Output, Script};
+use probity_script::{Clock, Environment, LaterTypes, NoFunctions, Output, Script, Sharing};
 use probity_verifier::{Report, Verdict};
 
 use super::attach::seconds;
@@ -16,7 +16,7 @@ use super::listing;
 use super::run::EngineKind;
 use crate::recording::Recording;
 use crate::tracing::machine::{Machine, Tracefs};
-use crate::tracing::{Sink, live, replay};
+use crate::tracing::{Captures, Sink, ahead, container, live, replay, test};
 use crate::{input, kernel, output, render};
 
 /// Run a tracing script (bpftrace's language) in the kernel, or over a recording without root
@@ -26,14 +26,30 @@ use crate::{input, kernel, output, render};
     override_usage = "probity trace [OPTIONS] (-e TEXT | FILE) [ARG]...\n       probity trace -l [-v] [PATTERN]",
     after_help = "\
 Examples:
-  probity trace -e 'tracepoint:raw_syscalls:sys_enter { @[comm] = count(); }' --duration 5
-  probity trace programs/scripts/open-files.bt
-  probity trace --replay programs/recordings/files.perf.data programs/scripts/open-files.bt
-  probity trace -c 'ls /etc' -e 'tracepoint:syscalls:sys_enter_openat /pid == cpid/ { @ = count(); }'
-  probity trace -l 'tracepoint:sched:*'      probes there are
+  Count system calls by process for five seconds
+    probity trace -e 'tracepoint:raw_syscalls:sys_enter { @[comm] = count(); }' -d 5
+  A script, with parameters ($1, $2 …)
+    probity trace programs/scripts/open-files.bt
+  Follow one command, and end when it does
+    probity trace -c 'ls /etc' -e 'tracepoint:syscalls:sys_enter_openat /pid == cpid/ { @ = count(); }'
+  Which probes there are, and what arguments they have
+    probity trace -l 'tracepoint:sched:*'
+    probity trace -l -v tracepoint:sched:sched_switch
+  A flame graph: folded stacks, 99 samples a second
+    probity trace -q programs/scripts/flame.bt -d 10 | flamegraph.pl > flame.svg
+  Record what a script needs, then run it over the recording, anywhere, without root
+    probity record -s programs/scripts/open-files.bt -o opens.data -d 10
+    probity trace --replay opens.data programs/scripts/open-files.bt
+  Over a recording of perf's
+    perf record -a -k CLOCK_MONOTONIC -e 'sched:*' -o sched.data -- sleep 5
+    probity trace --replay sched.data programs/scripts/off-cpu.bt
+  Run the tests that stand in a script (`test:NAME { assert(…); }`), in process
+    probity trace --test SCRIPT
+  JSON for programs to read
+    probity trace -f json programs/scripts/syscalls-by-process.bt -d 1
 
 Ctrl-C ends a script in order: its `end` probes run and its maps are printed.
-Record something to replay with: perf record -a -k CLOCK_MONOTONIC -e 'sched:*' -- sleep 5"
+docs/language.md is the language's reference; docs/coming-from-bpftrace.md says what differs."
 )]
 pub struct Args {
     /// The script; `-` reads standard input
@@ -46,7 +62,7 @@ pub struct Args {
     #[arg(short, value_name = "TEXT")]
     expression: Vec<String>,
     /// Run over a recording made by perf record instead of in the kernel
-    #[arg(long, value_name = "RECORDING")]
+    #[arg(long, value_name = "RECORDING", group = "in_process")]
     replay: Option<PathBuf>,
     /// Output format
     #[arg(short, long, value_enum, default_value_t = FormatKind::Text)]
@@ -57,6 +73,15 @@ pub struct Args {
     /// Only events of this process
     #[arg(short, value_name = "PID")]
     pid: Option<String>,
+    /// Only events of processes in this control group (its directory) and those below it
+    #[arg(long, value_name = "DIR", conflicts_with = "replay")]
+    cgroup: Option<PathBuf>,
+    /// Only events of processes in the pid namespace of this process, or in that of a file such as /proc/PID/ns/pid
+    #[arg(long, value_name = "PID|FILE", conflicts_with = "replay")]
+    pidns: Option<String>,
+    /// Say at the end what the tracing cost: runs and time of each probe
+    #[arg(long, conflicts_with = "replay")]
+    stats: bool,
     /// Only probes whose name fits this regular expression (and `begin` and `end`)
     #[arg(long, value_name = "REGEX")]
     probe_filter: Option<String>,
@@ -75,6 +100,15 @@ pub struct Args {
     /// Write the compiled object there, and go no further
     #[arg(long = "emit", alias = "emit-elf", value_name = "FILE")]
     emit_elf: Option<PathBuf>,
+    /// Write the script with all that it imports there, as a command of its own, and go no further
+    #[arg(long, value_name = "FILE", conflicts_with = "replay")]
+    aot: Option<PathBuf>,
+    /// Run the script's `test:` probes in this process, without the kernel; status 1 when one fails
+    #[arg(long, group = "in_process", conflicts_with_all = ["command", "duration", "pid"])]
+    test: bool,
+    /// Measure the script's `bench:` probes in this process
+    #[arg(long, group = "in_process", conflicts_with_all = ["command", "duration", "pid"])]
+    bench: bool,
     /// List the probes that match the pattern given as FILE (`*` matches anything)
     #[arg(short)]
     list: bool,
@@ -99,8 +133,8 @@ pub struct Args {
     /// No remarks
     #[arg(short, long)]
     quiet: bool,
-    /// Which engine replays
-    #[arg(long, value_enum, default_value_t = EngineKind::Jit, requires = "replay")]
+    /// Which engine replays and tests
+    #[arg(long, value_enum, default_value_t = EngineKind::Jit, requires = "in_process")]
     engine: EngineKind,
 }
 
@@ -112,7 +146,27 @@ enum FormatKind {
 
 impl Args {
     fn goes_no_further(&self) -> bool {
-        self.dry_run || self.emit_elf.is_some()
+        self.dry_run || self.emit_elf.is_some() || self.aot.is_some()
+    }
+}
+
+impl Args {
+    /// Options that belong to the script wherever it runs.
+    fn flags(&self) -> Vec<&'static str> {
+        let mut flags = Vec::new();
+        if self.allow_commands {
+            flags.push("--unsafe");
+        }
+        if self.format == FormatKind::Json {
+            flags.push("-fjson");
+        }
+        if self.quiet {
+            flags.push("-q");
+        }
+        if self.check_helpers {
+            flags.push("-k");
+        }
+        flags
     }
 }
 
@@ -152,7 +206,13 @@ pub fn run(args: Args) -> Result<ExitCode> {
         ([], Some(file)) => (input::read_text(file)?, file.display().to_string()),
         ([], None) => bail!("no script"),
     };
-    let script = imported(&text, &name, &args)?;
+    let script = gather(&text, &name, args.file.as_deref(), &args.include);
+    if args.test || args.bench {
+        return by_hand(&script, positional, &args);
+    }
+    if let Some(path) = &args.aot {
+        ahead::write(path, &script, &args.flags())?;
+    }
     let out: Box<dyn std::io::Write> = match &args.output {
         Some(path) => Box::new(
             std::fs::File::create(path)
@@ -162,10 +222,13 @@ pub fn run(args: Args) -> Result<ExitCode> {
     };
     let mut sink = Sink {
         out,
+        pending: Vec::new(),
         allow_commands: args.allow_commands,
         quiet: args.quiet,
         json: args.format == FormatKind::Json,
         live: args.replay.is_none(),
+        unwatched: Vec::new(),
+        captures: Captures::default(),
     };
     let status = match &args.replay {
         Some(path) => {
@@ -173,9 +236,23 @@ pub fn run(args: Args) -> Result<ExitCode> {
             let formats = replay::formats(&recording);
             let mut env = Environment::new(&formats, &NoFunctions);
             env.clock = Clock::Monotonic;
+            // Named before the run as something that no recording has.
+            env.pid_namespace = Some((0, 0));
             env.cpus = recording.cpus;
-            let Some((script, report)) =
-                prepare(&script, env, positional, &args, kernel::platform(None))?
+            // Where the script followed the kernel's structures, their types are those of the same kernel.
+            let running = kernel::release();
+            let types = match &recording.made_for {
+                Some(_) if recording.release == running => kernel::types(None)?,
+                _ => None,
+            };
+            env.types = types.clone();
+            let Some((script, report)) = prepare(
+                &script,
+                env,
+                positional,
+                &args,
+                Some(kernel::platform(types)),
+            )?
             else {
                 if !args.quiet && probity_script::parse_files(&script).is_ok() {
                     output::note(holds(&recording));
@@ -202,14 +279,40 @@ pub fn run(args: Args) -> Result<ExitCode> {
                 .transpose()?;
             kernel::ensure_tracefs();
             let tracefs = Tracefs::new();
-            let types = kernel::types(None)?;
             let mut env = Environment::new(&tracefs, &Machine);
-            env.types = types.clone();
+            let modules = probity_script::typed_modules(&script);
+            if let [first, second, ..] = &modules[..] {
+                bail!(
+                    "a script can probe the functions of one module by their types, not of {first} and {second}; `kprobe` takes any"
+                );
+            }
+            let module = modules.first().cloned();
+            env.later_types = Some(LaterTypes::new(move || {
+                kernel::types_with(module.as_deref()).unwrap_or_else(|error| {
+                    output::warning(format_args!("{error:#}"));
+                    None
+                })
+            }));
             env.cpus = kernel::possible_cpus();
+            if !args.goes_no_further() {
+                env.timed_draining = true;
+                env.gate_from = Some(live::MANY_TRACEPOINTS);
+                let multi = probity_loader::Multi::here();
+                env.sharing = Sharing {
+                    programs: true,
+                    kernel_multi: multi.kernel,
+                    user_multi: multi.user,
+                };
+            }
+            env.cgroup_filter = args.cgroup.as_deref().map(container::cgroup).transpose()?;
+            env.namespace_filter = args
+                .pidns
+                .as_deref()
+                .map(container::namespace)
+                .transpose()?;
             env.cpid = command.as_ref().map(live::Stopped::pid);
-            let Some((script, report)) =
-                prepare(&script, env, positional, &args, kernel::platform(types))?
-            else {
+            env.pid_namespace = kernel::pid_namespace();
+            let Some((script, report)) = prepare(&script, env, positional, &args, None)? else {
                 return Ok(ExitCode::FAILURE);
             };
             if args.goes_no_further() {
@@ -218,10 +321,91 @@ pub fn run(args: Args) -> Result<ExitCode> {
             let Ok(verified) = report.into_verified() else {
                 return Ok(ExitCode::FAILURE);
             };
-            live::run(script, &verified, &mut sink, args.duration, command)?
+            {
+                let pid = args.pid.as_ref().and_then(|p| p.parse().ok());
+                live::run(
+                    script,
+                    &verified,
+                    &mut sink,
+                    args.duration,
+                    command,
+                    pid,
+                    args.stats,
+                )?
+            }
         }
     };
     Ok(ExitCode::from(status.clamp(0, 255) as u8))
+}
+
+/// Runs the script's tests or measurements, and says what came of them.
+fn by_hand(
+    files: &probity_script::Files,
+    positional: Vec<String>,
+    args: &Args,
+) -> Result<ExitCode> {
+    let kind = if args.test { "test" } else { "bench" };
+    let tracefs = Tracefs::new();
+    let types = kernel::types(None)?;
+    let mut env = Environment::new(&tracefs, &Machine);
+    env.types = types.clone();
+    env.cpus = kernel::possible_cpus();
+    env.by_hand_only = true;
+    env.pid_namespace = kernel::pid_namespace();
+    let cpus = env.cpus;
+    let Some((mut script, report)) =
+        prepare(files, env, positional, args, Some(kernel::platform(types)))?
+    else {
+        return Ok(ExitCode::FAILURE);
+    };
+    let Ok(verified) = report.into_verified() else {
+        return Ok(ExitCode::FAILURE);
+    };
+    let json = args.format == FormatKind::Json;
+    if args.bench {
+        let measured = test::benches(&mut script, verified, cpus, args.engine)?;
+        for m in &measured {
+            if json {
+                output::json(m)?;
+            } else {
+                output::line(format_args!("{:<32} {:>12.1} ns", m.name, m.nanoseconds))?;
+            }
+        }
+        if measured.is_empty() {
+            bail!("the script has no `{kind}:` probe");
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let tested = test::tests(&mut script, verified, cpus, args.engine)?;
+    for t in &tested {
+        if json {
+            output::json(t)?;
+            continue;
+        }
+        let verdict = if t.passed { "ok" } else { "FAILED" };
+        output::line(format_args!("test {} ... {verdict}", t.name))?;
+        if !t.passed {
+            output::text(format_args!("{}", t.output))?;
+            if t.status != 0 {
+                output::line(format_args!("it ended with status {}", t.status))?;
+            }
+        }
+    }
+    if tested.is_empty() {
+        bail!("the script has no `{kind}:` probe");
+    }
+    let failed = tested.iter().filter(|t| !t.passed).count();
+    if !json && !args.quiet {
+        output::note(format_args!(
+            "{} passed, {failed} failed",
+            tested.len() - failed
+        ));
+    }
+    Ok(if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// Compiles and verifies; `None` when that was answered with diagnostics.
@@ -230,17 +414,10 @@ fn prepare(
     mut env: Environment<'_>,
     positional: Vec<String>,
     args: &Args,
-    platform: Arc<probity_platform::Platform>,
+    platform: Option<Arc<probity_platform::Platform>>,
 ) -> Result<Option<(Script, Report)>> {
-    // What looks like an option is one: the script's own.
-    for arg in positional {
-        match arg.strip_prefix("--") {
-            Some(option) if !option.is_empty() => env.named.push(match option.split_once('=') {
-                Some((name, value)) => (name.to_string(), Some(value.to_string())),
-                None => (option.to_string(), None),
-            }),
-            _ => env.positional.push(arg),
-        }
+    for arg in &positional {
+        env.argument(arg);
     }
     env.pid_filter = args.pid.as_ref().and_then(|p| p.parse().ok());
     env.allow_unsafe = args.allow_commands;
@@ -276,12 +453,27 @@ fn prepare(
         let bytes = probity_objfile::write(&script.object)?;
         std::fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    let report = probity_verifier::verify(
-        &script.object,
-        &platform,
-        &Policy::default(),
-        &Default::default(),
-    )?;
+    let verify = |platform: &Arc<probity_platform::Platform>| {
+        let (policy, options) = (Policy::default(), Default::default());
+        probity_verifier::verify(&script.object, platform, &policy, &options)
+    };
+    let report = match platform {
+        Some(platform) => verify(&platform)?,
+        None => {
+            // What was compiled without the kernel's types is proved without them, if it can be.
+            let later = env.later_types.as_ref();
+            let untyped = match later.is_some_and(|l| !l.were_needed()) {
+                true => Some(verify(&kernel::platform(None))?),
+                false => None,
+            };
+            let rejected =
+                |p: &probity_verifier::ProgramReport| matches!(p.verdict, Verdict::Reject(_));
+            match untyped {
+                Some(report) if !report.programs.iter().any(rejected) => report,
+                _ => verify(&kernel::platform(env.types().cloned()))?,
+            }
+        }
+    };
     let mut accepted = true;
     for p in &report.programs {
         if let Verdict::Reject(r) = &p.verdict {
@@ -326,12 +518,17 @@ fn no_privilege(args: &Args) -> String {
     )
 }
 
-/// The script with everything that it imports.
-fn imported(text: &str, name: &str, args: &Args) -> Result<probity_script::Files> {
-    let beside = args.file.as_deref().and_then(|f| f.parent());
+/// The script with everything that it imports, looked for beside it and in `include`.
+pub fn gather(
+    text: &str,
+    name: &str,
+    file: Option<&std::path::Path>,
+    include: &[PathBuf],
+) -> probity_script::Files {
+    let beside = file.and_then(|f| f.parent());
     let places: Vec<&std::path::Path> = beside
         .into_iter()
-        .chain(args.include.iter().map(PathBuf::as_path))
+        .chain(include.iter().map(PathBuf::as_path))
         .collect();
     let find = |wanted: &str| {
         let found = if wanted.starts_with('/') {
@@ -343,5 +540,5 @@ fn imported(text: &str, name: &str, args: &Args) -> Result<probity_script::Files
         let text = input::read_text(&path).ok()?;
         Some((path.display().to_string(), text))
     };
-    Ok(probity_script::Files::gather(text, name, &find))
+    probity_script::Files::gather(text, name, &find)
 }

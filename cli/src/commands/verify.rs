@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use probity_objfile::{Hook, ProgType};
 use probity_platform::{NEWEST, Platform, Policy, Version};
 use probity_verifier::{ProgramReport, Report, Rule, Verdict};
 use serde_json::json;
@@ -77,7 +78,7 @@ pub struct Common {
     /// What is allowed of what the platform offers (TOML: helpers, map_kinds, prog_kinds, max_insns, …)
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
-    /// Verify as this kind of program, whatever the section says (xdp, socket_filter, kprobe, …)
+    /// Verify as this kind of program, whatever the section says (xdp, socket_filter, kprobe, …, or a section's name: tc)
     #[arg(long, value_name = "KIND")]
     pub prog_type: Option<String>,
     /// Give a global variable another initial value; may be given more than once
@@ -100,11 +101,14 @@ impl Common {
             ..probity_verifier::Options::default()
         };
         if let Some(name) = &self.prog_type {
-            let Some(kind) = platform.prog_kinds.iter().find(|k| k.name == *name) else {
+            let kind = platform.prog_kinds.iter().find(|k| k.name == *name);
+            options.prog_type = kind
+                .map(|k| ProgType(k.kind))
+                .or_else(|| Hook::parse(name).prog_type);
+            if options.prog_type.is_none() {
                 let known: Vec<&str> = platform.prog_kinds.iter().map(|k| k.name).collect();
                 bail!("no program kind `{name}`; there are: {}", known.join(", "));
-            };
-            options.prog_type = Some(probity_objfile::ProgType(kind.kind));
+            }
         }
         Ok(options)
     }

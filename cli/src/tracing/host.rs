@@ -1,13 +1,17 @@
 //! Names for numbers, and the time, from this machine.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::os::unix::fs::MetadataExt;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use blazesym::symbolize::source::{Kernel, Process, Source};
+use blazesym::helper::read_elf_build_id;
+use blazesym::symbolize::source::{Elf, Kernel, Process, Source};
 use blazesym::symbolize::{Input, Symbolized, Symbolizer};
 use blazesym::{Addr, Pid};
 use probity_script::{Host, Symbol};
+
+use crate::recording::{MadeFor, MappedFile, Mappings, Recording};
 
 /// This machine, live.
 #[derive(Default)]
@@ -31,11 +35,11 @@ fn symbolize(pid: u32, address: u64) -> Option<Symbol> {
         0 => Source::Kernel(Kernel::default()),
         pid => Source::Process(Process::new(Pid::from(pid))),
     };
-    let symbolizer = Symbolizer::new();
-    match symbolizer
-        .symbolize_single(&source, Input::AbsAddr(address as Addr))
-        .ok()?
-    {
+    named(&source, Input::AbsAddr(address as Addr))
+}
+
+fn named(source: &Source<'_>, input: Input<Addr>) -> Option<Symbol> {
+    match Symbolizer::new().symbolize_single(source, input).ok()? {
         Symbolized::Sym(sym) => Some(Symbol {
             name: sym.name.into_owned(),
             offset: sym.offset as u64,
@@ -86,15 +90,123 @@ impl Host for LiveHost {
     }
 }
 
-/// A recording: no symbols, the time of its clock.
+/// A recording: the names that stand in it, the time of its clock.
 pub struct RecordedHost {
     /// Nanoseconds since 1970 when the recording's clock showed 0.
-    pub clock_start: i128,
+    clock_start: i128,
     /// The recording's clock at the sample that runs.
     pub now: std::sync::atomic::AtomicU64,
+    /// By process (0: the kernel) and address.
+    names: HashMap<(u32, u64), Symbol>,
+    /// Of perf's own recordings: the files that processes had in memory.
+    mappings: Arc<Mutex<Mappings>>,
+    build_ids: HashMap<String, Vec<u8>>,
+    written: Option<SystemTime>,
+    /// Whether the kernel that runs here is that of the recording, once it was asked.
+    same_kernel: OnceLock<bool>,
+    release: Option<String>,
+    same_files: Mutex<HashMap<String, bool>>,
+    /// What was asked of files and the kernel: looking one up costs milliseconds.
+    known: Mutex<HashMap<(u32, u64), Option<Symbol>>>,
+}
+
+impl RecordedHost {
+    pub fn new(clock_start: i128, made_for: MadeFor, recording: &Recording) -> RecordedHost {
+        let kernel = (0, made_for.kernel);
+        let mut names = HashMap::new();
+        for (process, addresses) in std::iter::once(kernel).chain(made_for.user) {
+            for (address, name, offset, module) in addresses {
+                let symbol = Symbol {
+                    name,
+                    offset,
+                    module,
+                };
+                names.insert((process, address), symbol);
+            }
+        }
+        RecordedHost {
+            clock_start,
+            now: 0.into(),
+            names,
+            mappings: recording.mappings.clone(),
+            build_ids: recording.build_ids.clone(),
+            written: recording.written,
+            same_kernel: OnceLock::new(),
+            release: recording.release.clone(),
+            same_files: Mutex::default(),
+            known: Mutex::default(),
+        }
+    }
+
+    /// The kernel that runs is the one that was recorded, and its addresses are the same.
+    fn is_this_kernel(&self) -> bool {
+        *self.same_kernel.get_or_init(|| {
+            let text = self.mappings.lock().unwrap_or_else(|e| e.into_inner());
+            let Some(text) = text.kernel_text() else {
+                return false;
+            };
+            let begins = |(address, _, name): &(u64, char, String)| {
+                *address == text && (name == "_text" || name == "_stext")
+            };
+            self.release == crate::kernel::release()
+                && super::machine::kallsyms().iter().any(begins)
+        })
+    }
+
+    fn once(&self, pid: u32, address: u64, ask: impl FnOnce() -> Option<Symbol>) -> Option<Symbol> {
+        let mut known = self.known.lock().unwrap_or_else(|e| e.into_inner());
+        known.entry((pid, address)).or_insert_with(ask).clone()
+    }
+
+    /// Whether a file has the build id that was recorded, or is on the device where it was, unchanged since.
+    fn is_the_same(&self, file: &MappedFile) -> bool {
+        if let Some(id) = file.build_id.as_ref().or(self.build_ids.get(&file.path)) {
+            let here = read_elf_build_id(&file.path).ok().flatten();
+            return here.is_some_and(|here| !here.is_empty() && id.starts_with(&here));
+        }
+        let Ok(here) = std::fs::metadata(&file.path) else {
+            return false;
+        };
+        let device = here.dev();
+        let inode = (major(device), minor(device), here.ino());
+        let before = matches!((here.modified(), self.written), (Ok(m), Some(w)) if m <= w);
+        file.inode == Some(inode) && before
+    }
+
+    /// From the file that was there, where it is the same file here.
+    fn in_file(&self, pid: u32, address: u64) -> Option<Symbol> {
+        let found = self.mappings.lock().unwrap_or_else(|e| e.into_inner());
+        let (file, offset) = found.find(pid, address)?;
+        drop(found);
+        let mut same = self.same_files.lock().unwrap_or_else(|e| e.into_inner());
+        let is_same = same
+            .entry(file.path.clone())
+            .or_insert_with(|| self.is_the_same(&file));
+        if !*is_same {
+            return None;
+        }
+        drop(same);
+        let source = Source::Elf(Elf::new(&file.path));
+        let symbol = named(&source, Input::FileOffset(offset))?;
+        Some(Symbol {
+            module: Some(file.path.clone()),
+            ..symbol
+        })
+    }
 }
 
 impl Host for RecordedHost {
+    fn kernel_symbol(&self, address: u64) -> Option<Symbol> {
+        let known = self.names.get(&(0, address)).cloned();
+        let kernel = || named(&Source::Kernel(Kernel::default()), Input::AbsAddr(address));
+        known.or_else(|| self.once(0, address, || self.is_this_kernel().then(kernel).flatten()))
+    }
+
+    fn user_symbol(&self, pid: u32, address: u64) -> Option<Symbol> {
+        let known = self.names.get(&(pid, address)).cloned();
+        known.or_else(|| self.once(pid, address, || self.in_file(pid, address)))
+    }
+
     fn user_name(&self, uid: u32) -> Option<String> {
         user_name(uid)
     }
@@ -106,6 +218,15 @@ impl Host for RecordedHost {
     fn clock_start(&self) -> i128 {
         self.clock_start
     }
+}
+
+/// The parts of a device's number, as `makedev(3)` puts them together.
+fn major(device: u64) -> u32 {
+    ((device >> 8) & 0xfff | (device >> 32) & !0xfff) as u32
+}
+
+fn minor(device: u64) -> u32 {
+    (device & 0xff | (device >> 12) & !0xff) as u32
 }
 
 fn now() -> i128 {

@@ -7,19 +7,25 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use probity_loader::{Attach, Event, MapHandle, Records, Session, Stop, stop_on_signals};
-use probity_script::{MapReader, Period, Printer, ProbeKind, Script, UserTarget};
+use probity_loader::{Iterator, MapHandle, Records, Session, SignalFlag, Stop, stop_on_signals};
+use probity_script::{MapReader, Printer, Probe, ProbeKind, Script};
 use probity_verifier::Verified;
 
 use super::Sink;
 use super::host::LiveHost;
+use super::{costs, places};
 use crate::output;
 
-/// Longest wait between two looks at what the script has to say.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Waits between two looks at what the script has to say: after records, and the longest when there are
+/// none. Nobody wakes us: that would cost the traced code more than the record does.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+const LOOK_AT_LAST: Duration = Duration::from_millis(16);
+
+/// Linux takes 40 ms to let go of a tracepoint: from so many on, nobody is kept waiting.
+pub const MANY_TRACEPOINTS: usize = 16;
 
 /// The script's maps in the kernel.
-struct LiveMaps(HashMap<String, MapHandle>);
+pub(super) struct LiveMaps(HashMap<String, MapHandle>);
 
 impl MapReader for LiveMaps {
     fn entries(&self, map: &str) -> Vec<(Vec<u8>, Vec<Vec<u8>>)> {
@@ -56,9 +62,11 @@ pub fn run(
     verified: &Verified,
     sink: &mut Sink,
     duration: Option<Duration>,
-    mut command: Option<Stopped>,
+    command: Option<Stopped>,
+    pid: Option<u32>,
+    counted: bool,
 ) -> Result<i32> {
-    let only_begin_and_end = script.only_begin_and_end();
+    let ends_by_itself = script.ends_by_itself();
     let Script {
         probes,
         mut printer,
@@ -72,12 +80,16 @@ pub fn run(
         false => None,
     };
     let maps = open_maps(&session)?;
+    if counted {
+        session.count_runs()?;
+    }
     let of = |wanted: fn(&ProbeKind) -> bool| probes.iter().filter(move |p| wanted(&p.kind));
     for probe in of(|k| *k == ProbeKind::Begin) {
         session.run_raw_tracepoint(&probe.program, &[])?;
     }
-    for probe in of(|k| !k.by_hand()) {
-        session.attach(&probe.program, &place(&probe.kind)?)?;
+    let signals = Signals::watch(&probes)?;
+    for (program, place) in places::all(&probes, pid)? {
+        session.attach(&program, &place)?;
     }
     // Said before anything is printed: what `begin` printed may end without a line's end.
     sink.attached(&printer, probes.iter().filter(|p| !p.implicit).count())?;
@@ -86,55 +98,141 @@ pub fn run(
         if let Some(command) = &command {
             command.go()?;
         }
-        if !only_begin_and_end {
-            status = watch(
-                &mut records,
-                &mut printer,
-                &maps,
-                sink,
-                &stop,
-                duration,
-                &mut command,
-            )?;
+        for probe in of(|k| matches!(k, ProbeKind::Iter { pin: None, .. })) {
+            let walk = session.iterator(&probe.program)?;
+            let (again, text) = walk_over(&walk, &mut records, &mut printer, &maps, sink)?;
+            sink.write(&text)?;
+            status = status.or(again);
+        }
+        if !ends_by_itself && status.is_none() {
+            let mut watched = Watched {
+                session: &mut session,
+                signals,
+                stop,
+                command,
+            };
+            status = watched.until(duration, &mut records, &mut printer, &maps, sink)?;
         }
     }
-    session.detach();
+    end(&mut session, &probes)?;
     let last = drain(&mut records, &mut printer, &maps, sink)?;
-    for probe in of(|k| *k == ProbeKind::End) {
+    for probe in of(|k| *k == ProbeKind::End).filter(|p| !p.implicit) {
         session.run_raw_tracepoint(&probe.program, &[])?;
     }
     let at_end = drain(&mut records, &mut printer, &maps, sink)?;
     sink.finish(&mut printer, &maps)?;
+    costs::report(&session, &probes, counted, sink)?;
     Ok(status.or(last).or(at_end).unwrap_or(0))
 }
 
-fn watch(
+/// Nothing of the script's probes happens any more when this returns.
+pub(super) fn end(session: &mut Session, probes: &[Probe]) -> Result<()> {
+    match Script::gate(probes) {
+        Some(gate) => {
+            session.run_raw_tracepoint(&gate.program, &[])?;
+            session.leave_behind();
+        }
+        None => session.detach(),
+    }
+    Ok(())
+}
+
+/// Runs an iterator while its records are printed: there may be more than the buffer holds.
+fn walk_over(
+    walk: &Iterator,
     records: &mut Option<Records>,
     printer: &mut Printer,
     maps: &LiveMaps,
     sink: &mut Sink,
-    stop: &Stop,
-    duration: Option<Duration>,
-    command: &mut Option<Stopped>,
-) -> Result<Option<i32>> {
-    let end = duration.map(|d| Instant::now() + d);
-    while !stop.requested() {
-        let left = end.map_or(LOOK_EVERY, |e| e.saturating_duration_since(Instant::now()));
-        if left.is_zero() {
-            break;
+) -> Result<(Option<i32>, Vec<u8>)> {
+    std::thread::scope(|scope| {
+        let walking = scope.spawn(|| walk.run());
+        let mut status = None;
+        loop {
+            let done = walking.is_finished();
+            status = status.or(drain(records, printer, maps, sink)?);
+            if done {
+                break;
+            }
+            Records::wait(&[], LOOK_AGAIN);
         }
-        let sources: Vec<&Records> = records.iter().collect();
-        Records::wait(&sources, left.min(LOOK_EVERY));
-        if let Some(status) = drain(records, printer, maps, sink)? {
-            return Ok(Some(status));
+        match walking.join() {
+            Ok(text) => Ok((status, text?)),
+            Err(_) => bail!("the iterator's thread ended early"),
         }
-        if let Some(command) = command
-            && command.ended()?
-        {
-            break;
+    })
+}
+
+/// What ends the wait, or runs probes by hand meanwhile.
+struct Watched<'a> {
+    session: &'a mut Session,
+    signals: Signals,
+    stop: Stop,
+    command: Option<Stopped>,
+}
+
+impl Watched<'_> {
+    fn until(
+        &mut self,
+        duration: Option<Duration>,
+        records: &mut Option<Records>,
+        printer: &mut Printer,
+        maps: &LiveMaps,
+        sink: &mut Sink,
+    ) -> Result<Option<i32>> {
+        let end = duration.map(|d| Instant::now() + d);
+        let mut pause = LOOK_AGAIN;
+        while !self.stop.requested() {
+            let left = end.map_or(pause, |e| e.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                break;
+            }
+            // A signal ends it early.
+            Records::wait(&[], left.min(pause));
+            for program in self.signals.came() {
+                self.session.run_raw_tracepoint(program, &[])?;
+            }
+            let (status, some) = drain_some(records, printer, maps, sink)?;
+            for address in sink.unwatched.drain(..) {
+                self.session.unwatch(address);
+            }
+            if status.is_some() {
+                return Ok(status);
+            }
+            pause = match some {
+                true => LOOK_AGAIN,
+                false => (pause * 2).min(LOOK_AT_LAST),
+            };
+            if let Some(command) = &mut self.command
+                && command.ended()?
+            {
+                break;
+            }
         }
+        Ok(None)
     }
-    Ok(None)
+}
+
+/// The programs that run when this process receives a signal.
+struct Signals(Vec<(String, SignalFlag)>);
+
+impl Signals {
+    fn watch(probes: &[Probe]) -> Result<Signals> {
+        let mut watched = Vec::new();
+        for probe in probes {
+            if let ProbeKind::Signal { number, .. } = probe.kind {
+                watched.push((probe.program.clone(), SignalFlag::of(number)?));
+            }
+        }
+        Ok(Signals(watched))
+    }
+
+    fn came(&self) -> impl std::iter::Iterator<Item = &str> {
+        self.0
+            .iter()
+            .filter(|(_, flag)| flag.take())
+            .map(|(program, _)| program.as_str())
+    }
 }
 
 /// Prints every record that is there; the exit status when one of them asks to end.
@@ -144,12 +242,29 @@ fn drain(
     maps: &LiveMaps,
     sink: &mut Sink,
 ) -> Result<Option<i32>> {
+    let mut asked = None;
+    loop {
+        let (status, some) = drain_some(records, printer, maps, sink)?;
+        asked = asked.or(status);
+        if !some || asked.is_some() {
+            return Ok(asked);
+        }
+    }
+}
+
+/// The same, and whether there was any.
+fn drain_some(
+    records: &mut Option<Records>,
+    printer: &mut Printer,
+    maps: &LiveMaps,
+    sink: &mut Sink,
+) -> Result<(Option<i32>, bool)> {
     let Some(records) = records else {
-        return Ok(None);
+        return Ok((None, false));
     };
     let mut status = None;
     let mut failure = None;
-    records.drain(&mut |bytes| {
+    let count = records.drain(&mut |bytes| {
         // After exit() nothing more is printed.
         if status.is_some() || failure.is_some() {
             return;
@@ -161,11 +276,14 @@ fn drain(
     });
     match failure {
         Some(error) => Err(error),
-        None => Ok(status),
+        None => {
+            sink.flush()?;
+            Ok((status, count > 0))
+        }
     }
 }
 
-fn open_maps(session: &Session) -> Result<LiveMaps> {
+pub(super) fn open_maps(session: &Session) -> Result<LiveMaps> {
     let names: Vec<String> = session
         .maps()
         .map(|m| m.name.clone())
@@ -176,81 +294,6 @@ fn open_maps(session: &Session) -> Result<LiveMaps> {
         maps.insert(name.clone(), session.map(&name)?);
     }
     Ok(LiveMaps(maps))
-}
-
-/// Where a probe is attached.
-fn place(kind: &ProbeKind) -> Result<Attach> {
-    let every = |period: &Period| match period {
-        Period::Nanoseconds(n) => Event::Nanoseconds(*n),
-        Period::Hertz(n) => Event::Hertz(*n),
-    };
-    Ok(match kind {
-        // Run by hand.
-        k if k.by_hand() => bail!("`{kind}` is attached to nothing"),
-        ProbeKind::Usdt { path, offset, .. } => Attach::Uprobe {
-            path: path.clone(),
-            symbol: None,
-            offset: *offset,
-            pid: None,
-        },
-        ProbeKind::Interval(period) => Attach::PerfEvent {
-            event: match period {
-                Period::Nanoseconds(n) => Event::Nanoseconds(*n),
-                Period::Hertz(n) => Event::Nanoseconds(1_000_000_000 / (*n).max(1)),
-            },
-            cpu: Some(0),
-        },
-        ProbeKind::Profile(period) => Attach::PerfEvent {
-            event: every(period),
-            cpu: None,
-        },
-        ProbeKind::Tracepoint { category, name } => Attach::Tracepoint {
-            category: category.clone(),
-            name: name.clone(),
-        },
-        ProbeKind::RawTracepoint { name } => Attach::RawTracepoint { name: name.clone() },
-        ProbeKind::Kprobe {
-            function, offset, ..
-        } => Attach::Kprobe {
-            function: function.clone(),
-            offset: *offset,
-        },
-        ProbeKind::Uprobe {
-            path,
-            target,
-            offset,
-            ..
-        } => Attach::Uprobe {
-            path: path.clone(),
-            symbol: match target {
-                UserTarget::Symbol(name) => Some(name.clone()),
-                UserTarget::Address(_) => None,
-            },
-            offset: match target {
-                UserTarget::Symbol(_) => *offset,
-                UserTarget::Address(address) => *address,
-            },
-            pid: None,
-        },
-        ProbeKind::Software { event, count, .. } => Attach::PerfEvent {
-            event: Event::Software {
-                config: *event,
-                period: *count,
-            },
-            cpu: None,
-        },
-        ProbeKind::Hardware { event, count, .. } => Attach::PerfEvent {
-            event: Event::Hardware {
-                config: *event,
-                period: *count,
-            },
-            cpu: None,
-        },
-        other => bail!(
-            "probes of the kind `{}` compile and verify, but cannot be attached from here yet",
-            other.type_name()
-        ),
-    })
 }
 
 /// A command that waits, started but not let go, until the probes are there.
@@ -288,7 +331,7 @@ impl Stopped {
         stat.rsplit(") ").next()?.chars().next()
     }
 
-    fn go(&self) -> Result<()> {
+    pub fn go(&self) -> Result<()> {
         let pid = self.pid().to_string();
         let done = Command::new("sh")
             .args(["-c", "kill -CONT \"$1\"", "sh", &pid])
@@ -299,7 +342,7 @@ impl Stopped {
         Ok(())
     }
 
-    fn ended(&mut self) -> Result<bool> {
+    pub fn ended(&mut self) -> Result<bool> {
         Ok(self.child.try_wait()?.is_some())
     }
 }

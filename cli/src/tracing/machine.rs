@@ -7,6 +7,7 @@ use std::sync::Arc;
 use object::{Object as _, ObjectSymbol};
 use probity_script::{Format, Functions, TracepointFormats};
 
+use super::dwarf::Debug;
 use crate::{input, kernel};
 
 /// The running kernel's tracepoints, read as they are asked for.
@@ -63,7 +64,7 @@ impl TracepointFormats for Tracefs {
                 names.push((category.clone(), name));
             }
         }
-        names.sort();
+        crate::sorted::by(&mut names, Ord::cmp);
         names
     }
 }
@@ -90,6 +91,21 @@ impl Functions for Machine {
         names.into_iter().collect()
     }
 
+    fn modules(&self) -> Vec<(String, String)> {
+        // `ADDRESS KIND NAME [MODULE]`
+        let text = std::fs::read_to_string("/proc/kallsyms").unwrap_or_default();
+        let parse = |line: &str| {
+            let (symbol, module) = line.split_once("\t[")?;
+            let mut words = symbol.split_whitespace().skip(1);
+            matches!(words.next()?, "t" | "T").then_some(())?;
+            Some((
+                module.trim_end_matches(']').to_string(),
+                words.next()?.to_string(),
+            ))
+        };
+        text.lines().filter_map(parse).collect()
+    }
+
     fn raw_tracepoints(&self) -> Vec<String> {
         let mut names: Vec<String> = Tracefs::new()
             .names()
@@ -106,6 +122,16 @@ impl Functions for Machine {
             .unwrap_or_default()
             .into_iter()
             .map(|(name, _)| name)
+            .collect()
+    }
+
+    fn readable(&self, path: &str) -> Vec<(String, String)> {
+        let symbols = symbols(path).unwrap_or_default().into_iter();
+        symbols
+            .filter_map(|(symbol, _)| {
+                let name = cpp_demangle::Symbol::new(&symbol).ok()?.demangle().ok()?;
+                Some((symbol, name))
+            })
             .collect()
     }
 
@@ -132,6 +158,14 @@ impl Functions for Machine {
             .into_iter()
             .find(|(n, _)| n == name)
             .map(|(_, address)| address)
+    }
+
+    fn user_function(&self, path: &str, symbol: &str) -> Option<probity_script::UserFunction> {
+        Debug::open(Path::new(path))?.function(symbol)
+    }
+
+    fn source_line(&self, path: &str, source: &str, line: u64) -> Option<Vec<u64>> {
+        Debug::open(Path::new(path))?.line(source, line)
     }
 
     fn cgroup_id(&self, path: &str) -> Option<u64> {
@@ -167,7 +201,7 @@ fn symbols(path: &str) -> Option<Vec<(String, u64)>> {
         .filter(|s| s.is_definition() && s.kind() == object::SymbolKind::Text)
         .filter_map(|s| Some((s.name().ok()?.to_string(), s.address())))
         .collect();
-    found.sort();
+    crate::sorted::by(&mut found, Ord::cmp);
     found.dedup();
     Some(found)
 }
@@ -209,7 +243,7 @@ fn find_file(name: &str) -> Option<PathBuf> {
             .flatten()
             .map(|e| e.path())
             .collect();
-        files.sort();
+        crate::sorted::by(&mut files, Ord::cmp);
         let found = files.into_iter().find(|file| {
             let Some(file_name) = file.file_name().map(|n| n.to_string_lossy()) else {
                 return false;

@@ -1,11 +1,21 @@
 //! Scripts at work: in the running kernel ([`live`]) or over a recording ([`replay`]).
 
+pub mod ahead;
+mod captures;
+pub mod container;
+mod costs;
+mod dwarf;
 pub mod filter;
 pub mod host;
+mod in_process;
 pub mod live;
 pub mod machine;
+pub mod many;
+mod places;
+pub mod record;
 pub mod replay;
 mod sdt;
+pub mod test;
 
 use std::io::Write;
 
@@ -13,10 +23,16 @@ use anyhow::Result;
 use probity_script::{Action, MapReader, Printer};
 
 use crate::output;
+pub use captures::Captures;
+
+/// Bytes that wait to be written at most.
+const WRITE_AT: usize = 1 << 16;
 
 /// Where a script's output goes, and what it may do.
 pub struct Sink {
     pub out: Box<dyn Write>,
+    /// Printed, and not written yet.
+    pub pending: Vec<u8>,
     /// `system()` runs commands.
     pub allow_commands: bool,
     /// Without "Attached …" and the like.
@@ -24,6 +40,9 @@ pub struct Sink {
     pub json: bool,
     /// In the running kernel.
     pub live: bool,
+    /// Addresses whose watchpoints are not wanted any more.
+    pub unwatched: Vec<u64>,
+    pub captures: Captures,
 }
 
 impl Sink {
@@ -40,6 +59,8 @@ impl Sink {
         match action {
             Action::Continue => {}
             Action::Exit(code) => status = Some(code),
+            Action::Unwatch(address) => self.unwatched.push(address),
+            Action::Packet(packet) => self.captures.write(&packet)?,
             Action::Cat(path) => match crate::input::read(path.as_ref()) {
                 Ok(content) => printer.cat(&content, &mut text),
                 Err(error) => output::warning(format_args!("cat: {error:#}")),
@@ -47,6 +68,7 @@ impl Sink {
             Action::System(command) if self.allow_commands => {
                 // What was printed before must come before.
                 self.write(&text)?;
+                self.flush()?;
                 text.clear();
                 match std::process::Command::new("sh")
                     .arg("-c")
@@ -71,7 +93,9 @@ impl Sink {
             text.push(b'\n');
         }
         printer.finish(maps, &mut text);
+        self.captures.finish()?;
         self.write(&text)?;
+        self.flush()?;
         let losses = printer.losses(maps);
         if losses.events > 0 {
             let mut text = Vec::new();
@@ -99,17 +123,36 @@ impl Sink {
     /// Remarks are records in JSON; in text they are not part of the output.
     fn remark(&mut self, text: &[u8]) -> Result<()> {
         if self.json {
-            return self.write(text);
+            self.write(text)?;
+            return self.flush();
         }
+        self.flush()?;
         std::io::stderr().write_all(text)?;
         Ok(())
     }
 
     fn write(&mut self, text: &[u8]) -> Result<()> {
-        if !text.is_empty() {
-            self.out.write_all(text)?;
+        self.pending.extend_from_slice(text);
+        if self.pending.len() >= WRITE_AT {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Writes what was printed: after each look for records, not after each record.
+    pub fn flush(&mut self) -> Result<()> {
+        if !self.pending.is_empty() {
+            self.out.write_all(&self.pending)?;
+            self.pending.clear();
             self.out.flush()?;
         }
         Ok(())
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        // Errors that matter were seen where it was flushed in order.
+        let _ = self.flush();
     }
 }

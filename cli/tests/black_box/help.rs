@@ -24,6 +24,7 @@ const SUBCOMMANDS: &[&str] = &[
     "log",
     "hook",
     "ext",
+    "boot",
     "completions",
 ];
 

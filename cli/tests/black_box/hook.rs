@@ -100,3 +100,40 @@ fn descriptions_that_cannot_be_are_refused() {
         assert!(!done.stderr.contains("panicked"), "{done}");
     }
 }
+
+/// What a host says of itself on its control socket, and a package for it.
+#[test]
+fn a_package_is_made_for_the_hooks_of_a_host() {
+    let host = extension("gateway.json");
+    let scratch = Scratch::new();
+    let manifest = scratch.file("extension.toml", "name = \"limit\"\nversion = \"1.0.0\"\n");
+    let package = scratch.path("limit.pkg");
+    let pack = |host: &PathBuf| {
+        probity![
+            "pack",
+            extension("limit.o"),
+            "--host",
+            host,
+            "-m",
+            &manifest,
+            "-o",
+            &package
+        ]
+        .run()
+    };
+    pack(&host).ok();
+    let told = probity!["inspect", &package].run();
+    assert_eq!(told.code, 3, "nobody has signed it: {told}");
+    assert!(told.stdout.contains("hook/request@1"), "{told}");
+    // For a host that takes less of it there is no proof, and so no package.
+    let strict = read("gateway.json").replace("599", "428");
+    let strict = scratch.file("strict.json", &strict);
+    std::fs::remove_file(&package).unwrap();
+    let done = pack(&strict);
+    assert_eq!(done.code, 1, "{done}");
+    assert!(!package.exists());
+    probity!["hook", "list", "--socket", scratch.path("nobody")]
+        .run()
+        .fails(&["the host at", "nobody"]);
+    probity!["hook", "list"].run().misused(&["--socket"]);
+}

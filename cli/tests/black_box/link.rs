@@ -128,3 +128,64 @@ fn linux_takes_it_and_libbpf_links_alike() {
     assert!(done.status.success() || said.contains("bpffs"), "{said}");
     assert!(there == [true, true] || said.contains("bpffs"), "{said}");
 }
+
+/// The linked objects of the kernel's selftests, where `PROBITY_SELFTESTS` names a directory of built ones: what we link of them is
+/// accepted here and does what it does as libbpf links it.
+#[test]
+fn selftests_that_are_linked_behave_as_libbpf_links_them() {
+    let Some(dir) = std::env::var_os("PROBITY_SELFTESTS").map(PathBuf::from) else {
+        println!("skipped: PROBITY_SELFTESTS names no directory of selftests");
+        return;
+    };
+    let scratch = Scratch::new();
+    let mut compared = 0;
+    for name in [
+        "linked_funcs",
+        "linked_maps",
+        "linked_vars",
+        "test_static_linked",
+    ] {
+        let parts = [1, 2].map(|n| dir.join(format!("{name}{n}.bpf.o")));
+        let (ours, theirs) = (
+            scratch.path(&format!("{name}.ours.o")),
+            scratch.path(&format!("{name}.theirs.o")),
+        );
+        let done = probity!["link", "--json", &parts[0], &parts[1], "-o", &ours]
+            .run()
+            .ok();
+        let programs = done.json_lines()[0]["programs"].clone();
+        let programs: Vec<&str> = programs
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|p| p.as_str().unwrap())
+            .collect();
+        assert!(programs.len() >= 2, "{done}");
+        probity!["verify", &ours].run().ok();
+        let linked = Command::new("bpftool")
+            .args(["gen", "object"])
+            .arg(&theirs)
+            .args(&parts)
+            .output();
+        if linked.is_err() {
+            println!("not compared: no bpftool");
+            continue;
+        }
+        probity!["verify", &theirs].run().ok();
+        for program in programs {
+            let run = |object: &Path| {
+                let done = probity!["run", "--json", object, "--program", program].run();
+                let mut row = match done.code {
+                    0 => done.json_lines().remove(0),
+                    // Without a meaning in process, for the same reason.
+                    _ => return serde_json::json!(done.stderr),
+                };
+                row["ns_per_run"] = serde_json::Value::Null;
+                row
+            };
+            assert_eq!(run(&ours), run(&theirs), "{name} {program}");
+            compared += 1;
+        }
+    }
+    println!("{compared} programs compared");
+}

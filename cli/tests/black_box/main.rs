@@ -16,8 +16,10 @@ mod link;
 mod package;
 mod process;
 mod run;
+mod script_samples;
 mod text_forms;
 mod trace;
+mod unit;
 mod verify;
 
 use process::{Done, Scratch, probity, programs};

@@ -121,14 +121,14 @@ fn counts_agree_with_perf() {
 #[test]
 fn scripts_over_their_recordings() {
     for (script, data, words) in [
-        ("open-files", "files", &["PROCESS", "sh ", "0x80000"][..]),
+        ("open-files", "files", &["PROCESS", "sh ", "@opened["][..]),
         (
             "read-sizes",
             "files",
             &["@read_bytes:", "@write_stats[", "[512, 1K)"],
         ),
         ("off-cpu", "sched", &["@usecs[", "|@"]),
-        ("exec-snoop", "sched", &["ELAPSED", "/bin/", "@execs: "]),
+        ("exec-snoop", "sched", &["MSECS", "/bin/", "@execs: "]),
     ] {
         let script = programs(&format!("scripts/{script}.bt"));
         let run = |engine: &str| {
@@ -342,4 +342,95 @@ fn unknown_probes_name_the_nearest() {
         .run()
         .ok()
         .prints(&["tracepoint:sched:sched_switch\n"]);
+}
+
+#[test]
+fn a_script_becomes_a_command_of_its_own() {
+    let scratch = Scratch::new();
+    scratch.file("twice.bt", "macro twice(e) { e + e }\n");
+    let script = scratch.file(
+        "main.bt",
+        "import \"twice.bt\";\ntest:sum { assert(twice(getopt(\"n\", 1)) == 6, \"n is 3\"); }\nbegin { }\n",
+    );
+    let command = scratch.path("command");
+    probity!["trace", "--aot", &command, &script].run().ok();
+    let run = |args: &[&str]| {
+        std::process::Command::new(&command)
+            .args(args)
+            .output()
+            .expect("it can be run")
+    };
+    let done = run(&["--test", "--", "--n=3"]);
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert_eq!(said, "test sum ... ok\n");
+    assert_eq!(run(&["--test", "--", "--n=4"]).status.code(), Some(1));
+}
+
+#[test]
+fn headers_that_are_not_there_are_named() {
+    let text = |include: &str| format!("#include {include}\nbegin {{ }}");
+    for include in ["<lol/no.h>", "\"mine.h\""] {
+        let done = probity!["trace", "--dry-run", "-e", &text(include)].run();
+        assert_eq!(done.code, 1);
+        assert!(
+            done.stderr.contains("stdin:1:1-") && done.stderr.contains("file not found"),
+            "{}",
+            done.stderr
+        );
+    }
+    // The kernel's and C's own are not needed.
+    for include in ["<linux/sched.h>", "<stdint.h>", "<net/sock.h>"] {
+        probity!["trace", "--dry-run", "-e", &text(include)]
+            .run()
+            .ok();
+    }
+}
+
+/// What can be known before the script runs is; the branch that is not taken is not compiled.
+#[test]
+fn types_are_told_before_the_script_runs() {
+    let script = "macro told(x) { if comptime is_str(x) { strlen(x) } else { x } }
+        test:types {
+            assert(typeinfo((uint8)5).2 == \"uint8\", \"width\");
+            assert(typeinfo(comm).1 == \"string\", \"kind\");
+            assert(typeinfo((uint64 *)0).2 == \"uint64 *\", \"address\");
+            assert(told(\"abc\") == 3, \"text\");
+            assert(told(7) == 7, \"number\");
+            assert(is_literal(5) && !is_literal(pid), \"literal\");
+            assert(is_integer(pid) && is_unsigned_integer((uint8)1) && !is_ptr(pid), \"integer\");
+            assert(sizeof(1) == 1 && sizeof(300) == 2 && sizeof(-70000) == 4, \"literals\");
+            if ($1 > 5) { fail(\"more than 5\"); }
+        }";
+    let done = probity!["trace", "--test", "-e", script, "5"].run().ok();
+    assert_eq!(done.stdout, "test types ... ok\n");
+    let done = probity!["trace", "--test", "-e", script, "6"].run();
+    assert!(done.stderr.contains("more than 5"), "{}", done.stderr);
+    let done = probity![
+        "trace",
+        "--dry-run",
+        "-e",
+        "begin { if comptime pid == 1 { } }"
+    ]
+    .run();
+    assert!(
+        done.stderr.contains("known only when the script runs"),
+        "{}",
+        done.stderr
+    );
+}
+
+#[test]
+fn what_changes_the_machine_must_be_allowed() {
+    for script in ["begin { system(\"true\"); }", "begin { signal(9); }"] {
+        let done = probity!["trace", "--dry-run", "-e", script].run();
+        assert_eq!(done.code, 1);
+        assert!(
+            done.stderr.contains("unsafe function") && done.stderr.contains("--unsafe"),
+            "{}",
+            done.stderr
+        );
+        probity!["trace", "--dry-run", "--unsafe", "-e", script]
+            .run()
+            .ok();
+    }
 }

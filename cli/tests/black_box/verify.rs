@@ -246,8 +246,12 @@ fn prog_type_overrides_the_section() {
     let scratch = Scratch::new();
     let text = ".section \"socket\"\n.globl p\np:\n\tr0 = *(u32 *)(r1 + 0)\n\texit\n";
     let file = scratch.file("p.s", text);
-    for (kind, verdict) in [("socket_filter", "accept"), ("kprobe", "accept")] {
-        let done = probity!["verify", "--json", "--prog-type", kind, &file].run();
+    for (given, kind, verdict) in [
+        ("socket_filter", "socket_filter", "accept"),
+        ("kprobe", "kprobe", "accept"),
+        ("tc", "sched_cls", "accept"),
+    ] {
+        let done = probity!["verify", "--json", "--prog-type", given, &file].run();
         let row = done.json_lines().remove(0);
         assert_eq!(
             (row["verdict"].as_str(), row["prog_type"].as_str()),

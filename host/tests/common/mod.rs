@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod packages;
+
 use probity_host::{
     Call, ChainRule, Context, Fallback, HookBuilder, Host, HostBuilder, Input, Output, Packet,
     function,
@@ -46,10 +48,21 @@ pub struct Body {
 #[derive(Default)]
 pub struct Headers(pub Vec<(String, String)>);
 
+/// What a caller may have as its state: the names that its extensions asked for.
+#[derive(Default)]
+pub struct Asked(pub Vec<String>);
+
 /// Copies a header's value; gives its length, or -1 when there is none of that name.
 #[function]
 pub fn gw_header(call: &mut Call<'_>, name: Input<'_>, mut value: Output<'_>) -> i64 {
-    let name = name.to_vec();
+    let here = name;
+    let name = here.to_vec();
+    if let Some((Headers(_), Asked(asked))) = call.data_and_state() {
+        let mut other = name.clone();
+        other[0] ^= 1;
+        assert!(here.is(&name) && !here.is(&other) && !here.is(&name[1..]));
+        asked.push(String::from_utf8_lossy(&name).into_owned());
+    }
     let Some(Headers(all)) = call.data() else {
         return -1;
     };

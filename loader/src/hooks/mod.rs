@@ -1,18 +1,16 @@
 //! Where a program can be attached, and one file for each way of attaching.
 
 mod cgroup;
-mod kprobe;
-mod perf_event;
+mod direct;
 mod socket;
 mod tc;
-mod tracepoint;
-mod uprobe;
 mod xdp;
 
 use std::fmt;
+use std::path::PathBuf;
 
 use aya::programs::Program;
-use probity_objfile::{Hook, ProgType, Target};
+use probity_objfile::{AttachType, Hook, ProgType, Target};
 
 use crate::Error;
 
@@ -26,16 +24,47 @@ pub enum Attach {
     RawTracepoint {
         name: String,
     },
-    /// Entry or return, as the program's section says; `offset` in bytes into the function.
+    /// `offset` in bytes into the function.
     Kprobe {
         function: String,
         offset: u64,
+        ret: bool,
     },
-    /// `path` is a file, or a library's name; without `symbol` the offset counts from the file's start.
+    /// Without `symbol` the offset counts from the file's start. The kernel keeps `semaphore` there as a
+    /// counter of who traces it.
     Uprobe {
         path: String,
         symbol: Option<String>,
         offset: u64,
+        ret: bool,
+        semaphore: Option<u64>,
+        pid: Option<u32>,
+    },
+    /// An instruction of the kernel.
+    KernelAddress(u64),
+    /// Many kernel functions in one attachment: names and what the program gets as its cookie.
+    KernelMulti {
+        functions: Vec<(String, u64)>,
+        ret: bool,
+    },
+    /// Many places in one file.
+    UserMulti {
+        path: String,
+        places: Vec<UserPlace>,
+        ret: bool,
+        pid: Option<u32>,
+    },
+    /// What the program was loaded for: a kernel function by its types, a typed tracepoint, a security hook.
+    LoadedFor,
+    /// An iterator, which runs when somebody reads it, there.
+    Iterator {
+        pin: PathBuf,
+    },
+    /// Accesses to an address; `mode` is of `HW_BREAKPOINT_R` …
+    Breakpoint {
+        address: u64,
+        len: u32,
+        mode: u32,
         pid: Option<u32>,
     },
     /// On one CPU, or on every online one.
@@ -59,6 +88,16 @@ pub enum Attach {
         path: String,
         direction: Option<Direction>,
     },
+}
+
+/// One of many places in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserPlace {
+    /// Without it the offset counts from the file's start.
+    pub symbol: Option<String>,
+    pub offset: u64,
+    pub semaphore: u64,
+    pub cookie: u64,
 }
 
 /// What makes a perf event program run.
@@ -92,6 +131,12 @@ pub enum Direction {
 /// An attached program; detaches when dropped.
 pub(crate) type Link = Box<dyn Send>;
 
+pub use direct::file_offset;
+pub(crate) use direct::{attach as attach_descriptor, attach_tracepoint, kernel_link};
+
+const ITERATOR: AttachType = AttachType(28);
+const LSM_CGROUP: AttachType = AttachType(43);
+
 impl Attach {
     /// Where the section name of a program says it belongs. What a section cannot say (an
     /// interface, a control group) comes from `place`.
@@ -110,24 +155,38 @@ impl Attach {
                 category: category.clone(),
                 name: name.clone(),
             },
+            // A place of its own: the section says where it is loaded for.
+            (Target::RawTracepoint { .. } | Target::Function { .. }, Some(ProgType::TRACING))
+                if hook.attach_type == Some(ITERATOR) =>
+            {
+                let pin = place.ok_or_else(|| need("name where to pin the iterator (--pin)"))?;
+                Attach::Iterator { pin: pin.into() }
+            }
+            (
+                Target::RawTracepoint { .. } | Target::Function { .. },
+                Some(ProgType::TRACING | ProgType::LSM),
+            ) if hook.attach_type != Some(LSM_CGROUP) => Attach::LoadedFor,
             (Target::RawTracepoint { name }, _) => Attach::RawTracepoint { name: name.clone() },
-            (Target::Function { name, offset, .. }, Some(ProgType::KPROBE)) => Attach::Kprobe {
+            (Target::Function { name, offset, ret }, Some(ProgType::KPROBE)) => Attach::Kprobe {
                 function: name.clone(),
                 offset: *offset,
+                ret: *ret,
             },
             (
                 Target::User {
                     path,
                     function,
                     offset,
+                    ret,
                     multi: false,
-                    ..
                 },
                 _,
             ) => Attach::Uprobe {
                 path: path.clone(),
                 symbol: (!function.is_empty()).then(|| function.clone()),
                 offset: *offset,
+                ret: *ret,
+                semaphore: None,
                 pid: None,
             },
             (_, Some(ProgType::PERF_EVENT)) => Attach::PerfEvent {
@@ -183,16 +242,6 @@ impl Attach {
 /// Attaches a loaded program.
 pub(crate) fn attach(name: &str, program: &mut Program, to: &Attach) -> Result<Vec<Link>, Error> {
     let result = match to {
-        Attach::Tracepoint { category, name } => tracepoint::attach(program, category, name),
-        Attach::RawTracepoint { name } => tracepoint::attach_raw(program, name),
-        Attach::Kprobe { function, offset } => kprobe::attach(program, function, *offset),
-        Attach::Uprobe {
-            path,
-            symbol,
-            offset,
-            pid,
-        } => uprobe::attach(program, path, symbol.as_deref(), *offset, *pid),
-        Attach::PerfEvent { event, cpu } => perf_event::attach(program, *event, *cpu),
         Attach::Xdp { interface, mode } => xdp::attach(program, interface, *mode),
         Attach::Tc {
             interface,
@@ -200,6 +249,7 @@ pub(crate) fn attach(name: &str, program: &mut Program, to: &Attach) -> Result<V
         } => tc::attach(program, interface, *direction),
         Attach::Socket { interface } => socket::attach(program, interface.as_deref()),
         Attach::Cgroup { path, direction } => cgroup::attach(program, path, *direction),
+        _ => Err("aya does not attach there".into()),
     };
     result.map_err(|why| Error::Attach {
         program: name.to_string(),
@@ -230,8 +280,11 @@ impl fmt::Display for Attach {
             Attach::Kprobe {
                 function,
                 offset: 0,
+                ..
             } => write!(f, "function {function}"),
-            Attach::Kprobe { function, offset } => write!(f, "function {function}+{offset}"),
+            Attach::Kprobe {
+                function, offset, ..
+            } => write!(f, "function {function}+{offset}"),
             Attach::Uprobe {
                 path,
                 symbol,
@@ -242,6 +295,17 @@ impl fmt::Display for Attach {
                 Some(symbol) => write!(f, "{path}:{symbol}+{offset}"),
                 None => write!(f, "{path}:{offset:#x}"),
             },
+            Attach::KernelAddress(address) => write!(f, "the kernel's code at {address:#x}"),
+            Attach::KernelMulti { functions, .. } => match functions.as_slice() {
+                [(only, _)] => write!(f, "function {only}"),
+                all => write!(f, "{} functions", all.len()),
+            },
+            Attach::UserMulti { path, places, .. } => {
+                write!(f, "{} places of {path}", places.len())
+            }
+            Attach::LoadedFor => f.write_str("what it was loaded for"),
+            Attach::Iterator { pin } => write!(f, "an iterator at {}", pin.display()),
+            Attach::Breakpoint { address, .. } => write!(f, "a breakpoint at {address:#x}"),
             Attach::PerfEvent { event, cpu } => {
                 match event {
                     Event::Hertz(n) => write!(f, "{n} times a second")?,

@@ -9,7 +9,7 @@ pub struct Attach {
     /// Instead of the hook's own: the member of a structure of operations.
     pub attach_type: Option<u32>,
     pub btf_id: u32,
-    /// The program that is extended or traced.
+    /// The program that is extended or traced, or the types of the module that `btf_id` is of.
     pub prog_fd: u32,
 }
 

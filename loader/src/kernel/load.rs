@@ -25,6 +25,8 @@ const ENOTSUPP: i32 = 524;
 pub struct Load<'a> {
     pub insns: &'a [RawInsn],
     pub kind: ProgType,
+    /// What the kernel shall call it.
+    pub name: &'a str,
     /// `expected_attach_type`.
     pub attach: u32,
     pub license: &'a str,
@@ -213,6 +215,18 @@ impl Load<'_> {
 
     /// Loads the program to be a target of another.
     pub fn descriptor(&self) -> Result<std::os::fd::OwnedFd, String> {
+        self.quietly().map_err(|e| e.to_string())
+    }
+
+    /// Loads the program to be attached; `Err` holds the error number and the log.
+    pub(crate) fn loaded(&self) -> Result<std::os::fd::OwnedFd, (i32, String)> {
+        self.quietly().map_err(|e| match self.attempt(LOG_PATH) {
+            Err(said) => said,
+            Ok(_) => (e.raw_os_error().unwrap_or(0), String::new()),
+        })
+    }
+
+    fn quietly(&self) -> std::io::Result<std::os::fd::OwnedFd> {
         let bytes = probity_isa::to_bytes(self.insns);
         let license: Vec<u8> = self.license.bytes().chain([0]).collect();
         let mut attr = ProgLoad {
@@ -220,7 +234,10 @@ impl Load<'_> {
             insn_cnt: self.insns.len() as u32,
             insns: bytes.as_ptr() as u64,
             license: license.as_ptr() as u64,
-            prog_flags: if self.sleepable { F_SLEEPABLE } else { 0 },
+            kern_version: self.kernel_version,
+            prog_name: short_name(self.name),
+            prog_flags: if self.sleepable { F_SLEEPABLE } else { 0 }
+                | if self.frags { F_XDP_HAS_FRAGS } else { 0 },
             expected_attach_type: self.target.attach_type.unwrap_or(self.attach),
             attach_btf_id: self.target.btf_id,
             attach_prog_fd: self.target.prog_fd,
@@ -232,10 +249,20 @@ impl Load<'_> {
             attr.func_info = self.funcs.as_ptr() as u64;
             attr.func_info_cnt = self.funcs.len() as u32;
         }
-        sys::patient(PROG_LOAD, &attr)
-            .map(sys::owned)
-            .map_err(|e| e.to_string())
+        sys::patient(PROG_LOAD, &attr).map(sys::owned)
     }
+}
+
+/// The first 15 characters, as far as the kernel takes them.
+pub(super) fn short_name(name: &str) -> [u8; 16] {
+    let mut short = [0; 16];
+    for (to, from) in short.iter_mut().take(15).zip(name.bytes()) {
+        *to = match from {
+            b if b.is_ascii_alphanumeric() => b,
+            _ => b'_',
+        };
+    }
+    short
 }
 
 /// Errors that are not about the program, where nothing is said of it.
@@ -253,7 +280,7 @@ pub(super) fn is_no_verdict(errno: i32, log: &str) -> bool {
     about.contains(&errno) && telling(log).is_none()
 }
 
-pub(super) fn text(errno: i32) -> String {
+pub(crate) fn text(errno: i32) -> String {
     match errno {
         ENOTSUPP => "not supported (ENOTSUPP)".into(),
         _ => std::io::Error::from_raw_os_error(errno).to_string(),

@@ -17,6 +17,13 @@ pub struct Made {
     _mapping: Option<Mapping>,
 }
 
+impl Made {
+    /// One that was made before.
+    pub(crate) fn before(fd: OwnedFd) -> Made {
+        Made { fd, _mapping: None }
+    }
+}
+
 /// Kinds whose keys and values the kernel takes no types of.
 fn untyped(kind: u32) -> bool {
     matches!(kind, 4 | 7 | 8 | 12..=18 | 22 | 23 | 25 | ARENA)
@@ -49,6 +56,7 @@ pub fn make(map: &Map, btf: Option<&OwnedFd>) -> io::Result<Made> {
         inner_map_fd: inner.as_ref().map_or(0, |m| m.fd.as_raw_fd() as u32),
         numa_node: map.numa_node.unwrap_or(0),
         map_extra: map.map_extra,
+        map_name: super::load::short_name(&map.name),
         ..MapCreate::default()
     };
     if let Some(btf) = btf

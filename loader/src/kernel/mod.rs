@@ -6,15 +6,15 @@
 //! [`Machine`] holds what the kernel is (its types, symbols and configuration), [`Session`] one object in it:
 //! its types and maps, as libbpf would make them. The free functions do without either.
 
-mod attach;
-mod load;
+pub(crate) mod attach;
+pub(crate) mod load;
 mod machine;
-mod maps;
+pub(crate) mod maps;
 mod measure;
 mod memory;
 mod session;
-mod sys;
-mod types;
+pub(crate) mod sys;
+pub(crate) mod types;
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -112,7 +112,7 @@ pub fn load(
 }
 
 /// Map references with descriptors in place of indices.
-fn with_maps(insns: &[RawInsn], fd: impl Fn(usize) -> Option<i32>) -> Vec<RawInsn> {
+pub(crate) fn with_maps(insns: &[RawInsn], fd: impl Fn(usize) -> Option<i32>) -> Vec<RawInsn> {
     let mut raw = insns.to_vec();
     // A program that does not decode is given as it is: the kernel shall say so too.
     for pc in 0..raw.len() {

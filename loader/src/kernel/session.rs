@@ -148,6 +148,7 @@ impl<'a> Session<'a> {
         let load = Load {
             insns: &insns,
             kind,
+            name: "",
             attach: program.hook.attach_type.map_or(0, |a| a.0),
             license: &license,
             sleepable: program.hook.sleepable,

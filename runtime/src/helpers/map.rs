@@ -144,20 +144,12 @@ unsafe extern "C" fn tail_call(
     // The index is a u32 to Linux; the result is never seen when the call succeeds.
     let target = map.store().program(u64::from(index as u32));
     match target {
-        // The context was only held to what the first program accesses.
-        Some(program)
-            if call.tail_calls < MAX_TAIL_CALLS
-                && call
-                    .instance()
-                    .programs()
-                    .get(program as usize)
-                    .is_some_and(|p| p.context_size() as u64 <= call.ctx_size()) =>
-        {
-            call.tail_calls += 1;
-            call.next = program;
+        // The context was held to what any program needs that the first one may lead to.
+        Some(program) if call.tail_calls < MAX_TAIL_CALLS => {
+            call.go_on_with(program);
             0
         }
-        _ => err(libc::ENOENT),
+        _ => Call::NO_TAIL_CALL,
     }
 }
 
@@ -174,13 +166,13 @@ unsafe extern "C" fn for_each_map_elem(
     }
     // SAFETY: `call` is valid, the row promises a map and a callback.
     let (call, map) = unsafe { (&mut *call, map(m)) };
-    let (cpu, lent) = (call.cpu as usize, call.lent);
+    let (cpu, lent) = (call.cpu as usize, call.lent());
     let done = map.store().for_each(cpu, &mut |key, value| {
-        call.lent = (key as u64, map.key_size() as u64);
+        call.lend((key as u64, map.key_size() as u64));
         // SAFETY: these are the callback's arguments.
         unsafe { call.reenter(func, [m, key as u64, value as u64, ctx]) == 0 }
     });
-    call.lent = lent;
+    call.lend(lent);
     done as u64
 }
 

@@ -7,9 +7,9 @@
 //! through the environment.
 
 mod cgroup;
-mod dynptr;
+pub(crate) mod dynptr;
 mod map;
-mod net;
+pub(crate) mod net;
 mod output;
 mod print;
 mod probe;
@@ -22,7 +22,7 @@ mod timer;
 use std::slice;
 
 use crate::arena;
-use crate::{Call, Env, HelperFn};
+use crate::{Answer, Call, Env, HelperFn};
 
 /// One helper.
 #[derive(Clone, Copy)]
@@ -32,10 +32,37 @@ pub struct Entry {
     /// Without `bpf_`, as the row of `platform` has it.
     pub name: &'static str,
     pub function: HelperFn,
+    /// It only gives this, and the call keeps it.
+    pub answer: Option<Answer>,
+    /// What it does can be done without it where its arguments are known.
+    pub inline: Option<Inline>,
+}
+
+/// Helpers whose work is small enough to be done where they are called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inline {
+    /// r1, so many bytes as r2 says, beside the constant string r3: the first byte that differs decides, and both end with a NUL.
+    Compare,
+    /// To r1 so many bytes as r2 says from r3; where these lie in one value of a map, nothing else is asked, and it gives 0.
+    Read,
 }
 
 const fn entry(id: u32, name: &'static str, function: HelperFn) -> Entry {
-    Entry { id, name, function }
+    Entry {
+        id,
+        name,
+        function,
+        answer: None,
+        inline: None,
+    }
+}
+
+/// A helper that gives what does not change during a call.
+const fn once(id: u32, name: &'static str, function: HelperFn, answer: Answer) -> Entry {
+    Entry {
+        answer: Some(answer),
+        ..entry(id, name, function)
+    }
 }
 
 const GROUPS: &[&[Entry]] = &[

@@ -1,25 +1,32 @@
 //! Helpers that read memory which may not be there.
 
-use super::{Entry, entry, err, write};
+use super::{Entry, Inline, entry, err, write};
 use crate::memory::{own_end, own_memory};
-use crate::{Call, Space};
+use crate::{Call, HelperFn, Space};
+
+const fn reads(id: u32, name: &'static str, function: HelperFn) -> Entry {
+    Entry {
+        inline: Some(Inline::Read),
+        ..entry(id, name, function)
+    }
+}
 
 pub(super) const ENTRIES: &[Entry] = &[
-    entry(4, "probe_read", probe_read_kernel),
+    reads(4, "probe_read", probe_read_kernel),
     entry(45, "probe_read_str", probe_read_kernel_str),
     entry(112, "probe_read_user", probe_read_user),
-    entry(113, "probe_read_kernel", probe_read_kernel),
+    reads(113, "probe_read_kernel", probe_read_kernel),
     entry(114, "probe_read_user_str", probe_read_user_str),
     entry(115, "probe_read_kernel_str", probe_read_kernel_str),
     entry(148, "copy_from_user", copy_from_user),
     entry(191, "copy_from_user_task", copy_from_user_task),
 ];
 
-/// Reads what the environment has at `address`, and for the kernel's memory also what the call itself owns.
+/// Reads what the environment has at `address`; of the kernel's memory, what the call itself owns comes first.
 pub(super) fn read(call: &Call<'_>, space: Space, address: u64, out: &mut [u8]) -> bool {
     out.is_empty()
-        || call.env().read(space, address, out)
         || (space == Space::Kernel && own_memory(call, address, out))
+        || call.env().read(space, address, out)
 }
 
 /// A string without its NUL, at most `limit` bytes; `None` when a byte before its end cannot be read.
@@ -27,16 +34,30 @@ pub(super) fn read(call: &Call<'_>, space: Space, address: u64, out: &mut [u8]) 
 pub(super) fn read_string(
     call: &Call<'_>,
     space: Space,
-    mut address: u64,
+    address: u64,
     limit: usize,
 ) -> Option<(Vec<u8>, bool)> {
+    let mut out = vec![0; limit];
+    let len = read_string_into(call, space, address, &mut out)?;
+    out.truncate(len);
+    Some((out, len < limit))
+}
+
+/// Fills `out` up to a string's NUL, and gives its length: that of `out` when no NUL was met.
+/// `None` when a byte before its end cannot be read.
+fn read_string_into(
+    call: &Call<'_>,
+    space: Space,
+    mut address: u64,
+    out: &mut [u8],
+) -> Option<usize> {
     const STEP: usize = 64;
-    let mut out = Vec::new();
-    while out.len() < limit {
-        let mut chunk = [0u8; STEP];
-        let want = STEP.min(limit - out.len());
+    let mut done = 0;
+    while done < out.len() {
+        let want = STEP.min(out.len() - done);
+        let chunk = out.get_mut(done..done + want)?;
         let mut len = want;
-        if !read(call, space, address, &mut chunk[..want]) {
+        if !read(call, space, address, chunk) {
             // Near the end of readable memory: what the call owns is known to its end, the rest is tried byte by byte.
             let own = (space == Space::Kernel).then(|| own_end(call, address));
             len = match own.flatten() {
@@ -47,39 +68,49 @@ pub(super) fn read_string(
                 return None;
             }
         }
-        match chunk[..len].iter().position(|b| *b == 0) {
-            Some(end) => {
-                out.extend_from_slice(&chunk[..end]);
-                return Some((out, true));
-            }
-            None => out.extend_from_slice(&chunk[..len]),
+        if let Some(end) = nul(&chunk[..len]) {
+            return Some(done + end);
         }
+        done += len;
         address = address.wrapping_add(len as u64);
     }
-    Some((out, false))
+    Some(done)
+}
+
+/// Where the first NUL is.
+fn nul(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (n, word) in words.iter().enumerate() {
+        let v = u64::from_le_bytes(*word);
+        // The lowest bit that is set belongs to the first byte that is 0.
+        let zeros = v.wrapping_sub(ONES) & !v & (ONES << 7);
+        if zeros != 0 {
+            return Some(8 * n + zeros.trailing_zeros() as usize / 8);
+        }
+    }
+    let at = rest.iter().position(|b| *b == 0)?;
+    Some(8 * words.len() + at)
 }
 
 /// # Safety
 /// `to` is writable for `size` bytes; `call` is valid.
 unsafe fn probe(call: *mut Call<'_>, space: Space, to: u64, size: u64, from: u64) -> u64 {
     let size = size as u32 as usize;
-    // Most reads are of a few bytes.
-    let (mut few, mut many) = ([0; 256], Vec::new());
-    let out = match few.get_mut(..size) {
-        Some(out) => out,
-        None => {
-            many.resize(size, 0);
-            &mut many[..]
-        }
-    };
     // SAFETY: by the contract.
-    unsafe {
+    let through = |out: &mut [u8]| unsafe {
         let ok = read(&*call, space, from, out);
         if !ok {
             out.fill(0);
         }
         write(to, out);
         if ok { 0 } else { err(libc::EFAULT) }
+    };
+    // Most reads are of a few bytes.
+    match size {
+        0..=16 => through(&mut [0; 16][..size]),
+        17..=256 => through(&mut [0; 256][..size]),
+        _ => through(&mut vec![0; size]),
     }
 }
 
@@ -90,19 +121,28 @@ unsafe fn probe_str(call: *mut Call<'_>, space: Space, to: u64, size: u64, from:
     if size == 0 {
         return 0;
     }
+    // Most strings are short.
+    let (mut few, mut many) = ([0; 256], Vec::new());
+    let out = match few.get_mut(..size) {
+        Some(out) => out,
+        None => {
+            many.resize(size, 0);
+            &mut many[..]
+        }
+    };
     // SAFETY: by the contract.
     unsafe {
-        match read_string(&*call, space, from, size) {
-            Some((mut s, whole)) => {
-                if !whole {
-                    s.truncate(size - 1);
-                }
-                s.push(0);
-                write(to, &s);
-                s.len() as u64
+        match read_string_into(&*call, space, from, out) {
+            Some(len) => {
+                // With its NUL, for which a byte of the room is kept.
+                let len = len.min(size - 1);
+                out[len] = 0;
+                write(to, &out[..=len]);
+                len as u64 + 1
             }
             None => {
-                write(to, &vec![0; size]);
+                out.fill(0);
+                write(to, out);
                 err(libc::EFAULT)
             }
         }

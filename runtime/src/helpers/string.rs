@@ -2,15 +2,20 @@
 
 use std::sync::atomic::{AtomicU32, Ordering::*};
 
-use super::{Entry, bytes, c_string, entry, err, write};
-use crate::Call;
+use probity_isa::Size;
+
+use super::{Entry, Inline, bytes, c_string, entry, err, write};
+use crate::{Call, arena};
 
 pub(super) const ENTRIES: &[Entry] = &[
     entry(93, "spin_lock", spin_lock),
     entry(94, "spin_unlock", spin_unlock),
     entry(105, "strtol", strtol),
     entry(106, "strtoul", strtoul),
-    entry(182, "strncmp", strncmp),
+    Entry {
+        inline: Some(Inline::Compare),
+        ..entry(182, "strncmp", strncmp)
+    },
 ];
 
 unsafe extern "C" fn spin_lock(_: *mut Call<'_>, lock: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
@@ -42,15 +47,16 @@ unsafe extern "C" fn spin_unlock(
 }
 
 unsafe extern "C" fn strncmp(_: *mut Call<'_>, s1: u64, size: u64, s2: u64, _: u64, _: u64) -> u64 {
-    // SAFETY: the row promises `size` readable bytes and a constant string.
-    let (a, b) = unsafe { (bytes(s1, size as u32 as u64), c_string(s2)) };
-    let b = b.iter().copied().chain(std::iter::repeat(0));
-    for (a, b) in a.into_iter().zip(b) {
-        if a != b {
-            return if a < b { -1i64 as u64 } else { 1 };
-        }
-        if a == 0 {
-            break;
+    // SAFETY: the row promises a constant string.
+    let b = unsafe { c_string(s2) };
+    // The first byte that differs decides, and a NUL in one that is none in the other differs.
+    let size = (size as u32 as usize).min(b.len() + 1);
+    for n in 0..size {
+        // SAFETY: the row promises `size` readable bytes.
+        let x = unsafe { arena::load((s1 as usize + n) as *const u8, Size::B) } as u8;
+        let y = b.get(n).copied().unwrap_or(0);
+        if x != y {
+            return if x < y { -1i64 as u64 } else { 1 };
         }
     }
     0

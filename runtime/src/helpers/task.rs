@@ -1,25 +1,40 @@
 //! Helpers that ask where and when the call happens: time, CPU, task, attachment.
 
-use super::{Entry, entry, env, err, write};
-use crate::{Call, Clock};
+use super::{Entry, entry, env, err, once, write};
+use crate::{Answer, Call, Clock};
 
 pub(super) const ENTRIES: &[Entry] = &[
     entry(5, "ktime_get_ns", ktime_get_ns),
     entry(7, "get_prandom_u32", get_prandom_u32),
-    entry(8, "get_smp_processor_id", get_smp_processor_id),
-    entry(14, "get_current_pid_tgid", get_current_pid_tgid),
-    entry(15, "get_current_uid_gid", get_current_uid_gid),
+    once(8, "get_smp_processor_id", get_smp_processor_id, Answer::CPU),
+    once(
+        14,
+        "get_current_pid_tgid",
+        get_current_pid_tgid,
+        Answer::TASK_ID,
+    ),
+    once(
+        15,
+        "get_current_uid_gid",
+        get_current_uid_gid,
+        Answer::USER_ID,
+    ),
     entry(16, "get_current_comm", get_current_comm),
-    entry(35, "get_current_task", get_current_task),
-    entry(42, "get_numa_node_id", get_numa_node_id),
-    entry(80, "get_current_cgroup_id", get_current_cgroup_id),
+    once(35, "get_current_task", get_current_task, Answer::TASK),
+    once(42, "get_numa_node_id", get_numa_node_id, Answer::NUMA_NODE),
+    once(
+        80,
+        "get_current_cgroup_id",
+        get_current_cgroup_id,
+        Answer::CGROUP,
+    ),
     entry(118, "jiffies64", jiffies64),
     entry(120, "get_ns_current_pid_tgid", get_ns_current_pid_tgid),
     entry(125, "ktime_get_boot_ns", ktime_get_boot_ns),
-    entry(158, "get_current_task_btf", get_current_task),
+    once(158, "get_current_task_btf", get_current_task, Answer::TASK),
     entry(160, "ktime_get_coarse_ns", ktime_get_coarse_ns),
-    entry(173, "get_func_ip", get_func_ip),
-    entry(174, "get_attach_cookie", get_attach_cookie),
+    once(173, "get_func_ip", get_func_ip, Answer::FUNCTION),
+    once(174, "get_attach_cookie", get_attach_cookie, Answer::COOKIE),
     entry(175, "task_pt_regs", task_pt_regs),
     entry(208, "ktime_get_tai_ns", ktime_get_tai_ns),
 ];
@@ -103,7 +118,7 @@ unsafe extern "C" fn get_smp_processor_id(
     _: u64,
 ) -> u64 {
     // SAFETY: `call` is valid.
-    unsafe { env(call).cpu().map_or((*call).cpu, u64::from) }
+    unsafe { (*call).once(Answer::CPU, |c| c.env().cpu().map_or(c.cpu, u64::from)) }
 }
 
 unsafe extern "C" fn get_current_pid_tgid(
@@ -115,7 +130,7 @@ unsafe extern "C" fn get_current_pid_tgid(
     _: u64,
 ) -> u64 {
     // SAFETY: `call` is valid.
-    unsafe { env(call) }.pid_tgid()
+    unsafe { (*call).once(Answer::TASK_ID, |c| c.env().pid_tgid()) }
 }
 
 unsafe extern "C" fn get_current_uid_gid(
@@ -127,7 +142,7 @@ unsafe extern "C" fn get_current_uid_gid(
     _: u64,
 ) -> u64 {
     // SAFETY: `call` is valid.
-    unsafe { env(call) }.uid_gid()
+    unsafe { (*call).once(Answer::USER_ID, |c| c.env().uid_gid()) }
 }
 
 unsafe extern "C" fn get_current_comm(
@@ -141,7 +156,15 @@ unsafe extern "C" fn get_current_comm(
     // SAFETY: `call` is valid, the row promises `size` writable bytes.
     unsafe {
         let size = size as u32 as usize;
-        let mut out = vec![0; size];
+        // Nearly all ask for sixteen.
+        let (mut few, mut many) = ([0; 16], Vec::new());
+        let out = match few.get_mut(..size) {
+            Some(out) => out,
+            None => {
+                many.resize(size, 0);
+                &mut many[..]
+            }
+        };
         // One byte is for the NUL.
         for (o, b) in out
             .iter_mut()
@@ -153,7 +176,7 @@ unsafe extern "C" fn get_current_comm(
             }
             *o = b;
         }
-        write(to, &out);
+        write(to, out);
     }
     0
 }
@@ -167,7 +190,7 @@ unsafe extern "C" fn get_current_task(
     _: u64,
 ) -> u64 {
     // SAFETY: `call` is valid.
-    unsafe { env(call) }.task()
+    unsafe { (*call).once(Answer::TASK, |c| c.env().task()) }
 }
 
 unsafe extern "C" fn get_numa_node_id(
@@ -179,7 +202,7 @@ unsafe extern "C" fn get_numa_node_id(
     _: u64,
 ) -> u64 {
     // SAFETY: `call` is valid.
-    u64::from(unsafe { env(call) }.numa_node())
+    unsafe { (*call).once(Answer::NUMA_NODE, |c| u64::from(c.env().numa_node())) }
 }
 
 unsafe extern "C" fn get_current_cgroup_id(
@@ -191,7 +214,7 @@ unsafe extern "C" fn get_current_cgroup_id(
     _: u64,
 ) -> u64 {
     // SAFETY: `call` is valid.
-    unsafe { env(call) }.cgroup_id()
+    unsafe { (*call).once(Answer::CGROUP, |c| c.env().cgroup_id()) }
 }
 
 /// There is one namespace here, whatever its device and inode.
@@ -225,7 +248,7 @@ unsafe extern "C" fn get_func_ip(
     _: u64,
 ) -> u64 {
     // SAFETY: `call` is valid.
-    unsafe { env(call) }.func_ip()
+    unsafe { (*call).once(Answer::FUNCTION, |c| c.env().func_ip()) }
 }
 
 unsafe extern "C" fn get_attach_cookie(
@@ -237,7 +260,7 @@ unsafe extern "C" fn get_attach_cookie(
     _: u64,
 ) -> u64 {
     // SAFETY: `call` is valid.
-    unsafe { env(call) }.attach_cookie()
+    unsafe { (*call).once(Answer::COOKIE, |c| c.env().attach_cookie()) }
 }
 
 unsafe extern "C" fn task_pt_regs(

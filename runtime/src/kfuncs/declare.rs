@@ -40,7 +40,45 @@ enum Base<'a> {
     Void,
     /// By its place in [`INTS`].
     Int(usize),
+    /// A name; with its layout behind it, `point{16|u64@0|u8x8@8}`, memory of these numbers; as `request{@ctx}` the program's context.
     Struct(&'a str),
+}
+
+/// What stands behind the name of a structure that brings its layout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Layout {
+    Context,
+    Numbers {
+        size: u32,
+        /// By their places in [`INTS`], how many, where.
+        members: Vec<(usize, Option<u32>, u32)>,
+    },
+}
+
+/// Longest structure that crosses from one extension to another, in bytes.
+const MAX_STRUCT: u32 = 4096;
+
+/// A structure's name and its layout, when it brings one that fits.
+fn laid(text: &str) -> Option<(&str, Layout)> {
+    let (name, layout) = text.strip_suffix('}')?.split_once('{')?;
+    if layout == "@ctx" {
+        return Some((name, Layout::Context));
+    }
+    let mut parts = layout.split('|');
+    let size: u32 = parts.next()?.parse().ok()?;
+    let member = |text: &str| {
+        let (of, at) = text.split_once('@')?;
+        let at: u32 = at.parse().ok()?;
+        let (word, many) = match of.split_once('x') {
+            Some((word, n)) => (word, Some(n.parse::<u32>().ok()?)),
+            None => (of, None),
+        };
+        let kind = INTS.iter().position(|(name, ..)| *name == word)?;
+        let bytes = INTS[kind].1.checked_mul(many.unwrap_or(1))?;
+        (at.checked_add(bytes)? <= size).then_some((kind, many, at))
+    };
+    let members = parts.map(member).collect::<Option<Vec<_>>>()?;
+    (size <= MAX_STRUCT && !members.is_empty()).then_some((name, Layout::Numbers { size, members }))
 }
 
 /// Spelling, bytes, encoding.
@@ -125,6 +163,18 @@ impl Declared<'_> {
                     KfuncArg::Sized { write, nullable }
                 }
                 (1, Base::Struct("xdp_md" | "__sk_buff")) => KfuncArg::Context,
+                // One that a helper lends to a callback lies in the host's memory.
+                (1, Base::Struct("bpf_dynptr")) => KfuncArg::Any,
+                (1, Base::Struct(name)) if name.contains('{') => match laid(name) {
+                    Some((_, Layout::Context)) => KfuncArg::Context,
+                    Some((_, Layout::Numbers { size, .. })) => KfuncArg::Memory {
+                        bytes: u64::from(size),
+                        write,
+                        // The function was verified with NULL, too.
+                        nullable: true,
+                    },
+                    None => KfuncArg::Any,
+                },
                 (1, Base::Struct(name)) => match STRUCTS.iter().find(|s| s.0 == name) {
                     Some((_, size)) => KfuncArg::Memory {
                         bytes: u64::from(*size),
@@ -232,6 +282,7 @@ fn write(b: &mut BtfBuilder, known: &mut Known, ty: Ty<'_>) -> TypeId {
                 Some((name, size, encoding)) => b.int(name, *size, *encoding),
                 None => TypeId::VOID,
             },
+            Base::Struct(name) if name.contains('{') => structure(b, name),
             Base::Struct(name) => match STRUCTS.iter().find(|s| s.0 == name) {
                 Some((_, size)) => opaque(b, name, *size),
                 None => b.fwd(name, false),
@@ -240,6 +291,32 @@ fn write(b: &mut BtfBuilder, known: &mut Known, ty: Ty<'_>) -> TypeId {
     };
     known.insert(spelling, id);
     id
+}
+
+/// A structure that brings its layout.
+fn structure(b: &mut BtfBuilder, text: &str) -> TypeId {
+    let (name, size, members) = match laid(text) {
+        Some((name, Layout::Numbers { size, members })) => (name, size, members),
+        Some((name, Layout::Context)) => (name, 0, Vec::new()),
+        None => return TypeId::VOID,
+    };
+    let named: Vec<(String, TypeId, u32)> = members
+        .iter()
+        .map(|(kind, many, at)| {
+            let (word, size, encoding) = INTS[*kind];
+            let one = b.int(word, size, encoding);
+            let ty = match many {
+                Some(n) => b.array(one, one, *n),
+                None => one,
+            };
+            (format!("m{at}"), ty, *at)
+        })
+        .collect();
+    let members: Vec<_> = named
+        .iter()
+        .map(|(name, ty, at)| probity_btf::MemberDef::at(name, *ty, *at))
+        .collect();
+    b.struct_(name, size, &members)
 }
 
 /// A structure of words that nobody else looks into.

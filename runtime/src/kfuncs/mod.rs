@@ -10,6 +10,7 @@
 
 mod call;
 mod declare;
+mod dynptr;
 mod exception;
 mod num;
 mod region;
@@ -42,10 +43,20 @@ const fn entry(name: &'static str, declaration: &'static str, function: HelperFn
     }
 }
 
-const GROUPS: &[&[Entry]] = &[num::ENTRIES, region::ENTRIES, exception::ENTRIES];
+const GROUPS: &[&[Entry]] = &[
+    num::ENTRIES,
+    region::ENTRIES,
+    exception::ENTRIES,
+    dynptr::ENTRIES,
+];
 
-/// Structures that declarations point to and programs keep in their own memory, with their sizes: multiples of 8.
-const STRUCTS: &[(&str, u32)] = &[("bpf_iter_num", 8)];
+/// Structures that declarations point to and programs keep in their own memory, with their sizes: multiples of 8; and contexts.
+const STRUCTS: &[(&str, u32)] = &[
+    ("bpf_iter_num", 8),
+    ("bpf_dynptr", 16),
+    ("__sk_buff", 192),
+    ("xdp_md", 24),
+];
 
 /// Every kernel function that runs in process.
 pub fn all() -> impl Iterator<Item = &'static Entry> {
@@ -95,9 +106,12 @@ impl BoundKfunc {
             // What a host's function does is all in its declaration.
             None => row.is_some_and(|r| {
                 let plain = [KfuncFlag::AnyLicense, KfuncFlag::OneWay];
+                let executes = |f: &KfuncFlag| matches!(f, KfuncFlag::Executes(_));
+                // Another extension's function reads and writes what it is handed.
+                let exported = r.flags.iter().any(executes);
                 r.special.is_none()
-                    && r.flags.iter().all(|f| plain.contains(f))
-                    && r.has(KfuncFlag::OneWay)
+                    && r.flags.iter().all(|f| plain.contains(f) || executes(f))
+                    && r.has(KfuncFlag::OneWay) != exported
                     && !declared.pointer()
             }),
         };

@@ -225,6 +225,19 @@ impl Map {
         self.store.array()
     }
 
+    /// Where the slots of program arrays and arrays of maps lie.
+    pub fn slots(&self) -> Option<super::Slots> {
+        self.store.slots()
+    }
+
+    /// The slots of a program array that are set, and the index of the program in each.
+    pub fn program_slots(&self) -> Vec<(u32, u64)> {
+        let programs = self.slots().is_some_and(|s| s.programs);
+        let all = self.references().into_iter().filter(|_| programs);
+        all.filter_map(|(key, to)| Some((u32::from_ne_bytes(key.try_into().ok()?), to)))
+            .collect()
+    }
+
     /// The address that `Imm64::MapIdxValue { off, .. }` gives.
     pub fn direct_value(&self, off: u32) -> Option<u64> {
         let array = self.store.array().filter(|a| a.entries == 1)?;

@@ -44,6 +44,7 @@ use crate::Error;
 pub use array::ArrayLayout;
 pub use map::Map;
 pub use perf::PerfArray;
+pub use reference::Slots;
 pub use ringbuf::RingBuf;
 pub use store::{Direct, Operation, Span};
 pub(crate) use store::{Spec, Store};

@@ -11,6 +11,21 @@ use crate::maps::{Spec, Store, err, flags, hash};
 /// What an empty slot holds. It is neither a program's index nor a map's address.
 const EMPTY: u64 = u64::MAX;
 
+/// Slots as compiled code reads them: 64-bit words side by side, each loaded with acquire, as hosts replace them meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slots {
+    /// Address of slot 0; fixed while the instance lives.
+    pub base: u64,
+    pub entries: usize,
+    /// Slots hold indices of the instance's programs, otherwise addresses of maps.
+    pub programs: bool,
+}
+
+impl Slots {
+    /// What an empty slot holds.
+    pub const EMPTY: u64 = EMPTY;
+}
+
 /// Longest array of references.
 const MAX_ENTRIES: usize = 1 << 24;
 
@@ -110,6 +125,14 @@ impl Store for References {
             }
             None => err(libc::E2BIG),
         }
+    }
+
+    fn slots(&self) -> Option<Slots> {
+        Some(Slots {
+            base: self.slots.as_ptr() as u64,
+            entries: self.slots.len(),
+            programs: self.programs,
+        })
     }
 
     fn references(&self) -> Vec<(Vec<u8>, u64)> {

@@ -4,6 +4,7 @@
 
 use super::array::ArrayLayout;
 use super::perf::PerfArray;
+use super::reference::Slots;
 use super::ringbuf::RingBuf;
 use super::stack::Stacks;
 use super::user_ring::UserRing;
@@ -93,6 +94,10 @@ pub(crate) trait Store: Send + Sync {
         None
     }
     fn array(&self) -> Option<ArrayLayout> {
+        None
+    }
+    /// The slots of a kind whose elements programs follow but do not write.
+    fn slots(&self) -> Option<Slots> {
         None
     }
     fn percpu(&self) -> bool {

@@ -32,7 +32,7 @@ pub(crate) fn signal_number(name: &str) -> Option<i64> {
         .map(|n| n as i64)
 }
 
-fn needs_unsafe(c: &Checker<'_>, call: &Call<'_>) -> Checked<()> {
+pub(super) fn needs_unsafe(c: &Checker<'_>, call: &Call<'_>) -> Checked<()> {
     if c.env.allow_unsafe {
         return Ok(());
     }
@@ -81,7 +81,7 @@ pub const SIGNAL: Row = Row {
     kind: Use::Function { min: 1, max: 1 },
     syntax: "`signal(\"KILL\")`, or `signal(9)`",
     doc: "Sends a signal to the current process (with --unsafe).",
-    example: "",
+    example: "profile:hz:1 /comm == \"runaway\"/ { signal(\"KILL\"); }",
     lower: |c, call| send(c, call, SEND_SIGNAL),
 };
 
@@ -90,7 +90,7 @@ pub const SIGNAL_THREAD: Row = Row {
     kind: Use::Function { min: 1, max: 1 },
     syntax: "`signal_thread(\"USR1\")`, or `signal_thread(10)`",
     doc: "Sends a signal to the current thread (with --unsafe).",
-    example: "",
+    example: "profile:hz:1 /comm == \"runaway\"/ { signal_thread(\"USR1\"); }",
     lower: |c, call| send(c, call, SEND_SIGNAL_THREAD),
 };
 
@@ -99,7 +99,7 @@ pub const OVERRIDE: Row = Row {
     kind: Use::Function { min: 1, max: 1 },
     syntax: "`override(VALUE)`",
     doc: "Makes the probed kernel function return this value at once (with --unsafe).",
-    example: "",
+    example: "kprobe:should_failslab /comm == \"tester\"/ { override(-12); }",
     lower: |c, call| {
         needs_unsafe(c, call)?;
         if !matches!(c.probe(), ProbeKind::Kprobe { ret: false, .. }) {
@@ -123,7 +123,7 @@ pub const WRITE_USER: Row = Row {
     kind: Use::Function { min: 3, max: 3 },
     syntax: "`write_user(ADDRESS, TEXT, LENGTH)`",
     doc: "Writes into the current process's memory (with --unsafe).",
-    example: "",
+    example: "tracepoint:syscalls:sys_enter_openat /comm == \"tester\"/ { $zero = (uint8)0; write_user(args.filename, &$zero, 1); }",
     lower: |c, call| {
         needs_unsafe(c, call)?;
         let to = c.number(&call.args[0])?;

@@ -1,7 +1,7 @@
 //! `arg0` … `arg9`, `sarg0` …, `retval`, `reg()`, `ctx`: registers and words of the context.
 
 use super::{Row, Use};
-use crate::check::{Checked, Checker};
+use crate::check::Checker;
 use crate::diagnostics::Diagnostic;
 use crate::hir::{Arith, Expr, ExprKind};
 use crate::probes::{ProbeKind, UsdtArg, UsdtPlace, usdt_arguments};
@@ -21,7 +21,13 @@ fn word(offset: i32, span: Span) -> Expr {
 }
 
 fn not_here(c: &Checker<'_>, name: &str, span: Span) -> Diagnostic {
-    Diagnostic::error(span, format!("`{name}` has no meaning in `{}`", c.probe()))
+    let d = Diagnostic::error(span, format!("`{name}` has no meaning in `{}`", c.probe()));
+    match c.probe() {
+        ProbeKind::Tracepoint { .. } | ProbeKind::Fentry { .. } => {
+            d.hint("its arguments are `args.NAME`; `-lv` lists them")
+        }
+        _ => d.hint("it is there in probes of functions: `kprobe`, `uprobe`, `fentry` …"),
+    }
 }
 
 pub const ARG: Row = Row {
@@ -148,6 +154,7 @@ pub const RETVAL: Row = Row {
         ProbeKind::Fentry {
             function,
             ret: true,
+            ..
         } => {
             let (params, result) = c.function_params(&function.clone(), call.span)?;
             // Behind the arguments.
@@ -214,30 +221,8 @@ pub const CTX: Row = Row {
 pub const ARGS: Row = Row {
     names: &["args"],
     kind: Use::Value,
-    syntax: "`args.NAME`",
-    doc: "The fields of a tracepoint, the arguments of a function.",
-    example: "tracepoint:syscalls:sys_enter_openat { printf(\"%s\\n\", str(args.filename)); }",
-    lower: |c, call| bare_args(c, call.span),
+    syntax: "`args.NAME`, or `args`",
+    doc: "The fields of a tracepoint, the arguments of a function (of a program: from its debug information); alone, a record of all of them.",
+    example: "tracepoint:syscalls:sys_enter_openat { printf(\"%s\\n\", str(args.filename)); print(args); }",
+    lower: |c, call| c.args_whole(call.span),
 };
-
-fn bare_args(c: &mut Checker<'_>, span: Span) -> Checked<Expr> {
-    let names = match c.probe() {
-        ProbeKind::Tracepoint { category, name } => {
-            match c.env.tracepoints.format(category, name) {
-                Some(f) => f
-                    .own_fields()
-                    .map(|f| f.name.clone())
-                    .collect::<Vec<_>>()
-                    .join(", "),
-                None => String::new(),
-            }
-        }
-        _ => String::new(),
-    };
-    let d = Diagnostic::error(span, "`args` as a whole cannot be used as a value yet");
-    Err(if names.is_empty() {
-        d
-    } else {
-        d.hint(format!("its fields are: {names}"))
-    })
-}

@@ -8,7 +8,7 @@ use crate::hir::{Expr, ExprKind};
 use crate::types::Ty;
 
 /// `(@m[key])`, or `(@m, key)`.
-fn entry<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Checked<(usize, Vec<Expr>)> {
+pub(super) fn entry<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Checked<(usize, Vec<Expr>)> {
     let first = &call.args[0];
     let ast::ExprKind::Map { name, keys } = &first.kind else {
         let map = c.whole_map(first);

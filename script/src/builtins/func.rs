@@ -2,9 +2,19 @@
 
 use super::{Row, Use};
 use crate::diagnostics::Diagnostic;
-use crate::hir::Expr;
+use crate::hir::{Expr, ExprKind};
 use crate::probes::{ProbeKind, UserTarget};
+use crate::source::Span;
 use crate::types::Ty;
+
+const GET_FUNC_IP: u32 = 173;
+const GET_ATTACH_COOKIE: u32 = 174;
+
+fn of_context(helper: u32, ty: Ty, span: Span) -> Expr {
+    let ctx = Expr::new(ExprKind::Ctx(0), Ty::U64, span);
+    let args = vec![ctx];
+    Expr::new(ExprKind::Helper { helper, args }, ty, span)
+}
 
 pub const FUNC: Row = Row {
     names: &["func"],
@@ -13,8 +23,11 @@ pub const FUNC: Row = Row {
     doc: "The name of the probed function.",
     example: "uprobe:/bin/sh:main { printf(\"%s\\n\", func); }",
     lower: |c, call| {
-        // Each attach point has a program of its own, so the name is known now.
+        // Where each attach point has a program of its own the name is known now.
         let name = match c.probe() {
+            ProbeKind::Kprobe { .. } if c.is_multi() => {
+                return Ok(of_context(GET_FUNC_IP, Ty::Ksym, call.span));
+            }
             ProbeKind::Kprobe { function, .. } | ProbeKind::Fentry { function, .. } => {
                 function.clone()
             }
@@ -45,6 +58,9 @@ pub const PROBE: Row = Row {
     doc: "The whole name of the probe.",
     example: "begin { printf(\"%s\\n\", probe); }",
     lower: |c, call| {
+        if c.is_multi() {
+            return Ok(of_context(GET_ATTACH_COOKIE, Ty::ProbeName, call.span));
+        }
         let n = c.probe_index() as i64;
         Ok(Expr::int(n, Ty::ProbeName, call.span))
     },

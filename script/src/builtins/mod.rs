@@ -9,9 +9,11 @@ mod arg;
 mod assert;
 mod clear;
 mod comm;
+mod container;
 mod cpu;
 mod delete;
 mod exit;
+mod find;
 mod func;
 mod getopt;
 mod join;
@@ -20,6 +22,7 @@ mod macaddr;
 mod mode;
 mod nsecs;
 mod ntop;
+mod path;
 mod percpu;
 mod pid;
 mod print;
@@ -27,6 +30,7 @@ mod printf;
 mod rand;
 mod search;
 mod size;
+mod skboutput;
 mod stack;
 mod str;
 mod strings;
@@ -35,7 +39,9 @@ mod syscalls;
 mod task;
 mod time;
 mod tseries;
+mod typeinfo;
 mod uid;
+mod unwatch;
 mod words;
 
 use crate::ast;
@@ -121,6 +127,11 @@ pub const ROWS: &[&Row] = &[
     &clear::ZERO,
     &delete::DELETE,
     &delete::HAS_KEY,
+    &find::ROW,
+    &container::CONTAINER_OF,
+    &container::SOCKET_COOKIE,
+    &container::KFUNC_EXIST,
+    &container::STRCAP,
     &exit::ROW,
     &time::TIME,
     &time::STRFTIME,
@@ -129,6 +140,7 @@ pub const ROWS: &[&Row] = &[
     &str::KPTR,
     &str::UPTR,
     &join::ROW,
+    &path::ROW,
     &len::ROW,
     &sym::KSYM,
     &sym::USYM,
@@ -154,7 +166,17 @@ pub const ROWS: &[&Row] = &[
     &act::OVERRIDE,
     &act::WRITE_USER,
     &act::DEBUGF,
+    &skboutput::ROW,
+    &unwatch::ROW,
     &size::SIZEOF,
+    &typeinfo::TYPEINFO,
+    &typeinfo::COMPTIME,
+    &typeinfo::IS_STR,
+    &typeinfo::IS_PTR,
+    &typeinfo::IS_ARRAY,
+    &typeinfo::IS_INTEGER,
+    &typeinfo::IS_UNSIGNED_INTEGER,
+    &typeinfo::IS_LITERAL,
     &size::CGROUPID,
     &size::CGROUP_PATH,
     &size::FAIL,

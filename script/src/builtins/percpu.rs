@@ -15,7 +15,7 @@ pub const PERCPU_KADDR: Row = Row {
     kind: Use::Function { min: 1, max: 2 },
     syntax: "`percpu_kaddr(\"NAME\")`, or `percpu_kaddr(\"NAME\", CPU)`",
     doc: "The address of a processor's copy of a kernel variable; 0 for a processor there is not.",
-    example: "",
+    example: "begin { printf(\"%p\\n\", percpu_kaddr(\"cpu_number\", 0)); }",
     lower: |c, call| {
         let span = call.span;
         let name = c.text(&call.args[0])?;

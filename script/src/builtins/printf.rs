@@ -23,9 +23,13 @@ fn formatted<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Checked<(Format, Vec<E
         .map(|a| c.storable(a))
         .collect::<Checked<Vec<_>>>()?;
     let types: Vec<Ty> = args.iter().map(|a| a.ty.clone()).collect();
-    format
-        .check(&types)
-        .map_err(|why| Diagnostic::error(call.span, why))?;
+    format.check(&types).map_err(|why| {
+        let hint = match why.contains("cannot print") {
+            true => "numbers are printed by `%d`, `%u`, `%x`, texts by `%s`, addresses of texts by `str(…)` with `%s`",
+            false => "each conversion (`%d`, `%s` …) takes one argument; `%%` prints a `%`",
+        };
+        Diagnostic::error(call.span, why).hint(hint)
+    })?;
     Ok((format, args))
 }
 
@@ -196,9 +200,13 @@ pub const SYSTEM: Row = Row {
         max: usize::MAX,
     },
     syntax: "`system(\"FORMAT\", …)`",
-    doc: "Runs a command of the shell.",
+    doc: "Runs a command of the shell (with --unsafe).",
     example: "begin { system(\"echo %d\", 1); }",
     lower: |c, call| {
+        // While a script is recorded no command is run.
+        if c.env.record.is_none() {
+            super::act::needs_unsafe(c, call)?;
+        }
         let (format, args) = formatted(c, call)?;
         let types = types(&args);
         Ok(emit(

@@ -42,7 +42,7 @@ pub const CPID: Row = Row {
     kind: Use::Value,
     syntax: "`cpid`",
     doc: "The number of the process started for the script.",
-    example: "",
+    example: "tracepoint:syscalls:sys_enter_openat /pid == cpid/ { @ = count(); }",
     lower: |c, call| match c.env.cpid {
         Some(pid) => Ok(Expr::int(i64::from(pid), Ty::U32, call.span)),
         None => Err(Diagnostic::error(call.span, "there is no child process")

@@ -1,6 +1,7 @@
 //! `sizeof` of a value; `cgroupid`, `cgroup_path`, `fail`, `static_assert`, `assert`.
 
 use super::{Row, Use};
+use crate::check::literal_type;
 use crate::diagnostics::Diagnostic;
 use crate::hir::Expr;
 use crate::types::Ty;
@@ -13,7 +14,10 @@ pub const SIZEOF: Row = Row {
     example: "begin { printf(\"%d\\n\", sizeof(uint64)); }",
     lower: |c, call| {
         let e = &call.args[0];
-        let ty = c.type_or_value(e)?;
+        let ty = match literal_type(c.as_written(e)) {
+            Some(ty) => ty,
+            None => c.type_or_value(e)?,
+        };
         let bytes = match &ty {
             Ty::Tuple(_) | Ty::Record(_) => ty.c_size(),
             _ => c.memory_layout(&ty).0,
@@ -27,7 +31,7 @@ pub const CGROUPID: Row = Row {
     kind: Use::Function { min: 1, max: 1 },
     syntax: "`cgroupid(\"PATH\")`",
     doc: "The id of a cgroup (version 2).",
-    example: "",
+    example: "tracepoint:syscalls:sys_enter_openat /cgroup == cgroupid(\"/sys/fs/cgroup\")/ { @ = count(); }",
     lower: |c, call| {
         let path = c.text(&call.args[0])?;
         match c.env.functions.cgroup_id(&path) {
@@ -63,7 +67,7 @@ pub const FAIL: Row = Row {
     },
     syntax: "`fail(\"TEXT\")`",
     doc: "Refuses the script with this text.",
-    example: "",
+    example: "begin { fail(\"this script needs a newer kernel\"); }",
     lower: |c, call| {
         let text = c.text(&call.args[0])?;
         Err(Diagnostic::error(call.span, text))

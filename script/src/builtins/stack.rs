@@ -23,7 +23,7 @@ fn lower<'a>(c: &mut Checker<'a>, call: &Call<'a>, kernel: bool) -> Checked<Expr
         if let crate::ast::ExprKind::Ident(word) = &arg.kind {
             ty.mode = stack_mode(word).ok_or_else(|| {
                 Diagnostic::error(arg.span, format!("unknown form of stacks `{word}`"))
-                    .suggest(word, ["bpftrace", "perf", "raw", "build_id"])
+                    .suggest(word, ["bpftrace", "perf", "raw", "build_id", "folded"])
             })?;
         } else {
             let n = c.constant(arg)?;
@@ -48,7 +48,7 @@ fn lower<'a>(c: &mut Checker<'a>, call: &Call<'a>, kernel: bool) -> Checked<Expr
 pub const KSTACK: Row = Row {
     names: &["kstack"],
     kind: Use::Both { max: 2 },
-    syntax: "`kstack`, `kstack(FRAMES)`, `kstack(perf)`, `kstack(perf, FRAMES)`",
+    syntax: "`kstack`, `kstack(FRAMES)`, `kstack(perf)`, `kstack(perf, FRAMES)`; `kstack(folded)` is one line",
     doc: "The kernel's stack.",
     example: "profile:hz:99 { @[kstack] = count(); }",
     lower: |c, call| lower(c, call, true),
@@ -57,7 +57,7 @@ pub const KSTACK: Row = Row {
 pub const USTACK: Row = Row {
     names: &["ustack"],
     kind: Use::Both { max: 2 },
-    syntax: "`ustack`, `ustack(FRAMES)`, `ustack(perf)`, `ustack(perf, FRAMES)`",
+    syntax: "`ustack`, `ustack(FRAMES)`, `ustack(perf)`, `ustack(perf, FRAMES)`; `ustack(folded)` is one line",
     doc: "The current thread's stack in user space.",
     example: "profile:hz:99 { @[ustack] = count(); }",
     lower: |c, call| lower(c, call, false),

@@ -49,7 +49,7 @@ pub const KADDR: Row = Row {
     kind: Use::Function { min: 1, max: 1 },
     syntax: "`kaddr(\"NAME\")`",
     doc: "The address of a kernel symbol.",
-    example: "",
+    example: "begin { printf(\"%p\\n\", kaddr(\"jiffies\")); }",
     lower: |c, call| {
         let name = c.text(&call.args[0])?;
         match c.env.functions.kernel_address(&name) {
@@ -68,7 +68,7 @@ pub const UADDR: Row = Row {
     kind: Use::Function { min: 1, max: 1 },
     syntax: "`uaddr(\"NAME\")`",
     doc: "The address of a symbol of the probed program.",
-    example: "",
+    example: "uprobe:/bin/sh:main { printf(\"%p\\n\", uaddr(\"main\")); }",
     lower: |c, call| {
         let name = c.text(&call.args[0])?;
         let (ProbeKind::Uprobe { path, .. } | ProbeKind::Usdt { path, .. }) = c.probe().clone()

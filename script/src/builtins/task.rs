@@ -44,7 +44,7 @@ pub const LEADER_COMM: Row = Row {
     kind: Use::Value,
     syntax: "`leader_comm`",
     doc: "The name of the first thread of the current process.",
-    example: "",
+    example: "begin { printf(\"%s\\n\", leader_comm); }",
     lower: |c, call| leader(c, call, "comm"),
 };
 
@@ -53,7 +53,7 @@ pub const LEADER_TID: Row = Row {
     kind: Use::Value,
     syntax: "`leader_tid`",
     doc: "The number of the first thread of the current process.",
-    example: "",
+    example: "begin { printf(\"%d\\n\", leader_tid); }",
     lower: |c, call| leader(c, call, "pid"),
 };
 

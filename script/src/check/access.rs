@@ -176,7 +176,7 @@ impl Checker<'_> {
                 }
             },
             StructRef::Btf(id) => {
-                let btf = self.env.types.as_ref().ok_or_else(|| {
+                let btf = self.env.types().ok_or_else(|| {
                     Diagnostic::error(span, "the kernel's types (BTF) are not known here")
                 })?;
                 let Some((_, f)) = btf.member(id, name) else {
@@ -224,7 +224,7 @@ impl Checker<'_> {
     }
 
     fn member_names(&self, id: TypeId, depth: u32, out: &mut Vec<String>) {
-        let Some(btf) = &self.env.types else { return };
+        let Some(btf) = self.env.types() else { return };
         if depth > 8 || out.len() > 2000 {
             return;
         }
@@ -240,7 +240,7 @@ impl Checker<'_> {
     }
 
     /// Where a field is, for `offsetof`.
-    pub(super) fn offset_of(&mut self, ty: &Ty, path: &[String], span: Span) -> Checked<u64> {
+    pub(crate) fn offset_of(&mut self, ty: &Ty, path: &[String], span: Span) -> Checked<u64> {
         let mut ty = ty.clone();
         let mut at = 0u64;
         for name in path {
@@ -420,7 +420,7 @@ impl Checker<'_> {
                         span,
                         format!("{event} has no argument `{name}`"),
                     )
-                    .suggest(name, params.iter().map(|(n, _)| n.as_str()))),
+                    .suggest_of(name, params.iter().map(|(n, _)| n.as_str()))),
                 }
             }
             ProbeKind::Kprobe { function, ret, .. } => {
@@ -441,7 +441,7 @@ impl Checker<'_> {
                         span,
                         format!("{function} has no argument `{name}`"),
                     )
-                    .suggest(name, params.iter().map(|(n, _)| n.as_str()))),
+                    .suggest_of(name, params.iter().map(|(n, _)| n.as_str()))),
                 }
             }
             ProbeKind::Fentry { function, .. } => {
@@ -452,9 +452,10 @@ impl Checker<'_> {
                         span,
                         format!("{function} has no argument `{name}`"),
                     )
-                    .suggest(name, params.iter().map(|(n, _)| n.as_str()))),
+                    .suggest_of(name, params.iter().map(|(n, _)| n.as_str()))),
                 }
             }
+            ProbeKind::Uprobe { .. } => self.user_argument(name, span),
             other => Err(Diagnostic::error(
                 span,
                 format!("`args` has no meaning in `{other}`"),
@@ -462,12 +463,54 @@ impl Checker<'_> {
         }
     }
 
+    /// `args` as a whole: a record of all that has a name.
+    pub(crate) fn args_whole(&mut self, span: Span) -> Checked<Expr> {
+        let names: Vec<String> = match self.probe().clone() {
+            ProbeKind::Tracepoint { category, name } => {
+                match self.env.tracepoints.format(&category, &name) {
+                    Some(f) => f.own_fields().map(|f| f.name.clone()).collect(),
+                    None => Vec::new(),
+                }
+            }
+            ProbeKind::RawTracepoint { name } => names_of(self.raw_params(&name, span)?),
+            ProbeKind::Kprobe {
+                function,
+                ret: false,
+                ..
+            }
+            | ProbeKind::Fentry { function, .. } => {
+                names_of(self.function_params(&function, span)?.0)
+            }
+            ProbeKind::Uprobe { .. } => {
+                let params = self.user_params(span)?;
+                params.iter().map(|p| p.name.clone()).collect()
+            }
+            other => {
+                return Err(Diagnostic::error(
+                    span,
+                    format!("`args` has no meaning in `{other}`"),
+                ));
+            }
+        };
+        let (mut items, mut types) = (Vec::new(), Vec::new());
+        for name in names.into_iter().filter(|n| !n.is_empty()) {
+            let value = self.args_field(&name, span)?;
+            let value = self.by_value(self.value_of(value))?;
+            types.push((name, value.ty.clone()));
+            items.push(value);
+        }
+        if items.is_empty() {
+            return Err(Diagnostic::error(span, "there is nothing in `args` here"));
+        }
+        Ok(Expr::new(ExprKind::Tuple(items), Ty::Record(types), span))
+    }
+
     pub(crate) fn function_params(
         &self,
         function: &str,
         span: Span,
     ) -> Checked<(Vec<(String, Ty)>, Ty)> {
-        let btf = self.env.types.as_ref().ok_or_else(|| {
+        let btf = self.env.types().ok_or_else(|| {
             Diagnostic::error(span, "the kernel's types (BTF) are not known here")
         })?;
         let proto = btf
@@ -489,7 +532,7 @@ impl Checker<'_> {
 
     /// The arguments of a raw tracepoint, from the type of its trace functions.
     fn raw_params(&self, event: &str, span: Span) -> Checked<Vec<(String, Ty)>> {
-        let btf = self.env.types.as_ref().ok_or_else(|| {
+        let btf = self.env.types().ok_or_else(|| {
             Diagnostic::error(span, "the kernel's types (BTF) are not known here")
         })?;
         let proto = btf
@@ -668,6 +711,10 @@ impl Checker<'_> {
             span,
         )
     }
+}
+
+fn names_of(params: Vec<(String, Ty)>) -> Vec<String> {
+    params.into_iter().map(|(name, _)| name).collect()
 }
 
 /// A 64-bit word of the context, seen as a type.

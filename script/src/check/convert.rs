@@ -76,7 +76,7 @@ impl<'a> Checker<'a> {
     /// A number known when the script is compiled.
     pub(crate) fn constant(&mut self, e: &'a ast::Expr) -> Checked<i64> {
         let v = self.expr(e)?;
-        v.constant()
+        super::known(&v)
             .ok_or_else(|| Diagnostic::error(e.span, "a constant number is needed here"))
     }
 

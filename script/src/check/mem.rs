@@ -99,7 +99,7 @@ impl<'a> Checker<'a> {
                 Layout::Struct(fields.collect())
             }
             Ty::Struct(StructRef::Btf(id), space) => {
-                let Some(btf) = &self.env.types else {
+                let Some(btf) = self.env.types() else {
                     return Layout::Opaque;
                 };
                 let Some(Type::Struct(c) | Type::Union(c)) = btf.resolved(*id) else {

@@ -7,10 +7,14 @@ mod access;
 mod constants;
 mod convert;
 mod expr;
+mod filters;
+mod known;
 mod macros;
 mod mem;
 mod named;
+mod operators;
 mod stmt;
+mod user;
 
 use std::collections::HashMap;
 
@@ -27,6 +31,8 @@ use crate::types::{Space, Ty};
 
 pub(crate) use access::ctx_word;
 pub(crate) use expr::literal;
+pub use filters::{CgroupFilter, NamespaceFilter};
+pub(crate) use known::{known, literal_type};
 pub(crate) use named::Declared;
 
 pub(crate) type Checked<T> = Result<T, Diagnostic>;
@@ -44,6 +50,10 @@ pub(crate) struct Result_ {
     pub stacks: bool,
     /// Whether the start's time is needed.
     pub elapsed: bool,
+    /// Programs of tracepoints leave at once when the script has ended.
+    pub gate: bool,
+    /// By probe: attached with others in one call.
+    pub multi: Vec<bool>,
     pub warnings: Diagnostics,
 }
 
@@ -58,6 +68,9 @@ pub(crate) struct Checker<'a> {
     pub stacks: bool,
     pub elapsed: bool,
     pub declared: Declared,
+    multi: Vec<bool>,
+    /// Functions whose debug information was read: file and symbol.
+    user_functions: HashMap<(String, String), std::sync::Arc<[user::Param]>>,
     macros: HashMap<&'a str, &'a ast::Macro>,
     /// Types learnt of variables: by program and number.
     var_types: HashMap<(usize, usize), Ty>,
@@ -96,7 +109,11 @@ struct Argument<'a> {
 }
 
 /// Checks a script.
-pub(crate) fn check<'a>(ast: &'a Ast, env: &'a Environment<'a>) -> Result<Result_, Diagnostics> {
+pub(crate) fn check<'a>(
+    ast: &'a Ast,
+    env: &'a Environment<'a>,
+    sharing: crate::env::Sharing,
+) -> Result<Result_, Diagnostics> {
     let mut c = Checker {
         env,
         ast,
@@ -108,6 +125,8 @@ pub(crate) fn check<'a>(ast: &'a Ast, env: &'a Environment<'a>) -> Result<Result
         stacks: false,
         elapsed: false,
         declared: Declared::default(),
+        multi: Vec::new(),
+        user_functions: HashMap::new(),
         macros: HashMap::new(),
         var_types: HashMap::new(),
         changed: false,
@@ -126,6 +145,11 @@ pub(crate) fn check<'a>(ast: &'a Ast, env: &'a Environment<'a>) -> Result<Result
     if c.found.has_errors() {
         return Err(c.found);
     }
+    let places: Vec<(usize, &ProbeKind)> = points
+        .iter()
+        .map(|(probe, kind)| (std::ptr::from_ref(*probe) as usize, kind))
+        .collect();
+    c.multi = crate::codegen::sharing::multi(&places, sharing);
     let before = c.found.clone();
     let mut programs = Vec::new();
     for _ in 0..MAX_WALKS {
@@ -158,6 +182,8 @@ pub(crate) fn check<'a>(ast: &'a Ast, env: &'a Environment<'a>) -> Result<Result
         config: c.config,
         stacks: c.stacks,
         elapsed: c.elapsed,
+        gate: false,
+        multi: c.multi,
         warnings: c.found,
     })
 }
@@ -250,13 +276,16 @@ impl<'a> Checker<'a> {
             let (before, mut missing) = (out.len(), Vec::new());
             for point in &probe.attach {
                 let text = self.with_positionals(&point.text);
+                if self.env.by_hand_only && !probes::by_hand(&text) {
+                    continue;
+                }
                 match probes::expand(&text, point.span, self.env) {
                     Ok(kinds) => out.extend(kinds.into_iter().map(|k| (probe, k))),
-                    // Functions come and go with kernels: scripts list the names of several.
+                    // Functions come and go with kernels and libraries: scripts list the names of several.
                     Err(mut d)
                         if !self.config.missing_probes_set
                             && probe.attach.len() > 1
-                            && probes::names_kernel_function(&text) =>
+                            && probes::names_function(&text) =>
                     {
                         d.severity = crate::Severity::Warning;
                         missing.push(d);
@@ -349,6 +378,11 @@ impl<'a> Checker<'a> {
         &self.probes[self.program]
     }
 
+    /// Declarations are read before there is any.
+    fn probe_if_any(&self) -> Option<&ProbeKind> {
+        self.probes.get(self.program)
+    }
+
     /// Where addresses that events hand over point to.
     pub fn space(&self) -> Space {
         match self.probe() {
@@ -356,6 +390,11 @@ impl<'a> Checker<'a> {
             ProbeKind::Tracepoint { category, .. } if category == "syscalls" => Space::User,
             _ => Space::Kernel,
         }
+    }
+
+    /// Whether one program serves this and other places, which only its cookie tells apart.
+    pub fn is_multi(&self) -> bool {
+        self.multi.get(self.program) == Some(&true)
     }
 
     pub fn probe_index(&self) -> usize {
@@ -400,6 +439,7 @@ impl<'a> Checker<'a> {
                 span,
                 format!("type mismatch: `${name}` holds a value of type `{known}`, this is of type `{ty}`"),
             )
+            .hint("use another variable, or a cast")
         })?;
         if merged != known {
             self.changed = true;
@@ -497,6 +537,7 @@ impl<'a> Checker<'a> {
                         span,
                         format!("type mismatch: a key of `@{name}` is of type `{a}` elsewhere, here `{b}`"),
                     )
+                    .hint("all keys of a map have the same types; use another map")
                 })?);
             }
             merged
@@ -518,6 +559,7 @@ impl<'a> Checker<'a> {
                     "type mismatch: `@{name}` holds values of type `{known}`, this is of type `{ty}`"
                 ),
             )
+            .hint("all values of a map have one type; use another map")
         };
         if let (Ty::Agg(a), Ty::Agg(b)) = (&known, ty)
             && a.buckets().is_some()

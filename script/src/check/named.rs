@@ -7,7 +7,7 @@ use probity_btf::{Btf, Type, TypeId};
 
 use super::{Checked, Checker};
 use crate::ast::{BaseType, DeclKind, ExprKind, FieldDecl, TypeDecl, TypeName};
-use crate::diagnostics::Diagnostic;
+use crate::diagnostics::{Diagnostic, nearest};
 use crate::types::{EnumTy, Space, StructRef, Ty};
 
 /// Types that the script declares.
@@ -212,7 +212,7 @@ impl<'a> Checker<'a> {
                 .structs
                 .get(*n)
                 .map_or((0, 1), |s| (s.size, s.align)),
-            Ty::Struct(StructRef::Btf(id), _) => match &self.env.types {
+            Ty::Struct(StructRef::Btf(id), _) => match self.env.types() {
                 Some(b) => (b.size_of(*id).unwrap_or(0), b.align_of(*id).unwrap_or(1)),
                 None => (0, 1),
             },
@@ -248,9 +248,10 @@ impl<'a> Checker<'a> {
             },
             BaseType::Name(word) => match self.macro_type(word)? {
                 Some(t) => t,
-                None => self
-                    .lookup_type(word)
-                    .ok_or_else(|| self.unknown_type(word, name))?,
+                None => match self.lookup_type(word) {
+                    Some(t) => t,
+                    None => self.program_type(word, name)?,
+                },
             },
         };
         for _ in 0..name.pointers {
@@ -259,12 +260,39 @@ impl<'a> Checker<'a> {
         self.with_dims(ty, name)
     }
 
+    /// A type of the probed program, which its function's arguments lead to.
+    fn program_type(&mut self, word: &str, name: &TypeName) -> Checked<Ty> {
+        let of_program = matches!(
+            self.probe_if_any(),
+            Some(crate::probes::ProbeKind::Uprobe { .. })
+        ) && self.user_params(name.span).is_ok();
+        let found = of_program.then(|| self.lookup_type(word)).flatten();
+        found.ok_or_else(|| self.unknown_type(word, name))
+    }
+
     fn unknown_type(&self, word: &str, name: &TypeName) -> Diagnostic {
         let d = Diagnostic::error(name.span, format!("unknown type `{word}`"));
-        if self.env.types.is_none() {
+        if self.env.types().is_none() {
             return d.hint("the kernel's types (BTF) are not known here");
         }
-        d.suggest(word, self.declared.names.keys().map(String::as_str))
+        let declared = self.declared.names.keys().map(String::as_str);
+        if nearest(word, declared.clone()).is_some() {
+            return d.suggest(word, declared);
+        }
+        let Some((tag @ ("struct" | "union" | "enum"), bare)) = word.split_once(' ') else {
+            return d.hint("types are `uint64`, `string`, `struct NAME` …");
+        };
+        let kernel: Vec<&str> = self.env.types().map_or(Vec::new(), |t| {
+            let named = |id: TypeId| match t.ty(id)? {
+                Type::Struct(_) | Type::Union(_) | Type::Enum(_) => Some(t.name(id)),
+                _ => None,
+            };
+            (1..t.len()).filter_map(|n| named(TypeId(n))).collect()
+        });
+        match nearest(bare, kernel) {
+            Some(near) => d.hint(format!("did you mean `{tag} {near}`?")),
+            None => d.hint("neither the script nor the kernel's types (BTF) declare it"),
+        }
     }
 
     pub(crate) fn lookup_type(&self, word: &str) -> Option<Ty> {
@@ -279,7 +307,7 @@ impl<'a> Checker<'a> {
         if let Some(t) = self.declared.names.get(word) {
             return Some(t.clone());
         }
-        let btf = self.env.types.as_ref()?;
+        let btf = self.env.types()?;
         let id = btf.find_type(word)?;
         Some(btf_type(btf, id, Space::Unknown, 0))
     }
@@ -313,7 +341,7 @@ impl<'a> Checker<'a> {
         if let Some(found) = self.declared.enumerators.get(name) {
             return Some(found.clone());
         }
-        let btf = self.env.types.as_ref()?;
+        let btf = self.env.types()?;
         let (id, value) = btf.find_enum_value(name)?;
         match btf_type(btf, id, Space::Unknown, 0) {
             Ty::Enum(e) if !e.name.is_empty() => Some((value.value, Some(e))),

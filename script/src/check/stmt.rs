@@ -8,44 +8,17 @@ use crate::source::Span;
 use crate::types::Ty;
 
 /// `bpf_get_current_pid_tgid`.
-const GET_CURRENT_PID_TGID: u32 = 14;
 const MAX_UNROLL: i64 = 100;
 
 impl<'a> Checker<'a> {
     pub(super) fn probe_body(&mut self, probe: &'a ast::Probe) -> Vec<Stmt> {
         let mut out = Vec::new();
         let span = probe.span;
-        if let Some(pid) = self.env.pid_filter
-            && self.probe().filtered()
-        {
-            let both = Expr::call0(GET_CURRENT_PID_TGID, Ty::U64, span);
-            let own = Expr::bin(
-                Arith::Shr { signed: false },
-                both,
-                Expr::int(32, Ty::I64, span),
-                Ty::U64,
-            );
-            let cond = Expr::new(
-                ExprKind::Cmp {
-                    op: Cmp::Ne,
-                    signed: false,
-                    left: Box::new(own),
-                    right: Box::new(Expr::int(i64::from(pid), Ty::U64, span)),
-                },
-                Ty::Bool,
-                span,
-            );
-            out.push(Stmt {
-                kind: StmtKind::If {
-                    cond,
-                    yes: vec![Stmt {
-                        kind: StmtKind::Return,
-                        span,
-                    }],
-                    no: Vec::new(),
-                },
-                span,
-            });
+        if self.probe().filtered() {
+            out.extend(super::filters::leave(self.env, span));
+        }
+        if matches!(self.probe(), crate::probes::ProbeKind::Iter { .. }) {
+            out.push(super::filters::leave_without_object(span));
         }
         if let Some(p) = &probe.predicate {
             match self.condition(p) {
@@ -186,7 +159,8 @@ impl<'a> Checker<'a> {
                     return Err(Diagnostic::error(
                         times.span,
                         format!("unroll maximum value is {MAX_UNROLL}"),
-                    ));
+                    )
+                    .hint("a loop may be longer: `for $i : 0..N { … }`"));
                 }
                 if n < 1 {
                     return Err(Diagnostic::error(times.span, "unroll minimum value is 1"));
@@ -388,7 +362,7 @@ impl<'a> Checker<'a> {
     }
 
     /// The variable an assignment means: a visible one, one of an ended block when the types agree, or a new one.
-    fn var_to_assign(&mut self, name: &str, ty: &Ty, span: Span) -> Checked<usize> {
+    pub(crate) fn var_to_assign(&mut self, name: &str, ty: &Ty, span: Span) -> Checked<usize> {
         if let Some(id) = self.find_var(name) {
             self.refine_var(id, name, ty, span)?;
             return Ok(id);
@@ -408,11 +382,20 @@ impl<'a> Checker<'a> {
 
     fn if_stmt(&mut self, chain: &'a ast::If, span: Span) -> Checked<Vec<Stmt>> {
         let mut arms = Vec::new();
+        let mut otherwise = chain.otherwise.as_ref();
         for (cond, body) in &chain.arms {
             let cond = self.condition(cond)?;
-            arms.push((cond, self.block(body)));
+            match super::known(&cond) {
+                // What can never run is not looked at.
+                Some(0) => {}
+                Some(_) => {
+                    otherwise = Some(body);
+                    break;
+                }
+                None => arms.push((cond, self.block(body))),
+            }
         }
-        let mut no = match &chain.otherwise {
+        let mut no = match otherwise {
             Some(b) => self.block(b),
             None => Vec::new(),
         };
@@ -557,9 +540,17 @@ impl<'a> Checker<'a> {
             ));
         };
         let mut arms = Vec::new();
+        let mut otherwise = otherwise;
         for (cond, body) in &chain.arms {
             let cond = self.condition(cond)?;
-            arms.push((cond, self.block_value(body, span)?));
+            match super::known(&cond) {
+                Some(0) => {}
+                Some(_) => {
+                    otherwise = body;
+                    break;
+                }
+                None => arms.push((cond, self.block_value(body, span)?)),
+            }
         }
         let mut value = self.block_value(otherwise, span)?;
         for (cond, yes) in arms.into_iter().rev() {

@@ -197,20 +197,27 @@ impl<'a> Gen<'a> {
         // r3 = the highest bit's number, without branches: -(x >> n) is negative when a bit at n or above is set.
         self.asm.mov(R1, R0);
         self.asm.mov(R3, 0);
-        for n in [32, 16, 8, 4, 2, 1] {
+        for shift in [5, 4, 3, 2, 1, 0] {
+            let n = 1 << shift;
             self.asm.mov(R2, R1);
             self.asm.alu(AluOp::Rsh, R2, n);
             self.asm.neg(R2);
             self.asm.alu(AluOp::Rsh, R2, 63);
-            self.asm.alu(AluOp::Mul, R2, n);
+            if shift > 0 {
+                self.asm.alu(AluOp::Lsh, R2, shift);
+            }
             self.asm.alu(AluOp::Rsh, R1, R2);
             self.asm.alu(AluOp::Add, R3, R2);
         }
         // 1 + ((highest - bits) << bits) + (x >> (highest - bits))
-        self.asm.alu(AluOp::Sub, R3, i32::from(bits));
+        if bits > 0 {
+            self.asm.alu(AluOp::Sub, R3, i32::from(bits));
+        }
         self.asm.alu(AluOp::And, R3, 63);
         self.asm.alu(AluOp::Rsh, R0, R3);
-        self.asm.alu(AluOp::Lsh, R3, i32::from(bits));
+        if bits > 0 {
+            self.asm.alu(AluOp::Lsh, R3, i32::from(bits));
+        }
         self.asm.alu(AluOp::Add, R0, R3);
         self.asm.bind(small);
         self.asm.alu(AluOp::Add, R0, 1);

@@ -6,16 +6,17 @@
 use probity_isa::{AluOp, JmpOp, Size};
 
 use super::strings::{read_str, read_str_at_r0, words};
-use super::{Gen, Generated, Place, R0, R1, R2, R3, R6};
+use super::{Gen, Generated, Place, R0, R1, R2, R3, R4, R6};
 use crate::diagnostics::Diagnostic;
 use crate::hir::{Expr, ExprKind};
 use crate::source::Span;
 use crate::types::{Space, Ty};
 
-/// `bpf_probe_read_user`, `bpf_probe_read_kernel`, `bpf_get_stackid`, `bpf_get_current_pid_tgid`.
+/// `bpf_probe_read_user`, `bpf_probe_read_kernel`, `bpf_get_stackid`, `bpf_get_stack`, `bpf_get_current_pid_tgid`.
 const PROBE_READ_USER: u32 = 112;
 const PROBE_READ_KERNEL: u32 = 113;
 const GET_STACKID: u32 = 27;
+const GET_STACK: u32 = 67;
 const GET_CURRENT_PID_TGID: u32 = 14;
 
 impl<'a> Gen<'a> {
@@ -143,6 +144,15 @@ impl<'a> Gen<'a> {
                     self.scalar(item)?;
                     self.store_reg(place.plus(n as u32 * 8), R0);
                 }
+                Ok(())
+            }
+            ExprKind::Frames { flags, .. } => {
+                self.asm.mov(R1, R6);
+                self.address(R2, place.plus(8));
+                self.asm.mov(R3, ty.stored() as i32 - 8);
+                self.asm.constant(R4, *flags as i64);
+                self.asm.call(GET_STACK);
+                self.store_reg(place, R0);
                 Ok(())
             }
             ExprKind::Stack { kernel, flags } => {

@@ -12,6 +12,7 @@ mod mem;
 mod memory;
 mod scalar;
 mod series;
+pub(crate) mod sharing;
 mod stmt;
 mod strings;
 
@@ -39,6 +40,8 @@ pub(crate) mod globals {
     pub const FAILED_UPDATES: u32 = 8;
     /// When the script began.
     pub const START: u32 = 16;
+    /// Not 0 when the programs behind the gate do nothing any more.
+    pub const ENDED: u32 = 24;
     pub const BYTES: u32 = 64;
 }
 
@@ -95,6 +98,9 @@ pub(super) struct Gen<'a> {
     layout: &'a Layout,
     cpus: u32,
     on_stack_limit: u32,
+    timed_draining: bool,
+    /// Leaves at once when the script has ended.
+    gated: bool,
     probe: &'a ProbeKind,
     vars: Vec<Place>,
     var_types: &'a [Ty],
@@ -128,7 +134,7 @@ pub(super) const R10: Reg = Reg::R10;
 /// `bpf_map_lookup_elem`.
 pub(super) const MAP_LOOKUP_ELEM: u32 = 1;
 
-/// Compiles every program of a checked script.
+/// Compiles every program of a checked script; gives the name of each definition's program too.
 ///
 /// # Errors
 /// What does not fit a program's limits, with its place.
@@ -136,23 +142,45 @@ pub(crate) fn generate(
     checked: &CheckedScript,
     env: &Environment<'_>,
     source: &Arc<Source>,
-) -> Result<(Object, Layout), Vec<Diagnostic>> {
+) -> Result<(Object, Vec<String>), Vec<Diagnostic>> {
     let mut layout = Layout::new(checked);
     let mut errors = Vec::new();
-    let mut programs = Vec::new();
+    let mut programs: Vec<probity_objfile::ProgramDef> = Vec::new();
+    let mut program_of = Vec::new();
+    let mut shared = sharing::Shared::default();
     let mut scratch_most = 0;
     for (n, def) in checked.hir.programs.iter().enumerate() {
         let kind = &checked.probes[def.probe];
-        layout.program = n as u32;
-        // Whether scratch memory is needed shows only while writing; then it is written again with it.
-        let mut written = write(def, kind, checked, &layout, env, false);
-        if matches!(&written, Ok(w) if w.scratch > 0) {
-            written = write(def, kind, checked, &layout, env, true);
+        let multi = checked.multi.get(def.probe) == Some(&true);
+        // As the first program, so that programs that mean the same are the same.
+        layout.program = 0;
+        let mut written = write_whole(def, kind, checked, &layout, env);
+        let sharing = match &written {
+            Ok(w) if env.sharing.programs => sharing::key(def, kind, multi, &w.code.insns),
+            _ => None,
+        };
+        if let Some(place) = sharing.as_ref().and_then(|s| shared.find(s)) {
+            let name: String = programs[place].name.clone();
+            program_of.push(name);
+            continue;
+        }
+        let place = programs.len();
+        if place > 0 && written.is_ok() {
+            layout.program = place as u32;
+            written = write_whole(def, kind, checked, &layout, env);
         }
         match written {
             Ok(w) => {
                 scratch_most = scratch_most.max(w.scratch);
-                programs.push(finish(w, n, kind, source));
+                let mut program = finish(w, n, kind, source);
+                if multi && let Some(section) = sharing::section(kind) {
+                    program.section = section;
+                }
+                program_of.push(program.name.clone());
+                programs.push(program);
+                if let Some(key) = sharing {
+                    shared.add(key, place);
+                }
             }
             Err(d) => errors.push(d),
         }
@@ -160,7 +188,7 @@ pub(crate) fn generate(
     if !errors.is_empty() {
         return Err(errors);
     }
-    layout.set_scratch(scratch_most, checked.hir.programs.len() as u32);
+    layout.set_scratch(scratch_most, programs.len() as u32);
     let mut builder = ObjectBuilder::new(&source.name);
     builder.license(&checked.config.license);
     for map in &layout.maps {
@@ -171,7 +199,22 @@ pub(crate) fn generate(
         builder.add_program(program).map_err(wrong)?;
     }
     let object = builder.build().map_err(wrong)?;
-    Ok((object, layout))
+    Ok((object, program_of))
+}
+
+/// Whether scratch memory is needed shows only while writing; then it is written again with it.
+fn write_whole(
+    def: &ProgramDef,
+    kind: &ProbeKind,
+    checked: &CheckedScript,
+    layout: &Layout,
+    env: &Environment<'_>,
+) -> Generated<Written> {
+    let written = write(def, kind, checked, layout, env, false);
+    match &written {
+        Ok(w) if w.scratch > 0 => write(def, kind, checked, layout, env, true),
+        _ => written,
+    }
 }
 
 struct Written {
@@ -196,6 +239,8 @@ fn write(
         layout,
         cpus: env.cpus.max(1),
         on_stack_limit: checked.config.on_stack_limit,
+        timed_draining: env.timed_draining,
+        gated: checked.gate && matches!(kind, ProbeKind::Tracepoint { .. }),
         probe: kind,
         vars: Vec::new(),
         var_types: &def.vars,
@@ -272,6 +317,13 @@ pub(crate) fn program_name(n: usize, kind: &ProbeKind) -> String {
 impl<'a> Gen<'a> {
     fn program(&mut self, def: &'a ProgramDef) -> Generated<()> {
         self.asm.mov(R6, R1);
+        if self.gated {
+            let done = self.done;
+            self.asm
+                .map_value(R1, self.layout.globals_index, globals::ENDED);
+            self.asm.load(Size::DW, R0, R1, 0);
+            self.asm.jump_if(probity_isa::JmpOp::Ne, R0, 0, done);
+        }
         if self.has_scratch {
             self.scratch_pointer();
         }

@@ -137,6 +137,7 @@ impl<'a> Gen<'a> {
             | ExprKind::BufOf { .. }
             | ExprKind::Tuple(_)
             | ExprKind::Words(_)
+            | ExprKind::Frames { .. }
             | ExprKind::Stack { .. } => {
                 return Err(Diagnostic::error(
                     e.span,
@@ -192,6 +193,7 @@ impl<'a> Gen<'a> {
             match a {
                 Arg::Dest => self.address(reg, dest),
                 Arg::DestSize(n) => self.asm.mov(reg, *n as i32),
+                Arg::Const(n) => self.asm.constant(reg, *n as i64),
             }
         }
         self.asm.call(id);

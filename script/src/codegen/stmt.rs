@@ -10,6 +10,8 @@ use crate::types::Ty;
 
 /// `bpf_ringbuf_output`, `bpf_ktime_get_ns`, `bpf_ktime_get_boot_ns`.
 const RINGBUF_OUTPUT: u32 = 130;
+/// `BPF_RB_NO_WAKEUP`.
+const NO_WAKEUP: i32 = 1;
 /// Records up to this size are made on the stack.
 const RECORD_ON_STACK: u32 = 128;
 
@@ -110,6 +112,12 @@ impl<'a> Gen<'a> {
                 self.asm.store(Size::DW, R1, 0, R0);
                 Ok(())
             }
+            StmtKind::StoreEnded => {
+                self.asm
+                    .map_value(R1, self.layout.globals_index, globals::ENDED);
+                self.asm.store(Size::DW, R1, 0, 1);
+                Ok(())
+            }
             StmtKind::Block(b) => self.stmts(b),
         }
     }
@@ -160,7 +168,9 @@ impl<'a> Gen<'a> {
         self.asm.map(R1, self.layout.events_index);
         self.address(R2, place);
         self.asm.mov(R3, bytes as i32);
-        self.asm.mov(R4, 0);
+        // A reader that looks by itself need not be woken, which costs more than the record.
+        let flags = if self.timed_draining { NO_WAKEUP } else { 0 };
+        self.asm.mov(R4, flags);
         self.asm.call(RINGBUF_OUTPUT);
         let sent = self.asm.label();
         self.asm.jump_if(JmpOp::Eq, R0, 0, sent);

@@ -366,7 +366,8 @@ impl Parser<'_> {
                 span: self.since(start),
             });
         }
-        if name == "typeof" {
+        let tagged = matches!(name.as_str(), "struct" | "union" | "enum");
+        if name == "typeof" || tagged && matches!(self.peek2()?.tok, Tok::Ident(_)) {
             let ty = self.type_name()?;
             return Ok(Expr {
                 kind: ExprKind::Type(ty),
@@ -374,6 +375,17 @@ impl Parser<'_> {
             });
         }
         self.next()?;
+        if name == "comptime" {
+            self.link()?;
+            let of = self.nested(|p| p.unary())?;
+            return Ok(Expr {
+                kind: ExprKind::Call {
+                    name,
+                    args: vec![of],
+                },
+                span: self.since(start),
+            });
+        }
         // `m!(…)` is a macro call, written plainly.
         if self.is("!")? && matches!(self.peek2()?.tok, Tok::Punct("(")) {
             self.next()?;

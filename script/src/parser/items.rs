@@ -183,6 +183,7 @@ impl Parser<'_> {
 
     fn probe(&mut self) -> Parsed<Item> {
         let start = self.pos as u32;
+        self.probe_name()?;
         let mut attach = Vec::new();
         loop {
             self.pos = skip_blank(self.text, self.pos)?;
@@ -202,11 +203,29 @@ impl Parser<'_> {
             self.pos += 1;
             self.links = 0;
             let e = self.expr()?;
+            if self.is("=")? {
+                let t = self.peek()?;
+                return Err(self
+                    .unexpected(&t, "`/` that ends the predicate")
+                    .hint("compare with `==`"));
+            }
             self.expect("/", "that ends the predicate")?;
             Some(e)
         } else {
             None
         };
+        if attach.len() == 1
+            && let Ok(t) = self.peek()
+            && matches!(t.tok, Tok::Ident(_))
+        {
+            let kind = attach[0].text.trim_end_matches(':');
+            let rest = self.text[t.span.start as usize..].split([' ', '{', '/']);
+            let hint = format!(
+                "write a probe as one word: `{kind}:{}`",
+                rest.into_iter().next().unwrap_or("…")
+            );
+            return Err(self.unexpected(&t, "`{` of the probe's actions").hint(hint));
+        }
         let body = self.block("the probe's actions")?;
         Ok(Item::Probe(Probe {
             attach,
@@ -214,6 +233,22 @@ impl Parser<'_> {
             body,
             span,
         }))
+    }
+
+    /// `name=` in front of a probe: it has no meaning yet.
+    fn probe_name(&mut self) -> Parsed<()> {
+        let rest = &self.text[self.pos..];
+        let name = rest
+            .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+            .unwrap_or(0);
+        if name > 0
+            && let Some(after) = rest[name..].trim_start().strip_prefix('=')
+            && !after.starts_with('=')
+        {
+            self.pos = self.text.len() - after.len();
+            self.pos = skip_blank(self.text, self.pos)?;
+        }
+        Ok(())
     }
 
     /// Attach points are not made of the language's tokens: everything up to a blank, `,`, `{`

@@ -34,6 +34,52 @@ pub fn parse(text: &str, name: &str) -> Result<Ast, Diagnostics> {
     parse_files(&Files::one(text, name))
 }
 
+/// Whether a header is one of the kernel's or of C's library, which declare nothing that BTF does not know:
+/// by where such headers stand.
+fn of_the_system(path: &str) -> bool {
+    const PLACES: [&str; 34] = [
+        "acpi",
+        "arpa",
+        "asm",
+        "asm-generic",
+        "bits",
+        "bpf",
+        "crypto",
+        "drm",
+        "fs",
+        "generated",
+        "gnu",
+        "kernel",
+        "keys",
+        "kvm",
+        "linux",
+        "media",
+        "misc",
+        "mm",
+        "net",
+        "netinet",
+        "netpacket",
+        "rdma",
+        "rpc",
+        "scsi",
+        "sound",
+        "sys",
+        "target",
+        "trace",
+        "uapi",
+        "ufs",
+        "vdso",
+        "video",
+        "x86_64-linux-gnu",
+        "xen",
+    ];
+    match path.split_once('/') {
+        Some((place, _)) => PLACES.contains(&place),
+        // `<stdint.h>`, `<errno.h>`.
+        None => true,
+    }
+}
+
 /// Parses a script and what it imports.
 ///
 /// # Errors
@@ -64,6 +110,16 @@ pub fn parse_files(files: &Files) -> Result<Ast, Diagnostics> {
     let pre = preprocess(&text);
     for d in pre.diagnostics {
         found.push(d);
+    }
+    // Types come from BTF, so the machine's own headers are not needed.
+    let own = starts.get(1).copied().unwrap_or(text.len());
+    for (path, quoted, span) in &pre.includes {
+        if (span.start as usize) < own && !files.has(path) && (*quoted || !of_the_system(path)) {
+            found.push(
+                Diagnostic::error(*span, format!("'{path}' file not found"))
+                    .hint("it is looked for beside the script and where -I says"),
+            );
+        }
     }
     // Of headers only declarations are read, what else is there is passed over.
     let mut headers = Vec::new();
@@ -189,13 +245,19 @@ impl Parser<'_> {
             return Diagnostic::error(
                 t.span,
                 format!("the script ends where {wanted} is expected"),
-            );
+            )
+            .hint("a block that `{` began has no `}`, or a parenthesis is not closed");
         }
         let text = self
             .text
             .get(t.span.start as usize..t.span.end as usize)
             .unwrap_or("");
-        Diagnostic::error(t.span, format!("unexpected `{text}`, expected {wanted}"))
+        let d = Diagnostic::error(t.span, format!("unexpected `{text}`, expected {wanted}"));
+        match text {
+            "'" => d.hint("texts stand in double quotes: \"…\""),
+            ";" | "}" if wanted.contains("`)`") => d.hint("a parenthesis is not closed"),
+            _ => d,
+        }
     }
 
     fn here(&self) -> u32 {

@@ -201,6 +201,14 @@ impl Parser<'_> {
         let Tok::Var(var) = t.tok else {
             return Err(self.unexpected(&t, "the loop's variable, like `$i`"));
         };
+        if self.is("=")? {
+            let t = self.peek()?;
+            return Err(self
+                .unexpected(&t, "`:` after the loop's variable")
+                .hint(format!(
+                    "a loop counts over a range: `for ${var} : 0..10 {{ … }}`"
+                )));
+        }
         self.expect(":", "after the loop's variable")?;
         let first = self.expr()?;
         let over = if self.eat("..")? {

@@ -15,10 +15,12 @@ use std::sync::Arc;
 use crate::codegen::{GLOBALS, globals};
 use crate::event::{Event, MessageKind};
 use crate::hir::MapDef;
+use crate::recording::Recorded;
 use crate::spec::Format;
 use crate::types::Ty;
 
 pub use strftime::strftime;
+pub(crate) use value::word;
 
 /// Entries of maps, wherever they are.
 pub trait MapReader {
@@ -97,8 +99,23 @@ pub enum Action {
     Exit(i32),
     /// The file is to be printed through [`Printer::cat`].
     Cat(String),
+    /// The watchpoints at this address are to be detached.
+    Unwatch(u64),
+    /// The packet is to be written to a capture file.
+    Packet(Packet),
     /// The command's output is to be printed through [`Printer::system`].
     System(String),
+}
+
+/// A packet for a capture file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packet {
+    pub path: String,
+    /// Nanoseconds since 1970.
+    pub time: i128,
+    /// How long it is, as a whole.
+    pub length: u32,
+    pub bytes: Vec<u8>,
 }
 
 /// What did not arrive.
@@ -111,6 +128,7 @@ pub struct Losses {
 }
 
 /// Turns records and maps into output.
+#[derive(Clone)]
 pub struct Printer {
     pub(crate) events: Vec<Event>,
     pub(crate) maps: Vec<MapDef>,
@@ -124,6 +142,8 @@ pub struct Printer {
     pub(crate) clock_start: i128,
     /// Events that are said once and were.
     pub(crate) said: std::collections::HashSet<u64>,
+    /// Errors that the script has said.
+    pub(crate) errors: u64,
 }
 
 impl std::fmt::Debug for Printer {
@@ -140,6 +160,16 @@ impl std::fmt::Debug for Printer {
 impl Printer {
     pub fn set_output(&mut self, output: Output) {
         self.output = output;
+    }
+
+    /// Whether the script's programs ever send a record.
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    /// How many errors the script has said (`errorf`, `assert`).
+    pub fn errors(&self) -> u64 {
+        self.errors
     }
 
     pub fn set_host(&mut self, host: Arc<dyn Host + Send + Sync>) {
@@ -173,6 +203,9 @@ impl Printer {
                 json,
                 excerpt,
             } => {
+                if *kind == MessageKind::Error {
+                    self.errors += 1;
+                }
                 let text = self.formatted(format, args, bytes, maps);
                 let text = String::from_utf8_lossy(&text).into_owned();
                 match self.output {
@@ -263,9 +296,27 @@ impl Printer {
                 }
                 self.text("join", &text, out);
             }
+            // For whoever records ([`Printer::recorded`]).
+            Event::Sample { .. } | Event::Read { .. } => {}
+            Event::Unwatch => return Action::Unwatch(value::word(bytes, 8)),
+            Event::Packet { path } => {
+                let most = bytes.len().saturating_sub(32);
+                let kept = (value::word(bytes, 24) as usize).min(most);
+                return Action::Packet(Packet {
+                    path: path.clone(),
+                    time: self.clock_start + i128::from(value::word(bytes, 8)),
+                    length: u32::try_from(value::word(bytes, 16)).unwrap_or(0),
+                    bytes: bytes.get(32..32 + kept).unwrap_or_default().to_vec(),
+                });
+            }
             Event::Exit => return Action::Exit(value::word(bytes, 8) as i32),
         }
         Action::Continue
+    }
+
+    /// What a recording program sent; `None` for any other record.
+    pub fn recorded<'a>(&self, record: &'a [u8]) -> Option<Recorded<'a>> {
+        crate::recording::recorded(&self.events, record)
     }
 
     /// Prints what is left at the end: every map.

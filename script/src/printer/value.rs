@@ -22,7 +22,7 @@ pub(super) enum Value {
 }
 
 /// The word at a byte; 0 where there is none.
-pub(super) fn word(bytes: &[u8], at: usize) -> u64 {
+pub(crate) fn word(bytes: &[u8], at: usize) -> u64 {
     let mut w = [0u8; 8];
     let end = at.saturating_add(8).min(bytes.len());
     if at < end {
@@ -69,6 +69,11 @@ impl Printer {
             Ty::Record(items) => {
                 let values = self.decode_all(items.iter().map(|(_, t)| t), bytes, maps);
                 Value::Record(items.iter().map(|(n, _)| n.clone()).zip(values).collect())
+            }
+            Ty::Stack(s) if s.mode == StackMode::Folded => {
+                let frames = self.stack(*s, w as i64, word(bytes, 8) as u32, maps);
+                let folded: String = frames.iter().rev().map(|f| format!(";{f}")).collect();
+                Value::Str(folded.into_bytes())
             }
             Ty::Stack(s) => Value::Stack(self.stack(*s, w as i64, word(bytes, 8) as u32, maps)),
             Ty::Ksym => Value::Str(self.ksym(w).into_bytes()),
@@ -242,8 +247,9 @@ fn frame(mode: StackMode, address: u64, symbol: Option<Symbol>) -> String {
             format!("{address:x} {}{module}", named(&s))
         }
         (StackMode::Perf, None) => format!("{address:x} 0x{address:x}"),
+        (StackMode::Folded, Some(s)) => s.name.replace(';', ":"),
         (StackMode::Bpftrace, Some(s)) => named(&s),
-        (StackMode::Bpftrace, None) => format!("{address:#x}"),
+        (StackMode::Bpftrace | StackMode::Folded, None) => format!("{address:#x}"),
     }
 }
 

@@ -6,6 +6,7 @@ pub const BEGIN: Row = Row {
     names: &["begin", "BEGIN"],
     syntax: "`begin`",
     doc: "Runs once, before any event.",
+    example: "begin { printf(\"Tracing...\\n\"); }",
     expand: |p, _| alone(p, ProbeKind::Begin),
 };
 
@@ -13,6 +14,7 @@ pub const END: Row = Row {
     names: &["end", "END"],
     syntax: "`end`",
     doc: "Runs once, after the last event and before the maps are printed.",
+    example: "end { printf(\"done\\n\"); }",
     expand: |p, _| alone(p, ProbeKind::End),
 };
 

@@ -6,6 +6,7 @@ pub const SELF: Row = Row {
     names: &["self"],
     syntax: "`self:signal:SIGUSR1`",
     doc: "Runs when the tracer receives a signal.",
+    example: "self:signal:SIGUSR1 { print(@); } tracepoint:sched:sched_switch { @ = count(); }",
     expand: |p, _| match p.parts.as_slice() {
         ["signal", name] => match crate::builtins::signal_number(name) {
             Some(n) => Ok(vec![ProbeKind::Signal {
@@ -22,6 +23,7 @@ pub const TEST: Row = Row {
     names: &["test"],
     syntax: "`test:NAME`",
     doc: "A test of the script, run by --test.",
+    example: "test:sums { assert(1 + 1 == 2, \"numbers work\"); }",
     expand: |p, _| Ok(vec![ProbeKind::Test(name(p)?)]),
 };
 
@@ -29,6 +31,7 @@ pub const BENCH: Row = Row {
     names: &["bench"],
     syntax: "`bench:NAME`",
     doc: "A measurement of the script, run by --bench.",
+    example: "bench:count { @[1] = count(); }",
     expand: |p, _| Ok(vec![ProbeKind::Bench(name(p)?)]),
 };
 

@@ -8,6 +8,7 @@ pub const ROW: Row = Row {
     names: &["iter", "it"],
     syntax: "`iter:task` or `iter:task_file`, `iter:task_vma` …; a second part is where it is pinned",
     doc: "Runs for every object of a kind; the object is in `ctx`.",
+    example: "iter:task { printf(\"%s %d\\n\", ctx.task.comm, ctx.task.pid); }",
     expand,
 };
 
@@ -19,7 +20,7 @@ fn expand(p: &Point<'_>, env: &Environment<'_>) -> Result<Vec<ProbeKind>, Diagno
         [kind, pin] => (*kind, Some((*pin).to_owned()).filter(|p| !p.is_empty())),
         _ => return Err(p.wrong("the kind of objects must follow")),
     };
-    if let Some(types) = &env.types
+    if let Some(types) = env.types()
         && types.find_type(&format!("struct {PREFIX}{kind}")).is_none()
     {
         return Err(

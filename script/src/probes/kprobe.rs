@@ -8,6 +8,7 @@ pub const KPROBE: Row = Row {
     names: &["kprobe", "k"],
     syntax: "`kprobe:FUNCTION`, `kprobe:FUNCTION+OFFSET` or `kprobe:MODULE:FUNCTION`",
     doc: "A kernel function as it is entered; its arguments are `arg0` …",
+    example: "kprobe:vfs_read { @[comm] = count(); }",
     expand: |p, env| expand(p, env, false),
 };
 
@@ -15,12 +16,15 @@ pub const KRETPROBE: Row = Row {
     names: &["kretprobe", "kr"],
     syntax: "`kretprobe:FUNCTION` or `kretprobe:MODULE:FUNCTION`",
     doc: "A kernel function as it returns `retval`.",
+    example: "kretprobe:vfs_read { @ = hist(retval); }",
     expand: |p, env| expand(p, env, true),
 };
 
 fn expand(p: &Point<'_>, env: &Environment<'_>, ret: bool) -> Result<Vec<ProbeKind>, Diagnostic> {
-    let target = match p.parts.as_slice() {
-        [t] | [_, t] if !t.is_empty() => *t,
+    let (module, target) = match p.parts.as_slice() {
+        [t] if !t.is_empty() => (None, *t),
+        ["vmlinux" | "", t] if !t.is_empty() => (None, *t),
+        [m, t] if !t.is_empty() => (Some(*m), *t),
         _ => return Err(p.wrong("the name of a kernel function must follow")),
     };
     let target = target.trim_matches('"');
@@ -34,6 +38,19 @@ fn expand(p: &Point<'_>, env: &Environment<'_>, ret: bool) -> Result<Vec<ProbeKi
         offset,
         ret,
     };
+    if let Some(address) = name.strip_prefix("0x") {
+        return match u64::from_str_radix(address, 16) {
+            Ok(a) if !ret && module.is_none() => Ok(vec![ProbeKind::Kprobe {
+                function: format!("{:#x}", a.wrapping_add(offset)),
+                offset: 0,
+                ret,
+            }]),
+            _ => Err(p.wrong(format_args!("`{name}` is not an address to probe"))),
+        };
+    }
+    if let Some(module) = module {
+        return in_modules(p, env, module, name, offset, ret);
+    }
     let known = env.functions.kernel();
     if is_pattern(name) {
         let mut found: Vec<&String> = known.iter().filter(|n| matches(name, n)).collect();
@@ -55,4 +72,33 @@ fn expand(p: &Point<'_>, env: &Environment<'_>, ret: bool) -> Result<Vec<ProbeKi
         });
     }
     Ok(vec![kind(name)])
+}
+
+/// Functions of modules: `MODULE:FUNCTION` is a name that the kernel knows.
+fn in_modules(
+    p: &Point<'_>,
+    env: &Environment<'_>,
+    module: &str,
+    name: &str,
+    offset: u64,
+    ret: bool,
+) -> Result<Vec<ProbeKind>, Diagnostic> {
+    let mut found: Vec<(String, String)> = env.functions.modules();
+    found.retain(|(m, n)| matches(module, m) && matches(name, n));
+    found.sort();
+    found.dedup();
+    if found.is_empty() {
+        return Err(Diagnostic::error(
+            p.span,
+            format!("no function of a loaded module matches {module}:{name}"),
+        ));
+    }
+    Ok(found
+        .into_iter()
+        .map(|(m, n)| ProbeKind::Kprobe {
+            function: format!("{m}:{n}"),
+            offset,
+            ret,
+        })
+        .collect())
 }

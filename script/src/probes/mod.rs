@@ -17,6 +17,7 @@ mod watchpoint;
 
 use std::fmt;
 
+pub use fentry::typed_modules;
 pub(crate) use usdt::arguments as usdt_arguments;
 pub use usdt::{UsdtArg, UsdtPlace};
 
@@ -30,6 +31,8 @@ pub struct Row {
     pub names: &'static [&'static str],
     pub syntax: &'static str,
     pub doc: &'static str,
+    /// A script with such a probe.
+    pub example: &'static str,
     pub expand: fn(&Point<'_>, &Environment<'_>) -> Result<Vec<ProbeKind>, Diagnostic>,
 }
 
@@ -131,6 +134,8 @@ pub enum ProbeKind {
     },
     /// A kernel function by its types.
     Fentry {
+        /// Where it is not the kernel's own.
+        module: Option<String>,
         function: String,
         ret: bool,
     },
@@ -177,7 +182,7 @@ impl ProbeKind {
             ProbeKind::Signal { name, .. } => format!("raw_tp/signal_{name}"),
             ProbeKind::Test(name) => format!("raw_tp/test_{name}"),
             ProbeKind::Bench(name) => format!("raw_tp/bench_{name}"),
-            ProbeKind::Fentry { function, ret } => {
+            ProbeKind::Fentry { function, ret, .. } => {
                 format!("{}/{function}", if *ret { "fexit" } else { "fentry" })
             }
             ProbeKind::Iter { kind, .. } => format!("iter/{kind}"),
@@ -349,6 +354,11 @@ impl fmt::Display for ProbeKind {
                 name,
                 ..
             } => write!(f, "{kind}:{path}:{provider}:{name}"),
+            ProbeKind::Fentry {
+                module: Some(module),
+                function,
+                ..
+            } => write!(f, "{kind}:{module}:{function}"),
             ProbeKind::Fentry { function, .. } => write!(f, "{kind}:{function}"),
             ProbeKind::Watchpoint { address, len, mode } => {
                 write!(f, "{kind}:{address:#x}:{len}:")?;
@@ -395,8 +405,20 @@ pub fn expand(text: &str, span: Span, env: &Environment<'_>) -> Result<Vec<Probe
     (row.expand)(&point, env)
 }
 
-/// Whether an attach point is a function of the kernel by its name.
-pub(crate) fn names_kernel_function(text: &str) -> bool {
+/// Whether an attach point is one of those that no event fires.
+pub(crate) fn by_hand(text: &str) -> bool {
+    let kind = text.split(':').next().unwrap_or("");
+    let rows = [
+        &begin_end::BEGIN,
+        &begin_end::END,
+        &by_hand::TEST,
+        &by_hand::BENCH,
+    ];
+    rows.iter().any(|r| r.names.contains(&kind))
+}
+
+/// Whether an attach point is a function by its name.
+pub(crate) fn names_function(text: &str) -> bool {
     let kind = text.split(':').next().unwrap_or("");
     matches!(
         kind,
@@ -410,6 +432,10 @@ pub(crate) fn names_kernel_function(text: &str) -> bool {
             | "fexit"
             | "fr"
             | "kretfunc"
+            | "uprobe"
+            | "u"
+            | "uretprobe"
+            | "ur"
     )
 }
 

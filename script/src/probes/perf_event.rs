@@ -37,6 +37,7 @@ pub const SOFTWARE: Row = Row {
     names: &["software", "s"],
     syntax: "`software:EVENT` or `software:EVENT:COUNT`",
     doc: "Every so many of the kernel's own events.",
+    example: "software:page-faults:100 { @[comm] = count(); }",
     expand: |p, _| {
         let (event, name, count) = find(p, SOFTWARE_EVENTS)?;
         Ok(vec![ProbeKind::Software { event, name, count }])
@@ -47,6 +48,7 @@ pub const HARDWARE: Row = Row {
     names: &["hardware", "h"],
     syntax: "`hardware:EVENT` or `hardware:EVENT:COUNT`",
     doc: "Every so many events of the processor's counters.",
+    example: "hardware:cache-misses:1000000 { @[comm] = count(); }",
     expand: |p, _| {
         let (event, name, count) = find(p, HARDWARE_EVENTS)?;
         Ok(vec![ProbeKind::Hardware { event, name, count }])

@@ -8,6 +8,7 @@ pub const ROW: Row = Row {
     names: &["rawtracepoint", "rt"],
     syntax: "`rawtracepoint:NAME`",
     doc: "A static tracepoint with its raw arguments `arg0` … or, where types are known, `args.NAME`.",
+    example: "rawtracepoint:sched_switch { @ = count(); }",
     expand,
 };
 
@@ -17,7 +18,7 @@ fn expand(p: &Point<'_>, env: &Environment<'_>) -> Result<Vec<ProbeKind>, Diagno
         _ => return Err(p.wrong("a name must follow")),
     };
     let mut known = env.functions.raw_tracepoints();
-    if let Some(btf) = &env.types
+    if let Some(btf) = env.types()
         && known.is_empty()
         && is_pattern(name)
     {

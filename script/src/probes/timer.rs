@@ -7,6 +7,7 @@ pub const INTERVAL: Row = Row {
     names: &["interval", "i"],
     syntax: "`interval:s:N` (or `us`, `ms`, `hz`), or `interval:500ms`",
     doc: "Runs every so often, on one processor.",
+    example: "tracepoint:sched:sched_switch { @ = count(); } interval:s:1 { print(@); clear(@); }",
     expand: |p, _| Ok(vec![ProbeKind::Interval(period(p)?)]),
 };
 
@@ -14,6 +15,7 @@ pub const PROFILE: Row = Row {
     names: &["profile", "p"],
     syntax: "`profile:hz:99` (or `s`, `ms`, `us`), or `profile:10ms`",
     doc: "Runs every so often, on every processor.",
+    example: "profile:hz:99 { @[comm] = count(); }",
     expand: |p, _| Ok(vec![ProbeKind::Profile(period(p)?)]),
 };
 

@@ -8,6 +8,7 @@ pub const ROW: Row = Row {
     names: &["tracepoint", "t"],
     syntax: "`tracepoint:CATEGORY:NAME`; both may have wildcards",
     doc: "A static tracepoint of the kernel; its fields are `args.NAME`.",
+    example: "tracepoint:sched:sched_switch { @[args.next_comm] = count(); }",
     expand,
 };
 

@@ -11,6 +11,7 @@ pub const ROW: Row = Row {
     names: &["usdt", "U"],
     syntax: "`usdt:FILE:NAME` or `usdt:FILE:PROVIDER:NAME`",
     doc: "A static probe of a program or library; its arguments are `arg0` …",
+    example: "usdt:/usr/sbin/mysqld:query__start { printf(\"%s\\n\", str(arg0)); }",
     expand,
 };
 
@@ -49,10 +50,10 @@ fn expand(p: &Point<'_>, env: &Environment<'_>) -> Result<Vec<ProbeKind>, Diagno
     if file.is_empty() || name.is_empty() {
         return Err(p.wrong("a file and a name must follow"));
     }
-    let path = env
-        .functions
-        .resolve(file)
-        .ok_or_else(|| Diagnostic::error(p.span, format!("no program or library `{file}` here")))?;
+    let path = env.functions.resolve(file).ok_or_else(|| {
+        Diagnostic::error(p.span, format!("no program or library `{file}` here"))
+            .hint("write its whole path, or the name of a program in PATH or of a library")
+    })?;
     let sites = env.functions.usdt(&path);
     let found: Vec<ProbeKind> = sites
         .iter()

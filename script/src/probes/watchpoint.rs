@@ -6,6 +6,7 @@ pub const ROW: Row = Row {
     names: &["watchpoint", "w", "asyncwatchpoint", "aw"],
     syntax: "`watchpoint:0xADDRESS:LENGTH:rw` (length 1, 2, 4 or 8; `r`, `w`, `x`)",
     doc: "Runs when an address is read, written or executed.",
+    example: "watchpoint:0x10000000:8:w { printf(\"%s wrote\\n\", comm); }",
     expand: |p, _| {
         let [address, len, mode] = p.parts.as_slice() else {
             return Err(p.wrong("an address, a length and a mode must follow"));

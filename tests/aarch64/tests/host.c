@@ -14,9 +14,7 @@ enum { HEADER = 64, HEADROOM = 256, MAX_MAPS = 64 };
 
 // As `probity_runtime::Call` begins.
 struct call {
-	uint64_t cpu, ctx, tail_calls, next;
-	void *callback;
-	void *engine;
+	uint64_t cpu, ctx;
 };
 
 struct map {
@@ -160,8 +158,11 @@ int main(int argc, char **argv)
 	uint32_t main_at[256];
 	if (mains > 256)
 		return 2;
+	uint32_t target_at[256];
 	for (uint32_t n = 0; n < mains; n++)
 		main_at[n] = number(4);
+	for (uint32_t n = 0; n < mains; n++)
+		target_at[n] = number(4);
 	uint32_t references = number(4);
 	struct { uint32_t at, kind, index; uint64_t addend; } *r = calloc(references + 1, sizeof(*r));
 	for (uint32_t n = 0; n < references; n++) {
@@ -179,7 +180,7 @@ int main(int argc, char **argv)
 		memcpy(code + r[n].at, &to, 8);
 	}
 	for (uint32_t n = 0; n < mains; n++) {
-		uint64_t to = (uint64_t)code + main_at[n];
+		uint64_t to = (uint64_t)code + target_at[n];
 		memcpy(code + entries + 8 * n, &to, 8);
 	}
 	if (mprotect(code, len, PROT_READ | PROT_EXEC))
@@ -190,7 +191,6 @@ int main(int argc, char **argv)
 	struct { struct call call; uint64_t rest[32]; } state = { 0 };
 	state.call.cpu = cpu;
 	state.call.ctx = (uint64_t)ctx;
-	state.call.next = ~0ull;
 	uint64_t r0 = ((uint64_t (*)(struct call *, uint64_t))(code + main_at[0]))(&state.call, (uint64_t)ctx);
 	printf("%llx\n", (unsigned long long)r0);
 	return 0;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use probity_interp::Interp;
 use probity_jit::{Foreign, Options, Referent};
 use probity_platform::{Platform, Policy};
-use probity_runtime::{Context, Engine, Instance, platform};
+use probity_runtime::{Context, Engine, Instance, Slots, platform};
 use probity_verifier::verify;
 
 const EMULATOR: &str = "qemu-aarch64";
@@ -95,6 +95,15 @@ fn case(
     };
     let instance = Instance::new(Arc::new(verified), options).map_err(|e| e.to_string())?;
     let instance = Arc::new(instance);
+    for line in text.lines().filter_map(|l| l.strip_prefix("# slot ")) {
+        let [map, slot, program] = line.split_whitespace().collect::<Vec<_>>()[..] else {
+            return Err(line.to_string());
+        };
+        let index = instance.program_index(program).ok_or("no such program")?;
+        let slot = slot.parse().map_err(|_| line)?;
+        let put = instance.insert_program(map, slot, index);
+        put.map_err(|e| e.to_string())?;
+    }
     let code =
         Foreign::aarch64(&instance, &Options::default()).unwrap_or_else(|e| panic!("{name}: {e}"));
     for r in code.references() {
@@ -167,7 +176,23 @@ fn input(
             Some((n, map, map.array()?))
         })
         .collect();
-    word(&mut out, arrays.len());
+    let slots: Vec<_> = (0..object.maps.len())
+        .filter_map(|n| Some((n, instance.map(n)?, instance.map(n)?.slots()?)))
+        .collect();
+    word(&mut out, arrays.len() + slots.len());
+    // Arrays of words that are programs' indices, or empty.
+    for (n, map, s) in slots {
+        for v in [n, 8, 8, s.entries, 0, 8 * s.entries] {
+            word(&mut out, v);
+        }
+        let mut words = vec![Slots::EMPTY; s.entries];
+        for (key, program) in map.program_slots() {
+            words[key as usize] = program;
+        }
+        words
+            .iter()
+            .for_each(|w| out.extend_from_slice(&w.to_le_bytes()));
+    }
     for (n, map, a) in arrays {
         let cpus = if a.cpu_stride == 0 {
             1
@@ -201,6 +226,9 @@ fn input(
     code.mains()
         .iter()
         .for_each(|m| word(&mut out, *m as usize));
+    code.targets()
+        .iter()
+        .for_each(|m| word(&mut out, *m as usize));
     word(&mut out, code.references().count());
     for r in code.references() {
         let (kind, index) = match r.to {
@@ -208,7 +236,7 @@ fn input(
             Referent::KernelRead => (2, 0),
             Referent::PacketLoad => (3, 0),
             Referent::Map(n) => (4, n),
-            Referent::Values(n) => (5, n),
+            Referent::Values(n) | Referent::Slots(n) => (5, n),
             Referent::Kfunc(_) | Referent::Epoch => (0, 0),
         };
         for v in [r.at, kind, index] {

@@ -4,48 +4,19 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use probity_bundle::{Keyring, Package, Time, Trust, Unsigned, Versions};
 use probity_tests::containment::{Setting, Tally, check_seed, settings};
+use probity_tests::fuzzing::{Args, mutations};
 use probity_tests::generate::Rng;
 use probity_tests::root;
 
 const USAGE: &str =
     "usage: fuzz containment|objfile|bundle [--minutes N] [--seed N] [--features NAME]";
 
-struct Args {
-    what: String,
-    time: Duration,
-    seed: u64,
-    features: Option<String>,
-}
-
-fn args() -> Option<Args> {
-    let mut given = std::env::args().skip(1);
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let mut args = Args {
-        what: given.next()?,
-        time: Duration::from_secs(60),
-        seed: now.map_or(1, |d| d.as_nanos() as u64),
-        features: None,
-    };
-    while let Some(option) = given.next() {
-        let value = given.next()?;
-        match option.as_str() {
-            "--minutes" => {
-                let minutes: f64 = value.parse().ok()?;
-                args.time = Duration::try_from_secs_f64(minutes * 60.0).ok()?;
-            }
-            "--seed" => args.seed = value.parse().ok()?,
-            "--features" => args.features = Some(value),
-            _ => return None,
-        }
-    }
-    Some(args)
-}
-
 fn main() -> ExitCode {
-    let Some(args) = args() else {
+    let Some(args) = Args::given() else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
@@ -59,9 +30,28 @@ fn main() -> ExitCode {
                 probity_objfile::fuzzing::check(b);
             })
         }
-        "bundle" => mutations("bundle", packages(), &args, end, |b| {
-            probity_bundle::fuzzing::check(b);
-        }),
+        "bundle" => {
+            let (corpus, ring) = packages();
+            let good: Vec<Package> = corpus.iter().filter_map(|b| package(b)).collect();
+            let trust = Trust {
+                builtin: Keyring::parse(&ring).expect("a keyring"),
+                unsigned: Unsigned::Taint,
+                ..Trust::default()
+            };
+            let signed = |p: &Package| trust.judge(p, &Versions::default(), Time(0)).accepted;
+            assert!(
+                !good.is_empty() && good.iter().all(signed),
+                "good ones are trusted"
+            );
+            mutations("bundle", corpus, &args, end, |b| {
+                probity_bundle::fuzzing::check(b);
+                // Whoever knows the key takes what was signed, and nothing else that says it was.
+                if let Some(p) = package(b) {
+                    let same = good.contains(&p) || p.signature().is_none();
+                    assert!(same || !signed(&p), "a changed package is trusted");
+                }
+            })
+        }
         _ => {
             eprintln!("{USAGE}");
             ExitCode::from(2)
@@ -108,41 +98,13 @@ fn containment(args: &Args, end: Instant) -> ExitCode {
     }
 }
 
-/// Mutations of what is good.
-fn mutations(
-    what: &str,
-    corpus: Vec<Vec<u8>>,
-    args: &Args,
-    end: Instant,
-    check: impl Fn(&[u8]) + std::panic::RefUnwindSafe,
-) -> ExitCode {
-    if corpus.is_empty() {
-        eprintln!("nothing to start from");
-        return ExitCode::FAILURE;
-    }
-    let mut r = Rng(args.seed);
-    let mut tried = 0u64;
-    while Instant::now() < end {
-        let mut bytes = corpus[r.below(corpus.len() as u64) as usize].clone();
-        for _ in 0..1 + r.below(8) {
-            mutate(&mut r, &mut bytes);
-        }
-        let input = bytes.clone();
-        let result = std::panic::catch_unwind(|| check(&input));
-        if result.is_err() {
-            let path = std::env::temp_dir().join(format!("{what}-{}", r.0));
-            let kept = std::fs::write(&path, &bytes);
-            println!("broken by {} ({kept:?})", path.display());
-            return ExitCode::FAILURE;
-        }
-        tried += 1;
-    }
-    println!("{tried} inputs");
-    ExitCode::SUCCESS
+fn package(bytes: &[u8]) -> Option<Package> {
+    let image = |_| probity_bundle::oci::open_tar(bytes);
+    Package::open(bytes).or_else(image).ok()
 }
 
-/// Packages of the repository's programs, bare and as images, a manifest, a keyring and a log.
-fn packages() -> Vec<Vec<u8>> {
+/// Packages of the repository's programs, bare and as images, a manifest, a keyring and a log; and the keyring that trusts them.
+fn packages() -> (Vec<Vec<u8>>, String) {
     use probity_bundle::{SecretKey, Vendor, log::Log, oci, seal};
     let manifest = "name = \"fuzz\"\nversion = \"1.0.0\"\n[dependencies]\nbase = \"^1\"\n";
     let key = SecretKey::from_seed("fuzz", &[1; 32]).expect("a name");
@@ -152,9 +114,10 @@ fn packages() -> Vec<Vec<u8>> {
         None,
     ));
     let line = Log::default().append(probity_bundle::Time(0), "fuzz", serde_json::Map::new());
+    let ring = format!("fuzz {}\n", key.public());
     let mut all = vec![
         manifest.as_bytes().to_vec(),
-        format!("fuzz {}\n", key.public()).into_bytes(),
+        ring.clone().into_bytes(),
         line.expect("an empty log").bytes,
     ];
     for name in ["xdp-firewall", "tc-meter", "port-counter"] {
@@ -173,7 +136,7 @@ fn packages() -> Vec<Vec<u8>> {
         all.push(package.to_bytes());
         all.extend(oci::layout_tar(&package).ok());
     }
-    all
+    (all, ring)
 }
 
 fn corpus(dir: &Path) -> Vec<Vec<u8>> {
@@ -187,30 +150,4 @@ fn corpus(dir: &Path) -> Vec<Vec<u8>> {
     paths.sort();
     let files = paths.iter().filter_map(|p| std::fs::read(p).ok());
     files.filter(|b| b.starts_with(b"\x7fELF")).collect()
-}
-
-fn mutate(r: &mut Rng, bytes: &mut Vec<u8>) {
-    if bytes.is_empty() {
-        return;
-    }
-    let at = r.below(bytes.len() as u64) as usize;
-    match r.below(6) {
-        0 => bytes[at] = r.next() as u8,
-        1 => bytes[at] ^= 1 << r.below(8),
-        2 => bytes.truncate(at),
-        3 => {
-            let word = r.word().to_le_bytes();
-            let n = r.of(&[1, 2, 4, 8]).min(bytes.len() - at);
-            bytes[at..at + n].copy_from_slice(&word[..n]);
-        }
-        4 => {
-            let from = r.below(bytes.len() as u64) as usize;
-            let n = (r.below(64) as usize).min(bytes.len() - at.max(from));
-            bytes.copy_within(from..from + n, at);
-        }
-        _ => {
-            let n = (r.below(16) as usize).min(bytes.len() - at);
-            bytes.drain(at..at + n);
-        }
-    }
 }

@@ -150,7 +150,7 @@ impl Generator<'_> {
     pub fn helper(&mut self) {
         let mistakes = self.on(Features::MISTAKES);
         let context = self.is[6] == Is::Context;
-        match self.r.below(if self.kind.tracing { 13 } else { 11 }) {
+        match self.r.below(if self.kind.tracing { 14 } else { 11 }) {
             0 => self.call(7, Is::Number),
             1 => {
                 // map_update_elem
@@ -243,7 +243,16 @@ impl Generator<'_> {
                 self.memory_in(1);
                 self.call(113, Is::Number);
             }
-            _ => self.call(5, Is::Number),
+            13 => {
+                // What does not change during a call: task, user, control group.
+                let helper = self.r.of(&[14, 14, 15, 35, 80]);
+                self.call(helper, Is::Number);
+            }
+            _ => {
+                // Time, processor, node.
+                let helper = self.r.of(&[5, 5, 8, 42]);
+                self.call(helper, Is::Number);
+            }
         }
     }
 

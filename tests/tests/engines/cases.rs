@@ -54,6 +54,13 @@ fn case(
     let verified = std::sync::Arc::new(verified);
     for lowerings in sets() {
         let pair = Pair::with(verified.clone(), lowerings).map_err(|e| e.to_string())?;
+        for (map, slot, program) in slots(text)? {
+            for instance in [pair.interp.instance(), pair.jit.instance()] {
+                let index = instance.program_index(program).ok_or("no such program")?;
+                let put = instance.insert_program(map, slot, index);
+                put.map_err(|e| e.to_string())?;
+            }
+        }
         for run in &runs {
             let (i, j) = pair.call(0, &|| context(kind, &run.words, &run.packet), 0);
             if i != j {
@@ -78,6 +85,17 @@ fn sets() -> Vec<Lowerings> {
         sets.extend([*one, Lowerings::ALL.without(*one)]);
     }
     sets
+}
+
+/// The lines `# slot MAP NUMBER PROGRAM`: what program arrays hold.
+fn slots(text: &str) -> Result<Vec<(&str, u32, &str)>, String> {
+    let lines = text.lines().filter_map(|l| l.strip_prefix("# slot "));
+    lines
+        .map(|l| match l.split_whitespace().collect::<Vec<_>>()[..] {
+            [map, slot, program] => Ok((map, slot.parse().map_err(|_| l)?, program)),
+            _ => Err(l.to_string()),
+        })
+        .collect()
 }
 
 fn runs(text: &str) -> Result<Vec<Run>, String> {

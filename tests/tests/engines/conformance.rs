@@ -292,7 +292,7 @@ fn pair_of(platform: &Arc<Platform>, case: &Case, lowerings: Lowerings) -> std::
 
 #[test]
 fn linux_gives_what_the_suite_says() {
-    if !kernel::allowed() {
+    if !probity_tests::linux::allowed() {
         return;
     }
     let platform = in_process();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use probity_interp::Interp;
 use probity_jit::Jit;
@@ -36,7 +36,7 @@ fn engines(text: &str, epoch_checks: bool) -> Vec<(Arc<Instance>, Box<dyn Engine
 }
 
 /// Calls while another thread moves the epoch every few milliseconds.
-fn call_with_clock(instance: &Instance, engine: &dyn Engine) -> (Result<u64, FaultKind>, Duration) {
+fn call_with_clock(instance: &Instance, engine: &dyn Engine) -> Result<u64, FaultKind> {
     let done = AtomicBool::new(false);
     std::thread::scope(|s| {
         s.spawn(|| {
@@ -46,11 +46,9 @@ fn call_with_clock(instance: &Instance, engine: &dyn Engine) -> (Result<u64, Fau
             }
         });
         let mut ctx = Context::words(&[0; 64]).expect("a context");
-        let start = Instant::now();
         let result = engine.call(0, &mut ctx, 0);
-        let took = start.elapsed();
         done.store(true, Relaxed);
-        (result.map(|o| o.ret).map_err(|f| f.kind), took)
+        result.map(|o| o.ret).map_err(|f| f.kind)
     })
 }
 
@@ -68,13 +66,8 @@ const LONG: u64 = 1 << 30;
 fn a_long_loop_ends_when_the_host_wants_it_to() {
     for (instance, engine) in engines(&counting(LONG), true) {
         for _ in 0..3 {
-            let (result, took) = call_with_clock(&instance, &*engine);
+            let result = call_with_clock(&instance, &*engine);
             assert_eq!(result, Err(FaultKind::Epoch), "{}", engine.name());
-            assert!(
-                took < Duration::from_secs(30),
-                "{}: {took:?}",
-                engine.name()
-            );
         }
     }
 }
@@ -95,7 +88,7 @@ fn a_short_call_is_not_ended_and_each_has_a_period_of_its_own() {
 #[test]
 fn without_the_policy_nothing_is_looked_at() {
     for (instance, engine) in engines(&counting(2_000_000), false) {
-        let (result, _) = call_with_clock(&instance, &*engine);
+        let result = call_with_clock(&instance, &*engine);
         assert_eq!(result, Ok(5), "{}", engine.name());
     }
 }
@@ -108,13 +101,8 @@ fn the_end_comes_through_subprograms() {
         inner:\nr0 = 0\nr1 = 0\nlap:\nr0 += r1\nr1 += 1\nif r1 < {LONG} goto lap\nexit\n"
     );
     for (instance, engine) in engines(&text, true) {
-        let (result, took) = call_with_clock(&instance, &*engine);
+        let result = call_with_clock(&instance, &*engine);
         assert_eq!(result, Err(FaultKind::Epoch), "{}", engine.name());
-        assert!(
-            took < Duration::from_secs(30),
-            "{}: {took:?}",
-            engine.name()
-        );
     }
 }
 
@@ -125,13 +113,8 @@ fn the_end_comes_through_callbacks() {
         r6 += 1\nif r6 < 1000 goto again\nr0 = 5\nexit\n.text\n\
         lap:\nr0 = 0\nexit\n";
     for (instance, engine) in engines(text, true) {
-        let (result, took) = call_with_clock(&instance, &*engine);
+        let result = call_with_clock(&instance, &*engine);
         assert_eq!(result, Err(FaultKind::Epoch), "{}", engine.name());
-        assert!(
-            took < Duration::from_secs(30),
-            "{}: {took:?}",
-            engine.name()
-        );
     }
 }
 
@@ -148,7 +131,7 @@ fn a_record_is_submitted_before_the_call_ends() {
     );
     for (instance, engine) in engines(&text, true) {
         for round in 0..4 {
-            let (result, _) = call_with_clock(&instance, &*engine);
+            let result = call_with_clock(&instance, &*engine);
             assert_eq!(result, Err(FaultKind::Epoch), "{}", engine.name());
             let map = instance.map_by_name("ring").expect("the map");
             let ring = map.ring().expect("a ring buffer");

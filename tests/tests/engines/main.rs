@@ -10,3 +10,4 @@ mod harness;
 mod kernel;
 mod objects;
 mod random;
+mod strings;

@@ -8,8 +8,8 @@ use probity_interp::Interp;
 use probity_jit::Jit;
 use probity_runtime::{Context, Engine, Instance, Options};
 
-use crate::linux::{Loaded, allowed, possible_cpus, stay_on_the_first_cpu};
-use crate::{in_process, prove, tables};
+use crate::{in_process, prove};
+use probity_tests::linux::{Loaded, Table, allowed, possible_cpus, stay_on_the_first_cpu};
 
 const ENTRIES: u64 = 1024;
 const HOT: u64 = 32;
@@ -80,9 +80,14 @@ fn lru_maps_keep_what_programs_use_as_linux_does() {
     for kind in ["lru_hash", "lru_percpu_hash"] {
         let text = format!(".map m kind={kind} key=8 value=8 max_entries={ENTRIES}\n{PROGRAM}");
         let verified = prove(&in_process(), &text);
-        let tables = tables(&verified.relocated().object.maps).expect("maps in Linux");
+        let tables = Table::all(&verified.relocated().object.maps).expect("maps in Linux");
         let linux = Loaded::new(&verified.programs()[0].clone(), &tables).expect("loaded");
-        let mut run = |operation, key| linux.run(&packet(operation, key)).expect("a test run").0;
+        let mut run = |operation, key| {
+            linux
+                .run(&[], &packet(operation, key))
+                .expect("a test run")
+                .0
+        };
         let (theirs, there) = stay(&mut run, &|| tables[0].keys().len());
         let instance = || {
             let options = Options {

@@ -4,7 +4,6 @@
 //! about what LRU maps keep, `packets.rs` about helpers that change packets.
 //! The seed is printed; `TEST_SEED` takes it back, `TEST_OPERATIONS` says how many for each kind.
 
-mod linux;
 mod lru;
 mod nested;
 mod objects;
@@ -14,7 +13,7 @@ mod system_calls;
 
 use std::sync::Arc;
 
-use probity_objfile::{Map, Object};
+use probity_objfile::Object;
 use probity_platform::{Platform, Policy};
 use probity_runtime::platform;
 use probity_verifier::{Verdict, Verified, verify};
@@ -185,9 +184,4 @@ fn prove_with(
         Ok(verified) => Arc::new(verified),
         Err(_) => panic!("no proof\n{text}"),
     }
-}
-
-/// The maps of an object as Linux has them.
-fn tables(maps: &[Map]) -> Result<Vec<linux::Table>, std::io::Error> {
-    maps.iter().map(linux::Table::new).collect()
 }

@@ -7,8 +7,8 @@ use probity_interp::Interp;
 use probity_jit::Jit;
 use probity_runtime::{Context, Engine, Error, Instance, Map, Options};
 
-use crate::linux::{Loaded, Table, allowed, stay_on_the_first_cpu};
-use crate::{Random, in_process, operations, prove_with, tables};
+use crate::{Random, in_process, operations, prove_with};
+use probity_tests::linux::{Loaded, Table, allowed, stay_on_the_first_cpu};
 
 const OUTER: u32 = 4;
 const INNER: usize = 3;
@@ -100,7 +100,7 @@ fn maps_of_maps_lead_where_linux_ones_do() {
             object.maps[0].inner = Some(Box::new(object.maps[1].clone()));
         });
         let maps = &verified.relocated().object.maps;
-        let tables = tables(maps).expect("maps in Linux");
+        let tables = Table::all(maps).expect("maps in Linux");
         let theirs: Vec<Table> = (0..INNER)
             .map(|_| Table::new(&maps[1]).expect("an inner map in Linux"))
             .collect();
@@ -147,7 +147,7 @@ fn maps_of_maps_lead_where_linux_ones_do() {
                     packet[8..12].copy_from_slice(&key);
                     packet[16] = r.below(6) as u8;
                     packet[24..32].copy_from_slice(&r.word().to_ne_bytes());
-                    let linux = linux.run(&packet).expect("a test run");
+                    let linux = linux.run(&[], &packet).expect("a test run");
                     found += u32::from(linux.1[32..40] != [0; 8]);
                     for o in &ours {
                         let mut ctx = Context::xdp(&packet).expect("a context");

@@ -10,8 +10,8 @@ use probity_interp::Interp;
 use probity_jit::Jit;
 use probity_runtime::{Context, Engine, Instance, Options};
 
-use crate::linux::{Loaded, allowed, stay_on_the_first_cpu};
-use crate::{Random, in_process, operations, prove, tables};
+use crate::{Random, in_process, operations, prove};
+use probity_tests::linux::{Loaded, Table, allowed, stay_on_the_first_cpu};
 
 /// Fields of `struct __sk_buff` that are noted after each call: length, protocol, whether there is a tag, the tag, its protocol.
 const NOTED: [u32; 5] = [0, 16, 20, 24, 28];
@@ -117,11 +117,11 @@ fn packets_are_changed_as_linux_changes_them() {
     for n in 0..operations() / 8 {
         let text = program(&mut r);
         let verified = prove(&in_process(), &text);
-        let tables = tables(&verified.relocated().object.maps).expect("maps in Linux");
+        let tables = Table::all(&verified.relocated().object.maps).expect("maps in Linux");
         let linux = Loaded::new(&verified.programs()[0].clone(), &tables)
             .unwrap_or_else(|e| panic!("{e}\n{text}"));
         let packet = packet(&mut r);
-        let (ret, bytes) = linux.run(&packet).expect("a test run");
+        let (ret, bytes) = linux.run(&[], &packet).expect("a test run");
         let word = |n: usize| {
             let key = (n as u32).to_ne_bytes();
             tables[0].lookup(&key, 0).expect("an element")

@@ -7,8 +7,8 @@ use probity_jit::Jit;
 use probity_runtime::{Context, Engine, Instance, Options};
 use std::sync::Arc;
 
-use crate::linux::{Loaded, Ring, allowed, possible_cpus, stay_on_the_first_cpu};
-use crate::{CASES, Case, Random, in_process, operations, prove, tables};
+use crate::{CASES, Case, Random, in_process, operations, prove};
+use probity_tests::linux::{Loaded, Ring, Table, allowed, possible_cpus, stay_on_the_first_cpu};
 
 const PACKET: usize = 128;
 
@@ -81,7 +81,7 @@ struct Three {
     interp: Interp,
     jit: Jit,
     linux: Loaded,
-    tables: Vec<crate::linux::Table>,
+    tables: Vec<probity_tests::linux::Table>,
 }
 
 impl Three {
@@ -94,7 +94,7 @@ impl Three {
             };
             Arc::new(Instance::new(verified.clone(), options).expect("an instance"))
         };
-        let tables = tables(&verified.relocated().object.maps).expect("maps in Linux");
+        let tables = Table::all(&verified.relocated().object.maps).expect("maps in Linux");
         let program = verified.programs()[0].clone();
         Three {
             interp: Interp::new(instance()),
@@ -106,7 +106,7 @@ impl Three {
 
     /// r0 as 32 bits and the packet afterwards, the same of all three.
     fn call(&self, packet: &[u8], told: &dyn Fn() -> String) -> (u32, Vec<u8>) {
-        let linux = self.linux.run(packet).expect("a test run");
+        let linux = self.linux.run(&[], packet).expect("a test run");
         for engine in [&self.interp as &dyn Engine, &self.jit] {
             let mut ctx = Context::xdp(packet).expect("a context");
             let ret = engine.call(0, &mut ctx, 0).expect("a call").ret as u32;

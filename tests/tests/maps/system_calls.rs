@@ -2,8 +2,8 @@
 
 use probity_runtime::{Error, Instance, Map, Options};
 
-use crate::linux::{self, Table, allowed};
-use crate::{CASES, Case, Random, in_process, operations, prove, tables};
+use crate::{CASES, Case, Random, in_process, operations, prove};
+use probity_tests::linux::{self, Table, allowed};
 
 fn errno(result: Result<(), Error>) -> Result<(), i32> {
     result.map_err(|e| match e {
@@ -38,7 +38,7 @@ fn compare(case: &Case, r: &mut Random, count: u64) {
     };
     let instance = Instance::new(verified.clone(), options).expect("an instance");
     let map = instance.map_by_name("m").expect("the map");
-    let table: &Table = &tables(&verified.relocated().object.maps).expect("a map in Linux")[0];
+    let table: &Table = &Table::all(&verified.relocated().object.maps).expect("a map in Linux")[0];
     let parts = table.value_size() / case.value as usize;
     for n in 0..count {
         let key = case.key(r);

@@ -12,8 +12,8 @@ use probity_isa::Pc;
 const PLACES: usize = 256;
 
 pub(crate) struct Memo<T> {
-    /// Where what is kept of an instruction is, counted from 1; 0: nowhere yet.
-    places: [u16; PLACES],
+    /// Where what is kept of an instruction is, counted from 1; 0: nowhere yet. None where nothing is kept.
+    places: Vec<u16>,
     kept: Vec<Box<Kept<T>>>,
 }
 
@@ -27,7 +27,7 @@ struct Kept<T> {
 impl<T> Memo<T> {
     pub(crate) fn new() -> Memo<T> {
         Memo {
-            places: [0; PLACES],
+            places: Vec::new(),
             kept: Vec::new(),
         }
     }
@@ -41,8 +41,13 @@ impl<T> Memo<T> {
         y: &Scalar,
         compute: impl FnOnce() -> T,
     ) -> &T {
-        let place = &mut self.places[pc % PLACES];
-        let at = usize::from(*place);
+        let at = match self.places.get(pc % PLACES) {
+            Some(place) => usize::from(*place),
+            None => {
+                self.places = vec![0; PLACES];
+                0
+            }
+        };
         if at == 0 {
             self.kept.push(Box::new(Kept {
                 pc,
@@ -50,7 +55,7 @@ impl<T> Memo<T> {
                 y: *y,
                 result: compute(),
             }));
-            *place = self.kept.len() as u16;
+            self.places[pc % PLACES] = self.kept.len() as u16;
             return &self.kept[self.kept.len() - 1].result;
         }
         let kept = &mut self.kept[at - 1];

@@ -5,7 +5,8 @@
 //! - **Writes** at an unknown offset make every byte they may touch unknown.
 //!
 //! Few slots hold a value or an object, and stacks are copied often: values and objects lie apart from the bytes,
-//! in lists that have no entries for the other slots.
+//! in lists that have no entries for the other slots. Stacks share values, also where only these are the same: their
+//! origins, which every stored state has its own of, lie beside them.
 //!
 //! **Invariant:** `Byte::Spill`s of a slot are its lowest addresses, and there is a value when there is one;
 //! a spilled pointer has all eight.
@@ -138,8 +139,9 @@ impl ByteSet {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slot<'a> {
     pub bytes: Bytes,
-    /// [`Value::Uninit`] when there is none.
-    pub value: &'a Value,
+    /// Without its origin; [`Value::Uninit`] when there is none.
+    held: &'a Value,
+    origin: Origin,
 }
 
 /// Slots by distance from the frame pointer: slot 0 is the bytes -8 to -1.
@@ -149,20 +151,75 @@ pub(crate) struct Stack(Rc<Content>);
 #[derive(Debug, Default)]
 struct Content {
     slots: Vec<Entry>,
-    /// What is spilled, with its slot.
-    values: Vec<(u8, Value)>,
+    values: Vec<Spilled>,
     /// In the order of slots.
     objects: Vec<(usize, Object)>,
+}
+
+/// A value, with its slot.
+#[derive(Clone, Debug)]
+struct Spilled {
+    slot: u8,
+    /// A number's.
+    origin: Origin,
+    /// Without it.
+    value: Rc<Value>,
+}
+
+/// A value without its origin, and that.
+fn parted(value: Value) -> (Value, Origin) {
+    match value {
+        Value::Number(n) => {
+            let plain = Number {
+                origin: Origin::NONE,
+                ..n
+            };
+            (Value::Number(plain), n.origin)
+        }
+        other => (other, Origin::NONE),
+    }
+}
+
+/// The value, with its origin.
+fn whole(value: &Value, origin: Origin) -> Value {
+    match *value {
+        Value::Number(n) => Value::Number(Number { origin, ..n }),
+        other => other,
+    }
+}
+
+impl Spilled {
+    fn new(slot: usize, value: Value) -> Spilled {
+        let (value, origin) = parted(value);
+        Spilled {
+            slot: slot as u8,
+            origin,
+            value: Rc::new(value),
+        }
+    }
+
+    fn set(&mut self, value: Value) {
+        let (value, origin) = parted(value);
+        self.origin = origin;
+        if *self.value == value {
+            return;
+        }
+        match Rc::get_mut(&mut self.value) {
+            Some(own) => *own = value,
+            None => self.value = Rc::new(value),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     bytes: Bytes,
-    /// Where its value is in the list; [`NO_VALUE`] when it has none.
+    /// Where its value is in the list; [`NO_VALUE`] when it has none, [`IDLE`] when it is [`Value::IDLE`].
     value: u8,
 }
 
 const NO_VALUE: u8 = u8::MAX;
+const IDLE: u8 = u8::MAX - 1;
 
 /// Slots, one bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -187,6 +244,11 @@ impl SlotSet {
         }
     }
 
+    /// One more than the highest slot.
+    fn end(self) -> usize {
+        SLOTS - self.0.leading_zeros() as usize
+    }
+
     /// In ascending order.
     pub(crate) fn iter(self) -> impl Iterator<Item = usize> {
         let mut left = self.0;
@@ -201,7 +263,8 @@ impl SlotSet {
 impl<'a> Slot<'a> {
     const EMPTY: Slot<'static> = Slot {
         bytes: Bytes::UNWRITTEN,
-        value: &Value::Uninit,
+        held: &Value::Uninit,
+        origin: Origin::NONE,
     };
 
     /// How many bytes the spilled value takes; 0 when none is spilled.
@@ -209,9 +272,24 @@ impl<'a> Slot<'a> {
         self.bytes.spilled()
     }
 
+    /// The spilled value; [`Value::Uninit`] when there is none.
+    pub(crate) fn value(&self) -> Value {
+        whole(self.held, self.origin)
+    }
+
+    /// The same in place, without its origin.
+    pub(crate) fn held(&self) -> &'a Value {
+        self.held
+    }
+
+    /// Its origin, when it is a number.
+    pub(crate) fn origin(&self) -> Option<Origin> {
+        self.held.as_number().map(|_| self.origin)
+    }
+
     /// The spilled value, when it takes all eight bytes.
-    pub(crate) fn whole(&self) -> Option<&'a Value> {
-        (self.spilled() == 8).then_some(self.value)
+    pub(crate) fn whole(&self) -> Option<Value> {
+        (self.spilled() == 8).then(|| self.value())
     }
 }
 
@@ -239,7 +317,7 @@ fn pieces(low: i64, high: i64) -> impl Iterator<Item = (usize, ByteSet)> {
 impl Clone for Content {
     fn clone(&self) -> Content {
         let mut values = Vec::with_capacity(self.values.len() + 1);
-        values.extend_from_slice(&self.values);
+        values.extend(self.values.iter().cloned());
         Content {
             slots: self.slots.clone(),
             values,
@@ -261,10 +339,11 @@ impl Content {
         &mut self.slots[slot]
     }
 
-    fn value(&self, entry: &Entry) -> &Value {
+    fn value(&self, entry: &Entry) -> (&Value, Origin) {
         match self.values.get(usize::from(entry.value)) {
-            Some((_, v)) => v,
-            None => &Value::Uninit,
+            Some(s) => (&s.value, s.origin),
+            None if entry.value == IDLE => (&Value::IDLE, Origin::IDLE),
+            None => (&Value::Uninit, Origin::NONE),
         }
     }
 
@@ -275,10 +354,12 @@ impl Content {
         if entry.value != NO_VALUE {
             entry.bytes.set(entry.bytes.of(Byte::Spill), Byte::Misc);
             entry.value = NO_VALUE;
-            self.values.swap_remove(value);
+            if value < self.values.len() {
+                self.values.swap_remove(value);
+            }
             // The last one took its place.
-            if let Some((moved, _)) = self.values.get(value) {
-                self.slots[usize::from(*moved)].value = value as u8;
+            if let Some(moved) = self.values.get(value) {
+                self.slots[usize::from(moved.slot)].value = value as u8;
             }
         }
         &mut self.slots[slot].bytes
@@ -288,10 +369,14 @@ impl Content {
 impl Stack {
     pub(crate) fn slot(&self, slot: usize) -> Slot<'_> {
         match self.0.slots.get(slot) {
-            Some(entry) => Slot {
-                bytes: entry.bytes,
-                value: self.0.value(entry),
-            },
+            Some(entry) => {
+                let (held, origin) = self.0.value(entry);
+                Slot {
+                    bytes: entry.bytes,
+                    held,
+                    origin,
+                }
+            }
             None => Slot::EMPTY,
         }
     }
@@ -300,9 +385,26 @@ impl Stack {
         self.0.slots.len()
     }
 
-    /// All slots that hold a spilled value, in no order.
+    /// All slots that hold a spilled value, in no order, with the values without their origins.
     pub(crate) fn spills(&self) -> impl Iterator<Item = (usize, &Value)> {
-        self.0.values.iter().map(|(s, v)| (usize::from(*s), v))
+        self.0.values.iter().map(|s| (s.slot.into(), &*s.value))
+    }
+
+    /// All spilled values, in no order.
+    pub(crate) fn values(&self) -> impl Iterator<Item = Value> {
+        self.0.values.iter().map(|s| whole(&s.value, s.origin))
+    }
+
+    /// Gives every spilled number another origin.
+    pub(crate) fn renumber(&mut self, mut other: impl FnMut(Origin) -> Origin) {
+        let is_number = |s: &Spilled| s.value.as_number().is_some();
+        if self.0.values.iter().any(is_number) {
+            for s in &mut own(&mut self.0).values {
+                if is_number(s) {
+                    s.origin = other(s.origin);
+                }
+            }
+        }
     }
 
     /// Changes spilled values in place; `f` says whether it wants a value before it is copied.
@@ -311,12 +413,49 @@ impl Stack {
         wanted: impl Fn(&Value) -> bool,
         mut f: impl FnMut(&mut Value),
     ) {
-        if self.0.values.iter().any(|(_, v)| wanted(v)) {
-            for (_, v) in &mut own(&mut self.0).values {
-                if wanted(v) {
-                    f(v);
+        if self.0.values.iter().any(|s| wanted(&s.value)) {
+            for s in &mut own(&mut self.0).values {
+                if wanted(&s.value) {
+                    let mut value = whole(&s.value, s.origin);
+                    f(&mut value);
+                    s.set(value);
                 }
             }
+        }
+    }
+
+    /// Keeps what a comparison looks at that reads only these slots, and of numbers only those whose origins are `needed`;
+    /// nothing, where others have it too: a copy would take more room.
+    pub(crate) fn narrow_to(&mut self, reads: SlotSet, needed: impl Fn(Origin) -> bool) {
+        let Some(content) = Rc::get_mut(&mut self.0) else {
+            return;
+        };
+        let stays = |s: &Spilled| {
+            reads.contains(s.slot.into()) && (s.value.as_number().is_none() || needed(s.origin))
+        };
+        // There are no more values than slots.
+        let values = content.values.iter().enumerate();
+        let stay: u64 = values.map(|(i, v)| u64::from(stays(v)) << i).sum();
+        let count = stay.count_ones() as usize;
+        if count < content.values.len() {
+            let mut kept = Vec::with_capacity(count);
+            for (i, s) in content.values.drain(..).enumerate() {
+                let slot = usize::from(s.slot);
+                content.slots[slot].value = if stay >> i & 1 == 1 {
+                    kept.push(s);
+                    kept.len() as u8 - 1
+                } else if reads.contains(slot) {
+                    IDLE
+                } else {
+                    NO_VALUE
+                };
+            }
+            content.values = kept;
+        }
+        let len = reads.end().min(content.slots.len());
+        if len < content.slots.len() {
+            content.slots.truncate(len);
+            content.slots.shrink_to_fit();
         }
     }
 
@@ -324,9 +463,9 @@ impl Stack {
     pub(crate) fn set_spill(&mut self, slot: usize, value: Value) {
         if let Some(entry) = self.0.slots.get(slot)
             && let at = usize::from(entry.value)
-            && let Some((_, v)) = own(&mut self.0).values.get_mut(at)
+            && let Some(s) = own(&mut self.0).values.get_mut(at)
         {
-            *v = value;
+            s.set(value);
         }
     }
 
@@ -343,11 +482,11 @@ impl Stack {
         entry.bytes.set(entry.bytes.of(Byte::Spill), Byte::Misc);
         entry.bytes.set(ByteSet::range(0..size), Byte::Spill);
         match entry.value {
-            NO_VALUE => {
+            NO_VALUE | IDLE => {
                 entry.value = at;
-                content.values.push((slot as u8, value));
+                content.values.push(Spilled::new(slot, value));
             }
-            at => content.values[usize::from(at)].1 = value,
+            at => content.values[usize::from(at)].set(value),
         }
         Ok(())
     }
@@ -366,7 +505,7 @@ impl Stack {
         let content = own(&mut self.0);
         for (slot, which) in pieces(low, high) {
             let entry = *content.slot_mut(slot);
-            if zero && content.value(&entry).is_zero() {
+            if zero && content.value(&entry).0.is_zero() {
                 continue;
             }
             let bytes = content.scrubbed(slot);
@@ -387,7 +526,7 @@ impl Stack {
             let there = self.slot(slot);
             let mut unwritten = there.bytes.of(Byte::Unwritten);
             // What is left of a pointer to what is no longer there, where addresses may not be seen.
-            if matches!(there.value, Value::Uninit) {
+            if matches!(there.held, Value::Uninit) {
                 unwritten = unwritten.or(there.bytes.of(Byte::Spill));
             }
             unwritten
@@ -442,7 +581,7 @@ impl Stack {
         let slot = self.slot(index);
         let spilled = slot.spilled();
         if first == 0 && spilled > 0 && size <= spilled {
-            return match *slot.value {
+            return match slot.value() {
                 Value::Number(n) => {
                     let bits = size as u32 * 8;
                     let set = n.set.zero_extend(bits);
@@ -468,11 +607,11 @@ impl Stack {
                 return None;
             }
             if has(Byte::Spill) {
-                match slot.value {
+                match slot.held {
                     Value::Pointer(_) | Value::Uninit => return None,
                     v => {
                         zero &= v.is_zero();
-                        origin = v.as_number().map_or(Origin::NONE, |n| n.origin);
+                        origin = slot.origin;
                     }
                 }
             }
@@ -489,5 +628,75 @@ impl Stack {
         }
         let bits = size as u32 * 8;
         Some(Value::number(Scalar::any_of(bits)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(x: u64, origin: usize) -> Value {
+        Value::Number(Number {
+            set: Scalar::constant(x),
+            link: 0,
+            add: 0,
+            origin: Origin::at(origin),
+        })
+    }
+
+    fn spilled(values: &[Value]) -> Stack {
+        let mut stack = Stack::default();
+        for (slot, v) in values.iter().enumerate() {
+            let kept = stack.spill(-8 * (slot as i64 + 1), 8, *v);
+            assert!(kept.is_ok());
+        }
+        stack
+    }
+
+    #[test]
+    fn a_number_comes_back_with_its_origin() {
+        let values = [
+            number(1, 5),
+            Value::pointer(crate::value::To::Context),
+            number(1, 6),
+        ];
+        let mut stack = spilled(&values);
+        for (slot, v) in values.iter().enumerate() {
+            assert_eq!(stack.slot(slot).whole(), Some(*v));
+            assert_eq!(stack.load(-8 * (slot as i64 + 1), 8), Some(*v));
+        }
+        assert!(stack.values().eq(values));
+        stack.set_spill(0, number(2, 7));
+        assert_eq!(stack.load(-8, 8), Some(number(2, 7)));
+        // The same number from elsewhere.
+        assert!(stack.spill(-8, 8, number(2, 8)).is_ok());
+        assert_eq!(stack.load(-8, 4), Some(number(2, 8)));
+        assert_eq!(stack.slot(0).origin(), Some(Origin::at(8)));
+        assert_eq!(stack.slot(1).origin(), None);
+    }
+
+    #[test]
+    fn other_origins_leave_the_values_shared() {
+        let first = spilled(&[number(1, 5), number(2, 6)]);
+        let mut second = first.clone();
+        second.renumber(|of| Origin::at(of.index() + 10));
+        assert!(second.values().eq([number(1, 15), number(2, 16)]));
+        assert!(first.values().eq([number(1, 5), number(2, 6)]));
+        for (a, b) in first.0.values.iter().zip(&second.0.values) {
+            assert!(Rc::ptr_eq(&a.value, &b.value));
+        }
+        // Writing to one leaves the other as it was.
+        second.for_each_spill(|v| v.as_constant() == Some(1), |v| *v = number(3, 20));
+        assert!(second.values().eq([number(3, 20), number(2, 16)]));
+        assert!(first.values().eq([number(1, 5), number(2, 6)]));
+    }
+
+    #[test]
+    fn what_is_needed_is_told_by_origins() {
+        let mut stack = spilled(&[number(1, 5), number(1, 6), number(1, 7)]);
+        stack.narrow_to(SlotSet(0b011), |of| of == Origin::at(6));
+        assert_eq!(stack.slot(0).value(), Value::IDLE);
+        assert_eq!(stack.slot(1).value(), number(1, 6));
+        assert_eq!(stack.slot(2).value(), Value::Uninit);
     }
 }

@@ -11,6 +11,7 @@ use crate::callback::Callback;
 use crate::clocks::Clocks;
 use crate::env::{Env, Slots};
 use crate::object::Lent;
+use crate::origin::Origin;
 use crate::regions::Regions;
 use crate::regs::Regs;
 use crate::shared::own;
@@ -125,6 +126,7 @@ impl State {
         self.frames.len() - 1
     }
 
+    #[inline]
     pub(crate) fn frame(&self) -> &Frame {
         &self.frames[self.frames.len() - 1]
     }
@@ -138,6 +140,7 @@ impl State {
         self.frames.get_mut(index).map(own)
     }
 
+    #[inline]
     pub(crate) fn reg(&self, reg: Reg) -> &Value {
         &self.frame().regs[reg.index()]
     }
@@ -156,9 +159,38 @@ impl State {
     }
 
     /// All registers and spilled values of all frames.
-    pub(crate) fn values(&self) -> impl Iterator<Item = &Value> {
+    pub(crate) fn values(&self) -> impl Iterator<Item = Value> {
         let frames = self.frames.iter();
-        frames.flat_map(|f| f.regs.iter().chain(f.stack.spills().map(|(_, v)| v)))
+        frames.flat_map(|f| f.regs.iter().copied().chain(f.stack.values()))
+    }
+
+    /// Gives every number of every frame another origin.
+    pub(crate) fn renumber(&mut self, mut other: impl FnMut(Origin) -> Origin) {
+        let is_number = |v: &Value| v.as_number().is_some();
+        let other = &mut other;
+        for frame in &mut self.frames {
+            let regs = frame.regs.iter().any(is_number);
+            let spills = frame.stack.spills().any(|(_, v)| is_number(v));
+            // What the next lap of a callback begins with.
+            let kept = |c: &Rc<Callback>| c.args.iter().any(is_number) || is_number(&c.result);
+            let kept = frame.callback.as_ref().is_some_and(kept);
+            if !regs && !spills && !kept {
+                continue;
+            }
+            let frame = own(frame);
+            if let Some(callback) = frame.callback.as_mut().filter(|_| kept) {
+                let callback = Rc::make_mut(callback);
+                for v in callback.args.iter_mut().chain([&mut callback.result]) {
+                    v.renumber(&mut *other);
+                }
+            }
+            if regs {
+                frame.regs.for_each(is_number, |v| v.renumber(&mut *other));
+            }
+            if spills {
+                frame.stack.renumber(&mut *other);
+            }
+        }
     }
 
     /// Changes every value of every frame for which `wanted` holds.
@@ -232,7 +264,7 @@ impl fmt::Display for State {
                     continue;
                 }
                 match slot.spilled() {
-                    8 => write!(f, " fp{off}={}", slot.value)?,
+                    8 => write!(f, " fp{off}={}", slot.held())?,
                     n => {
                         if slot.bytes.iter().all(|b| b == Byte::Unwritten) {
                             continue;
@@ -250,7 +282,7 @@ impl fmt::Display for State {
                             .collect();
                         write!(f, " fp{off}={text}")?;
                         if n > 0 {
-                            write!(f, "({})", slot.value)?;
+                            write!(f, "({})", slot.held())?;
                         }
                     }
                 }

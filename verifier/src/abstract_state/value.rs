@@ -63,8 +63,15 @@ pub(crate) struct Pointer {
 /// A map of the object, or the map that a map-in-map holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct MapRef {
-    pub index: usize,
+    /// As instructions name it: values are copied all the time, and this is half of what an index takes.
+    pub index: u32,
     pub inner: bool,
+}
+
+impl MapRef {
+    pub(crate) fn index(self) -> usize {
+        self.index as usize
+    }
 }
 
 /// What a pointer points into.
@@ -181,6 +188,14 @@ impl Trust {
 }
 
 impl Value {
+    /// Any number, which nothing needs.
+    pub(crate) const IDLE: Value = Value::Number(Number {
+        set: Scalar::unknown(),
+        link: 0,
+        add: 0,
+        origin: Origin::IDLE,
+    });
+
     pub(crate) fn number(set: Scalar) -> Value {
         Value::Number(Number {
             set,
@@ -227,6 +242,20 @@ impl Value {
 
     pub(crate) fn is_init(&self) -> bool {
         !matches!(self, Value::Uninit)
+    }
+
+    /// A number's.
+    #[inline]
+    pub(crate) fn origin(&self) -> Option<Origin> {
+        self.as_number().map(|n| n.origin)
+    }
+
+    /// A number gets another origin.
+    #[inline]
+    pub(crate) fn renumber(&mut self, other: &mut impl FnMut(Origin) -> Origin) {
+        if let Value::Number(n) = self {
+            n.origin = other(n.origin);
+        }
     }
 }
 

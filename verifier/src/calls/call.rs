@@ -99,9 +99,9 @@ pub(crate) fn helper(env: &mut Env<'_>, state: &mut State, pc: Pc, id: u32) -> O
         ));
     };
     let name = row.name;
-    if !env.helpers.contains(&id) {
+    if !env.helpers.contains_key(&id) {
         allowed(env, row)?;
-        env.helpers.insert(id);
+        env.helpers.insert(id, ());
     }
     let proto = row.prototype(env.kind.kind);
     if proto.effects.gpl_only && !env.gpl {
@@ -172,7 +172,7 @@ pub(crate) fn helper(env: &mut Env<'_>, state: &mut State, pc: Pc, id: u32) -> O
         false => None,
     };
     finish(state, pc, value);
-    let map = found.map.filter(|m| !m.inner).map(|m| m.index);
+    let map = found.map.filter(|m| !m.inner).map(MapRef::index);
     env.calls_on(pc, map);
     if let Some(callback) = callback {
         return crate::callback::enter(env, state, std::rc::Rc::new(callback));

@@ -223,11 +223,7 @@ mod tests {
         };
         let turns: Vec<Turn> = turns
             .iter()
-            .map(|(pc, to)| Turn {
-                before: 0,
-                pc: *pc,
-                to: *to,
-            })
+            .map(|(pc, to)| Turn { pc: *pc, to: *to })
             .collect();
         causes(insns, &[0], &turns, end, &[reg], 8)
             .iter()

@@ -5,6 +5,7 @@
 //! calls lead to entries, and no chain of direct calls repeats a subprogram.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 use probity_isa::{Insn, Pc, RawInsn};
 use probity_objfile::Subprog;
@@ -441,6 +442,12 @@ impl Cfg {
             }
             self.cyclic[pc] = first <= pc;
         }
+    }
+
+    /// From a loop's head to the last instruction that jumps back to it; compilers seldom put parts of it elsewhere.
+    pub(crate) fn loop_at(&self, head: Pc) -> RangeInclusive<Pc> {
+        let back = self.backs.iter().filter(|(_, to)| *to == head);
+        head..=back.map(|(from, _)| *from).max().unwrap_or(head)
     }
 
     /// Whether walking the subprogram takes more than reading it.

@@ -39,12 +39,9 @@ pub(crate) enum Mode {
     Exact,
 }
 
-/// A register or a stack slot of a frame.
+/// A register or a stack slot of a frame, in one number: the frame, then a register or one more than their number and a slot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Spot {
-    Reg { frame: u8, reg: Reg },
-    Slot { frame: u8, slot: u8 },
-}
+struct Spot(u16);
 
 /// Where a stored state last did not cover another one.
 #[derive(Clone, Copy, Debug, Default)]
@@ -65,42 +62,106 @@ enum Holds {
     Pointer { to: To, off: i64, null: bool },
 }
 
-impl Failed {
-    /// Whether the stored state certainly does not cover this one.
+/// A state that is compared with many stored ones, which mostly differ from it at the same spot.
+pub(crate) struct Glance<'a> {
+    new: &'a State,
+    origins: &'a Origins,
+    /// Where it was looked at last, and what it holds there.
+    spot: Option<Spot>,
+    seen: Seen<'a>,
+}
+
+enum Seen<'a> {
+    /// Nothing that says anything.
+    Nothing,
+    Uninit,
+    /// A number between these, unsigned.
+    Number(u64, u64),
+    Pointer(&'a Pointer),
+}
+
+impl<'a> Glance<'a> {
+    pub(crate) fn at(new: &'a State, origins: &'a Origins) -> Glance<'a> {
+        Glance {
+            new,
+            origins,
+            spot: None,
+            seen: Seen::Nothing,
+        }
+    }
+
+    /// Whether the stored state that failed so certainly does not cover this one.
     #[inline]
-    pub(crate) fn again(&self, new: &State, origins: &Origins) -> bool {
-        let Some(spot) = self.spot else {
+    pub(crate) fn rules_out(&mut self, failed: &mut Failed) -> bool {
+        let Some(spot) = failed.spot else {
             return false;
         };
-        let Some(frame) = new.frames.get(spot.frame()) else {
-            return false;
-        };
-        let value = match spot {
-            Spot::Reg { reg, .. } => &frame.regs[reg.index()],
-            Spot::Slot { slot, .. } => match frame.stack.slot(slot.into()).whole() {
-                Some(value) => value,
-                None => return false,
-            },
-        };
-        match (self.holds, value) {
-            (Holds::Unknown, _) => false,
-            (Holds::Number { min, max, of }, Value::Number(n)) => {
-                (n.set.umin() < min || n.set.umax() > max) && origins.is_needed(of)
+        if self.spot != Some(spot) {
+            self.spot = Some(spot);
+            self.seen = self.look(spot);
+        }
+        match (&mut failed.holds, &self.seen) {
+            (Holds::Unknown, _) | (_, Seen::Nothing) => false,
+            (Holds::Number { min, max, of }, Seen::Number(low, high)) => {
+                (low < min || high > max) && self.needs(of)
             }
-            (Holds::Number { of, .. }, _) => origins.is_needed(of),
-            (Holds::Pointer { to, off, null }, Value::Pointer(p)) => {
-                p.off != off && !p.is_packet() || p.null != null || p.to != to
+            (Holds::Number { of, .. }, _) => self.needs(of),
+            (Holds::Pointer { to, off, null }, Seen::Pointer(p)) => {
+                p.off != *off && !p.is_packet() || p.null != *null || p.to != *to
             }
             _ => true,
+        }
+    }
+
+    /// Whether the number is needed. One that is for good is forgotten: it need not be looked up any more.
+    #[inline]
+    fn needs(&self, of: &mut Origin) -> bool {
+        if *of == Origin::NONE {
+            return true;
+        }
+        let needed = self.origins.is_needed(*of);
+        if needed && self.origins.is_final() {
+            *of = Origin::NONE;
+        }
+        needed
+    }
+
+    fn look(&self, spot: Spot) -> Seen<'a> {
+        let Some(frame) = self.new.frames.get(spot.frame()) else {
+            return Seen::Nothing;
+        };
+        let value = match spot.place() {
+            Ok(reg) => &frame.regs[reg.index()],
+            Err(slot) => match frame.stack.slot(slot) {
+                slot if slot.spilled() == 8 => slot.held(),
+                _ => return Seen::Nothing,
+            },
+        };
+        match value {
+            Value::Uninit => Seen::Uninit,
+            Value::Number(n) => Seen::Number(n.set.umin(), n.set.umax()),
+            Value::Pointer(p) => Seen::Pointer(p),
         }
     }
 }
 
 impl Spot {
+    fn reg(frame: u8, reg: Reg) -> Spot {
+        Spot(u16::from(frame) << 8 | reg.index() as u16)
+    }
+
+    fn slot(frame: u8, slot: usize) -> Spot {
+        Spot(u16::from(frame) << 8 | (Reg::COUNT + slot) as u16)
+    }
+
     fn frame(self) -> usize {
-        match self {
-            Spot::Reg { frame, .. } | Spot::Slot { frame, .. } => frame.into(),
-        }
+        usize::from(self.0 >> 8)
+    }
+
+    /// The register, or else the slot.
+    fn place(self) -> Result<Reg, usize> {
+        let at = self.0 as u8;
+        Reg::new(at).ok_or_else(|| usize::from(at) - Reg::COUNT)
     }
 }
 
@@ -241,7 +302,7 @@ impl Comparison<'_> {
         let frame = i as u8;
         for reg in regs.without(RegSet::of(Reg::R10)).iter() {
             if !self.value(&a.regs[reg.index()], &b.regs[reg.index()]) {
-                self.fail(Spot::Reg { frame, reg }, &a.regs[reg.index()]);
+                self.fail(Spot::reg(frame, reg), &a.regs[reg.index()]);
                 return false;
             }
         }
@@ -251,14 +312,12 @@ impl Comparison<'_> {
         }
         for slot in slots.below(len).iter() {
             if !self.slot(&a.stack.slot(slot), &b.stack.slot(slot)) {
-                let value = a.stack.slot(slot).whole().unwrap_or(&Value::Uninit);
                 // A slot that is compared now may be one that nothing needs later.
                 let value = match self.mode {
-                    Mode::Needed => value,
-                    _ => &Value::Uninit,
+                    Mode::Needed => a.stack.slot(slot).whole().unwrap_or(Value::Uninit),
+                    _ => Value::Uninit,
                 };
-                let slot = slot as u8;
-                self.fail(Spot::Slot { frame, slot }, value);
+                self.fail(Spot::slot(frame, slot), &value);
                 return false;
             }
         }
@@ -285,12 +344,11 @@ impl Comparison<'_> {
 
     /// One register or slot, if it is compared at all.
     fn spot(&mut self, spot: Spot, a: &Frame, b: &Frame, regs: RegSet, slots: SlotSet) -> bool {
-        match spot {
-            Spot::Reg { reg, .. } => {
+        match spot.place() {
+            Ok(reg) => {
                 !regs.contains(reg) || self.value(&a.regs[reg.index()], &b.regs[reg.index()])
             }
-            Spot::Slot { slot, .. } => {
-                let slot = usize::from(slot);
+            Err(slot) => {
                 !slots.contains(slot) || self.slot(&a.stack.slot(slot), &b.stack.slot(slot))
             }
         }
@@ -299,13 +357,23 @@ impl Comparison<'_> {
     fn value(&mut self, a: &Value, b: &Value) -> bool {
         match (a, b) {
             (Value::Uninit, _) => self.mode != Mode::Exact || !b.is_init(),
-            (Value::Number(a), Value::Number(b)) => self.number(a, b),
+            (Value::Number(a), Value::Number(b)) => self.number(a, a.origin, b),
             (Value::Pointer(a), Value::Pointer(b)) => self.pointer(a, b),
             _ => false,
         }
     }
 
-    fn number(&mut self, a: &Number, b: &Number) -> bool {
+    /// The values that two slots hold.
+    fn held(&mut self, a: &Slot, b: &Slot) -> bool {
+        match (a.held(), a.origin(), b.held()) {
+            (Value::Number(x), Some(of), Value::Number(y)) => self.number(x, of, y),
+            (x, _, y) => self.value(x, y),
+        }
+    }
+
+    /// The first is `of` this origin.
+    #[inline]
+    fn number(&mut self, a: &Number, of: Origin, b: &Number) -> bool {
         if a.link & HEAD != 0
             && let Some(lap) = &mut self.lap
             && let Some(i) = lap.inductions.iter().position(|i| i.link == a.link)
@@ -320,7 +388,7 @@ impl Comparison<'_> {
         }
         match self.mode {
             Mode::Exact => a.set == b.set && self.linked(a, b),
-            Mode::Needed if !self.origins.is_needed(a.origin) => true,
+            Mode::Needed if !self.origins.is_needed(of) => true,
             _ => includes(&a.set, &b.set) && self.linked(a, b),
         }
     }
@@ -410,15 +478,15 @@ impl Comparison<'_> {
     fn slot(&mut self, a: &Slot, b: &Slot) -> bool {
         let spilled = a.spilled();
         if self.mode == Mode::Exact || a.bytes == b.bytes {
-            return a.bytes == b.bytes && (spilled == 0 || self.value(a.value, b.value));
+            return a.bytes == b.bytes && (spilled == 0 || self.held(a, b));
         }
         let mut rest = 0;
         if spilled > 0 {
             let idle = self.mode == Mode::Needed
-                && matches!(*a.value, Value::Number(n) if !self.origins.is_needed(n.origin));
+                && a.origin().is_some_and(|of| !self.origins.is_needed(of));
             let same = b.spilled() == spilled;
             if same {
-                if !self.value(a.value, b.value) {
+                if !self.held(a, b) {
                     return false;
                 }
             } else if !idle || b.whole().is_some_and(|v| v.as_pointer().is_some()) {
@@ -428,7 +496,7 @@ impl Comparison<'_> {
                 rest = spilled;
             }
         }
-        let (a, b, value) = (a.bytes, b.bytes, b.value);
+        let (a, b, value) = (a.bytes, b.bytes, b.held());
         let written = a.of(Byte::Misc).or(a.of(Byte::Spill));
         let (object, other) = (a.of(Byte::Object), b.of(Byte::Object));
         // Objects are compared with each other.

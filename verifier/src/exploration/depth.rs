@@ -188,7 +188,7 @@ fn chains(env: &Env<'_>, links: &[Link], root: usize) -> Outcome<i64> {
                 return Err(at(s, Rule::CallDepth, &must, &known));
             }
             let link = &links[s];
-            let callback = above.callback || env.callbacks.contains(&s);
+            let callback = above.callback || env.callbacks.contains_key(&s);
             if callback && link.packet_load {
                 let must = "no callback uses legacy packet loads";
                 let known = format!("`{}` does, in a callback", name(s));

@@ -36,34 +36,41 @@
 //!
 //! **Invariant:** a path is cut by a closed node only where its marks and `reads` are final ([`nodes`]), else by inclusion of everything.
 
+mod at;
 mod attempt;
 mod gather;
 mod joins;
+mod laps;
+mod meet;
 mod nodes;
 mod own;
 mod pressure;
+mod provisional;
 
 use probity_isa::{Insn, Pc};
 
-use self::attempt::{Attempt, Kind};
+use self::at::At;
+use self::attempt::Attempt;
 use self::gather::{Held, Parting};
-use self::nodes::{Back, Entry, Node};
+use self::meet::Visit;
+use self::nodes::{Back, Node};
 use self::own::Own;
 use self::pressure::Pressure;
+use self::provisional::Provisional;
 use crate::alu::operand_in;
-use crate::cover::{Mode, covers};
 use crate::env::Env;
 use crate::guess::{Compared, Pair};
 use crate::induction::Head;
 use crate::meets::Meets;
 use crate::numbered::Numbered;
 use crate::recorded::{Place, Stored};
+use crate::regs::IdleHalves;
 use crate::reject::{Failure, fail, internal};
 use crate::report::{Rule, Stats};
 use crate::state::State;
 use crate::step::{Step, step};
 use crate::value::Value;
-use crate::worst::{self, Edge, Way};
+use crate::worst::{self, Way};
 
 /// A path that waits to be walked.
 struct Waiting {
@@ -98,18 +105,19 @@ struct Known {
     counts: Vec<u64>,
 }
 
-/// Loops of which so many guesses failed are walked.
-const MOST_FAILED: u32 = 2;
-const MOST_DULL: u32 = 8;
-/// The lap after which a guess is made.
-const GUESS_AT: u32 = 2;
-
-/// A branch taken, and the one before it on the path.
+/// A branch taken.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Turn {
-    pub before: u32,
     pub pc: Pc,
     pub to: Pc,
+}
+
+/// The same as it is kept, for there are many, and the one before it on the path.
+#[derive(Clone, Copy, Debug, Default)]
+struct Turned {
+    before: u32,
+    pc: u32,
+    to: u32,
 }
 
 /// Why exploration stopped, and in which state.
@@ -121,9 +129,8 @@ pub(crate) struct Stopped {
     pub turns: Vec<Turn>,
 }
 
-/// Most paths that may wait at once, and most states kept.
+/// Most paths that may wait at once.
 const MAX_WAITING: usize = 1 << 16;
-const MAX_STORED: usize = 1 << 18;
 
 pub(crate) fn explore(
     env: &mut Env<'_>,
@@ -142,7 +149,9 @@ struct Explorer<'s> {
     )]
     nodes: Vec<Box<Node>>,
     /// Nodes at each instruction that is a merge point.
-    at: Vec<Vec<Entry>>,
+    at: At,
+    /// What closed nodes share.
+    idle: IdleHalves,
     /// Larger states on trial, the innermost last: open nodes, each below the one before.
     attempts: Vec<Attempt>,
     /// What to try instead of the guess that just failed.
@@ -153,6 +162,8 @@ struct Explorer<'s> {
     again: (Pc, u32),
     /// Instructions processed below attempts that are over.
     elsewhere: usize,
+    /// Instructions outside of the loop that the innermost attempt guesses, below this one.
+    outside: usize,
     /// Loops of which a guess failed, or none was found, and which; since the first attempt that is under way.
     missed: Vec<(Pc, bool)>,
     /// Comparisons in loops of which the first laps are being walked.
@@ -178,9 +189,15 @@ struct Explorer<'s> {
     /// Not settled yet, ascending; and how many were made.
     backs: Vec<Back>,
     cuts: usize,
+    /// Cuts on trial, of attempts under way.
+    provisional: Vec<Provisional>,
+    /// Where laps start that are walked without such cuts.
+    exactly: Numbered<Pc, ()>,
+    /// Where laps start that are walked one by one: no larger state stands for them.
+    lap_by_lap: Numbered<Pc, ()>,
     /// How deep a state is that is about to be stored.
     deep: u64,
-    turns: Vec<Turn>,
+    turns: Vec<Turned>,
     stats: &'s mut Stats,
     budget: usize,
     /// Since a state was stored, on whatever path: how many instructions, and how many of them jumped.
@@ -190,15 +207,6 @@ struct Explorer<'s> {
     own: Option<Own>,
     /// The call that the path is at is walked, whatever is known of it.
     inline: Option<Pc>,
-}
-
-enum Visit {
-    Go,
-    Cut,
-    /// The path waits for others.
-    Hold,
-    /// It starts again from elsewhere.
-    Elsewhere,
 }
 
 /// What became of a path.
@@ -211,13 +219,15 @@ impl<'s> Explorer<'s> {
     fn new(env: &Env<'_>, stats: &'s mut Stats, budget: usize) -> Explorer<'s> {
         Explorer {
             nodes: Vec::new(),
-            at: env.cfg.insns.iter().map(|_| Vec::new()).collect(),
+            at: At::new(env.cfg.insns.len()),
+            idle: IdleHalves::default(),
             attempts: Vec::new(),
             refined: None,
             loops: Numbered::default(),
             pressure: Pressure::new(stats.processed),
             again: (Pc::MAX, 0),
             elsewhere: 0,
+            outside: 0,
             missed: Vec::new(),
             compared: Numbered::default(),
             watch: 0,
@@ -233,11 +243,10 @@ impl<'s> Explorer<'s> {
             cuts: 0,
             deep: 0,
             backs: Vec::new(),
-            turns: vec![Turn {
-                before: 0,
-                pc: 0,
-                to: 0,
-            }],
+            provisional: Vec::new(),
+            exactly: Numbered::default(),
+            lap_by_lap: Numbered::default(),
+            turns: vec![Turned::default()],
             stats,
             budget,
             insns: 0,
@@ -282,12 +291,15 @@ impl Explorer<'_> {
             compared: None,
         };
         loop {
-            match self.walk(env, &mut path, trace) {
-                Ok(End::Over) => {
-                    self.flush(env, path.parent);
-                    self.close(env, path.parent);
-                }
-                Ok(End::Held) => {}
+            let mut ended = self.walk(env, &mut path, trace);
+            if let Ok(End::Over) = ended {
+                // It shares nothing any more with the nodes that close.
+                path.state = State::default();
+                self.flush(env, path.parent);
+                ended = self.close(env, path.parent).map(|()| End::Over);
+            }
+            match ended {
+                Ok(_) => {}
                 Err(failure)
                     if !self.attempts.is_empty()
                         && !self.own.as_ref().is_some_and(Own::is_over) =>
@@ -363,10 +375,11 @@ impl Explorer<'_> {
             if let Some(own) = &mut self.own {
                 own.goes_on(&path.state, spent)?;
             }
-            if self
-                .attempts
-                .last()
-                .is_some_and(|a| a.exhausted(spent, self.elsewhere))
+            if !self.attempts.is_empty() {
+                self.outside += usize::from(self.is_outside(pc, &path.state));
+            }
+            if let Some(attempt) = self.attempts.last()
+                && attempt.exhausted(spent, self.elsewhere, self.outside)
             {
                 return Err(internal("a larger state is not worth more instructions"));
             }
@@ -387,14 +400,18 @@ impl Explorer<'_> {
             if self.gathering > 0 {
                 self.enter(path);
             }
-            if self.call(env, path, trace)? {
+            let straight = env.insn(pc).is_straight();
+            if !straight && self.call(env, path, trace)? {
                 continue;
             }
             env.reach(pc);
             path.way.insns += 1;
-            if let Some(subprog) = worst::global_call(env, pc) {
-                env.worst
-                    .call(&mut path.way, worst::Called::Global(subprog));
+            if !straight {
+                path.way.insns += env.kfunc_rows.executes(env.insn(pc));
+                if let Some(subprog) = worst::global_call(env, pc) {
+                    env.worst
+                        .call(&mut path.way, worst::Called::Global(subprog));
+                }
             }
             if let Some(r) = &mut env.recorder {
                 path.place = r.visit(pc, &path.state, path.parent, path.place);
@@ -402,7 +419,8 @@ impl Explorer<'_> {
             if env.options.log_states > 0 {
                 trace(pc, &path.state);
             }
-            if self.watch > self.stats.processed
+            if !straight
+                && self.watch > self.stats.processed
                 && env.cfg.cyclic[pc]
                 && let Insn::JumpIf {
                     op,
@@ -426,7 +444,8 @@ impl Explorer<'_> {
                 let pair = self.compared.entry(pc).or_default();
                 *pair = [Some(compared), pair[0]];
             }
-            if let Some(own) = &mut self.own
+            if !straight
+                && let Some(own) = &mut self.own
                 && own.ends_at(env.insn(pc), &path.state)
             {
                 env.obligations[pc].check(&path.state, env.insn(pc))?;
@@ -435,6 +454,10 @@ impl Explorer<'_> {
                 return Ok(End::Over);
             }
             match step(env, &mut path.state, pc)? {
+                Step::To(next) if straight => {
+                    path.back = env.cfg.is_back(pc, next);
+                    path.pc = next;
+                }
                 Step::To(next) => {
                     // Calls and returns count too: a loop may consist of little else.
                     if matches!(
@@ -512,8 +535,9 @@ impl Explorer<'_> {
     }
 
     fn turn(&mut self, path: &mut Waiting, pc: Pc, to: Pc) {
-        if let Ok(at) = u32::try_from(self.turns.len()) {
-            self.turns.push(Turn {
+        let known = [self.turns.len(), pc, to].map(u32::try_from);
+        if let [Ok(at), Ok(pc), Ok(to)] = known {
+            self.turns.push(Turned {
                 before: path.history,
                 pc,
                 to,
@@ -528,269 +552,13 @@ impl Explorer<'_> {
             let Some(turn) = self.turns.get(at as usize) else {
                 break;
             };
-            all.push(*turn);
+            all.push(Turn {
+                pc: turn.pc as Pc,
+                to: turn.to as Pc,
+            });
             at = turn.before;
         }
         all.reverse();
         all
     }
-
-    /// Compares the current state with those stored at this point, and stores it when that is worth it.
-    fn meet(&mut self, env: &mut Env<'_>, path: &mut Waiting) -> Result<Visit, Box<Failure>> {
-        let pc = path.pc;
-        self.trace(path);
-        let lap = lap_starts(env, pc, &path.state);
-        let mut list = std::mem::take(&mut self.at[pc]);
-        let head = env.cfg.heads[pc];
-        let before = match head && path.back {
-            true => list.iter().rev().map(|e| e.node).find(|n| {
-                let node = &self.nodes[*n];
-                node.open > 0 && node.state.alike(&path.state) && self.is_above(*n)
-            }),
-            false => None,
-        };
-        if let Some(n) = before
-            && let node = &self.nodes[n]
-            && node.head.is_some()
-            && (path.state.clocks == node.state.clocks
-                || path.state.clocks.lap_since(&node.state.clocks))
-        {
-            self.at[pc] = list;
-            return self.lap(env, path, n);
-        }
-        let mut cut = None;
-        let mut looped = false;
-        // States that cut nothing for long are forgotten.
-        let patience = if env.cfg.looping[pc] { 64 } else { 8 };
-        let mut any_idle = false;
-        let uninit_ok = env.uninit_ok();
-        // What is gathered says nothing of how useful states are elsewhere.
-        let counted = match self.gathering {
-            0 => 0,
-            _ => {
-                let mut gathered = self.attempts.iter().filter(|a| a.kind == Kind::Gather);
-                gathered.next().map_or(0, |a| a.node)
-            }
-        };
-        for entry in list.iter_mut().rev() {
-            if entry.failed.get().again(&path.state, &env.origins) {
-                any_idle |= entry.node >= counted && entry.miss(patience);
-                continue;
-            }
-            let n = entry.node;
-            let node = &self.nodes[n];
-            let open = node.open > 0;
-            if open && !self.is_above(n) {
-                continue;
-            }
-            let clocks = &path.state.clocks;
-            let mode = if !open {
-                match node.tied.is_empty() {
-                    true => Mode::Needed,
-                    false => {
-                        let ties = self.ties(n);
-                        let as_far = |o: &usize| {
-                            clocks.as_far_as(&node.state.clocks, &self.nodes[*o].state.clocks)
-                                && self.is_above(*o)
-                        };
-                        match ties.is_empty() {
-                            true => Mode::Needed,
-                            false if !ties.iter().all(as_far) => {
-                                any_idle |= entry.idle(patience);
-                                continue;
-                            }
-                            false => Mode::Within,
-                        }
-                    }
-                }
-            } else if clocks.lap_since(&node.state.clocks) {
-                Mode::Within
-            } else {
-                Mode::Exact
-            };
-            if covers(
-                &node.state,
-                &path.state,
-                env.live,
-                pc,
-                &node.reads,
-                mode,
-                &env.origins,
-                uninit_ok,
-                &entry.failed,
-                None,
-            ) {
-                entry.hit(patience);
-                match mode {
-                    Mode::Exact => looped = true,
-                    _ => cut = Some((n, mode)),
-                }
-                break;
-            }
-            any_idle |= entry.node >= counted && entry.miss(patience);
-        }
-        if looped {
-            self.at[pc] = list;
-            let must = "every loop makes progress towards its end";
-            let known = "the loop comes back to this instruction in the same state";
-            return Err(Box::new(Failure {
-                pc: Some(pc),
-                ..*fail(Rule::Unbounded, must, known)
-            }));
-        }
-        if let Some((n, mode)) = cut {
-            self.nodes[n].hits += 1;
-            let ties = match self.nodes[n].open {
-                0 => self.ties(n),
-                _ => vec![n],
-            };
-            self.bind(path.parent, &ties);
-            self.need(env, path, n, mode);
-            let edge = match self.nodes[n].open {
-                0 => Edge::To,
-                _ => Edge::Back,
-            };
-            self.leads(env, path, n, edge);
-            if let Some(r) = &mut env.recorder {
-                r.cut(pc, &path.state, path.parent, path.place, n);
-            }
-            self.at[pc] = list;
-            return Ok(Visit::Cut);
-        }
-        let looping = env.cfg.looping[pc];
-        if any_idle {
-            let nodes = &mut self.nodes;
-            list.retain(|entry| {
-                if !entry.idle(patience) {
-                    return true;
-                }
-                let node = &mut nodes[entry.node];
-                let keep = node.on_trial();
-                if !keep && node.open == 0 {
-                    // Nothing looks at it any more.
-                    node.state.frames.truncate(0);
-                }
-                keep
-            });
-        }
-        if lap
-            && let Some(n) = list.iter().rev().map(|e| e.node).find(|n| {
-                let node = &self.nodes[*n];
-                node.open > 0
-                    && path.state.clocks.lap_since(&node.state.clocks)
-                    && self.is_above(*n)
-            })
-        {
-            self.widen(env, &mut path.state, n);
-        }
-        self.at[pc] = list;
-        if self.hold(env, path) {
-            return Ok(Visit::Hold);
-        }
-        if self.gather(env, path) {
-            return Ok(Visit::Elsewhere);
-        }
-        let mut list = std::mem::take(&mut self.at[pc]);
-        let hopeless = head
-            && self
-                .loops
-                .get(&pc)
-                .is_some_and(|k| k.failed >= MOST_FAILED || k.dull >= MOST_DULL);
-        // The first laps of a loop are stored, to see what moves.
-        let lap_count = match before {
-            Some(n) => self.nodes[n].lap.saturating_add(1),
-            None => 0,
-        };
-        let young = head
-            && lap_count <= GUESS_AT
-            && env.options.summaries
-            && self.wasted < self.budget
-            && !hopeless;
-        let worth = lap
-            || young
-            || env.options.store_often
-            || self.jumps >= 2 && self.insns >= 8
-            || looping && self.insns >= 100;
-        if worth {
-            if self.nodes.len() >= MAX_STORED {
-                self.at[pc] = list;
-                let must = format!("at most {MAX_STORED} states are kept");
-                return Err(fail(Rule::TooComplex, &must, "there would be more"));
-            }
-            self.flush(env, path.parent);
-            self.leads(env, path, self.nodes.len(), Edge::To);
-            let state = std::mem::take(&mut path.state);
-            let n = self.store(env, pc, Some(path.parent), state);
-            self.nodes[n].lap = lap_count;
-            self.nodes[n].open = 1;
-            self.nodes[n].from = Some((path.place, path.history));
-            path.state = self.nodes[n].state.clone();
-            path.parent = n;
-            self.jumps = 0;
-            self.insns = 0;
-            list.push(Entry::new(n));
-            self.stats.peak_states = self.stats.peak_states.max(list.len());
-        }
-        let laps = match (young && lap_count == GUESS_AT, before) {
-            (true, Some(second)) => list
-                .iter()
-                .rev()
-                .map(|e| e.node)
-                .find(|n| *n < second && self.nodes[*n].open > 0 && self.is_above(*n))
-                .filter(|first| self.nodes[*first].lap + 1 == self.nodes[second].lap)
-                .map(|first| [first, second]),
-            _ => None,
-        };
-        self.at[pc] = list;
-        if young {
-            self.watch = self.stats.processed + 100_000;
-        }
-        if let Some([first, second]) = laps {
-            self.guess(env, path, first, second);
-        }
-        Ok(Visit::Go)
-    }
-
-    /// Numbers that changed since the last lap, and that nothing needed so far, become unknown.
-    fn widen(&self, env: &Env<'_>, state: &mut State, n: usize) {
-        let old = &self.nodes[n].state;
-        if old.frames.len() != state.frames.len() {
-            return;
-        }
-        let widened = |a: &Value, b: &Value| match (a, b) {
-            (Value::Number(a), Value::Number(b)) => {
-                !a.set.includes(&b.set) && !env.origins.is_needed(a.origin)
-            }
-            _ => false,
-        };
-        for (a, b) in old.frames.iter().zip(&mut state.frames) {
-            let regs: Vec<usize> = (0..probity_isa::Reg::COUNT)
-                .filter(|r| widened(&a.regs[*r], &b.regs[*r]))
-                .collect();
-            let slots: Vec<usize> = (0..a.stack.len().min(b.stack.len()))
-                .filter(
-                    |s| match (a.stack.slot(*s).whole(), b.stack.slot(*s).whole()) {
-                        (Some(a), Some(b)) => widened(a, b),
-                        _ => false,
-                    },
-                )
-                .collect();
-            if regs.is_empty() && slots.is_empty() {
-                continue;
-            }
-            let b = std::rc::Rc::make_mut(b);
-            for r in regs {
-                b.regs[r] = Value::unknown();
-            }
-            for s in slots {
-                b.stack.set_spill(s, Value::unknown());
-            }
-        }
-    }
-}
-
-/// Whether a lap of a loop that ends by itself starts here.
-fn lap_starts(env: &Env<'_>, pc: Pc, state: &State) -> bool {
-    let frame = state.frame();
-    env.cfg.laps[pc] || frame.callback.is_some() && env.cfg.subprogs[frame.subprog].start == pc
 }

@@ -110,7 +110,7 @@ pub(crate) fn guess(
         };
         let step = step_of(old, new).filter(|s| {
             let first = place.of(first).filter(|v| wanted(env, v));
-            first.and_then(|v| step_of(v, old)) == Some(*s) && inductions.len() < MOST_INDUCTIONS
+            first.and_then(|v| step_of(&v, old)) == Some(*s) && inductions.len() < MOST_INDUCTIONS
         });
         let induction = step.and_then(|step| {
             let part = moving_part(new)?;
@@ -285,12 +285,12 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    fn of(self, state: &State) -> Option<&Value> {
+    fn of(self, state: &State) -> Option<Value> {
         match self {
-            Place::Reg(f, r) => Some(&state.frames.get(f)?.regs[r]),
+            Place::Reg(f, r) => Some(state.frames.get(f)?.regs[r]),
             Place::Slot(f, s) => {
                 let slot = state.frames.get(f)?.stack.slot(s);
-                (slot.spilled() > 0).then_some(slot.value)
+                (slot.spilled() > 0).then(|| slot.value())
             }
         }
     }
@@ -332,7 +332,7 @@ pub(crate) fn general(
         }
         for s in 0..a.stack.len().max(b.stack.len()) {
             let (x, y) = (a.stack.slot(s), b.stack.slot(s));
-            if x.bytes == y.bytes && x.value == y.value {
+            if x.bytes == y.bytes && x.value() == y.value() {
                 continue;
             }
             if x.bytes.has(Byte::Object) || y.bytes.has(Byte::Object) {
@@ -398,7 +398,7 @@ pub(crate) fn join_slot(
 ) -> Option<()> {
     let spilled = x.spilled();
     let value = match spilled > 0 && spilled == y.spilled() {
-        true => join(x.value, y.value),
+        true => join(&x.value(), &y.value()),
         false => Value::Uninit,
     };
     let low = -8 * (s as i64 + 1);
@@ -415,8 +415,8 @@ pub(crate) fn join_slot(
 /// A byte of two slots that hold no common value.
 fn join_byte(x: Slot<'_>, y: Slot<'_>, i: usize) -> Byte {
     let kind = |s: Slot<'_>| match s.bytes.get(i) {
-        Byte::Spill if s.value.as_number().is_none() => Byte::Unwritten,
-        Byte::Spill if s.value.is_zero() => Byte::Zero,
+        Byte::Spill if s.held().as_number().is_none() => Byte::Unwritten,
+        Byte::Spill if s.held().is_zero() => Byte::Zero,
         Byte::Spill => Byte::Misc,
         b => b,
     };
@@ -606,17 +606,20 @@ fn most_laps(pair: &[Compared; 2]) -> Option<u64> {
         (Some(d), None) if d != 0 => (x, y, d),
         _ => return None,
     };
+    let whole = match b.width {
+        Width::W64 => 1i128 << 64,
+        Width::W32 => 1i128 << 32,
+    };
     let room = match (on, step > 0) {
         (Relation::Less, true) => y.1 - 1 - x.0,
         (Relation::LessEqual, true) => y.1 - x.0,
         (Relation::Greater, false) => x.1 - 1 - y.0,
         (Relation::GreaterEqual, false) => x.1 - y.0,
+        // It moves away from the bound, until it passes 0: so compilers test ranges.
+        (Relation::Greater | Relation::GreaterEqual, true) if !signed => whole - 1 - x.0,
+        (Relation::Less | Relation::LessEqual, false) if !signed => x.1,
         (Relation::NotEqual, _) => {
             // On the way there it may pass 0.
-            let whole = match b.width {
-                Width::W64 => 1i128 << 64,
-                Width::W32 => 1i128 << 32,
-            };
             let way = ((y.0 - x.0) * step.signum()).rem_euclid(whole);
             let laps = way / step.abs();
             let exact = x.0 == x.1 && y.0 == y.1 && way % step == 0 && laps >= 1;

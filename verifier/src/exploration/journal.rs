@@ -6,10 +6,11 @@
 use probity_isa::Pc;
 
 use crate::env::Env;
-use crate::report::Fact;
+use crate::report::Access;
 
 enum Undo {
-    Fact(Pc, Fact),
+    Reached(Pc),
+    Access(Pc, Option<Access>),
     Ways(Pc, u8),
     Depth(usize, i64),
     Callback(usize),
@@ -34,8 +35,12 @@ impl Journal {
         }
     }
 
-    pub(crate) fn fact(&mut self, pc: Pc, was: &Fact) {
-        self.write(Undo::Fact(pc, *was));
+    pub(crate) fn reached(&mut self, pc: Pc) {
+        self.write(Undo::Reached(pc));
+    }
+
+    pub(crate) fn access(&mut self, pc: Pc, was: Option<Access>) {
+        self.write(Undo::Access(pc, was));
     }
 
     pub(crate) fn ways(&mut self, pc: Pc, was: u8) {
@@ -90,11 +95,8 @@ impl Env<'_> {
     pub(crate) fn undo_attempt(&mut self, mark: Mark) {
         while self.journal.entries.len() > mark.entries {
             match self.journal.entries.pop() {
-                Some(Undo::Fact(pc, was)) => {
-                    if let Some(fact) = self.facts.get_mut(pc) {
-                        *fact = was;
-                    }
-                }
+                Some(Undo::Reached(pc)) => self.facts.set_reached(pc, false),
+                Some(Undo::Access(pc, was)) => self.facts.set_access(pc, was),
                 Some(Undo::Ways(pc, was)) => {
                     if let Some(ways) = self.ways.get_mut(pc) {
                         *ways = was;

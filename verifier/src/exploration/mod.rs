@@ -6,6 +6,8 @@ pub(crate) mod cover;
 pub(crate) mod depth;
 pub(crate) mod dominators;
 pub(crate) mod explore;
+pub(crate) mod extended;
+pub(crate) mod facts;
 pub(crate) mod guess;
 pub(crate) mod induction;
 pub(crate) mod journal;

@@ -5,7 +5,11 @@
 //! a size, a decided branch, a return value) marks the nodes it leads back to. A stored number whose
 //! node is unmarked once everything after the state was explored was never needed: any number does.
 //!
-//! **Invariant:** whatever narrows a number by another one makes the other one a parent too.
+//! What would become the same of any number (by a mask, or by a comparison with a constant that is not decided) has
+//! no parent: from whatever is given instead, it lies within.
+//!
+//! **Invariant:** whatever narrows a number by another one makes the other one a parent too; so a number that is related
+//! to others stays a parent of what a comparison leaves of it.
 
 use crate::numbered::Numbered;
 
@@ -15,6 +19,8 @@ pub(crate) struct Origin(u32);
 
 impl Origin {
     pub(crate) const NONE: Origin = Origin(0);
+    /// Of a number that stands for any that nothing needs: it is never marked, since nothing is made from it.
+    pub(crate) const IDLE: Origin = Origin(1);
 
     pub(crate) fn at(index: usize) -> Origin {
         Origin(u32::try_from(index).unwrap_or(0))
@@ -61,8 +67,12 @@ impl Origins {
             needed: Needed::Yes,
             more: false,
         };
+        let idle = Node {
+            needed: Needed::Not,
+            ..none
+        };
         Origins {
-            nodes: vec![none],
+            nodes: vec![none, idle],
             more: Numbered::default(),
             work: Vec::new(),
             attempts: 0,
@@ -70,7 +80,7 @@ impl Origins {
         }
     }
 
-    /// How many origins there are, with [`Origin::NONE`].
+    /// How many origins there are, with [`Origin::NONE`] and [`Origin::IDLE`].
     pub(crate) fn len(&self) -> usize {
         self.nodes.len()
     }
@@ -202,7 +212,14 @@ impl Origins {
         }
     }
 
+    /// Marks that there are now are never taken back.
+    #[inline]
+    pub(crate) fn is_final(&self) -> bool {
+        self.attempts == 0
+    }
+
     /// Whether the value of a stored number mattered so far.
+    #[inline]
     pub(crate) fn is_needed(&self, of: Origin) -> bool {
         let node = self.nodes.get(of.0 as usize);
         node.is_none_or(|n| n.needed > Needed::Not)

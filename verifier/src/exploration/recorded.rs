@@ -436,7 +436,7 @@ impl Recorded {
                 if spilled > 0 {
                     let mut word = [0; 8];
                     word[..spilled].copy_from_slice(&bytes[..spilled]);
-                    c.value(m, slot.value, u64::from_le_bytes(word))
+                    c.value(m, &slot.value(), u64::from_le_bytes(word))
                         .map_err(|e| format!("{} {e}", name(format!("fp{off}"))))?;
                 }
                 for (b, (kind, is)) in slot.bytes.iter().zip(&bytes).enumerate() {
@@ -568,8 +568,8 @@ impl Check<'_> {
         let base = match p.to {
             To::Context => Base::Context,
             To::Stack { frame } => Base::Frame(frame),
-            To::Map(map) if !map.inner => Base::Map(map.index),
-            To::MapValue(map) if !map.inner => Base::MapValue(map.index),
+            To::Map(map) if !map.inner => Base::Map(map.index()),
+            To::MapValue(map) if !map.inner => Base::MapValue(map.index()),
             To::Packet => Base::Packet,
             To::PacketMeta => Base::PacketMeta,
             To::PacketEnd => Base::PacketEnd,

@@ -169,7 +169,7 @@ pub(crate) fn suits(env: &Env<'_>, state: &State, subprog: usize) -> bool {
         && state.regions.is_empty()
         && frames.iter().all(|f| f.callback.is_none() && f.lent.is_empty())
         // An RCU read section that the callee leaves ends what these lead to.
-        && !state.values().any(fleeting)
+        && !state.values().any(|v| fleeting(&v))
         && args(env, state, subprog).iter().all(plain)
 }
 
@@ -321,8 +321,7 @@ pub(crate) fn copies_at(state: &State, kept: SlotSet) -> [Value; 5] {
     let above = state.frames.len().checked_sub(2).map(|i| &state.frames[i]);
     std::array::from_fn(|i| {
         let slot = above.filter(|_| kept.contains(i)).map(|f| f.stack.slot(i));
-        slot.and_then(|s| s.whole().copied())
-            .unwrap_or(Value::Uninit)
+        slot.and_then(|s| s.whole()).unwrap_or(Value::Uninit)
     })
 }
 

@@ -3,6 +3,8 @@
 //!
 //! **Invariant:** an entry is walked once: entries that are the same are told apart by nothing that a walk depends on.
 
+use std::rc::Rc;
+
 use probity_isa::{Pc, Reg};
 
 use crate::call::ARGS;
@@ -52,7 +54,7 @@ pub(crate) enum Role {
 /// Entries, walked and not.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    entries: Vec<Entry>,
+    entries: Vec<Rc<Entry>>,
     /// Entries before this one are walked.
     next: usize,
 }
@@ -64,7 +66,7 @@ impl Queue {
             // Most programs have one.
             self.entries
                 .reserve_exact(usize::from(self.entries.is_empty()));
-            self.entries.push(entry);
+            self.entries.push(Rc::new(entry));
         }
     }
 
@@ -125,8 +127,10 @@ pub(crate) fn all(
         env.sleeps = entry.sleepable;
         env.summaries.clear();
         let mut state = State::entry(entry.subprog);
-        for (r, value) in ARGS.into_iter().zip(entry.args) {
-            state.frame_mut().regs[r.index()] = value;
+        for (r, value) in ARGS.into_iter().zip(&entry.args) {
+            if value.is_init() {
+                state.frame_mut().regs[r.index()] = *value;
+            }
         }
         debug_assert!(state.reg(Reg::R10).is_init());
         if entry.role == Role::Main {

@@ -1,6 +1,6 @@
 //! Debian's kernels by package name, without installing them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -8,10 +8,44 @@ use anyhow::{Context, Result};
 use super::skip;
 use crate::sh;
 
+/// Modules that scripts in `tests/vm` load, as `modules/NAME.ko`.
+const MODULES: [&str; 1] = ["kernel/drivers/net/dummy.ko"];
+
+/// Modules of the kernel that [`kernel`] fetched.
+pub fn modules(series: &str) -> Vec<PathBuf> {
+    let kept = sh::target_dir()
+        .join("vm-kernel")
+        .join(series)
+        .join("modules");
+    let entries = std::fs::read_dir(kept).into_iter().flatten().flatten();
+    entries.map(|e| e.path()).collect()
+}
+
+/// Keeps what there is of [`MODULES`] in an unpacked package.
+fn keep_modules(unpack: &Path, kept: &Path) -> Result<()> {
+    std::fs::create_dir_all(kept)?;
+    for lib in ["lib/modules", "usr/lib/modules"] {
+        let releases = std::fs::read_dir(unpack.join(lib)).into_iter().flatten();
+        for release in releases.flatten() {
+            for module in MODULES {
+                let packed = release.path().join(format!("{module}.xz"));
+                let name = Path::new(module).file_name().context("a name")?;
+                if packed.is_file() {
+                    let file = std::fs::File::create(kept.join(name))?;
+                    sh::run(Command::new("xz").arg("-dc").arg(&packed).stdout(file))?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The newest cloud kernel of the series, fetched once by package name.
 pub fn kernel(series: &str) -> Result<Option<PathBuf>> {
     let cache = sh::target_dir().join("vm-kernel").join(series);
+    let kept = cache.join("modules");
     let cached = || -> Option<PathBuf> {
+        kept.is_dir().then_some(())?;
         let mut images: Vec<_> = std::fs::read_dir(&cache)
             .ok()?
             .filter_map(|e| e.ok().map(|e| e.path()))
@@ -79,6 +113,7 @@ pub fn kernel(series: &str) -> Result<Option<PathBuf>> {
             std::fs::rename(&path, cache.join(name))?;
         }
     }
+    keep_modules(&unpack, &kept)?;
     std::fs::remove_dir_all(&unpack)?;
     Ok(cached())
 }

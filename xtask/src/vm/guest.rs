@@ -51,8 +51,8 @@ pub fn initramfs(work: &Path, files: &Files<'_>) -> Result<PathBuf> {
     }
     let busybox = sh::output(Command::new("sh").args(["-c", "command -v busybox"]))?;
     std::fs::copy(busybox.trim(), root.join("bin/busybox"))?;
-    let probity = sh::target_dir().join("release/probity");
-    std::fs::copy(&probity, root.join("bin/probity"))?;
+    let probity = sh::target_dir().join("debug/probity");
+    small_copy(&probity, &root.join("bin/probity"))?;
     for program in files.programs {
         let name = program.file_name().context("a name")?.to_string_lossy();
         // Cargo appends a hash to its tests' names.
@@ -60,7 +60,10 @@ pub fn initramfs(work: &Path, files: &Files<'_>) -> Result<PathBuf> {
             Some((test, _)) => format!("probity/tables/{test}"),
             None => format!("bin/{name}"),
         };
-        std::fs::copy(program, root.join(to))?;
+        match name.contains('-') {
+            true => small_copy(program, &root.join(to))?,
+            false => drop(std::fs::copy(program, root.join(to))?),
+        }
     }
     for (from, to) in files.data {
         let to = root.join("probity").join(to);
@@ -68,7 +71,9 @@ pub fn initramfs(work: &Path, files: &Files<'_>) -> Result<PathBuf> {
         std::fs::copy(from, to)?;
     }
     for program in files.programs.iter().chain([&probity]) {
-        for library in sh::output(Command::new("ldd").arg(program))?
+        // Of a program without libraries it says so and fails.
+        let said = Command::new("ldd").arg(program).output()?;
+        for library in String::from_utf8_lossy(&said.stdout)
             .split_whitespace()
             .filter(|w| w.starts_with('/'))
         {
@@ -98,6 +103,16 @@ pub fn initramfs(work: &Path, files: &Files<'_>) -> Result<PathBuf> {
         std::path::absolute(&image)?.display()
     )))?;
     Ok(image)
+}
+
+/// A copy without debug information, where that can be had: an emulated machine unpacks it.
+fn small_copy(from: &Path, to: &Path) -> Result<()> {
+    let mut strip = Command::new("strip");
+    let stripped = strip.arg("-o").arg(to).arg(from).status();
+    if !stripped.is_ok_and(|s| s.success()) {
+        std::fs::copy(from, to)?;
+    }
+    Ok(())
 }
 
 /// Boots the kernel; what its scripts print.

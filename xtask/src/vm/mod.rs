@@ -2,13 +2,14 @@
 //!
 //! The running kernel may lack what users have (kprobes, trampolines), and is one version; Debian kernels,
 //! taken by package name, boot in seconds under software emulation. The guest is a busybox initramfs with
-//! the release build of `probity`, `programs/` and the tests that ask a kernel what the platform's tables say.
+//! the build of `probity` that tests use, `programs/` and the tests that ask a kernel what the platform's tables say.
 //! A script prints `ok NAME` or `not ok NAME: why` a case; a script that prints neither has failed.
 
 mod debian;
 mod guest;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Result, bail};
 
@@ -35,11 +36,11 @@ pub fn run(only: &[String]) -> Result<()> {
         .map(String::as_str)
         .filter(|n| *n != "--all")
         .collect();
-    sh::run(sh::cargo().args(["build", "--quiet", "--release", "--package", "probity-cli"]))?;
     let tables: Vec<PathBuf> = tables()?
         .into_iter()
         .filter(|t| slow || !t.to_string_lossy().contains(SLOW))
         .collect();
+    let programs: Vec<PathBuf> = tables.into_iter().chain(known_load()?).collect();
     let mut ran = 0;
     for (series, names) in GUESTS {
         let wanted = |n: &str| {
@@ -59,10 +60,14 @@ pub fn run(only: &[String]) -> Result<()> {
             continue;
         };
         let work = sh::target_dir().join("vm");
+        let modules = debian::modules(series).into_iter().filter_map(|from| {
+            let name = from.file_name()?.to_string_lossy().into_owned();
+            Some((from, format!("modules/{name}")))
+        });
         let files = guest::Files {
             scripts: &scripts,
-            programs: &tables,
-            data: &[],
+            programs: &programs,
+            data: &modules.collect::<Vec<_>>(),
         };
         let initramfs = guest::initramfs(&work, &files)?;
         let out = guest::boot(&kernel, &initramfs, &work)?;
@@ -84,7 +89,7 @@ pub fn run_script(
     let Some(kernel) = debian::kernel(series)? else {
         return Ok(None);
     };
-    sh::run(sh::cargo().args(["build", "--quiet", "--release", "--package", "probity-cli"]))?;
+    built(&["known_loads"])?;
     let work = sh::target_dir().join("vm");
     let files = guest::Files {
         scripts: &[script.to_path_buf()],
@@ -104,18 +109,48 @@ fn skip(why: &str) -> Result<()> {
     Ok(())
 }
 
-/// The built tests that ask the kernel they run on.
+/// The program that does everything a known number of times, without libraries.
+fn known_load() -> Result<Option<PathBuf>> {
+    if !sh::has("cc") {
+        skip("no cc to build tests/vm/load.c with")?;
+        return Ok(None);
+    }
+    let work = sh::target_dir().join("vm");
+    std::fs::create_dir_all(&work)?;
+    let load = work.join("load");
+    let mut cc = Command::new("cc");
+    cc.args(["-O1", "-g", "-static", "-no-pie", "tests/vm/load.c", "-o"]);
+    sh::run(cc.arg(&load))?;
+    Ok(Some(load))
+}
+
+/// The built tests that ask the kernel they run on; `probity` is built with them.
 fn tables() -> Result<Vec<PathBuf>> {
-    let mut build = sh::cargo();
-    build.args(["test", "--quiet", "--package", "probity-platform"]);
-    build.args(["--no-run", "--message-format=json"]);
-    let paths = sh::output(&mut build)?;
-    let paths = paths.lines().filter_map(|line| {
+    let mut names = vec!["known_loads".to_owned()];
+    for entry in std::fs::read_dir("platform/tests")? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if let Some(test) = name.strip_suffix(".rs") {
+            names.push(test.to_owned());
+        }
+    }
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let built = built(&names)?;
+    let paths = built.lines().filter_map(|line| {
         let path = line.split_once("\"executable\":\"")?.1.split('"').next()?;
         let name = Path::new(path).file_name()?.to_string_lossy();
         name.starts_with("kernel_").then(|| PathBuf::from(path))
     });
     Ok(paths.collect())
+}
+
+/// Builds these tests, and the programs they run, as the tests of the whole workspace do: so nothing is built twice.
+/// What cargo says of it, JSON lines.
+fn built(tests: &[&str]) -> Result<String> {
+    let mut build = sh::cargo();
+    build.args(["test", "--quiet", "--workspace", "--no-run"]);
+    build.arg("--message-format=json");
+    build.args(tests.iter().flat_map(|t| ["--test", t]));
+    sh::output(&mut build)
 }
 
 fn judge(scripts: &[PathBuf], out: &str) -> Result<()> {

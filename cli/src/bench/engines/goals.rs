@@ -56,6 +56,8 @@ const OPERATIONS: [(&str, &str, f64); 7] = [
 
 /// The program whose records two threads write.
 pub const TWO_THREADS: &str = "ringbuf_2_threads";
+/// What that costs each of them.
+pub const EACH_OF_TWO: &str = "ringbuf_each_of_2";
 
 /// Sizes of programs that are taken for one of 400 instructions.
 const SIZES: std::ops::RangeInclusive<usize> = 300..=500;
@@ -144,13 +146,14 @@ pub fn goals(rows: &[Row]) -> Vec<Goal> {
         }),
     );
     for (program, what, most) in OPERATIONS {
-        goal(
-            what.into(),
-            Bound::AtMost(most),
-            " ns",
-            jit(program).and_then(|r| table::each(rows, r)),
-            program.into(),
-        );
+        let each = |program| jit(program).and_then(|r| table::each(rows, r));
+        let note = match each(EACH_OF_TWO).filter(|_| program == TWO_THREADS) {
+            Some(ns) => {
+                format!("{program}: as often a record comes out; {ns:.1} ns of a thread's time")
+            }
+            None => program.into(),
+        };
+        goal(what.into(), Bound::AtMost(most), " ns", each(program), note);
     }
     goals
 }

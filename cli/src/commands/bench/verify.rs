@@ -206,7 +206,7 @@ impl Bench {
             stop: probity_loader::stop_on_signals()?,
             args,
         };
-        let progress = output::bar(files.len());
+        let progress = crate::progress::Progress::new(files.len());
         for path in &files {
             let mut say = |text: String| progress.set_message(text);
             if let Err(error) = self.object(path, &settings, filter, &mut asked, &mut say) {

@@ -11,6 +11,8 @@ mod xdp;
 
 use super::Entry;
 
+pub(crate) use packet::Packet;
+
 pub(super) const GROUPS: [&[Entry]; 7] = [
     skb::ENTRIES,
     xdp::ENTRIES,

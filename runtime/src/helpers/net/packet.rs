@@ -9,7 +9,7 @@ pub(super) const ETHERNET_HEADER: u64 = 14;
 
 /// Bounds of the packet.
 #[derive(Clone, Copy)]
-pub(super) struct Packet {
+pub(crate) struct Packet {
     pub ctx: u64,
     pub data: u64,
     pub end: u64,

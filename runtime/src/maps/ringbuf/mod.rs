@@ -10,12 +10,14 @@
 #[cfg(test)]
 mod model;
 mod protocol;
+mod turns;
 
 use std::sync::Mutex;
 use std::sync::atomic::Ordering::{self, *};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use protocol::{HEADER, Next, Ring};
+use turns::Turns;
 
 use crate::Call;
 use crate::Error;
@@ -42,17 +44,20 @@ pub struct RingBuf {
     lost: AtomicU64,
 }
 
-/// What producers write: on a cache line of its own. Positions are in bytes, ever growing.
+/// What producers write: on a cache line of its own, without the next one, which processors fetch along.
+/// Positions are in bytes, ever growing.
 #[derive(Default)]
-#[repr(align(64))]
+#[repr(align(128))]
 struct Producing {
-    lock: AtomicU32,
+    lock: Turns,
     position: AtomicU64,
+    /// Where the ring is full, as far as producers know.
+    room: AtomicU64,
 }
 
 /// What consumers write.
 #[derive(Default)]
-#[repr(align(64))]
+#[repr(align(128))]
 struct Consuming {
     position: AtomicU64,
 }
@@ -71,7 +76,10 @@ pub(crate) fn ring(spec: &Spec) -> Result<Box<dyn Store>, Error> {
     Ok(Box::new(RingBuf {
         memory,
         size: spec.max_entries as u64,
-        producing: Producing::default(),
+        producing: Producing {
+            room: AtomicU64::new(spec.max_entries as u64),
+            ..Producing::default()
+        },
         consuming: Consuming::default(),
         turn: Mutex::new(()),
         lost: AtomicU64::new(0),
@@ -148,7 +156,8 @@ impl RingBuf {
         let _turn = self.turn.lock().unwrap_or_else(|e| e.into_inner());
         let mut seen = 0;
         let mut bytes = Vec::new();
-        while let Next::Record { at, len, discarded } = protocol::next(self) {
+        let mut produced = 0;
+        while let Next::Record { at, len, discarded } = protocol::next(self, &mut produced) {
             let mut go_on = true;
             if !discarded {
                 bytes.resize(len as usize, 0);
@@ -189,17 +198,11 @@ impl Ring for RingBuf {
     }
     #[inline(always)]
     fn lock(&self) {
-        let lock = &self.producing.lock;
-        let mut turns = 0;
-        while lock.compare_exchange_weak(0, 1, Acquire, Relaxed).is_err() {
-            while lock.load(Relaxed) != 0 {
-                crate::maps::pause(&mut turns);
-            }
-        }
+        self.producing.lock.lock();
     }
     #[inline(always)]
     fn unlock(&self) {
-        self.producing.lock.store(0, Release);
+        self.producing.lock.unlock();
     }
     #[inline(always)]
     fn produced(&self, order: Ordering) -> u64 {
@@ -216,6 +219,14 @@ impl Ring for RingBuf {
     #[inline(always)]
     fn set_consumed(&self, position: u64, order: Ordering) {
         self.consuming.position.store(position, order);
+    }
+    #[inline(always)]
+    fn room(&self) -> u64 {
+        self.producing.room.load(Relaxed)
+    }
+    #[inline(always)]
+    fn set_room(&self, position: u64) {
+        self.producing.room.store(position, Relaxed);
     }
     #[inline(always)]
     fn header(&self, at: u64, order: Ordering) -> u32 {

@@ -12,6 +12,7 @@ struct Small {
     lock: AtomicU32,
     produced: AtomicU64,
     consumed: AtomicU64,
+    room: AtomicU64,
     heads: [AtomicU32; 4],
     values: [AtomicU64; 4],
 }
@@ -22,6 +23,7 @@ impl Small {
             lock: AtomicU32::new(0),
             produced: AtomicU64::new(0),
             consumed: AtomicU64::new(0),
+            room: AtomicU64::new(32),
             heads: [0; 4].map(AtomicU32::new),
             values: [0; 4].map(AtomicU64::new),
         }
@@ -38,7 +40,8 @@ impl Small {
     }
 
     fn read(&self, out: &mut Vec<u64>) {
-        while let Next::Record { at, len, discarded } = protocol::next(self) {
+        let mut seen = 0;
+        while let Next::Record { at, len, discarded } = protocol::next(self, &mut seen) {
             assert_eq!(len, 8, "a header that nobody wrote");
             if !discarded {
                 out.push(self.values[(at / 8 + 1) as usize % 4].load(Relaxed));
@@ -71,6 +74,12 @@ impl Ring for Small {
     }
     fn set_consumed(&self, position: u64, order: Ordering) {
         self.consumed.store(position, order);
+    }
+    fn room(&self) -> u64 {
+        self.room.load(Relaxed)
+    }
+    fn set_room(&self, position: u64) {
+        self.room.store(position, Relaxed);
     }
     fn header(&self, at: u64, order: Ordering) -> u32 {
         self.heads[(at / 8) as usize].load(order)

@@ -23,6 +23,9 @@ pub(crate) trait Ring {
     fn set_produced(&self, position: u64, order: Ordering);
     fn consumed(&self, order: Ordering) -> u64;
     fn set_consumed(&self, position: u64, order: Ordering);
+    /// Where the ring is full, by the consumer's position as producers last saw it; under their lock.
+    fn room(&self) -> u64;
+    fn set_room(&self, position: u64);
     /// The header of the record at an offset below [`Ring::size`].
     fn header(&self, at: u64, order: Ordering) -> u32;
     fn set_header(&self, at: u64, head: u32, order: Ordering);
@@ -40,13 +43,20 @@ pub(crate) fn reserve<R: Ring>(ring: &R, len: u64) -> Option<u64> {
     }
     ring.lock();
     let position = ring.produced(Relaxed);
-    // Acquire: what the consumer read there it has read.
-    let fits = position + whole - ring.consumed(Acquire) < ring.size();
+    let end = position + whole;
+    let mut fits = end < ring.room();
+    if !fits {
+        // The consumer's line is asked for only now: it writes it for every record.
+        // Acquire: what the consumer read there it has read.
+        let room = ring.consumed(Acquire) + ring.size();
+        ring.set_room(room);
+        fits = end < room;
+    }
     let at = position & (ring.size() - 1);
     if fits {
         // The header is there before the record can be seen.
         ring.set_header(at, len as u32 | BUSY, Relaxed);
-        ring.set_produced(position + whole, Release);
+        ring.set_produced(end, Release);
     }
     ring.unlock();
     fits.then_some(at)
@@ -61,12 +71,16 @@ pub(crate) enum Next {
     Record { at: u64, len: u64, discarded: bool },
 }
 
-/// For one consumer at a time.
+/// For one consumer at a time. `seen` is the producers' position as it last saw it, or anything lower: their line is
+/// asked for only when all before that is read.
 #[inline(always)]
-pub(crate) fn next<R: Ring>(ring: &R) -> Next {
+pub(crate) fn next<R: Ring>(ring: &R, seen: &mut u64) -> Next {
     let position = ring.consumed(Relaxed);
-    if position >= ring.produced(Acquire) {
-        return Next::Nothing;
+    if position >= *seen {
+        *seen = ring.produced(Acquire);
+        if position >= *seen {
+            return Next::Nothing;
+        }
     }
     let at = position & (ring.size() - 1);
     let head = ring.header(at, Acquire);

@@ -4,7 +4,7 @@
 
 use probity_btf::TypeId;
 use probity_isa::{CallTarget, Insn};
-use probity_platform::{Kfunc, Platform};
+use probity_platform::{Kfunc, KfuncFlag, Platform};
 
 /// Ascending by the function's id in the platform's types.
 #[derive(Default)]
@@ -31,6 +31,19 @@ impl<'a> Rows<'a> {
     /// Of the function that the instruction calls.
     pub(crate) fn called(&self, insn: &Insn) -> Option<&'a Kfunc> {
         self.get(called(insn)?)
+    }
+}
+
+impl Rows<'_> {
+    /// Instructions that a call of another extension's function executes at most, besides the call itself.
+    pub(crate) fn executes(&self, insn: &Insn) -> u64 {
+        let flags = self.called(insn).map_or(&[][..], |row| row.flags);
+        let most = flags.iter().find_map(|f| match f {
+            KfuncFlag::Executes(n) => Some(*n),
+            _ => None,
+        });
+        // Beyond that nothing is told apart, and sums of it do not overflow.
+        most.map_or(0, |n| n.min(1 << 40))
     }
 }
 

@@ -21,6 +21,7 @@ use crate::value::{Id, Value};
 use crate::worst::{self, Edge};
 
 use std::cell::Cell;
+use std::ops::RangeInclusive;
 
 use probity_isa::Pc;
 
@@ -37,6 +38,10 @@ pub(super) enum Kind {
     Gather,
     /// One end for several of a subprogram.
     Call,
+    /// The state as it is; paths below it may be cut provisionally ([`super::provisional`]).
+    Laps,
+    /// A state for all laps of a loop that ends by itself ([`super::laps`]).
+    Wide,
 }
 
 /// What is known of loops, and what was counted since a state was stored, when paths began to be gathered.
@@ -63,6 +68,7 @@ pub(super) struct Attempt {
     pub(super) followers: usize,
     pub(super) partings: usize,
     pub(super) missed: usize,
+    pub(super) provisional: usize,
     /// Where it starts, and is recorded from.
     pub(super) place: crate::recorded::Place,
     pub(super) mark: Mark,
@@ -80,20 +86,50 @@ pub(super) struct Attempt {
     pub(super) end: usize,
     /// Instructions of attempts that were over before.
     pub(super) elsewhere: usize,
+    /// Those outside of the loop that the attempt around it guesses.
+    pub(super) outside: usize,
+    /// The loop that is guessed, and how many frames there are in it.
+    pub(super) extent: Option<(RangeInclusive<Pc>, usize)>,
+    /// Nodes below it where the loop is entered anew, ascending.
+    pub(super) entries: Vec<usize>,
 }
 
 /// Guesses at one time, each from what was wrong with the one before.
 const MOST_TRIES: u32 = 4;
+/// The same where they took fewer instructions than these.
+const MOST_SMALL_TRIES: u32 = 12;
+const SMALL_TRY: usize = 200;
 /// Any guess may take so many instructions.
 const LEAST_WORTH: usize = 800;
+/// What follows a guessed loop may take so many instructions.
+const LOOP_MAY_TAKE: usize = 16_000;
 /// What follows joined ends of a call may take four times as many instructions as all before it, and so many more.
 const CALL_MAY_TAKE: usize = 4_000;
 
 impl Attempt {
     /// Whether it took more than it is worth.
-    pub(super) fn exhausted(&self, processed: usize, elsewhere: usize) -> bool {
+    pub(super) fn exhausted(&self, processed: usize, elsewhere: usize, outside: usize) -> bool {
         let own = processed - self.processed - (elsewhere - self.elsewhere);
-        processed >= self.end || own >= self.worth
+        // What follows a loop would be walked anyway, more or less.
+        processed >= self.end || own.saturating_sub(outside) >= self.worth
+    }
+
+    /// Whether another one at `pc` belongs to this one: what follows a guessed loop is on its own.
+    fn is_around(&self, pc: Pc, state: &State) -> bool {
+        self.kind != Kind::Loop || self.exact.pc != pc && !self.is_outside(pc, state)
+    }
+
+    /// Whether an instruction is none of the loop that is guessed, nor of what that calls.
+    #[inline]
+    pub(super) fn is_outside(&self, pc: Pc, state: &State) -> bool {
+        let Some((insns, frames)) = &self.extent else {
+            return false;
+        };
+        let at = match state.frames.get(*frames) {
+            Some(called) => called.return_pc,
+            None => pc,
+        };
+        state.frames.len() < *frames || !insns.contains(&at)
     }
 }
 
@@ -190,9 +226,13 @@ impl Explorer<'_> {
             .saturating_sub(self.stats.processed - self.wasted);
         let least = match kind {
             Kind::Gather => 0,
-            Kind::Loop | Kind::Call => LEAST_WORTH,
+            Kind::Loop | Kind::Call | Kind::Laps | Kind::Wide => LEAST_WORTH,
         };
-        let worth = worth.max(least).min(left / 4);
+        let worth = match kind {
+            // It is what would be walked anyway, and less.
+            Kind::Laps => usize::MAX,
+            _ => worth.max(least).min(left / 4),
+        };
         let processed = self.stats.processed;
         let before = (kind == Kind::Gather).then(|| {
             Box::new(Before {
@@ -202,10 +242,14 @@ impl Explorer<'_> {
             })
         });
         let end = match kind {
-            Kind::Loop | Kind::Gather => processed + worth,
+            Kind::Loop => (processed + LOOP_MAY_TAKE).saturating_add(worth),
+            Kind::Gather | Kind::Wide => processed + worth,
             Kind::Call => processed + 4 * (processed - self.wasted) + CALL_MAY_TAKE,
+            Kind::Laps => usize::MAX,
         };
-        let outer = self.attempts.last().map_or(usize::MAX, |a| a.end);
+        let around = |a: &&Attempt| a.is_around(pc, &path.state);
+        let outer = self.attempts.iter().rev().find(around);
+        let outer = outer.map_or(usize::MAX, |a| a.end);
         let node = &mut self.nodes[n];
         node.open = 1;
         path.state = node.state.clone();
@@ -223,6 +267,7 @@ impl Explorer<'_> {
             followers: self.followers.len(),
             partings: self.partings.len(),
             missed: self.missed.len(),
+            provisional: self.provisional.len(),
             place: path.place,
             mark,
             ends: self.own.as_ref().map(Own::mark).unwrap_or_default(),
@@ -235,6 +280,9 @@ impl Explorer<'_> {
             worth,
             end: end.min(outer),
             elsewhere: self.elsewhere,
+            outside: std::mem::take(&mut self.outside),
+            extent: (kind == Kind::Loop).then(|| (env.cfg.loop_at(pc), path.state.frames.len())),
+            entries: Vec::new(),
         });
         self.jumps = 0;
         self.insns = 0;
@@ -338,8 +386,10 @@ impl Explorer<'_> {
             if more && taken < most {
                 continue;
             }
+            // Where it is soon known what was wrong with it.
+            let again = tries < MOST_TRIES || tries < MOST_SMALL_TRIES && spent < SMALL_TRY;
             match (kind, self.refined.take()) {
-                (Kind::Loop, Some((state, head))) if tries < MOST_TRIES => {
+                (Kind::Loop, Some((state, head))) if again => {
                     let n = self.attempt(env, &mut path, Kind::Loop, state, tries + 1, worth);
                     self.nodes[n].head = Some(Box::new(head));
                     path.met = true;
@@ -347,6 +397,12 @@ impl Explorer<'_> {
                 (Kind::Loop, _) => self.miss_guess(path.pc, true),
                 (Kind::Gather, _) => self.pressure.failed(&joined, wrong, spent),
                 (Kind::Call, _) => self.walk_call(env, path.pc),
+                (Kind::Laps, _) => {
+                    self.exactly.insert(path.pc, ());
+                }
+                (Kind::Wide, _) => {
+                    self.lap_by_lap.insert(path.pc, ());
+                }
             }
             return Some(path);
         }
@@ -362,6 +418,30 @@ impl Explorer<'_> {
         if !self.attempts.is_empty() {
             self.missed.push((pc, failed));
         }
+    }
+
+    /// The path, outside of the loop that an attempt guesses, enters it anew at this node.
+    pub(super) fn enter_anew(&mut self, n: usize) {
+        let pc = self.nodes[n].pc;
+        let here = |a: &&mut Attempt| a.kind == Kind::Loop && a.exact.pc == pc;
+        if let Some(attempt) = self.attempts.iter_mut().rev().find(here) {
+            attempt.entries.push(n);
+        }
+    }
+
+    /// Whether the path is outside of the loop that the innermost attempt guesses: it left it, and may have entered it anew.
+    pub(super) fn is_outside(&mut self, pc: Pc, state: &State) -> bool {
+        let nodes = &self.nodes;
+        let Some(attempt) = self.attempts.last_mut() else {
+            return false;
+        };
+        // All paths from nodes that are open end before others go on.
+        while attempt
+            .entries
+            .pop_if(|n| nodes.get(*n).is_none_or(|node| node.open == 0))
+            .is_some()
+        {}
+        !attempt.entries.is_empty() || attempt.is_outside(pc, state)
     }
 
     /// What is known of loops is as it was before paths were gathered.
@@ -383,6 +463,7 @@ impl Explorer<'_> {
         let spent = self.stats.processed - attempt.processed;
         self.wasted = attempt.wasted + spent;
         self.elsewhere = attempt.elsewhere + spent;
+        self.outside = attempt.outside;
         env.undo_attempt(attempt.mark);
         if let Some(own) = &mut self.own {
             own.undo(&attempt.ends);
@@ -399,9 +480,10 @@ impl Explorer<'_> {
         self.held.truncate(attempt.held);
         self.followers.truncate(attempt.followers);
         self.partings.truncate(attempt.partings);
+        self.provisional.truncate(attempt.provisional);
         let missed = self.missed.split_off(attempt.missed.min(self.missed.len()));
         match attempt.kind {
-            Kind::Loop => self.missed.extend(missed),
+            Kind::Loop | Kind::Laps | Kind::Wide => self.missed.extend(missed),
             // That may have been what was wrong with guesses too.
             Kind::Call => {
                 for (pc, failed) in missed {
@@ -429,6 +511,9 @@ impl Explorer<'_> {
                 }
             }
         }
+        for outer in &mut self.attempts {
+            outer.entries.retain(|n| *n < attempt.node);
+        }
         // Others will have their numbers.
         self.above.retain(|n| *n < attempt.node);
         self.jumps = 0;
@@ -445,6 +530,7 @@ impl Explorer<'_> {
             return;
         };
         self.elsewhere = attempt.elsewhere + self.stats.processed - attempt.processed;
+        self.outside = attempt.outside;
         if attempt.kind == Kind::Gather {
             self.gathering -= 1;
             self.partings.truncate(attempt.partings);
@@ -458,8 +544,9 @@ impl Explorer<'_> {
             self.waiting.push(attempt.exact);
             return;
         }
-        // Guesses that stand make up for those that did not.
+        // Guesses that stand make up for those that did not, where they save more than any may take.
         if attempt.kind == Kind::Loop
+            && attempt.worth > LEAST_WORTH
             && let Some(known) = self.loops.get_mut(&attempt.exact.pc)
         {
             known.failed = known.failed.saturating_sub(1);

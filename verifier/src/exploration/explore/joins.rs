@@ -88,11 +88,11 @@ pub(super) fn join(env: &mut Env<'_>, pc: Pc, old: &State, new: &State) -> Optio
                 continue;
             }
             let value = match spilled {
-                true => j.value(env, x.value, y.value)?,
-                false if y.spilled() > 0 && headed(y.value) => return None,
+                true => j.value(env, &x.value(), &y.value())?,
+                false if y.spilled() > 0 && headed(y.held()) => return None,
                 false => Value::Uninit,
             };
-            if x.bytes == y.bytes && value == *y.value {
+            if x.bytes == y.bytes && value == y.value() {
                 continue;
             }
             let stack = &mut state.frame_at(f)?.stack;

@@ -4,9 +4,11 @@
 //! the way to it belongs to its parent too; what is read behind cuts by open nodes is passed on when the outermost of
 //! these closes ([`Explorer::settle`]).
 //!
-//! **Invariant:** a node's `reads` and marks are final when it is closed and tied to no open one.
+//! **Invariant:** a node's `reads` and marks are final when it is closed and tied to no open one. What these do not name of
+//! its state is nowhere looked at then, and is thrown away ([`Explorer::narrow`]).
 
 use std::cell::Cell;
+use std::rc::Rc;
 
 use probity_isa::Pc;
 
@@ -14,7 +16,9 @@ use super::{Explorer, Waiting};
 use crate::cover::{Failed, Mode};
 use crate::env::{Env, MAX_FRAMES, Slots};
 use crate::induction::Head;
+use crate::origin::Origin;
 use crate::recorded::Place;
+use crate::reject::Outcome;
 use crate::stack::{Byte, SlotSet};
 use crate::state::State;
 use crate::value::Value;
@@ -28,6 +32,8 @@ pub(super) struct Node {
     pub(super) at: usize,
     /// At a loop's head: laps since the loop was entered.
     pub(super) lap: u32,
+    /// The loop was entered here while another node is a guess for it.
+    pub(super) entered: bool,
     /// It is a guess for all laps of a loop.
     pub(super) head: Option<Box<Head>>,
     pub(super) parent: Option<usize>,
@@ -37,6 +43,8 @@ pub(super) struct Node {
     pub(super) reads: Slots,
     /// Nodes that were open when they cut a path from here: what follows leads back to them. Ascending.
     pub(super) tied: Vec<usize>,
+    /// It is closed, and all of them are, and those that they were tied to.
+    free: bool,
     /// Slots written on the way from the parent.
     pub(super) way: Slots,
     /// Cuts not settled when it was stored.
@@ -45,6 +53,10 @@ pub(super) struct Node {
     pub(super) hits: u32,
     /// It is the join of states that came there.
     pub(super) joined: bool,
+    /// It cut paths provisionally: it is looked at once more.
+    pub(super) lent: bool,
+    /// It keeps only what is compared of it.
+    narrow: bool,
     /// Instructions on the way to it from the program's start.
     pub(super) deep: u64,
     /// Where the path that stored it came from, which may start again here.
@@ -52,6 +64,14 @@ pub(super) struct Node {
 }
 
 impl Node {
+    /// Of a closed one that was looked at by [`Explorer::ties_of_closed`]: the open nodes that it leads back to.
+    pub(super) fn open_ties(&self) -> &[usize] {
+        match self.free {
+            true => &[],
+            false => &self.tied,
+        }
+    }
+
     /// Its paths are being walked from a guess.
     pub(super) fn on_trial(&self) -> bool {
         self.head.is_some() && self.open > 0
@@ -63,9 +83,8 @@ pub(super) struct Entry {
     pub(super) node: usize,
     /// Where it last did not cover another state.
     pub(super) failed: Cell<Failed>,
-    /// States that it did not cover, and how many make it idle.
-    misses: u32,
-    most: u32,
+    /// How many more states it covered than it did not, where one that it covered stands for many.
+    credit: i64,
 }
 
 impl Entry {
@@ -73,26 +92,25 @@ impl Entry {
         Entry {
             node,
             failed: Cell::default(),
-            misses: 0,
-            most: 0,
+            credit: 0,
         }
     }
 
     /// It did not cover a state; whether it is idle now.
     #[inline]
     pub(super) fn miss(&mut self, patience: u32) -> bool {
-        self.misses = self.misses.saturating_add(1);
+        self.credit -= 1;
         self.idle(patience)
     }
 
     /// It covered a state.
     pub(super) fn hit(&mut self, patience: u32) {
-        self.most = self.most.saturating_add(patience);
+        self.credit += i64::from(patience);
     }
 
     #[inline]
     pub(super) fn idle(&self, patience: u32) -> bool {
-        self.misses.saturating_sub(patience) > self.most
+        self.credit + i64::from(patience) < 0
     }
 }
 
@@ -106,6 +124,11 @@ pub(super) struct Back {
     pub(super) at: usize,
 }
 
+/// Fewer nodes than these take no room to speak of; tests that store often want to see them cut down all the same.
+const FEW: usize = 8;
+/// Where there are as many, what a state takes matters more than the time to cut it down.
+const MANY: usize = 128;
+
 impl Explorer<'_> {
     /// A new node. Its numbers get origins of their own, in the copy that is walked on from too.
     pub(super) fn store(
@@ -117,29 +140,26 @@ impl Explorer<'_> {
     ) -> usize {
         let way = std::mem::take(&mut state.written);
         let origins = &mut env.origins;
-        state.for_each(
-            |v| v.as_number().is_some(),
-            |v| {
-                if let Value::Number(n) = v {
-                    n.origin = origins.stored(n.origin);
-                }
-            },
-        );
+        state.renumber(|of| origins.stored(of));
         self.stats.states += 1;
         self.nodes.push(Box::new(Node {
             pc,
             at: self.stats.processed,
             lap: 0,
+            entered: false,
             head: None,
             state,
             parent,
             open: 0,
             reads: Slots::default(),
             tied: Vec::new(),
+            free: false,
             way,
             backs: self.cuts,
             hits: 0,
             joined: false,
+            lent: false,
+            narrow: false,
             deep: self.deep,
             from: None,
         }));
@@ -165,21 +185,30 @@ impl Explorer<'_> {
         }
     }
 
-    /// A path from `node` has ended.
-    pub(super) fn close(&mut self, env: &mut Env<'_>, mut node: usize) {
+    /// A path from `node` has ended. It fails where a node closes that does not cover what it was assumed to.
+    pub(super) fn close(&mut self, env: &mut Env<'_>, mut node: usize) -> Outcome<()> {
         loop {
             self.nodes[node].open -= 1;
             if self.nodes[node].open > 0 {
-                return;
+                return Ok(());
             }
             let closed = &self.nodes[node];
             env.worst.close(node, closed.head.as_deref());
             let ties = self.ties(node);
-            if ties.is_empty() {
-                self.settle(node);
+            if !ties.is_empty() {
+                self.confirm(env, node, false)?;
+            } else {
+                let cut = self.settle(node);
+                self.confirm(env, node, true)?;
+                if self.nodes.len() >= FEW || env.options.store_often {
+                    for from in cut {
+                        self.narrow_up(env, from, node);
+                    }
+                    self.narrow(env, node);
+                }
             }
             let Some(parent) = self.nodes[node].parent else {
-                return;
+                return Ok(());
             };
             // What it needs and was not written on the way to it, its parent needs.
             let reads = self.nodes[node].reads;
@@ -199,7 +228,8 @@ impl Explorer<'_> {
     }
 
     /// Everything below `head` is closed, and leads nowhere else: what is read behind cuts is passed on.
-    pub(super) fn settle(&mut self, head: usize) {
+    /// Where these cuts were: nodes that led back until now are final.
+    fn settle(&mut self, head: usize) -> Vec<usize> {
         // Cuts made since the head was stored are of paths below it.
         let since = self.nodes[head].backs;
         let mut backs = self
@@ -213,10 +243,51 @@ impl Explorer<'_> {
                 changed |= self.pass_on(b.from, &reads, &b.written);
             }
         }
+        let cut = backs.iter().map(|b| b.from).collect();
         if self.gathering > 0 {
             // Others, of paths that are not below it, may lead to what is open still.
             backs.retain(|b| self.nodes[b.to].open > 0 || !self.ties(b.to).is_empty());
             self.backs.append(&mut backs);
+        }
+        cut
+    }
+
+    /// The node and those above it, up to the head that they led back to.
+    fn narrow_up(&mut self, env: &Env<'_>, mut n: usize, head: usize) {
+        while n > head
+            && let Some(node) = self.nodes.get(n)
+            && !node.narrow
+            && node.open == 0
+            && self.ties(n).is_empty()
+        {
+            let parent = node.parent;
+            self.narrow(env, n);
+            match parent {
+                Some(parent) => n = parent,
+                None => return,
+            }
+        }
+    }
+
+    /// The node, closed and tied to nothing, keeps what [`crate::cover`] compares of it: it is a third of the states, or less.
+    fn narrow(&mut self, env: &Env<'_>, n: usize) {
+        let cut = self.nodes.len() >= MANY || env.options.store_often;
+        let Some(node) = self.nodes.get_mut(n) else {
+            return;
+        };
+        node.narrow = true;
+        let is_needed = |of| env.origins.is_needed(of);
+        let needed = |v: &Value| v.as_number().is_none_or(|n| is_needed(n.origin));
+        let mut live = env.live.at(node.pc);
+        for (i, frame) in node.state.frames.iter_mut().enumerate().rev() {
+            let above = env.live.across_call(frame.return_pc);
+            // Else a copy would take more room than it saves.
+            if let Some(frame) = Rc::get_mut(frame) {
+                let reads = node.reads.get(i).copied().unwrap_or(SlotSet::ALL);
+                frame.regs.narrow_to(live, needed, cut, &mut self.idle);
+                frame.stack.narrow_to(reads, is_needed);
+            }
+            live = above;
         }
     }
 
@@ -266,6 +337,18 @@ impl Explorer<'_> {
         ties
     }
 
+    /// The same of a closed node: what is found stays so, but that they are closed too in their turn.
+    pub(super) fn ties_of_closed(&mut self, n: usize) -> &[usize] {
+        if !self.nodes[n].free && self.nodes[n].tied.iter().any(|t| self.nodes[*t].open == 0) {
+            let ties = self.ties(n);
+            match ties.is_empty() {
+                true => self.nodes[n].free = true,
+                false => self.nodes[n].tied = ties,
+            }
+        }
+        self.nodes[n].open_ties()
+    }
+
     /// `node` leads back to these.
     pub(super) fn bind(&mut self, node: usize, to: &[usize]) {
         let tied = &mut self.nodes[node].tied;
@@ -292,12 +375,12 @@ impl Explorer<'_> {
         }
         let frames = path.state.frames.len().min(MAX_FRAMES);
         let origins = &mut env.origins;
-        let mut pass = |a: &Value, b: &Value| {
-            if let (Value::Number(a), Value::Number(b)) = (a, b) {
+        let mut pass = |a: Option<Origin>, b: Option<Origin>| {
+            if let (Some(a), Some(b)) = (a, b) {
                 match known {
-                    true if !origins.is_needed(a.origin) => {}
-                    true => origins.need(b.origin),
-                    false => origins.also(a.origin, b.origin),
+                    true if !origins.is_needed(a) => {}
+                    true => origins.need(b),
+                    false => origins.also(a, b),
                 }
             }
         };
@@ -314,11 +397,12 @@ impl Explorer<'_> {
                 None => env.live.at(path.pc),
             };
             for r in live.iter() {
-                pass(&old.regs[r.index()], &new.regs[r.index()]);
+                pass(old.regs[r.index()].origin(), new.regs[r.index()].origin());
             }
             if let (Some(a), Some(b)) = (&old.callback, &new.callback) {
-                a.args.iter().zip(&b.args).for_each(|(a, b)| pass(a, b));
-                pass(&a.result, &b.result);
+                let args = a.args.iter().zip(&b.args);
+                args.for_each(|(a, b)| pass(a.origin(), b.origin()));
+                pass(a.result.origin(), b.result.origin());
             }
             let slots = if known { node.reads[i] } else { SlotSet::ALL };
             for index in slots.below(new.stack.len()).iter() {
@@ -327,14 +411,13 @@ impl Explorer<'_> {
                     continue;
                 }
                 if a.bytes.has(Byte::Zero) {
-                    pass(&Value::constant(0), b.value);
+                    pass(Some(Origin::NONE), b.origin());
                 } else if a.spilled() > 0 {
-                    pass(a.value, b.value);
+                    pass(a.origin(), b.origin());
                 }
             }
-            if known {
-                env.reads[i].0 |= slots.0 & !path.state.written[i].0;
-            }
+            // More may follow, when it is settled.
+            env.reads[i].0 |= node.reads[i].0 & !path.state.written[i].0;
         }
     }
 }

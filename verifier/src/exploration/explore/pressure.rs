@@ -27,8 +27,8 @@ const ENOUGH: usize = 4;
 /// How many times what is walked plainly those of use may take.
 const USEFUL: usize = 3;
 /// The part of what is walked plainly that those of no use may take; and so many instructions always.
-const FEW: usize = 4;
-const SPARE: usize = 500;
+const FEW: usize = 8;
+const SPARE: usize = 250;
 /// How many times what the last one took another may take.
 const VOUCHED: usize = 4;
 /// One that may take less is not worth it.

@@ -26,7 +26,7 @@ use crate::value::{Id, Pointer, To, Trust, Value};
 use crate::walks::Role;
 
 use prototype::Prototype;
-pub(crate) use write::may_write;
+pub(crate) use write::{May, may_write};
 
 // `enum bpf_attach_type`.
 const TRACE_FENTRY: u32 = 24;

@@ -5,8 +5,47 @@ use probity_platform::Writable;
 
 use crate::env::Env;
 
+/// Where a row lets programs write.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct May {
+    structure: TypeId,
+    start: u64,
+    end: u64,
+    /// Any part of it; else only from its start.
+    parts: bool,
+}
+
+impl May {
+    fn allows(&self, at: u64, last: u64) -> bool {
+        at >= self.start && last <= self.end && (self.parts || at == self.start)
+    }
+}
+
 /// May the program write `size` bytes at `at` of a structure of the kernel?
 pub(crate) fn may_write(env: &Env<'_>, types: &Btf, id: TypeId, at: i64, size: usize) -> bool {
+    let Some((start, last)) = extent(at, size) else {
+        return false;
+    };
+    // Programs fill in structures member by member.
+    if let Some(may) = env.may_write.get()
+        && may.structure == id
+        && may.allows(start, last)
+    {
+        return true;
+    }
+    let may = find(env, types, id, start, last);
+    if may.is_some() {
+        env.may_write.set(may);
+    }
+    may.is_some()
+}
+
+fn extent(at: i64, size: usize) -> Option<(u64, u64)> {
+    let start = u64::try_from(at).ok()?;
+    Some((start, start.checked_add(size as u64)?))
+}
+
+fn find(env: &Env<'_>, types: &Btf, id: TypeId, start: u64, last: u64) -> Option<May> {
     let ops = env.typed.as_ref().and_then(|t| t.ops);
     let by_kind = env
         .platform
@@ -15,9 +54,6 @@ pub(crate) fn may_write(env: &Env<'_>, types: &Btf, id: TypeId, at: i64, size: u
         .iter()
         .filter(|w| w.kinds.contains(&env.kind.kind))
         .flat_map(|w| w.fields);
-    let Ok(start) = u64::try_from(at) else {
-        return false;
-    };
     let name = types.name(id);
     let mut rows = ops
         .into_iter()
@@ -25,9 +61,7 @@ pub(crate) fn may_write(env: &Env<'_>, types: &Btf, id: TypeId, at: i64, size: u
         .chain(by_kind)
         .filter(|w| w.structure == name)
         .peekable();
-    if rows.peek().is_none() {
-        return false;
-    }
+    rows.peek()?;
     // Of the many members only those count that lie there.
     let there = types.names_at(id, start);
     let lies_there = |w: &&Writable| match &there {
@@ -38,19 +72,20 @@ pub(crate) fn may_write(env: &Env<'_>, types: &Btf, id: TypeId, at: i64, size: u
         _ => true,
     };
     rows.filter(lies_there)
-        .any(|w| field(types, w, id, start, size))
+        .filter_map(|w| field(types, w, id))
+        .find(|may| may.allows(start, last))
 }
 
-fn field(types: &Btf, row: &Writable, id: TypeId, at: u64, size: usize) -> bool {
-    let Some(last) = at.checked_add(size as u64) else {
-        return false;
-    };
+fn field(types: &Btf, row: &Writable, id: TypeId) -> Option<May> {
     if row.field.is_empty() {
-        return last <= u64::from(types.size_of(id).unwrap_or(0));
+        return Some(May {
+            structure: id,
+            start: 0,
+            end: types.size_of(id).unwrap_or(0).into(),
+            parts: true,
+        });
     }
-    let Ok(place) = types.member_offset(id, row.field) else {
-        return false;
-    };
+    let place = types.member_offset(id, row.field).ok()?;
     let start = place.byte_offset().saturating_add(u64::from(row.head));
     let end = place
         .byte_offset()
@@ -61,5 +96,10 @@ fn field(types: &Btf, row: &Writable, id: TypeId, at: u64, size: usize) -> bool 
         types.resolved(place.ty),
         Some(Type::Array { .. } | Type::Struct(_) | Type::Union(_))
     );
-    !place.bitfield && at >= start && last <= end && (parts || at == start)
+    (!place.bitfield).then_some(May {
+        structure: id,
+        start,
+        end,
+        parts,
+    })
 }

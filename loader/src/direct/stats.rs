@@ -1,0 +1,51 @@
+//! What a loaded program has cost so far.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+
+use crate::kernel::sys::{bpf, owned};
+
+const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+const ENABLE_STATS: libc::c_long = 32;
+const INFO_BYTES: usize = 224;
+
+/// Figures of one program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunStats {
+    /// Counted while statistics are on.
+    pub runs: u64,
+    pub nanoseconds: u64,
+    /// Events that came while a program of the same kind was at work on that processor; always counted.
+    pub missed: u64,
+}
+
+/// The kernel counts runs and their time until this is closed.
+pub(crate) fn enable() -> io::Result<OwnedFd> {
+    #[repr(C)]
+    struct Enable {
+        kind: u32,
+    }
+    bpf(ENABLE_STATS, &Enable { kind: 0 }).map(owned)
+}
+
+pub(crate) fn of(program: BorrowedFd<'_>) -> io::Result<RunStats> {
+    #[repr(C)]
+    struct Ask {
+        fd: u32,
+        len: u32,
+        info: u64,
+    }
+    let mut info = [0u64; INFO_BYTES / 8];
+    let ask = Ask {
+        fd: program.as_raw_fd() as u32,
+        len: INFO_BYTES as u32,
+        info: info.as_mut_ptr() as u64,
+    };
+    bpf(OBJ_GET_INFO_BY_FD, &ask)?;
+    // Words of `struct bpf_prog_info`.
+    Ok(RunStats {
+        nanoseconds: info[24],
+        runs: info[25],
+        missed: info[26],
+    })
+}

@@ -1,0 +1,5 @@
+//! Prints `docs/language.md`.
+
+fn main() {
+    print!("{}", probity_script::reference());
+}
