@@ -70,6 +70,7 @@ fn run() -> Result<()> {
     std::env::set_current_dir(sh::root())?;
     match args.first().map(String::as_str) {
         Some("test") => suite::run(rest),
+        Some("phase") => rest.iter().try_for_each(|name| suite::run_phase(name)),
         Some("setup") => setup::install(),
         Some("programs") => programs::run(rest.iter().any(|a| a == "--write")),
         Some("fuzz") => fuzz::run(rest),
