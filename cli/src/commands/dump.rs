@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use clap::ValueEnum;
+use probity_host::Host;
 use probity_verifier::Verdict;
 
 use super::{dis, verify};
@@ -18,6 +19,8 @@ Examples:
   probity dump --stage object programs/exec-snoop/exec-snoop.o
   probity dump --stage states programs/tc-meter/tc-meter.o
   probity dump --stage clif programs/xdp-firewall/xdp-firewall.o --program xdp_firewall
+  probity dump --stage facts --host programs/hosts/gateway/extensions/gateway.json \\
+      programs/hosts/gateway/extensions/guard.o
   probity dump --stage ast programs/scripts/off-cpu.bt")]
 pub struct Args {
     /// An object, an assembly file or (for ast) a script
@@ -28,6 +31,9 @@ pub struct Args {
     /// Only this program
     #[arg(short, long, value_name = "NAME")]
     program: Option<String>,
+    /// An extension of the host that this file describes
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["btf", "prog_type"])]
+    host: Option<PathBuf>,
     #[command(flatten)]
     common: verify::Common,
 }
@@ -62,7 +68,13 @@ pub fn run(args: Args) -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let platform = kernel::platform(kernel::types(args.common.btf.as_deref())?);
+    let host = args.host.as_deref().map(super::hook::description);
+    let host = host.transpose()?;
+    let host = host.map(|host| Host::of(host).build()).transpose()?;
+    let platform = match &host {
+        Some(host) => host.platform().clone(),
+        None => kernel::platform(kernel::types(args.common.btf.as_deref())?),
+    };
     let mut object = input::object(&args.file, &platform)?;
     value::set_variables(&mut object, &args.common.set)?;
     if args.stage == Stage::Object {
@@ -73,7 +85,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if args.stage == Stage::States {
         options.log_states = MOST_STATES;
     }
-    let report = probity_verifier::verify(&object, &platform, &args.common.policy()?, &options)?;
+    let policy = args.common.policy()?;
+    let described = host.as_ref().map(Host::description);
+    let report = verify::judge(&object, described, &platform, &policy, &options)?;
     let accepted = report
         .programs
         .iter()
@@ -84,7 +98,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         };
         let instance = Arc::new(probity_runtime::Instance::new(
             Arc::new(verified),
-            Default::default(),
+            host.map_or_else(Default::default, |host| host.options().clone()),
         )?);
         let jit = probity_jit::Jit::new(instance.clone())?;
         for index in 0..instance.programs().len() {

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use probity_objfile::{Hook, ProgType};
+use probity_host::HostDescription;
+use probity_objfile::{Hook, Object, ProgType, Program, Target};
 use probity_platform::{NEWEST, Platform, Policy, Version};
 use probity_verifier::{ProgramReport, Report, Rule, Verdict};
 use serde_json::json;
@@ -131,14 +132,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let progress = output::progress(args.objects.len());
     let verify = |path: &PathBuf| -> Result<(bool, String)> {
         progress.set_message(path.display().to_string());
-        let report = match &host {
-            Some(host) => {
-                let mut object = input::object(path, &platform)?;
-                value::set_variables(&mut object, &args.common.set)?;
-                host.verify(&object, &platform, &policy, &options)?
-            }
-            None => one(path, &platform, &policy, &options, &args.common.set)?,
-        };
+        let object = read(path, &platform, &args.common.set)?;
+        let report = judge(&object, host.as_ref(), &platform, &policy, &options)?;
         let mut told = String::new();
         let mut ok = true;
         for program in &report.programs {
@@ -190,14 +185,42 @@ pub fn one(
     options: &probity_verifier::Options,
     set: &[String],
 ) -> Result<Report> {
+    let object = read(path, platform, set)?;
+    judge(&object, None, platform, policy, options)
+}
+
+/// An object that holds programs, its global variables set.
+fn read(path: &Path, platform: &Platform, set: &[String]) -> Result<Object> {
     let mut object = input::object(path, platform)?;
     value::set_variables(&mut object, set)?;
     if object.programs.is_empty() {
         bail!("{} holds no programs", path.display());
     }
-    Ok(probity_verifier::verify(
-        &object, platform, policy, options,
-    )?)
+    Ok(object)
+}
+
+/// Verdicts on an object for Linux, or for the hooks of a host; `platform` is that one's.
+pub fn judge(
+    object: &Object,
+    host: Option<&HostDescription>,
+    platform: &Arc<Platform>,
+    policy: &Policy,
+    options: &probity_verifier::Options,
+) -> Result<Report> {
+    if let Some(host) = host {
+        return Ok(host.verify(object, platform, policy, options)?);
+    }
+    let hosted = |p: &&Program| matches!(p.hook.target, Target::Host { .. });
+    let hosted = object.programs.iter().find(hosted);
+    if let Some(program) = hosted.filter(|_| options.prog_type.is_none()) {
+        bail!(
+            "`{}` of {} is for a hook of a host ({}): what that host offers is said with --host FILE, its description",
+            program.name,
+            object.name,
+            program.hook.section
+        );
+    }
+    Ok(probity_verifier::verify(object, platform, policy, options)?)
 }
 
 pub fn verdict(verdict: &Verdict) -> &'static str {

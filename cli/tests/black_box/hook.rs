@@ -137,3 +137,17 @@ fn a_package_is_made_for_the_hooks_of_a_host() {
         .fails(&["the host at", "nobody"]);
     probity!["hook", "list"].run().misused(&["--socket"]);
 }
+
+#[test]
+fn extensions_ask_for_their_host_and_every_stage_shows_them() {
+    let guard = programs("hosts/gateway/extensions/guard.o");
+    let host = programs("hosts/gateway/extensions/gateway.json");
+    let verdict = probity!["verify", &guard].run();
+    assert_eq!(verdict.code, 1, "{verdict}");
+    let says = |what: &str| verdict.stderr.contains(what);
+    assert!(says("hook/request@1") && says("--host"), "{verdict}");
+    for (stage, shows) in [("facts", "Map"), ("clif", "function"), ("machine", "ret")] {
+        let dump = probity!["dump", "--stage", stage, "--host", &host, &guard].run();
+        assert!(dump.ok().stdout.contains(shows), "{stage}");
+    }
+}
