@@ -41,7 +41,7 @@ EOF
 
 # Linux takes some links away a moment after they have gone.
 still() {
-    for _ in 1 2 3 4 5 6 7 8 9 10; do
+    for _ in $(seq 60); do
         before=$(value "$1" 2 1)
         load 1
         [ "$(value "$1" 2 1)" = "$before" ] && return
@@ -81,7 +81,7 @@ life() {
 
 # Linux takes a probe away some time after its link has gone.
 gone() {
-    for _ in 1 2 3 4 5 6 7 8 9 10; do
+    for _ in $(seq 60); do
         grep -q __x64_sys_getpgid /sys/kernel/debug/kprobes/list || return 0
         sleep 1
     done

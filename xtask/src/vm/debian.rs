@@ -40,6 +40,40 @@ fn keep_modules(unpack: &Path, kept: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Cloud kernels of the series that the package lists have, the newest first.
+fn packages(series: &str) -> Result<Vec<String>> {
+    let names = sh::output(
+        Command::new("apt-cache").args(["pkgnames", &format!("linux-image-{series}.")]),
+    )?;
+    let mut names: Vec<String> = names
+        .lines()
+        .filter(|n| n.ends_with("-cloud-amd64") && !n.contains("-rt-"))
+        .map(str::to_owned)
+        .collect();
+    names.sort_by_key(|n| {
+        let numbers = n.split(|c: char| !c.is_ascii_digit());
+        std::cmp::Reverse(numbers.filter_map(|d| d.parse().ok()).collect::<Vec<u32>>())
+    });
+    Ok(names)
+}
+
+/// Downloads the first of these that can be had: lists name packages that servers have no longer, or not yet.
+fn download(packages: &[String], unpack: &Path) -> Result<bool> {
+    const TRIES: usize = 4;
+    for package in packages.iter().take(TRIES) {
+        println!("vm: fetching {package}");
+        let _ = std::fs::remove_dir_all(unpack);
+        std::fs::create_dir_all(unpack)?;
+        let mut get = Command::new("apt-get");
+        get.args(["-qq", "-o", "Acquire::Retries=3", "download", package]);
+        match sh::output(get.current_dir(unpack)) {
+            Ok(_) => return Ok(true),
+            Err(e) => println!("vm: {e:#}"),
+        }
+    }
+    Ok(false)
+}
+
 /// The newest cloud kernel of the series, fetched once by package name.
 pub fn kernel(series: &str) -> Result<Option<PathBuf>> {
     let cache = sh::target_dir().join("vm-kernel").join(series);
@@ -64,41 +98,21 @@ pub fn kernel(series: &str) -> Result<Option<PathBuf>> {
         skip("no apt-get to fetch a Debian kernel with")?;
         return Ok(None);
     }
-    let find = || -> Result<Option<String>> {
-        let names = sh::output(
-            Command::new("apt-cache").args(["pkgnames", &format!("linux-image-{series}.")]),
-        )?;
-        let mut names: Vec<&str> = names
-            .lines()
-            .filter(|n| n.ends_with("-cloud-amd64") && !n.contains("-rt-"))
-            .collect();
-        names.sort_by_key(|n| {
-            n.split(|c: char| !c.is_ascii_digit())
-                .filter_map(|d| d.parse::<u32>().ok())
-                .collect::<Vec<_>>()
-        });
-        Ok(names.last().map(|n| n.to_string()))
-    };
-    let mut package = find()?;
-    if package.is_none() && sh::is_root() {
-        let _ = sh::output(Command::new("apt-get").args(["-qq", "update"]));
-        package = find()?;
+    let unpack = cache.join("unpack");
+    let mut fetched = download(&packages(series)?, &unpack)?;
+    if !fetched && sh::is_root() {
+        // The lists may be older than what the servers have.
+        if let Err(e) = sh::output(Command::new("apt-get").args(["-qq", "update"])) {
+            println!("vm: {e:#}");
+        }
+        fetched = download(&packages(series)?, &unpack)?;
     }
-    let Some(package) = package else {
+    if !fetched {
         skip(&format!(
-            "the package lists have no linux-image-{series}*-cloud-amd64 (apt-get update?)"
+            "no linux-image-{series}*-cloud-amd64 is in the package lists and can be downloaded"
         ))?;
         return Ok(None);
-    };
-    println!("vm: fetching {package}");
-    let unpack = cache.join("unpack");
-    let _ = std::fs::remove_dir_all(&unpack);
-    std::fs::create_dir_all(&unpack)?;
-    sh::output(
-        Command::new("apt-get")
-            .args(["-qq", "download", &package])
-            .current_dir(&unpack),
-    )?;
+    }
     let deb = std::fs::read_dir(&unpack)?
         .filter_map(|e| e.ok().map(|e| e.path()))
         .next()

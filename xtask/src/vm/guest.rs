@@ -115,8 +115,16 @@ fn small_copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Boots the kernel; what its scripts print.
+/// Boots the kernel; what its scripts print. An emulator that fails on its way is given a second try, and that is said.
 pub fn boot(kernel: &Path, initramfs: &Path, work: &Path) -> Result<String> {
+    match boot_once(kernel, initramfs, work) {
+        Err(e) => println!("vm: {e:#}; once more"),
+        done => return done,
+    }
+    boot_once(kernel, initramfs, work)
+}
+
+fn boot_once(kernel: &Path, initramfs: &Path, work: &Path) -> Result<String> {
     // The file system is in memory, packed and unpacked.
     let packed = std::fs::metadata(initramfs)?.len() >> 20;
     let memory = (1024 + packed * 8).to_string();
@@ -177,12 +185,19 @@ pub fn boot(kernel: &Path, initramfs: &Path, work: &Path) -> Result<String> {
     println!("vm: {name} ran for {:.0} s", start.elapsed().as_secs_f32());
     if status.is_none_or(|s| !s.success()) || !text.contains("## all done") {
         print!("{text}");
-        let console = String::from_utf8_lossy(&std::fs::read(&console)?).into_owned();
-        let tail: Vec<&str> = console.lines().rev().take(20).collect();
+        let console = std::fs::read(&console).unwrap_or_default();
+        let console = String::from_utf8_lossy(&console).into_owned();
+        let tail: Vec<&str> = console.lines().rev().take(40).collect();
         for line in tail.iter().rev() {
             println!("console: {line}");
         }
-        bail!("the guest did not come to its end");
+        match status {
+            Some(status) => bail!("the guest did not come to its end ({status})"),
+            None => bail!(
+                "the guest took longer than {} minutes",
+                TIME_LIMIT.as_secs() / 60
+            ),
+        }
     }
     Ok(text)
 }
