@@ -154,6 +154,182 @@ fn a_static_probe_with_a_semaphore_is_switched_on() {
 }
 
 #[test]
+fn files_may_be_told_by_wildcards() {
+    let Some(path) = load() else { return };
+    let cut = &path[..path.len() - 1];
+    for (script, wanted) in [
+        (
+            format!("uprobe:{cut}?:work_f* /pid == cpid/ {{ @ = count(); }}"),
+            N,
+        ),
+        (
+            format!("usdt:{cut}*:load:site /pid == cpid/ {{ @ = count(); }}"),
+            N,
+        ),
+        // Of all files that are run, and of that of the command.
+        ("usdt:*:load:site /pid == cpid/ { @ = count(); }".into(), N),
+    ] {
+        holds(&script, &[("@", wanted)]);
+    }
+    for script in ["usdt:/none/*:x { }", "uprobe:/*/no-such-file*:x { }"] {
+        let done = probity(&["--dry-run", "-e", script]);
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(said.contains("no program or library matches"), "{said}");
+    }
+}
+
+#[test]
+fn two_signals_at_once_end_a_script_in_order() {
+    if load().is_none() {
+        return;
+    }
+    // `timeout` sends one to the process and one to its group.
+    let script = "interval:s:100 { @ = 1; } end { printf(\"ended\\n\"); }";
+    let mut running = common::Running::start(&["trace", "-e", script], Some("Attached"));
+    let pid = running.child.id() as i32;
+    // SAFETY: the child is ours and not waited for yet.
+    unsafe {
+        libc::kill(pid, libc::SIGINT);
+        libc::kill(pid, libc::SIGINT);
+        libc::kill(pid, libc::SIGTERM);
+    }
+    let mut said = String::new();
+    let out = running.child.stdout.as_mut().unwrap();
+    std::io::Read::read_to_string(out, &mut said).unwrap();
+    assert!(running.child.wait().unwrap().success());
+    assert_eq!(said, "ended\n");
+}
+
+#[test]
+fn a_process_is_named_by_its_number() {
+    if load().is_none() {
+        return;
+    }
+    let pid = std::process::id();
+    let name = std::fs::read_to_string("/proc/self/comm").unwrap();
+    let script = format!("begin {{ printf(\"%s %s\\n\", comm({pid}), comm(4194304)); }}");
+    let done = probity(&["-e", &script]);
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert_eq!(said, format!("{} 4194304\n", name.trim_end()));
+}
+
+/// The stacks that a script collects in `@`, each as the names of its functions, beside a program.
+fn stacks(script: &str, command: &str) -> Vec<(Vec<String>, u64)> {
+    let done = probity(&["-q", "-f", "json", "-c", command, "-e", script]);
+    let errors = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "{script}: {errors}");
+    let text = String::from_utf8_lossy(&done.stdout).into_owned();
+    let row: Value = serde_json::from_str(text.lines().last().unwrap_or("null")).unwrap();
+    let name = |line: &str| line.split('+').next().unwrap_or("").trim().to_owned();
+    let names = |key: &String| key.lines().map(name).filter(|l| !l.is_empty()).collect();
+    let all = row["data"]["@"]
+        .as_object()
+        .unwrap_or_else(|| panic!("{text}{errors}"));
+    all.iter()
+        .map(|(k, v)| (names(k), v.as_u64().unwrap()))
+        .collect()
+}
+
+#[test]
+fn user_stacks_need_no_frame_pointers() {
+    let Some(path) = load() else { return };
+    let script = format!("uprobe:{path}:work_first /pid == cpid/ {{ @[dw_ustack] = count(); }}");
+    let found = stacks(&script, &format!("{path} {N}"));
+    let [(names, count)] = &found[..] else {
+        panic!("one way leads there: {found:?}")
+    };
+    assert_eq!(*count, N);
+    assert_eq!(names[..2], ["work_first", "main"]);
+    assert_eq!(names.last().map(String::as_str), Some("_start"));
+    // So many frames and no more.
+    let script = script.replace("dw_ustack", "dw_ustack(2)");
+    let found = stacks(&script, &format!("{path} {N}"));
+    assert_eq!(found, [(vec!["work_first".into(), "main".into()], N)]);
+}
+
+#[test]
+fn stacks_go_through_libraries_and_signals() {
+    if load().is_none() {
+        return;
+    }
+    let program = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("frames");
+    let built = Command::new("cc")
+        .args(["-O2", "-g", "-fno-optimize-sibling-calls", "-o"])
+        .arg(&program)
+        .arg(root().join("tests/vm/frames.c"))
+        .status();
+    assert!(built.is_ok_and(|s| s.success()));
+    let path = program.display().to_string();
+    let script = format!("uprobe:{path}:leaf /pid == cpid/ {{ @[dw_ustack] = count(); }}");
+    let found = stacks(&script, &path);
+    let way = |over: &str| {
+        let mut through = found
+            .iter()
+            .filter(|(names, _)| names.get(1).is_some_and(|n| n == over));
+        let (names, count) = through
+            .next()
+            .unwrap_or_else(|| panic!("{over}: {found:?}"));
+        assert_eq!((names[0].as_str(), *count), ("leaf", 1), "{found:?}");
+        assert_eq!(
+            names.last().map(String::as_str),
+            Some("_start"),
+            "{found:?}"
+        );
+        assert!(names.contains(&"main".to_owned()), "{found:?}");
+        names.clone()
+    };
+    assert!(
+        way("compare").iter().any(|n| n.contains("qsort")),
+        "{found:?}"
+    );
+    assert!(
+        way("on_signal")
+            .iter()
+            .any(|n| n.contains("raise") || n.contains("kill")),
+        "{found:?}"
+    );
+    assert_eq!(way("of_any_size")[2], "main");
+    assert_eq!(way("deep").iter().filter(|n| *n == "deep").count(), 21);
+}
+
+/// What `probity attach` says of an object that a script became, beside the load.
+fn attached(script: &str) -> Vec<Value> {
+    let path = load().unwrap();
+    let object = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("from-script.o");
+    let object = object.display().to_string();
+    let done = probity(&["--emit", &object, "-e", &script.replace("{load}", path)]);
+    assert!(
+        done.status.success(),
+        "{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+    let running = common::Running::start(&["attach", "--json", &object], Some("Attached"));
+    let ran = Command::new(path)
+        .arg(N.to_string())
+        .stdout(Stdio::null())
+        .status();
+    assert!(ran.is_ok_and(|s| s.success()));
+    let said = running.interrupt();
+    said.lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect()
+}
+
+#[test]
+fn an_object_of_a_static_probe_switches_it_on() {
+    if load().is_none() {
+        return;
+    }
+    let rows = attached("usdt:{load}:load:site { @n = count(); @m = max(arg0); }");
+    let count = rows.iter().find(|r| r["map"] == "AT_n").expect("the map");
+    assert_eq!(
+        count["data"].to_string().matches(&format!("{N}")).count(),
+        1,
+        "{count}"
+    );
+}
+
+#[test]
 fn page_faults_are_counted_each() {
     let Some(_) = load() else { return };
     let maps = maps("software:page-faults:1 /pid == cpid/ { @ = count(); }", &[]);

@@ -1,7 +1,7 @@
 //! Maps of a loaded object, seen from user space: bytes in, bytes out.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use probity_objfile::Map;
 
@@ -110,6 +110,29 @@ impl MapHandle {
             cell[..n].copy_from_slice(&value[..n]);
         }
         sys::update(self.fd(), key, &bytes).map_err(self.error("update"))
+    }
+
+    /// Makes an array of `rows`, each of `bytes`, and puts it at a key of a hash of arrays; the one that was there goes.
+    pub fn put_array(&self, key: &[u8], bytes: usize, rows: &[u8]) -> Result<(), Error> {
+        const ARRAY: u32 = 2;
+        /// `BPF_F_INNER_MAP`: of any length.
+        const INNER_MAP: u32 = 1 << 12;
+        self.check(key)?;
+        let wrong = |what| self.error(what)(io::ErrorKind::InvalidInput.into());
+        let number = rows.len().checked_div(bytes).unwrap_or(0);
+        let Ok(number @ 1..) = u32::try_from(number) else {
+            return Err(wrong("an array without rows"));
+        };
+        if rows.len() != number as usize * bytes {
+            return Err(wrong("an array of rows of other sizes"));
+        }
+        let mut array = Map::new("rows", ARRAY, 4, bytes as u32, number);
+        array.flags = INNER_MAP;
+        let made = crate::kernel::maps::make(&array, None).map_err(self.error("an array"))?;
+        let keys: Vec<u32> = (0..number).collect();
+        sys::fill(made.fd.as_fd(), &keys, rows).map_err(self.error("filling an array"))?;
+        let inner = made.fd.as_raw_fd().to_ne_bytes();
+        sys::update(self.fd(), key, &inner).map_err(self.error("update"))
     }
 
     /// False when there was no such key.

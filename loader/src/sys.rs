@@ -11,6 +11,7 @@ const MAP_UPDATE_ELEM: libc::c_long = 2;
 const MAP_DELETE_ELEM: libc::c_long = 3;
 const MAP_GET_NEXT_KEY: libc::c_long = 4;
 const PROG_TEST_RUN: libc::c_long = 10;
+const MAP_UPDATE_BATCH: libc::c_long = 26;
 
 /// The part of `union bpf_attr` that map element commands read.
 #[repr(C)]
@@ -87,6 +88,46 @@ pub fn update(fd: BorrowedFd<'_>, key: &[u8], value: &[u8]) -> io::Result<()> {
 
 pub fn delete(fd: BorrowedFd<'_>, key: &[u8]) -> io::Result<()> {
     element(MAP_DELETE_ELEM, fd, Some(key), std::ptr::null_mut(), 0)
+}
+
+/// The part of `union bpf_attr` that commands on many elements read.
+#[repr(C)]
+#[derive(Default)]
+struct Batch {
+    in_batch: u64,
+    out_batch: u64,
+    keys: u64,
+    values: u64,
+    count: u32,
+    map_fd: u32,
+    elem_flags: u64,
+    flags: u64,
+}
+
+/// Sets the elements of an array; `values` holds one for each key, of the map's size.
+pub fn fill(fd: BorrowedFd<'_>, keys: &[u32], values: &[u8]) -> io::Result<()> {
+    let attr = Batch {
+        keys: keys.as_ptr() as u64,
+        values: values.as_ptr() as u64,
+        count: keys.len() as u32,
+        map_fd: fd.as_raw_fd() as u32,
+        ..Batch::default()
+    };
+    // SAFETY: the attribute is a prefix of union bpf_attr and its size is given; keys and values
+    // are as many as it says, and the kernel only reads them.
+    let r = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            MAP_UPDATE_BATCH,
+            &raw const attr,
+            size_of::<Batch>(),
+        )
+    };
+    if r < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 /// The key after `key` (the first without one); false at the end.

@@ -48,6 +48,11 @@ impl Script {
     pub const EVENTS: &'static str = codegen::EVENTS;
     /// Losses and the start's time.
     pub const GLOBALS: &'static str = codegen::GLOBALS;
+    /// Where `dw_ustack` looks how frames follow each other: a table of [`crate::unwind`] by process.
+    pub const UNWIND: &'static str = codegen::UNWIND;
+
+    /// Processes, as keys, that run code of which their tables say nothing; whoever writes these takes them out.
+    pub const UNWIND_WANTED: &'static str = codegen::UNWIND_WANTED;
 
     /// The program that is run before everything is detached: those of the tracepoints do nothing after it.
     pub fn gate(probes: &[Probe]) -> Option<&Probe> {

@@ -29,6 +29,8 @@ pub struct Environment<'a> {
     pub namespace_filter: Option<NamespaceFilter>,
     /// The process started for the script: `cpid`.
     pub cpid: Option<u32>,
+    /// The program that it runs once it is let go.
+    pub program: Option<String>,
     pub clock: Clock,
     /// Processors that per-CPU maps have cells for.
     pub cpus: u32,
@@ -45,6 +47,9 @@ pub struct Environment<'a> {
     pub by_hand_only: bool,
     /// Record events for a replay, those of this process left out.
     pub record: Option<u32>,
+    /// The script runs in the kernel of this machine, whose processes can be asked: for the tables of
+    /// `dw_ustack`, for names.
+    pub live: bool,
     /// Whoever reads the records looks for them every few milliseconds and need not be woken.
     pub timed_draining: bool,
     /// From so many tracepoints on, their programs can be told to do nothing any more: detaching takes the
@@ -175,6 +180,10 @@ pub trait Functions {
     }
     /// The file that a name such as `libc` or `bash` means; `None` when there is no such file.
     fn resolve(&self, path: &str) -> Option<String>;
+    /// The files that a path with wildcards means; `*` alone: those that processes run, or this one.
+    fn files(&self, _pattern: &str, _pid: Option<u32>) -> Vec<String> {
+        Vec::new()
+    }
     /// Static probes of an executable or library.
     fn usdt(&self, _path: &str) -> Vec<UsdtSite> {
         Vec::new()
@@ -194,6 +203,11 @@ pub trait Functions {
     /// Addresses of a source line of an executable; `None` without debug information.
     fn source_line(&self, _path: &str, _source: &str, _line: u64) -> Option<Vec<u64>> {
         None
+    }
+    /// Whether programs of a kind (`enum bpf_prog_type`) may call a function of the kernel's that is
+    /// there for programs.
+    fn may_call(&self, _kfunc: &str, _program: u32) -> bool {
+        false
     }
     /// Id of a cgroup by its path, for `cgroupid`.
     fn cgroup_id(&self, _path: &str) -> Option<u64> {
@@ -330,10 +344,12 @@ impl<'a> Environment<'a> {
             pid_namespace: None,
             by_hand_only: false,
             record: None,
+            live: false,
             pid_filter: None,
             cgroup_filter: None,
             namespace_filter: None,
             cpid: None,
+            program: None,
             clock: Clock::Boot,
             cpus: 1,
             arch: Arch::native(),

@@ -117,6 +117,7 @@ fn imports(text: &str) -> Vec<String> {
         };
         if let Some((path, _)) = rest[1..].split_once(close)
             && !path.starts_with("stdlib")
+            && ![".c", ".o", ".bc"].iter().any(|e| path.ends_with(e))
         {
             out.push(path.to_owned());
         }

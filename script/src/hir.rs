@@ -10,6 +10,8 @@ use crate::types::{Agg, Space, Ty};
 #[derive(Clone, Debug, Default)]
 pub struct Hir {
     pub maps: Vec<MapDef>,
+    /// What strings are held against, by the index in [`ExprKind::StrGlob`].
+    pub patterns: Vec<Glob>,
     pub programs: Vec<ProgramDef>,
 }
 
@@ -32,6 +34,18 @@ pub enum MapKind {
     LruHash,
     PercpuHash,
     PercpuLruHash,
+}
+
+/// A pattern as a row of items that each take one character, with any number of them before some.
+///
+/// **Invariant:** at most 63 items.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glob {
+    /// By character: which items take it, item `n` in bit `n`.
+    pub takes: Box<[u64; 256]>,
+    /// Bit `n`: anything may stand before item `n`, or behind all of them.
+    pub any_before: u64,
+    pub items: u32,
 }
 
 /// One attach point's program.
@@ -202,6 +216,16 @@ pub enum ExprKind {
         needle: Vec<u8>,
     },
     StrLen(Box<Expr>),
+    /// One string behind the other.
+    StrConcat {
+        left: Box<Expr>,
+        right: Box<Expr>,
+    },
+    /// 1 when the whole string fits the pattern; which of the script's patterns it is.
+    StrGlob {
+        of: Box<Expr>,
+        pattern: usize,
+    },
     Tuple(Vec<Expr>),
     /// A part of a stored value, at this byte.
     Part {
@@ -225,6 +249,8 @@ pub enum ExprKind {
         kernel: bool,
         flags: u64,
     },
+    /// A user stack found by tables: its number, then process.
+    Unwound,
     /// The addresses of a stack trace, after a word with the number of their bytes.
     Frames {
         user: bool,

@@ -32,6 +32,7 @@ mod user_types;
 mod walk;
 
 pub use ast::Ast;
+pub use codegen::unwind::rows as unwind;
 pub use compile::{Probe, Script, compile, compile_text};
 pub use config::is_config_variable;
 pub use diagnostics::{Diagnostic, Diagnostics, Severity, nearest};

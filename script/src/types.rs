@@ -60,6 +60,8 @@ pub enum Ty {
     /// `strerror`, `signal_name`, …: a number printed as a word of a table.
     Word(&'static [(i64, &'static str)]),
     CgroupPath,
+    /// The name of a process, by its number.
+    ProcessName,
     Agg(Agg),
 }
 
@@ -112,6 +114,8 @@ pub struct LayoutField {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StackTy {
     pub kernel: bool,
+    /// By tables instead of frame pointers.
+    pub unwound: bool,
     pub mode: StackMode,
     /// Frames shown.
     pub limit: u32,
@@ -223,6 +227,7 @@ impl Ty {
                 | Ty::Username
                 | Ty::Word(_)
                 | Ty::CgroupPath
+                | Ty::ProcessName
                 | Ty::Mac
                 | Ty::Unknown
         )
@@ -346,7 +351,9 @@ impl Ty {
                     })
                     .collect::<Option<_>>()?,
             ),
-            (Ty::Stack(a), Ty::Stack(b)) if a.kernel == b.kernel => self.clone(),
+            (Ty::Stack(a), Ty::Stack(b)) if (a.kernel, a.unwound) == (b.kernel, b.unwound) => {
+                self.clone()
+            }
             (Ty::Timestamp(_), Ty::Timestamp(_)) => self.clone(),
             (Ty::Mem(a), Ty::Mem(b)) if a.bytes == b.bytes && a.layout == b.layout => self.clone(),
             (Ty::Struct(..), Ty::Struct(..)) => return None,
@@ -452,6 +459,7 @@ impl fmt::Display for Ty {
             Ty::Username => write!(f, "username"),
             Ty::Word(_) => write!(f, "word"),
             Ty::CgroupPath => write!(f, "cgroup_path"),
+            Ty::ProcessName => write!(f, "process_name"),
             Ty::Agg(a) => write!(f, "{}_t", a.name()),
         }
     }

@@ -19,6 +19,7 @@ impl Expr {
             | ExprKind::CtxLoad { .. }
             | ExprKind::CtxStr { .. }
             | ExprKind::Stack { .. }
+            | ExprKind::Unwound
             | ExprKind::Frames { .. }
             | ExprKind::StartTime => {}
             ExprKind::MapGet { key, .. }
@@ -45,13 +46,17 @@ impl Expr {
                 f(of);
                 f(index);
             }
-            ExprKind::AddrOf(e) | ExprKind::Not(e) | ExprKind::StrLen(e) => f(e),
+            ExprKind::AddrOf(e)
+            | ExprKind::Not(e)
+            | ExprKind::StrLen(e)
+            | ExprKind::StrGlob { of: e, .. } => f(e),
             ExprKind::BufOf { value, .. } => f(value),
             ExprKind::Bin { left, right, .. }
             | ExprKind::Cmp { left, right, .. }
             | ExprKind::And(left, right)
             | ExprKind::Or(left, right)
             | ExprKind::StrEq { left, right, .. }
+            | ExprKind::StrConcat { left, right }
             | ExprKind::MemEq { left, right } => {
                 f(left);
                 f(right);

@@ -24,6 +24,33 @@ fn errors(script: &str) -> String {
 }
 
 #[test]
+fn what_needs_the_machine_or_a_compiler_is_named() {
+    for (script, message) in [
+        (
+            "begin { @[dw_ustack] = 1; }",
+            "no recording has what it reads",
+        ),
+        ("begin { print(comm(1)); }", "no recording has that"),
+        (
+            "import \"map.bpf.c\"; begin { }",
+            "`map.bpf.c` is C for a compiler",
+        ),
+        (
+            "import \"map.bpf.o\"; begin { }",
+            "`map.bpf.o` is C for a compiler",
+        ),
+        ("usdt:*:name { }", "no program or library matches *"),
+        (
+            "uprobe:/lib/*:name { }",
+            "no program or library matches /lib/*",
+        ),
+    ] {
+        let said = errors(script);
+        assert!(said.contains(message), "{script}: {said}");
+    }
+}
+
+#[test]
 fn messages_name_the_place_and_what_was_meant() {
     let mut wrong = Vec::new();
     for (script, place, message, hint) in [

@@ -84,6 +84,7 @@ fn wrong(text: &str, types: Option<&Arc<Btf>>) -> Option<String> {
     env.types = types.cloned();
     env.allow_unsafe = true;
     env.cpid = Some(1);
+    env.live = true;
     env.pid_namespace = Some((4, 4026531836));
     env.cpus = 2;
     let script = match probity_script::compile_text(text, "stdin", &env) {

@@ -449,3 +449,82 @@ fn cases() {
     assert!(count > 10, "the cases were not read");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn one_text_behind_the_other() {
+    for (expression, text) in [
+        ("str_concat(\"ab\", \"cd\")", "abcd"),
+        ("str_concat($a, \"cd\")", "one textcd"),
+        ("str_concat(\"ab\", $a)", "abone text"),
+        ("str_concat($a, $a)", "one textone text"),
+        ("str_concat($none, $a)", "one text"),
+        ("str_concat($a, $none)", "one text"),
+        ("str_concat(str_concat($a, \"/\"), comm)", "one text/worker"),
+    ] {
+        let script = format!(
+            "begin {{ $a = \"one text\"; $none = \"\"; $x = {expression}; @s[$x] = 1; print($x); \
+             print(strlen($x)); print(has_key(@s, \"{text}\")); clear(@s); }}"
+        );
+        let wanted = format!("{text}\n{}\n1\n", text.len());
+        assert_eq!(out(&script), wanted, "{script}");
+    }
+    // A text that grows by itself stays within the room of texts.
+    assert_eq!(
+        out("begin { $x = \"a\"; for $i : 0..3 { $x = str_concat($x, \"bc\"); } print($x); }"),
+        "abcbcbc\n"
+    );
+    assert_eq!(
+        out(
+            "config = { max_strlen = 16; str_trunc_trailer = \"\"; } begin { @x = \"a\"; \
+             for $i : 0..20 { @x = str_concat(\"0123456\", @x); } print(strlen(@x)); print(@x); clear(@x); }"
+        ),
+        "15\n012345601234560\n"
+    );
+}
+
+#[test]
+fn texts_that_fit_a_pattern() {
+    for (text, pattern, fits) in [
+        ("kworker/0:1", "kworker/[0-9]*", 1),
+        ("kworker/u8:1", "kworker/[0-9]*", 0),
+        ("kworker/u8:1", "kworker/[!0-9]*", 1),
+        ("/usr/lib/libc.so.6", "*/lib*.so*", 1),
+        ("/usr/lib/libc.a", "*/lib*.so*", 0),
+        ("abc", "a?c", 1),
+        ("ac", "a?c", 0),
+        ("", "*", 1),
+        ("", "?", 0),
+        ("", "", 1),
+        ("x", "", 0),
+        ("aXbXc", "*X*X*", 1),
+        ("aXbc", "*X*X*", 0),
+        ("aaaaaaaaaaaaaaaaaaaaaaaaaaaab", "a*a*a*a*b", 1),
+        ("aaaaaaaaaaaaaaaaaaaaaaaaaaaac", "a*a*a*a*b", 0),
+    ] {
+        let constant = format!("begin {{ print(globmatch(\"{text}\", \"{pattern}\") ? 1 : 0); }}");
+        assert_eq!(out(&constant), format!("{fits}\n"), "{constant}");
+        // The same where the text is known only as the program runs, alone and beside others.
+        let stored = format!(
+            "begin {{ $t = \"a longer text than many others\"; $t = \"{text}\"; \
+             print(globmatch($t, \"{pattern}\") ? 1 : 0); print(globmatch($t, \"{text}\") ? 1 : 0); \
+             print(globmatch($t, \"{pattern}\") && globmatch(comm, \"work*\") ? 1 : 0); }}"
+        );
+        assert_eq!(out(&stored), format!("{fits}\n1\n{fits}\n"), "{stored}");
+    }
+    let long = "b".repeat(64);
+    let refused = run(
+        &format!("begin {{ print(globmatch(comm, \"{long}\")); }}"),
+        &[],
+    );
+    assert!(refused.is_err_and(|e| e.contains("at most 63 characters")));
+}
+
+#[test]
+fn what_texts_are_told_of() {
+    assert_eq!(
+        out("config = { max_strlen = 99; } begin { assert_str(comm); print(default_str_length); }"),
+        "99\n"
+    );
+    let refused = run("begin { assert_str(5); }", &[]);
+    assert!(refused.is_err_and(|e| e.contains("a text is needed here")));
+}

@@ -180,10 +180,23 @@ fn attach_all(session: &mut Session, verified: &Verified, args: &Args) -> Result
             continue;
         }
         let mut to = Attach::from_hook(program.name(), hook, place)?;
-        if let Attach::Uprobe { path, .. } = &mut to {
+        if let Attach::Uprobe {
+            path,
+            symbol,
+            offset,
+            semaphore,
+            ..
+        } = &mut to
+        {
             *path = Machine
                 .resolve(path)
                 .with_context(|| format!("no program or library `{path}` on this machine"))?;
+            // A static probe may be off until its semaphore says that somebody traces it.
+            if symbol.is_none() {
+                let sites = Machine.usdt(path);
+                let site = sites.iter().find(|s| s.offset == *offset);
+                *semaphore = site.and_then(|s| s.semaphore);
+            }
         }
         session.attach(program.name(), &to)?;
         attached += 1;

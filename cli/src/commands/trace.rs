@@ -311,6 +311,10 @@ pub fn run(args: Args) -> Result<ExitCode> {
                 .map(container::namespace)
                 .transpose()?;
             env.cpid = command.as_ref().map(live::Stopped::pid);
+            env.program = command
+                .as_ref()
+                .and_then(|c| c.program().map(str::to_owned));
+            env.live = true;
             env.pid_namespace = kernel::pid_namespace();
             let Some((script, report)) = prepare(&script, env, positional, &args, None)? else {
                 return Ok(ExitCode::FAILURE);

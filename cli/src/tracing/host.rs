@@ -11,6 +11,7 @@ use blazesym::symbolize::{Input, Symbolized, Symbolizer};
 use blazesym::{Addr, Pid};
 use probity_script::{Host, Symbol};
 
+use super::unwind::Mapping;
 use crate::recording::{MadeFor, MappedFile, Mappings, Recording};
 
 /// This machine, live.
@@ -18,14 +19,36 @@ use crate::recording::{MadeFor, MappedFile, Mappings, Recording};
 pub struct LiveHost {
     /// By process (0: the kernel) and address: looking one up costs milliseconds.
     known: Mutex<HashMap<(u32, u64), Option<Symbol>>>,
+    /// What processes ran, by their `/proc/PID/maps`: they may have ended when their names are wanted.
+    ran: Mutex<HashMap<u32, String>>,
 }
 
 impl LiveHost {
+    /// Keeps what a process runs in memory, as `/proc/PID/maps` says it now.
+    pub fn remember(&self, pid: u32, maps: &str) {
+        let mut ran = self.ran.lock().unwrap_or_else(|e| e.into_inner());
+        ran.insert(pid, maps.to_string());
+    }
+
+    /// From the file that was there, of a process that may be gone.
+    fn remembered(&self, pid: u32, address: u64) -> Option<Symbol> {
+        let ran = self.ran.lock().unwrap_or_else(|e| e.into_inner());
+        let mut mappings = ran.get(&pid)?.lines().filter_map(Mapping::parse);
+        let there = mappings.find(|m| (m.start..m.end).contains(&address))?;
+        let offset = there.offset + (address - there.start);
+        let source = Source::Elf(Elf::new(there.path));
+        let symbol = named(&source, Input::FileOffset(offset))?;
+        Some(Symbol {
+            module: Some(there.path.to_string()),
+            ..symbol
+        })
+    }
+
     fn symbol(&self, pid: u32, address: u64) -> Option<Symbol> {
         let mut known = self.known.lock().unwrap_or_else(|e| e.into_inner());
         known
             .entry((pid, address))
-            .or_insert_with(|| symbolize(pid, address))
+            .or_insert_with(|| symbolize(pid, address).or_else(|| self.remembered(pid, address)))
             .clone()
     }
 }
@@ -68,6 +91,11 @@ impl Host for LiveHost {
 
     fn cgroup_path(&self, id: u64) -> Option<String> {
         cgroup_path(id)
+    }
+
+    fn process_name(&self, pid: u32) -> Option<String> {
+        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+        Some(name.trim_end_matches('\n').to_string())
     }
 
     fn wall_clock(&self) -> i128 {

@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use probity_loader::{Iterator, MapHandle, Records, Session, SignalFlag, Stop, stop_on_signals};
-use probity_script::{MapReader, Printer, Probe, ProbeKind, Script};
+use probity_script::{Functions, MapReader, Printer, Probe, ProbeKind, Script};
 use probity_verifier::Verified;
 
 use super::Sink;
 use super::host::LiveHost;
+use super::machine::Machine;
+use super::unwinding::{Unwinding, stop_at_entry};
 use super::{costs, places};
 use crate::output;
 
@@ -62,7 +64,7 @@ pub fn run(
     verified: &Verified,
     sink: &mut Sink,
     duration: Option<Duration>,
-    command: Option<Stopped>,
+    mut command: Option<Stopped>,
     pid: Option<u32>,
     counted: bool,
 ) -> Result<i32> {
@@ -72,7 +74,8 @@ pub fn run(
         mut printer,
         ..
     } = script;
-    printer.set_host(Arc::new(LiveHost::default()));
+    let host = Arc::new(LiveHost::default());
+    printer.set_host(host.clone());
     let stop = stop_on_signals()?;
     let mut session = Session::load(verified)?;
     let mut records = match session.record_maps().iter().any(|m| m == Script::EVENTS) {
@@ -80,6 +83,10 @@ pub fn run(
         false => None,
     };
     let maps = open_maps(&session)?;
+    let mut unwinding = Unwinding::of(&session, &host)?;
+    if let (Some(unwinding), Some(pid)) = (&mut unwinding, pid) {
+        unwinding.write(pid);
+    }
     if counted {
         session.count_runs()?;
     }
@@ -95,7 +102,12 @@ pub fn run(
     sink.attached(&printer, probes.iter().filter(|p| !p.implicit).count())?;
     let mut status = drain(&mut records, &mut printer, &maps, sink)?;
     if status.is_none() {
-        if let Some(command) = &command {
+        if let Some(command) = &mut command {
+            if let Some(unwinding) = &mut unwinding
+                && command.go_to_entry()?
+            {
+                unwinding.write(command.pid());
+            }
             command.go()?;
         }
         for probe in of(|k| matches!(k, ProbeKind::Iter { pin: None, .. })) {
@@ -110,6 +122,7 @@ pub fn run(
                 signals,
                 stop,
                 command,
+                unwinding,
             };
             status = watched.until(duration, &mut records, &mut printer, &maps, sink)?;
         }
@@ -169,6 +182,7 @@ struct Watched<'a> {
     signals: Signals,
     stop: Stop,
     command: Option<Stopped>,
+    unwinding: Option<Unwinding>,
 }
 
 impl Watched<'_> {
@@ -189,6 +203,9 @@ impl Watched<'_> {
             }
             // A signal ends it early.
             Records::wait(&[], left.min(pause));
+            if let Some(unwinding) = &mut self.unwinding {
+                unwinding.serve();
+            }
             for program in self.signals.came() {
                 self.session.run_raw_tracepoint(program, &[])?;
             }
@@ -299,6 +316,8 @@ pub(super) fn open_maps(session: &Session) -> Result<LiveMaps> {
 /// A command that waits, started but not let go, until the probes are there.
 pub struct Stopped {
     child: Child,
+    /// The file of the program that it will run, where that is known.
+    program: Option<String>,
 }
 
 impl Stopped {
@@ -310,15 +329,43 @@ impl Stopped {
             .arg(script)
             .spawn()
             .context("cannot start a shell")?;
-        let mut stopped = Stopped { child };
+        let first = command.split_whitespace().next();
+        let program = first.and_then(|word| Machine.resolve(word));
+        let mut stopped = Stopped { child, program };
+        if !stopped.stops()? {
+            bail!("the command `{command}` did not start");
+        }
+        Ok(stopped)
+    }
+
+    /// Waits until it is stopped, not for ever; false when that did not happen.
+    fn stops(&mut self) -> Result<bool> {
         let begin = Instant::now();
-        while stopped.state() != Some('T') {
-            if stopped.ended()? || begin.elapsed() > Duration::from_secs(5) {
-                bail!("the command `{command}` did not start");
+        while self.state() != Some('T') {
+            if self.ended()? || begin.elapsed() > Duration::from_secs(5) {
+                return Ok(false);
             }
             std::thread::sleep(Duration::from_millis(2));
         }
-        Ok(stopped)
+        Ok(true)
+    }
+
+    /// Lets it go until its program begins to run, with its libraries in memory; false when it has gone
+    /// on, or ended.
+    pub fn go_to_entry(&mut self) -> Result<bool> {
+        let Some(program) = &self.program else {
+            return Ok(false);
+        };
+        let Some(_stop) = stop_at_entry(program, self.pid())? else {
+            return Ok(false);
+        };
+        self.go()?;
+        self.stops()
+    }
+
+    /// The file of the program that it will run.
+    pub fn program(&self) -> Option<&str> {
+        self.program.as_deref()
     }
 
     pub fn pid(&self) -> u32 {

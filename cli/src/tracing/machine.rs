@@ -8,6 +8,7 @@ use object::{Object as _, ObjectSymbol};
 use probity_script::{Format, Functions, TracepointFormats};
 
 use super::dwarf::Debug;
+use super::files;
 use crate::{input, kernel};
 
 /// The running kernel's tracepoints, read as they are asked for.
@@ -139,6 +140,13 @@ impl Functions for Machine {
         find_file(path).map(|p| p.display().to_string())
     }
 
+    fn files(&self, pattern: &str, pid: Option<u32>) -> Vec<String> {
+        match pattern {
+            "*" => files::run(pid),
+            pattern => files::matching(pattern),
+        }
+    }
+
     fn usdt(&self, path: &str) -> Vec<probity_script::UsdtSite> {
         match input::read(Path::new(path)) {
             Ok(bytes) => super::sdt::sites(&bytes),
@@ -166,6 +174,14 @@ impl Functions for Machine {
 
     fn source_line(&self, path: &str, source: &str, line: u64) -> Option<Vec<u64>> {
         Debug::open(Path::new(path))?.line(source, line)
+    }
+
+    fn may_call(&self, kfunc: &str, program: u32) -> bool {
+        let version = kernel::version("running").unwrap_or(probity_platform::NEWEST);
+        let platform = probity_platform::Platform::linux(version, None);
+        platform
+            .kfunc(kfunc)
+            .is_some_and(|k| k.since <= version && k.allows(program))
     }
 
     fn cgroup_id(&self, path: &str) -> Option<u64> {

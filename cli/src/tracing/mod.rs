@@ -5,6 +5,7 @@ mod captures;
 pub mod container;
 mod costs;
 mod dwarf;
+mod files;
 pub mod filter;
 pub mod host;
 mod in_process;
@@ -16,6 +17,8 @@ pub mod record;
 pub mod replay;
 mod sdt;
 pub mod test;
+mod unwind;
+mod unwinding;
 
 use std::io::Write;
 

@@ -1,4 +1,4 @@
-//! `container_of`, `socket_cookie`, `kfunc_exist`, `strcap`: what types and structures say.
+//! `container_of`, `socket_cookie`, `kfunc_exist`, `kfunc_allowed`, `strcap`: what types and structures say.
 
 use super::{Row, Use};
 use crate::ast;
@@ -80,6 +80,22 @@ pub const KFUNC_EXIST: Row = Row {
         let types = c.env.types();
         let there = types.is_some_and(|t| t.find_func(&name).is_some());
         Ok(Expr::int(i64::from(there), Ty::Bool, call.span))
+    },
+};
+
+pub const KFUNC_ALLOWED: Row = Row {
+    names: &["kfunc_allowed"],
+    kind: Use::Function { min: 1, max: 1 },
+    syntax: "`kfunc_allowed(\"NAME\")`",
+    doc: "Whether the kernel has a function of this name that programs of this probe's kind may call.",
+    example: "begin { if (kfunc_allowed(\"bpf_rcu_read_lock\")) { printf(\"yes\\n\"); } }",
+    lower: |c, call| {
+        let name = c.text(&call.args[0])?;
+        let types = c.env.types();
+        let there = types.is_some_and(|t| t.find_func(&name).is_some());
+        let kind = c.probe().prog_type();
+        let allowed = there && c.env.functions.may_call(&name, kind);
+        Ok(Expr::int(i64::from(allowed), Ty::Bool, call.span))
     },
 };
 

@@ -16,6 +16,7 @@ mod exit;
 mod find;
 mod func;
 mod getopt;
+mod glob;
 mod join;
 mod len;
 mod macaddr;
@@ -113,10 +114,12 @@ pub const ROWS: &[&Row] = &[
     &rand::RAND,
     &rand::JIFFIES,
     &rand::CGROUP,
+    &rand::IN_CGROUP,
     &rand::CPID,
     &rand::HAS_CPID,
     &stack::KSTACK,
     &stack::USTACK,
+    &stack::DW_USTACK,
     &printf::PRINTF,
     &printf::ERRORF,
     &printf::WARNF,
@@ -131,6 +134,7 @@ pub const ROWS: &[&Row] = &[
     &container::CONTAINER_OF,
     &container::SOCKET_COOKIE,
     &container::KFUNC_EXIST,
+    &container::KFUNC_ALLOWED,
     &container::STRCAP,
     &exit::ROW,
     &time::TIME,
@@ -154,6 +158,10 @@ pub const ROWS: &[&Row] = &[
     &strings::STRLEN,
     &search::STRSTR,
     &search::MEMCMP,
+    &strings::STR_CONCAT,
+    &strings::ASSERT_STR,
+    &strings::DEFAULT_STR_LENGTH,
+    &glob::ROW,
     &macaddr::MACADDR,
     &mode::USERMODE,
     &mode::IS_ERR,

@@ -25,7 +25,7 @@ pub(crate) fn now(clock: Clock, span: Span) -> Expr {
 pub const NSECS: Row = Row {
     names: &["nsecs"],
     kind: Use::Both { max: 1 },
-    syntax: "`nsecs`, or `nsecs(boot)`, `nsecs(monotonic)`, `nsecs(tai)`",
+    syntax: "`nsecs`, or `nsecs(boot)`, `nsecs(monotonic)`, `nsecs(tai)`, `nsecs(sw_tai)`",
     doc: "Nanoseconds since boot.",
     example: "begin { printf(\"%llu\\n\", nsecs); }",
     lower: |c, call| {

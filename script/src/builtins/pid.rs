@@ -61,7 +61,7 @@ fn counted_here(c: &Checker<'_>, call: &Call<'_>, offset: u32) -> Checked<Expr> 
 pub const PID: Row = Row {
     names: &["pid"],
     kind: Use::Both { max: 1 },
-    syntax: "`pid`, or `pid(curr_ns)`",
+    syntax: "`pid`, `pid(curr_ns)` or `pid(init)`",
     doc: "The number of the current process; as the namespace of the tracer counts with `curr_ns`.",
     example: "begin { printf(\"%d\\n\", pid); }",
     lower: |c, call| {
@@ -77,7 +77,7 @@ pub const PID: Row = Row {
 pub const TID: Row = Row {
     names: &["tid"],
     kind: Use::Both { max: 1 },
-    syntax: "`tid`, or `tid(curr_ns)`",
+    syntax: "`tid`, `tid(curr_ns)` or `tid(init)`",
     doc: "The number of the current thread; as the namespace of the tracer counts with `curr_ns`.",
     example: "begin { @[tid] = count(); }",
     lower: |c, call| {

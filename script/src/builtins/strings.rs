@@ -1,6 +1,7 @@
-//! `strncmp`, `strcontains`, `strlen`: questions about texts.
+//! `strncmp`, `strcontains`, `strlen`, `str_concat`: questions about texts, and a text made of two.
 
 use super::{Row, Use};
+use crate::check::literal;
 use crate::diagnostics::Diagnostic;
 use crate::hir::{Expr, ExprKind};
 use crate::types::Ty;
@@ -69,5 +70,85 @@ pub const STRLEN: Row = Row {
             ExprKind::Str(s) => Expr::int(s.len() as i64, Ty::U64, call.span),
             _ => Expr::new(ExprKind::StrLen(Box::new(v)), Ty::U64, call.span),
         })
+    },
+};
+
+/// Whether a text's room follows from what it is alone, so that a text put together of it and others
+/// does not grow with each use of its own result.
+fn is_made_here(e: &Expr) -> bool {
+    matches!(
+        e.kind,
+        ExprKind::Str(_)
+            | ExprKind::Fill { .. }
+            | ExprKind::CtxStr { .. }
+            | ExprKind::ReadStr { .. }
+    )
+}
+
+pub const STR_CONCAT: Row = Row {
+    names: &["str_concat"],
+    kind: Use::Function { min: 2, max: 2 },
+    syntax: "`str_concat(TEXT, TEXT)`",
+    doc: "One text with the other behind it. Where one of them is a variable or in a map, the result has `max_strlen` characters at most, or as many as the larger one.",
+    example: "begin { printf(\"%s\\n\", str_concat(comm, \"!\")); }",
+    lower: |c, call| {
+        let left = c.string(&call.args[0])?;
+        let right = c.string(&call.args[1])?;
+        if let (ExprKind::Str(a), ExprKind::Str(b)) = (&left.kind, &right.kind) {
+            return Ok(literal([a.as_slice(), b].concat(), call.span));
+        }
+        let bytes = |e: &Expr| match e.ty {
+            Ty::Str(n) => n,
+            _ => e.ty.stored(),
+        };
+        let (a, b) = (bytes(&left), bytes(&right));
+        let room = if is_made_here(&left) && is_made_here(&right) {
+            a.saturating_add(b)
+        } else {
+            a.max(b).max(c.config.max_strlen)
+        };
+        let kind = ExprKind::StrConcat {
+            left: Box::new(left),
+            right: Box::new(right),
+        };
+        Ok(Expr::new(kind, Ty::Str(room), call.span))
+    },
+};
+
+pub const ASSERT_STR: Row = Row {
+    names: &["assert_str"],
+    kind: Use::Function { min: 1, max: 1 },
+    syntax: "`assert_str(EXPRESSION)`",
+    doc: "Refuses the script unless the expression is a text, or an array of characters or the address of one.",
+    example: "macro shown(s) { assert_str(s); printf(\"%s\\n\", s); } begin { shown(comm); }",
+    lower: |c, call| {
+        let v = c.expr(&call.args[0])?;
+        let is_text = match &v.ty {
+            Ty::Str(_) => true,
+            Ty::Ptr(to, _) => **to == Ty::CHAR,
+            other => other.char_array().is_some(),
+        };
+        if !is_text {
+            return Err(Diagnostic::error(
+                call.args[0].span,
+                format!("a text is needed here, this is of type `{}`", v.ty),
+            ));
+        }
+        Ok(Expr::new(ExprKind::Do(Vec::new()), Ty::Void, call.span))
+    },
+};
+
+pub const DEFAULT_STR_LENGTH: Row = Row {
+    names: &["default_str_length"],
+    kind: Use::Value,
+    syntax: "`default_str_length`",
+    doc: "How many characters `str` reads where it is not told, the NUL counted: the setting `max_strlen`.",
+    example: "begin { printf(\"%d\\n\", default_str_length); }",
+    lower: |c, call| {
+        Ok(Expr::int(
+            i64::from(c.config.max_strlen),
+            Ty::U64,
+            call.span,
+        ))
     },
 };

@@ -32,6 +32,7 @@ fn kind(ty: &Ty) -> &'static str {
         Ty::Timestamp(_) => "timestamp",
         Ty::Username => "username",
         Ty::CgroupPath => "cgroup_path",
+        Ty::ProcessName => "process_name",
         Ty::Agg(a) => a.name(),
     }
 }

@@ -48,6 +48,7 @@ pub(crate) struct Result_ {
     pub events: Vec<Event>,
     pub config: Config,
     pub stacks: bool,
+    pub unwinds: bool,
     /// Whether the start's time is needed.
     pub elapsed: bool,
     /// Programs of tracepoints leave at once when the script has ended.
@@ -66,7 +67,9 @@ pub(crate) struct Checker<'a> {
     pub events: Vec<Event>,
     pub probes: Vec<ProbeKind>,
     pub stacks: bool,
+    pub unwinds: bool,
     pub elapsed: bool,
+    pub patterns: Vec<crate::hir::Glob>,
     pub declared: Declared,
     multi: Vec<bool>,
     /// Functions whose debug information was read: file and symbol.
@@ -123,7 +126,9 @@ pub(crate) fn check<'a>(
         events: Vec::new(),
         probes: Vec::new(),
         stacks: false,
+        unwinds: false,
         elapsed: false,
+        patterns: Vec::new(),
         declared: Declared::default(),
         multi: Vec::new(),
         user_functions: HashMap::new(),
@@ -157,6 +162,7 @@ pub(crate) fn check<'a>(
         c.found = before.clone();
         c.events.clear();
         c.stacks = false;
+        c.unwinds = false;
         c.elapsed = false;
         programs = points
             .iter()
@@ -175,12 +181,14 @@ pub(crate) fn check<'a>(
     Ok(Result_ {
         hir: Hir {
             maps: c.maps,
+            patterns: c.patterns,
             programs,
         },
         probes: points.into_iter().map(|(_, k)| k).collect(),
         events: c.events,
         config: c.config,
         stacks: c.stacks,
+        unwinds: c.unwinds,
         elapsed: c.elapsed,
         gate: false,
         multi: c.multi,
@@ -213,7 +221,17 @@ impl<'a> Checker<'a> {
                 }
                 Item::Import { path, span } => {
                     // The standard library is built in; files were read with the script.
-                    if !path.starts_with("stdlib") && !ast.imported.iter().any(|p| p == path) {
+                    let c = [".c", ".o", ".bc"].into_iter().find(|e| path.ends_with(e));
+                    if c.is_some() && !path.starts_with("stdlib") {
+                        self.found.push(
+                            Diagnostic::error(
+                                *span,
+                                format!("`{path}` is C for a compiler: scripts import scripts and headers"),
+                            )
+                            .hint("write it as a `macro`, or as an object of its own for `probity attach`"),
+                        );
+                    } else if !path.starts_with("stdlib") && !ast.imported.iter().any(|p| p == path)
+                    {
                         self.found.push(
                             Diagnostic::error(*span, format!("cannot find `{path}`"))
                                 .hint("it is looked for beside the script and where -I says"),

@@ -4,10 +4,11 @@ use probity_objfile::{DataKind, DataSection, Map};
 
 use crate::check::Result_ as CheckedScript;
 use crate::config::Config;
-use crate::hir::{MapDef, MapKind};
+use crate::hir::{Glob, MapDef, MapKind};
 use crate::types::{Agg, Ty};
 
 use super::globals;
+use super::unwind::{FRAMES, rows};
 
 /// `enum bpf_map_type`.
 const HASH: u32 = 1;
@@ -22,6 +23,21 @@ const RINGBUF: u32 = 27;
 pub(crate) const EVENTS: &str = "__events";
 pub(crate) const GLOBALS: &str = ".bss";
 pub(crate) const STACKS: &str = "__stacks";
+/// By process: how frames follow each other, in an array of the process's own.
+pub(crate) const UNWIND: &str = "__unwind";
+/// Processes that run code of which their tables say nothing.
+pub(crate) const UNWIND_WANTED: &str = "__unwind_wanted";
+/// Stacks that were found by tables, by their hash.
+pub(crate) const UNWOUND: &str = "__unwound";
+const HASH_OF_MAPS: u32 = 13;
+/// `BPF_F_NO_PREALLOC`, `BPF_F_INNER_MAP`: arrays of any length stand for each other.
+const NO_PREALLOC: u32 = 1;
+const INNER_MAP: u32 = 1 << 12;
+const PROCESSES: u32 = 1024;
+/// What patterns take, which nothing changes.
+const PATTERNS: &str = ".rodata";
+/// `BPF_F_RDONLY_PROG`.
+const RDONLY_PROG: u32 = 1 << 7;
 const SCRATCH: &str = "__scratch";
 const STACK_FRAMES: u32 = 127;
 const STACK_ENTRIES: u32 = 16_384;
@@ -34,6 +50,10 @@ pub(crate) struct Layout {
     pub globals_index: u32,
     pub scratch_index: u32,
     pub stacks_index: u32,
+    pub patterns_index: u32,
+    pub unwind_index: u32,
+    pub unwound_index: u32,
+    pub unwind_wanted_index: u32,
     /// The program being written.
     pub program: u32,
     /// The script's map `n` is the object's map `script_maps[n]`.
@@ -100,12 +120,24 @@ impl Layout {
                 STACK_ENTRIES,
             ));
         }
+        let patterns_index = maps.len() as u32;
+        if !checked.hir.patterns.is_empty() {
+            maps.push(patterns(&checked.hir.patterns));
+        }
+        let unwind_index = maps.len() as u32;
+        if checked.unwinds {
+            maps.extend(unwinding());
+        }
         Layout {
             scratch_index: maps.len() as u32,
             maps,
             events_index,
             globals_index,
             stacks_index,
+            patterns_index,
+            unwind_index,
+            unwound_index: unwind_index + 1,
+            unwind_wanted_index: unwind_index + 2,
             program: 0,
             script_maps,
         }
@@ -127,6 +159,38 @@ fn global_data() -> Map {
         kind: DataKind::Bss,
         section: GLOBALS.into(),
         bytes: vec![0; globals::BYTES as usize],
+        datasec: None,
+    });
+    map
+}
+
+/// The tables of processes, and the stacks found by them.
+fn unwinding() -> [Map; 3] {
+    let mut rows = Map::new("rows", ARRAY, 4, rows::BYTES as u32, 1);
+    rows.flags = INNER_MAP;
+    let mut tables = Map::new(UNWIND, HASH_OF_MAPS, 4, 4, PROCESSES);
+    tables.inner = Some(Box::new(rows));
+    let mut stacks = Map::new(UNWOUND, HASH, 8, FRAMES * 8, STACK_ENTRIES);
+    stacks.flags = NO_PREALLOC;
+    let wanted = Map::new(UNWIND_WANTED, HASH, 4, 4, PROCESSES);
+    [tables, stacks, wanted]
+}
+
+/// Where the table of a pattern begins in the data section of patterns.
+pub(super) fn pattern_at(n: usize) -> u32 {
+    n as u32 * 256 * 8
+}
+
+/// A table for each pattern: which of its items take a character.
+fn patterns(all: &[Glob]) -> Map {
+    let words = all.iter().flat_map(|g| g.takes.iter());
+    let bytes: Vec<u8> = words.flat_map(|w| w.to_le_bytes()).collect();
+    let mut map = Map::new(PATTERNS, ARRAY, 4, bytes.len() as u32, 1);
+    map.flags = RDONLY_PROG;
+    map.data = Some(DataSection {
+        kind: DataKind::Rodata,
+        section: PATTERNS.into(),
+        bytes,
         datasec: None,
     });
     map

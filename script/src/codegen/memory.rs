@@ -97,6 +97,9 @@ impl<'a> Gen<'a> {
                 }
                 read_str(self, addr, *space, len.as_deref(), size, place, e.span)
             }
+            ExprKind::StrConcat { left, right } => {
+                self.concat(left, right, &e.ty, ty, place, e.span)
+            }
             ExprKind::ReadBuf { addr, space, len } => {
                 self.read_buf(addr, *space, len, ty, place, e)
             }
@@ -155,6 +158,7 @@ impl<'a> Gen<'a> {
                 self.store_reg(place, R0);
                 Ok(())
             }
+            ExprKind::Unwound => self.scoped(|g| g.unwound(place, e.span)),
             ExprKind::Stack { kernel, flags } => {
                 self.asm.mov(R1, R6);
                 self.asm.map(R2, self.layout.stacks_index);

@@ -15,6 +15,7 @@ mod series;
 pub(crate) mod sharing;
 mod stmt;
 mod strings;
+pub(crate) mod unwind;
 
 use std::sync::Arc;
 
@@ -30,7 +31,7 @@ use crate::probes::ProbeKind;
 use crate::source::{Source, Span};
 use crate::types::Ty;
 
-pub(crate) use maps::{EVENTS, GLOBALS, Layout, STACKS, map_name};
+pub(crate) use maps::{EVENTS, GLOBALS, Layout, STACKS, UNWIND, UNWIND_WANTED, UNWOUND, map_name};
 
 /// Offsets in the single value of the map `.bss`.
 pub(crate) mod globals {
@@ -117,6 +118,8 @@ pub(super) struct Gen<'a> {
     fp: Reg,
     /// Bodies of loops over maps, to be written behind the main function.
     callbacks: Vec<callback::Pending<'a>>,
+    /// Walks over user stacks, to be written behind those.
+    walks: Vec<unwind::Walk>,
 }
 
 pub(super) const R0: Reg = Reg::R0;
@@ -253,6 +256,7 @@ fn write(
         has_scratch,
         fp: R10,
         callbacks: Vec::new(),
+        walks: Vec::new(),
     };
     g.program(def)?;
     let scratch = g.scratch_most;
@@ -352,6 +356,7 @@ impl<'a> Gen<'a> {
         self.asm.mov(R0, self.probe.returns());
         self.asm.exit();
         self.write_callbacks()?;
+        self.write_walks();
         if self.asm.len() > 900_000 {
             return Err(Diagnostic::error(def.span, "the program is too long"));
         }

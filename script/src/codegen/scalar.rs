@@ -92,6 +92,7 @@ impl<'a> Gen<'a> {
             ExprKind::MemEq { left, right } => self.mem_eq(left, right, e.span)?,
             ExprKind::StrHas { hay, needle } => self.str_has(hay, needle, e.span)?,
             ExprKind::StrLen(of) => self.str_len(of, e.span)?,
+            ExprKind::StrGlob { of, pattern } => self.str_glob(of, *pattern, e.span)?,
             ExprKind::CharAt { of, index } => self.char_at(of, index, e.span)?,
             ExprKind::Part { of, offset } => self.scoped(|g| {
                 let place = g.stored(of)?;
@@ -130,6 +131,7 @@ impl<'a> Gen<'a> {
             ExprKind::Str(_)
             | ExprKind::Fill { .. }
             | ExprKind::CtxStr { .. }
+            | ExprKind::StrConcat { .. }
             | ExprKind::ReadStr { .. }
             | ExprKind::ReadBuf { .. }
             | ExprKind::ReadMem { .. }
@@ -138,6 +140,7 @@ impl<'a> Gen<'a> {
             | ExprKind::Tuple(_)
             | ExprKind::Words(_)
             | ExprKind::Frames { .. }
+            | ExprKind::Unwound
             | ExprKind::Stack { .. } => {
                 return Err(Diagnostic::error(
                     e.span,

@@ -5,7 +5,7 @@ use probity_isa::{AluOp, JmpOp, Size};
 use super::{Gen, Generated, Place, R0, R1, R2, R3, R4, R5};
 use crate::hir::{Expr, ExprKind};
 use crate::source::Span;
-use crate::types::Space;
+use crate::types::{Space, Ty};
 
 /// `bpf_probe_read_user_str`, `bpf_probe_read_kernel_str`.
 const PROBE_READ_USER_STR: u32 = 114;
@@ -289,16 +289,113 @@ impl<'a> Gen<'a> {
         let room = of.ty.stored();
         self.scoped(|g| {
             let place = g.in_scratch(of, span)?;
+            g.length(place, room);
+            Ok(())
+        })
+    }
+
+    /// r0 = bytes before the NUL of what lies in scratch memory.
+    fn length(&mut self, place: Place, room: u32) {
+        let (again, end) = (self.asm.label(), self.asm.label());
+        self.address(R3, place);
+        self.asm.mov(R0, 0);
+        self.asm.bind(again);
+        self.asm.load(Size::B, R1, R3, 0);
+        self.asm.jump_if(JmpOp::Eq, R1, 0, end);
+        self.asm.alu(AluOp::Add, R3, 1);
+        self.asm.alu(AluOp::Add, R0, 1);
+        self.asm.jump_if(JmpOp::Lt, R0, room as i32, again);
+        self.asm.bind(end);
+    }
+
+    /// Writes one string and, from its NUL on, the other; what does not fit `own` is cut off.
+    pub(super) fn concat(
+        &mut self,
+        left: &'a Expr,
+        right: &'a Expr,
+        own: &Ty,
+        ty: &Ty,
+        place: Place,
+        span: Span,
+    ) -> Generated<()> {
+        let (first, second) = (left.ty.stored(), right.ty.stored());
+        let room = match own {
+            Ty::Str(n) => *n,
+            other => other.stored(),
+        };
+        self.scoped(|g| {
+            // Room for both whole ones, so that wherever the first ends the second fits behind it.
+            let both = g.scratch_room((first + second).max(own.stored()), span)?;
+            let behind = g.scratch_room(8, span)?;
+            g.scoped(|g| g.store_as(left, &left.ty, both, true))?;
+            g.zero(both, first, (first + second).max(own.stored()));
+            let second_at = g.in_scratch(right, span)?;
+            g.length(both, first);
+            // Out of memory the length is any number to a verifier: it need not go on with each by itself.
+            g.store_reg(behind, R0);
+            g.load_word(R0, behind);
+            g.at_most(R0, first);
+            g.address(R3, both);
+            g.asm.alu(AluOp::Add, R3, R0);
+            g.address(R4, second_at);
+            g.asm.mov(R5, 0);
+            let (again, end) = (g.asm.label(), g.asm.label());
+            g.asm.bind(again);
+            g.asm.load(Size::B, R1, R4, 0);
+            g.asm.jump_if(JmpOp::Eq, R1, 0, end);
+            g.asm.store(Size::B, R3, 0, R1);
+            g.asm.alu(AluOp::Add, R3, 1);
+            g.asm.alu(AluOp::Add, R4, 1);
+            g.asm.alu(AluOp::Add, R5, 1);
+            g.asm.jump_if(JmpOp::Lt, R5, second as i32, again);
+            g.asm.bind(end);
+            // Zero from the last byte of the room on, whatever stands there.
+            for at in room - 1..own.stored() {
+                let last = both.plus(at);
+                g.asm.store(Size::B, g.base(last), last.off() as i16, 0);
+            }
+            g.convert(both, own, ty, place);
+            Ok(())
+        })
+    }
+
+    /// r0 = 1 when the whole stored string fits the pattern.
+    ///
+    /// The characters are gone through once, with a bit for each item that the string may have come to;
+    /// there is no way back, so the time does not depend on the pattern.
+    pub(super) fn str_glob(&mut self, of: &'a Expr, pattern: usize, span: Span) -> Generated<()> {
+        let glob = &self.hir.patterns[pattern];
+        let room = of.ty.stored();
+        self.scoped(|g| {
+            let place = g.in_scratch(of, span)?;
             let (again, end) = (g.asm.label(), g.asm.label());
             g.address(R3, place);
-            g.asm.mov(R0, 0);
+            g.asm.mov(R4, 1);
+            g.asm.mov(R5, 0);
+            g.asm.constant(R0, glob.any_before as i64);
             g.asm.bind(again);
             g.asm.load(Size::B, R1, R3, 0);
             g.asm.jump_if(JmpOp::Eq, R1, 0, end);
+            g.asm.alu(AluOp::Lsh, R1, 3);
+            g.asm.map_value(
+                R2,
+                g.layout.patterns_index,
+                super::maps::pattern_at(pattern),
+            );
+            g.asm.alu(AluOp::Add, R2, R1);
+            g.asm.load(Size::DW, R2, R2, 0);
+            g.asm.alu(AluOp::And, R2, R4);
+            g.asm.alu(AluOp::Lsh, R2, 1);
+            g.asm.alu(AluOp::And, R4, R0);
+            g.asm.alu(AluOp::Or, R4, R2);
+            g.asm.jump_if(JmpOp::Eq, R4, 0, end);
             g.asm.alu(AluOp::Add, R3, 1);
-            g.asm.alu(AluOp::Add, R0, 1);
-            g.asm.jump_if(JmpOp::Lt, R0, room as i32, again);
+            g.asm.alu(AluOp::Add, R5, 1);
+            g.asm.jump_if(JmpOp::Lt, R5, room as i32, again);
             g.asm.bind(end);
+            g.asm.mov(R0, R4);
+            g.asm.alu(AluOp::Rsh, R0, glob.items as i32);
+            g.asm.alu(AluOp::And, R0, 1);
             Ok(())
         })
     }

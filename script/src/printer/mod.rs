@@ -47,6 +47,10 @@ pub trait Host {
     fn user_name(&self, _uid: u32) -> Option<String> {
         None
     }
+    /// The name of a process that runs.
+    fn process_name(&self, _pid: u32) -> Option<String> {
+        None
+    }
     fn cgroup_path(&self, _id: u64) -> Option<String> {
         None
     }

@@ -1,7 +1,7 @@
 //! Stored bytes → values that can be printed.
 
 use super::{MapReader, Printer, Symbol, json};
-use crate::codegen::STACKS;
+use crate::codegen::{STACKS, UNWOUND};
 use crate::types::{Layout, StackMode, StackTy, Ty};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -124,6 +124,13 @@ impl Printer {
                     .unwrap_or_else(|| format!("cgroup:{w}"));
                 Value::Str(text.into_bytes())
             }
+            Ty::ProcessName => {
+                let text = self
+                    .host
+                    .process_name(w as u32)
+                    .unwrap_or_else(|| format!("{}", w as u32));
+                Value::Str(text.into_bytes())
+            }
             Ty::Mem(m) => of_layout(&m.layout, bytes.get(..m.bytes as usize).unwrap_or(bytes)),
             Ty::Void | Ty::Agg(_) => Value::Uint(w),
         }
@@ -153,10 +160,12 @@ impl Printer {
     }
 
     fn stack(&self, ty: StackTy, id: i64, pid: u32, maps: &dyn MapReader) -> Vec<String> {
-        let Ok(id) = u32::try_from(id) else {
-            return Vec::new();
+        let cells = match (ty.unwound, u32::try_from(id)) {
+            (true, _) => maps.lookup(UNWOUND, &id.to_le_bytes()),
+            (false, Ok(id)) => maps.lookup(STACKS, &id.to_le_bytes()),
+            (false, Err(_)) => None,
         };
-        let cells = maps.lookup(STACKS, &id.to_le_bytes()).unwrap_or_default();
+        let cells = cells.unwrap_or_default();
         let bytes = cells.first().map_or(&[][..], Vec::as_slice);
         let frames = bytes
             .chunks_exact(8)

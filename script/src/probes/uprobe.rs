@@ -6,7 +6,7 @@ use crate::env::Environment;
 
 pub const UPROBE: Row = Row {
     names: &["uprobe", "u"],
-    syntax: "`uprobe:FILE:FUNCTION`, `uprobe:FILE:FUNCTION+OFFSET`, `uprobe:FILE:0xADDRESS`, `uprobe:FILE@SOURCE:LINE` or `uprobe:FILE:cpp:\"NAME\"`",
+    syntax: "`uprobe:FILE:FUNCTION`, `uprobe:FILE:FUNCTION+OFFSET`, `uprobe:FILE:0xADDRESS`, `uprobe:FILE@SOURCE:LINE` or `uprobe:FILE:cpp:\"NAME\"`; file and function may have wildcards",
     doc: "A function of a program or library as it is entered; its arguments are `arg0` … and, with debug information, `args.NAME`; with it a source line is a place too.",
     example: "uprobe:libc:malloc { @ = hist(arg0); }",
     expand: |p, env| expand(p, env, false),
@@ -33,10 +33,38 @@ fn expand(p: &Point<'_>, env: &Environment<'_>, ret: bool) -> Result<Vec<ProbeKi
     if let Some((program, source)) = file.rsplit_once('@') {
         return line(p, env, (program, source), target, ret);
     }
-    let path = resolve(p, env, file)?;
+    if !is_pattern(file) {
+        let path = resolve(p, env, file)?;
+        return in_file(p, env, (file, &path), (language, target), ret);
+    }
+    // Of many files, those that have such a function.
+    let files = files(p, env, file)?;
+    let found: Vec<ProbeKind> = files
+        .iter()
+        .filter_map(|path| in_file(p, env, (path, path), (language, target), ret).ok())
+        .flatten()
+        .collect();
+    if found.is_empty() {
+        let what = format!(
+            "none of the {} files of {file} has a function {target}",
+            files.len()
+        );
+        return Err(Diagnostic::error(p.span, what));
+    }
+    Ok(found)
+}
+
+/// The places in one file, as the script names it and as it is called here.
+fn in_file(
+    p: &Point<'_>,
+    env: &Environment<'_>,
+    (file, path): (&str, &str),
+    (language, target): (&str, &str),
+    ret: bool,
+) -> Result<Vec<ProbeKind>, Diagnostic> {
     let target = target.trim_matches('"');
     let kind = |target: UserTarget, offset: u64| ProbeKind::Uprobe {
-        path: path.clone(),
+        path: path.to_owned(),
         target,
         offset,
         ret,
@@ -49,14 +77,14 @@ fn expand(p: &Point<'_>, env: &Environment<'_>, ret: bool) -> Result<Vec<ProbeKi
     let (name, offset) =
         split_offset(target).ok_or_else(|| p.wrong("the offset is not a number"))?;
     if language == "cpp" {
-        return readable(p, env, &path, target).map(|found| {
+        return readable(p, env, path, target).map(|found| {
             found
                 .into_iter()
                 .map(|n| kind(UserTarget::Symbol(n), 0))
                 .collect()
         });
     }
-    let known = env.functions.user(&path);
+    let known = env.functions.user(path);
     if is_pattern(name) {
         let mut found: Vec<&String> = known.iter().filter(|n| matches(name, n)).collect();
         found.sort();
@@ -82,12 +110,39 @@ fn expand(p: &Point<'_>, env: &Environment<'_>, ret: bool) -> Result<Vec<ProbeKi
     Ok(vec![kind(UserTarget::Symbol(name.to_owned()), offset)])
 }
 
-fn resolve(p: &Point<'_>, env: &Environment<'_>, file: &str) -> Result<String, Diagnostic> {
+/// The file that a name means.
+pub(super) fn resolve(
+    p: &Point<'_>,
+    env: &Environment<'_>,
+    file: &str,
+) -> Result<String, Diagnostic> {
     let found = env.functions.resolve(file);
     found.ok_or_else(|| {
         Diagnostic::error(p.span, format!("no program or library `{file}` here"))
             .hint("write its whole path, or the name of a program in PATH or of a library")
     })
+}
+
+/// The files that a path with wildcards means.
+pub(super) fn files(
+    p: &Point<'_>,
+    env: &Environment<'_>,
+    pattern: &str,
+) -> Result<Vec<String>, Diagnostic> {
+    let mut found = env.functions.files(pattern, env.pid_filter);
+    // The command that waits does not run its program yet.
+    let own = env
+        .program
+        .as_ref()
+        .filter(|p| pattern == "*" && !found.contains(p));
+    found.extend(own.cloned());
+    match found.is_empty() {
+        false => Ok(found),
+        true => Err(Diagnostic::error(
+            p.span,
+            format!("no program or library matches {pattern}"),
+        )),
+    }
 }
 
 /// `FILE@SOURCE:LINE`: the code that a source line became.

@@ -3,13 +3,14 @@
 //! Source: `sys/sdt.h` of SystemTap; an argument is written `SIZE@OPERAND`, the operand as the
 //! machine's assembler writes it, the size negative for signed values.
 
+use super::uprobe::{files, resolve};
 use super::{Point, ProbeKind, Row, is_pattern, matches};
 use crate::diagnostics::{Diagnostic, nearest};
-use crate::env::{Arch, Environment};
+use crate::env::{Arch, Environment, UsdtSite};
 
 pub const ROW: Row = Row {
     names: &["usdt", "U"],
-    syntax: "`usdt:FILE:NAME` or `usdt:FILE:PROVIDER:NAME`",
+    syntax: "`usdt:FILE:NAME` or `usdt:FILE:PROVIDER:NAME`; the file may have wildcards, and `*` means all files that processes run (with -p: this process)",
     doc: "A static probe of a program or library; its arguments are `arg0` …",
     example: "usdt:/usr/sbin/mysqld:query__start { printf(\"%s\\n\", str(arg0)); }",
     expand,
@@ -50,23 +51,38 @@ fn expand(p: &Point<'_>, env: &Environment<'_>) -> Result<Vec<ProbeKind>, Diagno
     if file.is_empty() || name.is_empty() {
         return Err(p.wrong("a file and a name must follow"));
     }
-    let path = env.functions.resolve(file).ok_or_else(|| {
-        Diagnostic::error(p.span, format!("no program or library `{file}` here"))
-            .hint("write its whole path, or the name of a program in PATH or of a library")
-    })?;
-    let sites = env.functions.usdt(&path);
-    let found: Vec<ProbeKind> = sites
-        .iter()
-        .filter(|s| matches(provider, &s.provider) && matches(name, &s.name))
-        .map(|s| ProbeKind::Usdt {
-            path: path.clone(),
+    let wanted = |path: &str, sites: &[UsdtSite]| -> Vec<ProbeKind> {
+        let named = sites
+            .iter()
+            .filter(|s| matches(provider, &s.provider) && matches(name, &s.name));
+        let kind = |s: &UsdtSite| ProbeKind::Usdt {
+            path: path.to_owned(),
             provider: s.provider.clone(),
             name: s.name.clone(),
             offset: s.offset,
             semaphore: s.semaphore,
             args: s.args.clone(),
-        })
-        .collect();
+        };
+        named.map(kind).collect()
+    };
+    if is_pattern(file) {
+        let files = files(p, env, file)?;
+        let found: Vec<ProbeKind> = files
+            .iter()
+            .flat_map(|path| wanted(path, &env.functions.usdt(path)))
+            .collect();
+        if found.is_empty() {
+            let what = format!(
+                "none of the {} files of {file} has a static probe {name}",
+                files.len()
+            );
+            return Err(Diagnostic::error(p.span, what));
+        }
+        return Ok(found);
+    }
+    let path = resolve(p, env, file)?;
+    let sites = env.functions.usdt(&path);
+    let found = wanted(&path, &sites);
     if !found.is_empty() {
         return Ok(found);
     }
