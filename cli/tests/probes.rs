@@ -292,27 +292,47 @@ fn stacks_go_through_libraries_and_signals() {
     assert_eq!(way("deep").iter().filter(|n| *n == "deep").count(), 21);
 }
 
-/// What `probity attach` says of an object that a script became, beside the load.
-fn attached(script: &str) -> Vec<Value> {
-    let path = load().unwrap();
-    let object = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("from-script.o");
-    let object = object.display().to_string();
-    let done = probity(&["--emit", &object, "-e", &script.replace("{load}", path)]);
-    assert!(
-        done.status.success(),
-        "{}",
-        String::from_utf8_lossy(&done.stderr)
-    );
+/// What `probity attach` says of an object that a script became, beside a load of its own: `{load}`.
+fn attached(name: &str, script: &str) -> Vec<Value> {
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let path = directory.join(name);
+    std::fs::copy(load().unwrap(), &path).unwrap();
+    let (path, object) = (path.display().to_string(), format!("{name}.o"));
+    let object = directory.join(object).display().to_string();
+    let done = probity(&["--emit", &object, "-e", &script.replace("{load}", &path)]);
+    let errors = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "{errors}");
     let running = common::Running::start(&["attach", "--json", &object], Some("Attached"));
-    let ran = Command::new(path)
-        .arg(N.to_string())
-        .stdout(Stdio::null())
-        .status();
+    let ran = Command::new(&path).arg(N.to_string()).status();
     assert!(ran.is_ok_and(|s| s.success()));
     let said = running.interrupt();
-    said.lines()
-        .map(|l| serde_json::from_str(l).unwrap())
-        .collect()
+    let rows = said.lines().map(|l| serde_json::from_str(l).unwrap());
+    rows.collect()
+}
+
+/// The one number of a map that has a value for each processor.
+fn number_in(rows: &[Value], map: &str) -> u64 {
+    fn sum(value: &Value) -> u64 {
+        match value {
+            Value::Array(all) => all.iter().map(sum).sum(),
+            Value::Object(all) => all.get("value").map_or(0, sum),
+            other => other.as_u64().unwrap_or(0),
+        }
+    }
+    let row = rows.iter().find(|r| r["map"] == map).expect("the map");
+    sum(&row["data"])
+}
+
+#[test]
+fn an_object_of_an_address_is_attached_there() {
+    let Some(path) = load() else { return };
+    let symbols = Command::new("nm").arg(path).output().unwrap().stdout;
+    let symbols = String::from_utf8_lossy(&symbols).into_owned();
+    let line = symbols.lines().find(|l| l.ends_with(" work_first"));
+    let address = line.unwrap().split(' ').next().unwrap();
+    let script = format!("uprobe:{{load}}:0x{address} {{ @n = sum(1); }}");
+    let rows = attached("by-address", &script);
+    assert_eq!(number_in(&rows, "AT_n"), N, "{rows:?}");
 }
 
 #[test]
@@ -320,13 +340,8 @@ fn an_object_of_a_static_probe_switches_it_on() {
     if load().is_none() {
         return;
     }
-    let rows = attached("usdt:{load}:load:site { @n = count(); @m = max(arg0); }");
-    let count = rows.iter().find(|r| r["map"] == "AT_n").expect("the map");
-    assert_eq!(
-        count["data"].to_string().matches(&format!("{N}")).count(),
-        1,
-        "{count}"
-    );
+    let rows = attached("by-probe", "usdt:{load}:load:site { @n = sum(1); }");
+    assert_eq!(number_in(&rows, "AT_n"), N, "{rows:?}");
 }
 
 #[test]

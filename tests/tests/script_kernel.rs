@@ -77,6 +77,7 @@ impl Judge {
         env.types = self.types.clone();
         // Compiled and loaded, and never run.
         env.allow_unsafe = true;
+        env.live = true;
         env.cpus = 2;
         let script =
             probity_script::compile_text(text, "stdin", &env).map_err(|e| e.to_string())?;
@@ -166,6 +167,7 @@ fn examples_of_builtins_are_accepted() {
                 "percpu_kaddr",
                 "cpid",
                 "cgroupid",
+                "in_cgroup",
                 "kaddr",
                 "uaddr",
                 "fail",
@@ -177,8 +179,15 @@ fn examples_of_builtins_are_accepted() {
         .filter(|r| !j.formats.is_empty() || !r.example.contains("tracepoint:"))
         .filter(|r| {
             j.types.is_some()
-                || !["ppid", "pcomm", "leader_comm", "leader_tid", "skboutput"]
-                    .contains(&r.names[0])
+                || ![
+                    "ppid",
+                    "pcomm",
+                    "leader_comm",
+                    "leader_tid",
+                    "skboutput",
+                    "dw_ustack",
+                ]
+                .contains(&r.names[0])
         })
         .map(|r| (r.names[0].to_owned(), r.example.to_owned()))
         .collect();

@@ -8,7 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use probity_platform::Policy;
-use probity_script::{Clock, Environment, LaterTypes, NoFunctions, Output, Script, Sharing};
+use probity_script::{
+    Clock, Environment, LaterTypes, NoFunctions, Output, ProbeKind, Script, Sharing, UserTarget,
+};
 use probity_verifier::{Report, Verdict};
 
 use super::attach::seconds;
@@ -86,8 +88,14 @@ pub struct Args {
     #[arg(long, value_name = "REGEX")]
     probe_filter: Option<String>,
     /// Say when a key is not in a map
-    #[arg(short = 'k')]
-    check_helpers: bool,
+    #[arg(short = 'k', action = clap::ArgAction::Count)]
+    check_helpers: u8,
+    /// For dw_ustack: read the tables of this process before anything is attached, not when it is first met
+    #[arg(short = 'P', long, value_name = "PID", conflicts_with = "replay")]
+    dwarf_pid: Vec<u32>,
+    /// Accepted for bpftrace's sake: the kernel switches static probes on in all processes
+    #[arg(long, hide = true)]
+    usdt_file_activation: bool,
     /// Run this command, and end when it does; its process id is `cpid`
     #[arg(short, value_name = "CMD", conflicts_with = "replay")]
     command: Option<String>,
@@ -163,7 +171,7 @@ impl Args {
         if self.quiet {
             flags.push("-q");
         }
-        if self.check_helpers {
+        if self.check_helpers > 0 {
             flags.push("-k");
         }
         flags
@@ -327,13 +335,14 @@ pub fn run(args: Args) -> Result<ExitCode> {
             };
             {
                 let pid = args.pid.as_ref().and_then(|p| p.parse().ok());
+                let unwound = args.dwarf_pid.iter().copied().chain(pid).collect();
                 live::run(
                     script,
                     &verified,
                     &mut sink,
                     args.duration,
                     command,
-                    pid,
+                    (pid, unwound),
                     args.stats,
                 )?
             }
@@ -425,7 +434,7 @@ fn prepare(
     }
     env.pid_filter = args.pid.as_ref().and_then(|p| p.parse().ok());
     env.allow_unsafe = args.allow_commands;
-    env.check_helpers = args.check_helpers;
+    env.check_helpers = args.check_helpers > 0;
     env.config = std::env::vars()
         .filter(|(k, _)| probity_script::is_config_variable(k))
         .collect();
@@ -454,6 +463,7 @@ fn prepare(
         script.printer.set_output(Output::Json);
     }
     if let Some(path) = &args.emit_elf {
+        place_addresses(&mut script)?;
         let bytes = probity_objfile::write(&script.object)?;
         std::fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
     }
@@ -486,6 +496,29 @@ fn prepare(
         }
     }
     Ok(accepted.then_some((script, report)))
+}
+
+/// Sections name places in files; scripts name addresses of programs.
+fn place_addresses(script: &mut Script) -> Result<()> {
+    for probe in &script.probes {
+        let ProbeKind::Uprobe {
+            path,
+            target: UserTarget::Address(address),
+            ret,
+            ..
+        } = &probe.kind
+        else {
+            continue;
+        };
+        let at = probity_loader::file_offset(std::path::Path::new(path), *address)
+            .with_context(|| format!("{path} has nothing at address {address:#x}"))?;
+        let kind = if *ret { "uretprobe" } else { "uprobe" };
+        let programs = script.object.programs.iter_mut();
+        for program in programs.filter(|p| p.name == probe.program) {
+            program.hook = probity_objfile::Hook::parse(&format!("{kind}/{path}:{at:#x}"));
+        }
+    }
+    Ok(())
 }
 
 /// What a recording can feed: the answer to a probe that it cannot.

@@ -57,7 +57,8 @@ impl MapReader for LiveMaps {
     }
 }
 
-/// Runs a script until it ends, the time is over, the command has ended or somebody stops it.
+/// Runs a script until it ends, the time is over, the command has ended or somebody stops it; its events are
+/// of `pid` alone where that is given, and the tables of `unwound` processes are read before.
 /// Gives the exit status.
 pub fn run(
     script: Script,
@@ -65,7 +66,7 @@ pub fn run(
     sink: &mut Sink,
     duration: Option<Duration>,
     mut command: Option<Stopped>,
-    pid: Option<u32>,
+    (pid, unwound): (Option<u32>, Vec<u32>),
     counted: bool,
 ) -> Result<i32> {
     let ends_by_itself = script.ends_by_itself();
@@ -84,8 +85,10 @@ pub fn run(
     };
     let maps = open_maps(&session)?;
     let mut unwinding = Unwinding::of(&session, &host)?;
-    if let (Some(unwinding), Some(pid)) = (&mut unwinding, pid) {
-        unwinding.write(pid);
+    if let Some(unwinding) = &mut unwinding {
+        for pid in unwound {
+            unwinding.write(pid);
+        }
     }
     if counted {
         session.count_runs()?;
@@ -356,7 +359,8 @@ impl Stopped {
         let Some(program) = &self.program else {
             return Ok(false);
         };
-        let Some(_stop) = stop_at_entry(program, self.pid())? else {
+        // Where that cannot be, the first of its stacks are short.
+        let Ok(Some(_stop)) = stop_at_entry(program, self.pid()) else {
             return Ok(false);
         };
         self.go()?;

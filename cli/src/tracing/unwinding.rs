@@ -1,5 +1,6 @@
 //! `dw_ustack` at work: the tables of the processes that a script meets, written where its programs look.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,12 +15,17 @@ use super::places;
 use super::unwind::Tables;
 use crate::{input, kernel, output};
 
+/// Bytes of all tables together, which the kernel keeps.
+const MOST_BYTES: usize = 512 << 20;
+
 /// The maps of a script that uses `dw_ustack`, and what goes into them.
 pub struct Unwinding {
     tables: Tables,
     rows: MapHandle,
     wanted: MapHandle,
     host: Arc<LiveHost>,
+    /// Bytes of the table of each process.
+    sizes: BTreeMap<u32, usize>,
     /// Said once.
     refused: bool,
 }
@@ -35,6 +41,7 @@ impl Unwinding {
             rows: session.map(Script::UNWIND)?,
             wanted: session.map(Script::UNWIND_WANTED)?,
             host: host.clone(),
+            sizes: BTreeMap::new(),
             refused: false,
         }))
     }
@@ -45,27 +52,46 @@ impl Unwinding {
             return;
         };
         self.host.remember(pid, maps);
-        let put = || {
-            self.rows
-                .put_array(&pid.to_ne_bytes(), unwind::BYTES, &table)
-        };
-        let done = put().or_else(|_| {
-            // There may be no room left: processes that are gone need none.
-            for key in self.rows.keys()? {
-                let gone = <[u8; 4]>::try_from(&key[..])
-                    .map(u32::from_ne_bytes)
-                    .is_ok_and(|pid| !Path::new(&format!("/proc/{pid}")).exists());
-                if gone {
-                    self.rows.delete(&key)?;
-                }
-            }
-            put()
-        });
-        if let Err(error) = done
-            && !std::mem::replace(&mut self.refused, true)
-        {
-            output::warning(format_args!("dw_ustack: {error}"));
+        let kept = |sizes: &BTreeMap<u32, usize>| sizes.values().sum::<usize>();
+        self.sizes.remove(&pid);
+        if kept(&self.sizes) + table.len() > MOST_BYTES {
+            self.forget_ended();
         }
+        let room = kept(&self.sizes) + table.len() <= MOST_BYTES;
+        let put = |rows: &MapHandle| rows.put_array(&pid.to_ne_bytes(), unwind::BYTES, &table);
+        let done = match room {
+            true => put(&self.rows).or_else(|_| {
+                // There may be no entry left.
+                self.forget_ended();
+                put(&self.rows)
+            }),
+            false => Ok(()),
+        };
+        let why = match (room, done) {
+            (true, Ok(())) => {
+                self.sizes.insert(pid, table.len());
+                return;
+            }
+            (true, Err(error)) => error.to_string(),
+            (false, _) => {
+                "the tables of so many processes take too much memory; trace fewer (-p)".into()
+            }
+        };
+        if !std::mem::replace(&mut self.refused, true) {
+            output::warning(format_args!("dw_ustack: {why}"));
+        }
+    }
+
+    /// Processes that are gone need no table.
+    fn forget_ended(&mut self) {
+        let (rows, sizes) = (&self.rows, &mut self.sizes);
+        sizes.retain(|pid, _| {
+            let runs = Path::new(&format!("/proc/{pid}")).exists();
+            if !runs {
+                let _ = rows.delete(&pid.to_ne_bytes());
+            }
+            runs
+        });
     }
 
     /// Does what programs asked for since the last time.
