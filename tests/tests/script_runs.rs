@@ -477,9 +477,9 @@ fn one_text_behind_the_other() {
     assert_eq!(
         out(
             "config = { max_strlen = 16; str_trunc_trailer = \"\"; } begin { @x = \"a\"; \
-             for $i : 0..20 { @x = str_concat(\"0123456\", @x); } print(strlen(@x)); print(@x); clear(@x); }"
+             for $i : 0..20 { @x = str_concat(\"0123456\", @x); } print(strlen(@x)); }"
         ),
-        "15\n012345601234560\n"
+        "15\n@x: 012345601234560\n"
     );
 }
 
