@@ -22,6 +22,8 @@ pub(crate) fn uses(kfunc: &BoundKfunc) -> Use {
     for (extent, arg) in extents.iter_mut().zip(&kfunc.args) {
         *extent = match arg {
             KfuncArg::Memory { bytes, .. } => u32::try_from(*bytes).ok(),
+            // What programs allocate lies in no frame.
+            KfuncArg::Object | KfuncArg::Constant => Some(0),
             // Numbers that the declaration lets be anything may be addresses too.
             _ => None,
         };
@@ -32,7 +34,10 @@ pub(crate) fn uses(kfunc: &BoundKfunc) -> Use {
 /// Whether it may give a pointer to memory of unknown extent that it was handed: then what is read through
 /// one may be written through the other.
 pub(crate) fn aliases(kfunc: &BoundKfunc) -> bool {
-    let whole = |a: &KfuncArg| matches!(a, KfuncArg::Memory { .. });
+    let whole = |a: &KfuncArg| {
+        use KfuncArg::{Constant, Memory, Object};
+        matches!(a, Memory { .. } | Object | Constant)
+    };
     kfunc.pointer && !kfunc.args.iter().all(whole)
 }
 

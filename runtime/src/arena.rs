@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Rel
 
 use probity_isa::Size;
 
-/// A block of zeroed bytes, 16-byte aligned.
+/// A block of zeroed bytes, aligned to 16 bytes at least.
 #[derive(Debug)]
 pub(crate) struct Arena {
     base: NonNull<u8>,
@@ -28,7 +28,12 @@ unsafe impl Sync for Arena {}
 impl Arena {
     /// `None` when the size is absurd or the system has no memory.
     pub fn new(bytes: usize) -> Option<Arena> {
-        let layout = Layout::from_size_align(bytes.max(16), 16).ok()?;
+        Arena::aligned(bytes, 16)
+    }
+
+    /// At a multiple of `align`, a power of two.
+    pub fn aligned(bytes: usize, align: usize) -> Option<Arena> {
+        let layout = Layout::from_size_align(bytes.max(16), align.max(16)).ok()?;
         // SAFETY: the layout's size is not zero.
         let base = NonNull::new(unsafe { alloc_zeroed(layout) })?;
         Some(Arena { base, layout })

@@ -11,6 +11,7 @@ use probity_verifier::{Region, Verified, VerifiedProgram};
 use crate::context;
 use crate::kfuncs::{self, BoundKfunc, Unbound};
 use crate::maps::{Direct, Map, Operation, Values};
+use crate::objects::Objects;
 use crate::timers::Timers;
 use crate::{Answer, Env, Epoch, Error, HelperFn, Process, Span, helpers, hidden_word};
 
@@ -21,7 +22,7 @@ pub const MAX_CPUS: usize = 1024;
 pub struct Options {
     /// Elements of each per-CPU map element: calls are made on CPU 0 to `cpus - 1`.
     pub cpus: usize,
-    /// Upper bound of the memory of all maps, in bytes.
+    /// Upper bound of the memory of all maps, and of the structures that programs allocate, in bytes.
     pub max_map_bytes: u64,
     /// Of each CPU's part of perf event arrays.
     pub perf_bytes: usize,
@@ -67,6 +68,9 @@ pub struct Instance {
     /// Memory of the maps' values, ascending: start, end, map.
     extents: Vec<(u64, u64, usize)>,
     timers: Timers,
+    objects: Objects,
+    /// Named by the maps that are made here.
+    home: Arc<()>,
     engines: AtomicU64,
 }
 
@@ -135,7 +139,9 @@ impl Instance {
             });
         }
         reach_contexts(&mut programs);
-        let maps = make_maps(object, &used, &options)?;
+        let home = Arc::new(());
+        let (maps, left) = make_maps(&verified, &used, &options, &home)?;
+        let objects = Objects::new(verified.clone(), options.cpus, left);
         initialise(&verified, &maps, &programs)?;
         let mut extents: Vec<_> = maps
             .iter()
@@ -158,6 +164,8 @@ impl Instance {
             extents,
             verified,
             timers: Timers::default(),
+            objects,
+            home,
             engines: AtomicU64::new(0),
         })
     }
@@ -173,6 +181,15 @@ impl Instance {
 
     pub(crate) fn timers(&self) -> &Timers {
         &self.timers
+    }
+
+    pub(crate) fn objects(&self) -> &Objects {
+        &self.objects
+    }
+
+    /// Structures that programs have allocated and not freed, in maps or elsewhere.
+    pub fn allocated(&self) -> usize {
+        self.objects.live()
     }
 
     /// In the order of [`Verified::programs`].
@@ -279,6 +296,9 @@ impl Instance {
         {
             return self.maps.get(*map)?.as_ref()?.span(address);
         }
+        if let Some(span) = self.objects.span(address) {
+            return Some(span);
+        }
         let added = self.added.read().unwrap_or_else(|e| e.into_inner());
         added.iter().find_map(|m| m.span(address))
     }
@@ -286,12 +306,10 @@ impl Instance {
     /// Makes a map of the definition that `outer` has for its inner maps.
     pub fn make_inner(&self, outer: &str) -> Result<Arc<Map>, Error> {
         let object = &self.verified.relocated().object;
-        let def = object
-            .maps
-            .iter()
-            .find(|m| m.name == outer)
-            .and_then(|m| m.inner.as_deref());
-        let Some(def) = def else {
+        let mut fields = self.verified.map_fields();
+        let at = object.maps.iter().position(|m| m.name == outer);
+        let def = at.and_then(|n| Some((n, object.maps[n].inner.as_deref()?)));
+        let Some((at, def)) = def else {
             return Err(Error::Map {
                 map: outer.to_string(),
                 what: "has no definition of an inner map".into(),
@@ -303,9 +321,10 @@ impl Instance {
             ..self.options.clone()
         };
         let mut budget = options.max_map_bytes;
-        let values = values(object, def);
-        let map = Map::new(def, &options, values, &mut budget)?;
-        Ok(Arc::new(map.of_types(object.btf.as_ref(), def.value_type)))
+        let fields = fields.swap_remove(at);
+        let map = Map::new(def, &options, Values::of(&fields.inner), &mut budget)?;
+        let map = map.of_types(object.btf.as_ref(), def.value_type);
+        Ok(Arc::new(map.at_home(&self.home)))
     }
 
     /// Puts an inner map into a map of maps. It lives as long as the instance, whatever replaces it.
@@ -316,6 +335,22 @@ impl Instance {
                 what: "does not exist".into(),
             });
         };
+        let object = &self.verified.relocated().object;
+        let at = object.maps.iter().position(|m| m.name == outer);
+        let def = at.and_then(|n| Some((n, object.maps[n].inner.as_deref()?)));
+        let fits = def.is_some_and(|(n, def)| {
+            let fields = self.verified.map_fields().swap_remove(n);
+            inner.fits_into(def, self.cpus, &Values::of(&fields.inner), &self.home)
+        });
+        if !fits {
+            return Err(Error::Map {
+                map: outer.to_string(),
+                what: format!(
+                    "map {} is of another shape than those it holds",
+                    inner.name()
+                ),
+            });
+        }
         let address = inner.address();
         self.added
             .write()
@@ -506,20 +541,15 @@ fn context_size(verified: &Verified, p: &VerifiedProgram) -> usize {
     need
 }
 
-/// What is managed inside of a map's values.
-fn values(object: &objfile::Object, def: &objfile::Map) -> Values {
-    let rows = probity_platform::linux::managed::MANAGED.fields;
-    match (&object.btf, def.value_type) {
-        (Some(btf), Some(id)) => Values::of(btf, id, rows),
-        _ => Values::default(),
-    }
-}
-
+/// The object's maps, and how many bytes are left of those that they may take.
 fn make_maps(
-    object: &objfile::Object,
+    verified: &Verified,
     used: &[bool],
     options: &Options,
-) -> Result<Vec<Option<Arc<Map>>>, Error> {
+    home: &Arc<()>,
+) -> Result<(Vec<Option<Arc<Map>>>, u64), Error> {
+    let object = &verified.relocated().object;
+    let fields = verified.map_fields();
     let mut used = used.to_vec();
     // What a used map is initialised with is used too; maps of maps do not nest deeper.
     for (n, def) in object.maps.iter().enumerate() {
@@ -536,23 +566,24 @@ fn make_maps(
     }
     let mut budget = options.max_map_bytes;
     let mut out = Vec::new();
-    for (def, used) in object.maps.iter().zip(used) {
+    for ((def, used), fields) in object.maps.iter().zip(used).zip(&fields) {
+        let values = Values::of(&fields.own);
         if let Some(kept) = options.maps.iter().find(|m| m.name() == def.name) {
-            kept.usable_as(def, options.cpus, &values(object, def))?;
+            kept.usable_as(def, options.cpus, &values)?;
             out.push(Some(kept.clone()));
             continue;
         }
-        match Map::new(def, options, values(object, def), &mut budget) {
+        match Map::new(def, options, values, &mut budget) {
             Ok(map) => {
                 let map = map.of_types(object.btf.as_ref(), def.value_type);
-                out.push(Some(Arc::new(map)));
+                out.push(Some(Arc::new(map.at_home(home))));
             }
             Err(e) if used => return Err(e),
             // A map that no program uses is not worth an error.
             Err(_) => out.push(None),
         }
     }
-    Ok(out)
+    Ok((out, budget))
 }
 
 /// Static initialisers of program arrays and maps of maps.

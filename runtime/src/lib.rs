@@ -20,6 +20,7 @@ mod instance;
 pub mod kfuncs;
 pub mod maps;
 mod memory;
+mod objects;
 mod platform;
 mod pool;
 pub mod shared;

@@ -308,6 +308,13 @@ fn check(
             }
             ArgKind::SpinLock { .. } => range(4, MemAccess::ReadWrite)?,
             ArgKind::Timer => range(16, MemAccess::ReadWrite)?,
+            ArgKind::Kptr => range(8, MemAccess::ReadWrite)?,
+            ArgKind::KptrNew if value != 0 && !call.instance().objects().is_object(value) => {
+                return Err(bad(0));
+            }
+            ArgKind::PercpuBtf if !call.instance().objects().is_object(value) => {
+                return Err(bad(0));
+            }
             ArgKind::ConstStr => {
                 let mut at = value;
                 while memory.load(call, at, Size::B).ok_or_else(|| bad(1))? != 0 {
@@ -351,8 +358,17 @@ pub(crate) fn own_end(call: &Call<'_>, address: u64) -> Option<u64> {
 }
 
 /// A read through a kernel pointer: 0 where the surroundings have no such memory.
+///
+/// A structure that programs allocated is the kernel's too where nothing keeps it alive.
 pub fn kernel_read(call: &Call<'_>, address: u64, size: Size) -> u64 {
     let mut b = [0u8; 8];
+    if let Some(span) = call.instance().objects().span(address) {
+        if span.end - address < size.bytes() as u64 {
+            return 0;
+        }
+        // SAFETY: memory of structures lives as long as the instance.
+        return unsafe { arena::load(address as *const u8, size) };
+    }
     let ok = b
         .get_mut(..size.bytes())
         .is_some_and(|b| call.env().read(Space::Kernel, address, b));

@@ -12,6 +12,7 @@ const MAP_UPDATE: i64 = 2;
 const MAP_DELETE: i64 = 3;
 const MAP_NEXT_KEY: i64 = 4;
 const PROG_LOAD: i64 = 5;
+const OBJECT_GET: i64 = 7;
 const TEST_RUN: i64 = 10;
 const LOOKUP_AND_DELETE: i64 = 21;
 const MAP_FREEZE: i64 = 22;
@@ -236,6 +237,15 @@ impl Loaded {
             fd,
             prog_type: p.prog_type().0,
         })
+    }
+
+    /// A program of a packet's that was pinned.
+    pub fn pinned(path: &std::path::Path) -> io::Result<Loaded> {
+        use std::os::unix::ffi::OsStrExt;
+        const TC: u32 = 3;
+        let path = std::ffi::CString::new(path.as_os_str().as_bytes())?;
+        let fd = Attr::new().u64(0, path.as_ptr() as u64).fd(OBJECT_GET)?;
+        Ok(Loaded { fd, prog_type: TC })
     }
 
     /// The return value and the packet as it is afterwards; a raw tracepoint takes `words` instead of a packet.

@@ -51,4 +51,5 @@ use managed_memory::{alloc, graph, kptr, lock, managed, special, timer};
 use stack_objects::{dynptr, irq, iter, object};
 
 pub use report::*;
+pub use special::{Holds, MapFields, SpecialField};
 pub use verify::{Error, Options, Prepared, verify, verify_recorded};

@@ -10,6 +10,7 @@ mod cgroup;
 pub(crate) mod dynptr;
 mod map;
 pub(crate) mod net;
+mod object;
 mod output;
 mod print;
 mod probe;
@@ -84,6 +85,7 @@ const GROUPS: &[&[Entry]] = &[
     cgroup::ENTRIES,
     string::ENTRIES,
     timer::ENTRIES,
+    object::ENTRIES,
 ];
 
 /// Every helper that runs in process.

@@ -38,7 +38,9 @@ fn check<R: Reenter>(
             size,
         };
         let (bytes, write, nullable) = match *kind {
-            KfuncArg::Any => continue,
+            KfuncArg::Any | KfuncArg::Constant => continue,
+            KfuncArg::Object if call.instance().objects().is_object(value) => continue,
+            KfuncArg::Object => return Err(bad(0)),
             KfuncArg::Memory {
                 bytes,
                 write,

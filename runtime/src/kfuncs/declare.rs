@@ -25,6 +25,10 @@ pub enum KfuncArg {
     Text,
     /// The program's context.
     Context,
+    /// A structure that programs allocate, from its first byte on.
+    Object,
+    /// A constant of the proof's, or nothing: never an address.
+    Constant,
 }
 
 /// A type as it is written: a base with pointers to it.
@@ -42,6 +46,8 @@ enum Base<'a> {
     Int(usize),
     /// A name; with its layout behind it, `point{16|u64@0|u8x8@8}`, memory of these numbers; as `request{@ctx}` the program's context.
     Struct(&'a str),
+    /// A function, as its parameter is written: `bool (less)(struct bpf_rb_node *a, …)`.
+    Function(&'a str),
 }
 
 /// What stands behind the name of a structure that brings its layout.
@@ -107,7 +113,7 @@ pub(super) fn parse(text: &str) -> Option<Declared<'_>> {
     let inside = rest.strip_suffix(')')?;
     let params = match inside.trim() {
         "" | "void" => Vec::new(),
-        list => list.split(',').map(param).collect::<Option<_>>()?,
+        list => apart(list).into_iter().map(param).collect::<Option<_>>()?,
     };
     Some(Declared {
         ret: ty(ret)?,
@@ -115,7 +121,44 @@ pub(super) fn parse(text: &str) -> Option<Declared<'_>> {
     })
 }
 
+/// What stands between commas, other than inside of parentheses.
+fn apart(list: &str) -> Vec<&str> {
+    let mut depth = 0;
+    list.split(|c: char| {
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        c == ',' && depth == 0
+    })
+    .collect()
+}
+
+/// A function that is a parameter: its name, and as what it is declared.
+fn function(text: &str) -> Option<(&str, Declared<'_>)> {
+    let (ret, rest) = text.split_once('(')?;
+    let (name, rest) = rest.split_once(")(")?;
+    let params = apart(rest.strip_suffix(')')?);
+    let declared = Declared {
+        ret: ty(ret)?,
+        // Functions of functions there are none.
+        params: params.into_iter().map(value).collect::<Option<_>>()?,
+    };
+    Some((name, declared))
+}
+
 fn param(text: &str) -> Option<(&str, Ty<'_>)> {
+    let text = text.trim();
+    if text.ends_with(')') {
+        let (name, _) = function(text)?;
+        let of = Ty {
+            base: Base::Function(text),
+            constant: false,
+            pointers: 1,
+        };
+        return Some((name, of));
+    }
+    value(text)
+}
+
+fn value(text: &str) -> Option<(&str, Ty<'_>)> {
     let text = text.trim();
     let at = text.rfind(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))?;
     let (of, name) = text.split_at(at + 1);
@@ -151,14 +194,14 @@ impl Declared<'_> {
             let next = self.params.get(i + 1).map_or("", |(name, _)| *name);
             let write = !ty.constant;
             match (ty.pointers, ty.base) {
+                _ if name.ends_with("__ign") => KfuncArg::Constant,
+                (0, _) if name.ends_with("__k") => KfuncArg::Constant,
                 (0, _) => KfuncArg::Any,
-                _ if name.ends_with("__str") => KfuncArg::Text,
-                _ if ["__map", "__ign", "__prog"]
-                    .iter()
-                    .any(|s| name.ends_with(s)) =>
-                {
-                    KfuncArg::Any
+                _ if name.ends_with("__alloc") || name.ends_with("__refcounted_kptr") => {
+                    KfuncArg::Object
                 }
+                _ if name.ends_with("__str") => KfuncArg::Text,
+                _ if ["__map", "__prog"].iter().any(|s| name.ends_with(s)) => KfuncArg::Any,
                 _ if next.ends_with("__sz") || next.ends_with("__szk") => {
                     KfuncArg::Sized { write, nullable }
                 }
@@ -280,6 +323,15 @@ fn write(b: &mut BtfBuilder, known: &mut Known, ty: Ty<'_>) -> TypeId {
             Base::Void => TypeId::VOID,
             Base::Int(n) => match INTS.get(n) {
                 Some((name, size, encoding)) => b.int(name, *size, *encoding),
+                None => TypeId::VOID,
+            },
+            Base::Function(text) => match function(text) {
+                Some((_, f)) => {
+                    let ret = write(b, known, f.ret);
+                    let param = |(name, ty): &(_, Ty<'_>)| (*name, write(b, known, *ty));
+                    let params: Vec<(&str, TypeId)> = f.params.iter().map(param).collect();
+                    b.func_proto(ret, &params)
+                }
                 None => TypeId::VOID,
             },
             Base::Struct(name) if name.contains('{') => structure(b, name),

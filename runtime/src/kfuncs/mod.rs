@@ -12,10 +12,13 @@ mod call;
 mod declare;
 mod dynptr;
 mod exception;
+mod list;
 mod num;
+mod object;
 mod region;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 use probity_btf::{Btf, Kind, TypeId};
 use probity_platform::{KfuncFlag, KfuncSpecial, Platform};
@@ -48,12 +51,19 @@ const GROUPS: &[&[Entry]] = &[
     region::ENTRIES,
     exception::ENTRIES,
     dynptr::ENTRIES,
+    object::ENTRIES,
+    list::ENTRIES,
+    tree::ENTRIES,
 ];
 
 /// Structures that declarations point to and programs keep in their own memory, with their sizes: multiples of 8; and contexts.
 const STRUCTS: &[(&str, u32)] = &[
     ("bpf_iter_num", 8),
     ("bpf_dynptr", 16),
+    ("bpf_list_head", 16),
+    ("bpf_list_node", 24),
+    ("bpf_rb_root", 16),
+    ("bpf_rb_node", 32),
     ("__sk_buff", 192),
     ("xdp_md", 24),
 ];

@@ -64,6 +64,23 @@ fn declarations_say_what_arguments_are() {
             KfuncArg::Text,
         ])
     );
+    let node = KfuncArg::Memory {
+        bytes: 32,
+        write: true,
+        nullable: false,
+    };
+    assert_eq!(
+        args(
+            "int (struct bpf_rb_node *n, bool (less)(struct bpf_rb_node *a, int b), void *meta__ign, u64 id__k)"
+        ),
+        Some(vec![
+            node,
+            KfuncArg::Any,
+            KfuncArg::Constant,
+            KfuncArg::Constant
+        ])
+    );
+    assert_eq!(args("void (void *p__alloc)"), Some(vec![KfuncArg::Object]));
     assert_eq!(args("void (void)"), Some(vec![]));
     for bad in [
         "",
@@ -72,6 +89,8 @@ fn declarations_say_what_arguments_are() {
         "void (int)",
         "strange (int a)",
         "void (int a b)",
+        "void (bool (less)(strange a))",
+        "void (bool (less)",
     ] {
         assert_eq!(args(bad), None, "{bad}");
     }

@@ -100,6 +100,8 @@ impl Store for Array {
                 (true, Some(at)) => self.values.update_locked(p, value, self.value_size, at),
                 (true, None) => return err(libc::EINVAL),
             }
+            // As in Linux: what the value owned goes with the update.
+            self.values.release(p);
         }
         0
     }

@@ -30,6 +30,8 @@ pub struct Map {
     pub(super) values: Values,
     /// The object's types, and that of the values.
     value_type: Option<(Arc<Btf>, TypeId)>,
+    /// Names the instance that it was made by.
+    home: Option<Arc<()>>,
     pub(super) store: Box<dyn Store>,
 }
 
@@ -94,6 +96,7 @@ impl Map {
             frozen,
             values: spec.values,
             value_type: None,
+            home: None,
             store,
         };
         if let Some(data) = &def.data {
@@ -122,15 +125,37 @@ impl Map {
         if !self.is_portable() || !values.is_portable() {
             return Err(error("holds what only one instance can use"));
         }
-        let theirs = (def.kind, def.key_size as usize, def.value_size as usize);
-        let same = (self.kind, self.key_size, self.value_size) == theirs
-            && (self.max_entries, self.flags) == (def.max_entries as usize, def.flags)
-            && self.cpus == cpus
-            && self.values.same(values);
-        match same {
+        match self.is_like(def, cpus, values) && self.max_entries == def.max_entries as usize {
             true => Ok(()),
             false => Err(error("is of another shape than the one that is kept")),
         }
+    }
+
+    /// Whether the map of maps with this definition of what it holds, in an instance of this home, may hold this one.
+    ///
+    /// Where a value holds what the instance has (timers, structures), it must be one of the instance's own.
+    pub(crate) fn fits_into(
+        &self,
+        def: &objfile::Map,
+        cpus: usize,
+        values: &Values,
+        home: &Arc<()>,
+    ) -> bool {
+        const ARRAY: u32 = 2;
+        // Linux wants as many entries of arrays, which programs may index without a lookup.
+        let open = self.kind != ARRAY || def.flags & super::flags::INNER_MAP != 0;
+        let own = self.home.as_ref().is_some_and(|h| Arc::ptr_eq(h, home));
+        self.is_like(def, cpus, values)
+            && (open || self.max_entries == def.max_entries as usize)
+            && (own || self.is_portable())
+    }
+
+    fn is_like(&self, def: &objfile::Map, cpus: usize, values: &Values) -> bool {
+        let theirs = (def.kind, def.key_size as usize, def.value_size as usize);
+        (self.kind, self.key_size, self.value_size) == theirs
+            && self.flags == def.flags
+            && self.cpus == cpus
+            && self.values.same(values)
     }
 
     /// Whether its elements mean the same to every instance: plain bytes, with locks at most.
@@ -207,6 +232,12 @@ impl Map {
     /// The type of the values, where the object has types.
     pub fn value_type(&self) -> Option<(&Btf, TypeId)> {
         self.value_type.as_ref().map(|(btf, id)| (&**btf, *id))
+    }
+
+    /// Tells a map which instance makes it.
+    pub(crate) fn at_home(mut self, home: &Arc<()>) -> Map {
+        self.home = Some(home.clone());
+        self
     }
 
     /// Tells a map what its values are.

@@ -1,44 +1,43 @@
 //! The type of a map's values → where they hold fields that nobody may copy: locks, timers, kernel pointers, lists, trees.
 //!
-//! **Invariant:** bytes of such a field are written by helpers alone; a new value starts with zeros there.
+//! **Invariant:** bytes of such a field are written by helpers alone; a new value starts with zeros there, and with its lock
+//! as who still has a pointer to its memory left it.
 
-use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::*;
-use std::sync::atomic::{AtomicU32, AtomicU64};
 
-use probity_btf::{Btf, Type, TypeId};
-use probity_platform::{Managed, ManagedField};
+use probity_platform::Managed;
+use probity_verifier::SpecialField;
 
 use crate::arena;
+use crate::objects::Objects;
+use crate::objects::fields::{Field, Fields};
 
-/// Deepest structure in a structure that is looked at; the verifier refuses maps with deeper fields.
-const DEPTH: u32 = 32;
-/// Most elements of an array that are looked at; the verifier allows fewer fields.
-const ELEMENTS: u32 = 64;
+/// Fields that [`Fields::end`] leaves as a new value has them; whoever still has a pointer to the value may be using them.
+const ENDED: &[Managed] = &[
+    Managed::SpinLock,
+    Managed::ResSpinLock,
+    Managed::Kptr,
+    Managed::PercpuKptr,
+    Managed::ListHead,
+    Managed::RbRoot,
+];
 
 /// Fields of a value that are managed, by offset.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Values(Option<Arc<[Field]>>);
-
-#[derive(Clone, Debug)]
-struct Field {
-    at: Range<usize>,
-    kind: Managed,
-}
+pub(crate) struct Values(Option<Arc<Fields>>);
 
 impl Values {
-    /// Of a value of type `id`. What is managed is what the platform's rows name.
-    pub fn of(btf: &Btf, id: TypeId, rows: &[ManagedField]) -> Values {
-        let mut fields = Vec::new();
-        collect(btf, id, 0, rows, DEPTH, &mut fields);
-        fields.sort_by_key(|f: &Field| f.at.start);
-        Values((!fields.is_empty()).then(|| fields.into()))
+    /// Of values whose managed fields these are.
+    pub fn of(found: &[SpecialField]) -> Values {
+        Values((!found.is_empty()).then(|| Arc::new(Fields::of(found))))
     }
 
     /// Nothing but locks is managed.
     pub fn is_portable(&self) -> bool {
-        self.fields().iter().all(|f| f.kind == Managed::SpinLock)
+        let mut fields = self.fields().iter();
+        fields.all(|f| f.kind == Some(Managed::SpinLock))
     }
 
     /// The same is managed at the same places.
@@ -49,7 +48,7 @@ impl Values {
     }
 
     fn fields(&self) -> &[Field] {
-        self.0.as_deref().unwrap_or_default()
+        self.0.as_deref().map(Fields::all).unwrap_or_default()
     }
 
     /// No field of a value is managed: it is bytes.
@@ -59,22 +58,13 @@ impl Values {
 
     /// Offset of the spin lock.
     pub fn lock(&self) -> Option<usize> {
-        let mut locks = self.fields().iter();
-        locks
-            .find(|f| f.kind == Managed::SpinLock)
-            .map(|f| f.at.start)
-    }
-
-    /// Offsets of the fields of a kind.
-    fn all(&self, kind: Managed) -> impl Iterator<Item = usize> {
-        let of = move |f: &&Field| f.kind == kind;
-        self.fields().iter().filter(of).map(|f| f.at.start)
+        self.0.as_deref()?.find(Managed::SpinLock)
     }
 
     /// Writes a new value: the bytes at `from`, with zeros for managed fields.
     ///
     /// # Safety
-    /// `to` is writable and `from` readable for `size` bytes, the value's size.
+    /// `to` is a value's memory, of zeros or of a value that has left its map, and `from` readable for `size` bytes, the value's size.
     #[inline(always)]
     pub unsafe fn init(&self, to: *mut u8, from: *const u8, size: usize) {
         // SAFETY: by the contract.
@@ -82,6 +72,7 @@ impl Values {
             if self.0.is_none() {
                 arena::copy(to, from, size);
             } else {
+                self.release(to);
                 self.apart(to, from, size, true);
             }
         }
@@ -120,32 +111,23 @@ impl Values {
         }
     }
 
-    /// Ends the timers of a value that has left its map.
+    /// Ends the timers of a value that has left its map, and frees what it owns.
     ///
     /// # Safety
-    /// `value` is one of the map's, not per-CPU.
+    /// `value` is one of the map's.
     #[inline(always)]
     pub unsafe fn release(&self, value: *mut u8) {
-        if self.0.is_some() {
+        if let Some(fields) = &self.0 {
             // SAFETY: by the contract.
-            unsafe { self.end(value) };
-        }
-    }
-
-    /// # Safety
-    /// As for [`Values::release`].
-    #[cold]
-    unsafe fn end(&self, value: *mut u8) {
-        for at in self.all(Managed::Timer) {
-            // SAFETY: by the contract a timer lies there, aligned.
-            unsafe { AtomicU64::from_ptr(value.add(at).cast()) }.store(0, Release);
+            unsafe { end(fields, value) };
         }
     }
 
     /// Puts zeros into a copy where managed fields are, as the host gets it.
     pub fn clear(&self, copy: &mut [u8]) {
         for f in self.fields() {
-            if let Some(bytes) = copy.get_mut(f.at.clone()) {
+            let end = f.at.end.min(copy.len());
+            if let Some(bytes) = copy.get_mut(f.at.start..end) {
                 bytes.fill(0);
             }
         }
@@ -163,7 +145,8 @@ impl Values {
                 if start > at {
                     arena::copy(to.add(at), from.add(at), start - at);
                 }
-                if zero && end > start {
+                let ended = f.kind.is_some_and(|k| ENDED.contains(&k));
+                if zero && end > start && !ended {
                     arena::zero(to.add(start), end - start);
                 }
                 at = at.max(end);
@@ -175,58 +158,16 @@ impl Values {
     }
 }
 
-fn collect(
-    btf: &Btf,
-    id: TypeId,
-    offset: usize,
-    rows: &[ManagedField],
-    depth: u32,
-    out: &mut Vec<Field>,
-) {
-    let mut found = |row: &ManagedField, size: usize| {
-        out.push(Field {
-            at: offset..offset.saturating_add(size),
-            kind: row.kind,
-        });
-    };
-    let id = btf.resolve(id);
-    match btf.ty(id) {
-        Some(Type::Ptr(to)) => {
-            let tag = match btf.ty(to) {
-                Some(Type::TypeTag { value, .. }) => value,
-                _ => return,
-            };
-            if let Some(row) = rows.iter().find(|r| r.tag && r.name == tag) {
-                found(row, 8);
-            }
+/// # Safety
+/// `value` is one with these fields.
+#[cold]
+unsafe fn end(fields: &Fields, value: *mut u8) {
+    let mut owned = Vec::new();
+    // SAFETY: by the contract; what fields own was allocated for programs.
+    unsafe {
+        fields.end(value, &mut owned);
+        for object in owned {
+            Objects::release(object);
         }
-        Some(Type::Struct(_)) => {
-            let name = btf.name(id);
-            if let Some(row) = rows.iter().find(|r| !r.tag && r.name == name) {
-                return found(row, row.size as usize);
-            }
-            if depth == 0 {
-                return;
-            }
-            for m in btf.members(id).iter() {
-                let at = offset.saturating_add(m.bit_offset as usize / 8);
-                collect(btf, m.ty, at, rows, depth - 1, out);
-            }
-        }
-        Some(Type::Array { elem, len, .. }) if depth != 0 => {
-            let Some(size) = btf.size_of(elem) else {
-                return;
-            };
-            for n in 0..len.min(ELEMENTS) {
-                let at = offset.saturating_add(n as usize * size as usize);
-                let before = out.len();
-                collect(btf, elem, at, rows, depth - 1, out);
-                // The others are alike.
-                if out.len() == before {
-                    break;
-                }
-            }
-        }
-        _ => {}
     }
 }

@@ -1,9 +1,10 @@
 //! Maps in process and maps of the running kernel, under the same operations: results to the error number, and contents.
 //!
 //! `system_calls.rs` is the host's side, `programs.rs` the programs', on both engines; `nested.rs` is about maps of maps, `lru.rs`
-//! about what LRU maps keep, `packets.rs` about helpers that change packets.
+//! about what LRU maps keep, `packets.rs` about helpers that change packets, `graph.rs` about structures that programs allocate.
 //! The seed is printed; `TEST_SEED` takes it back, `TEST_OPERATIONS` says how many for each kind.
 
+mod graph;
 mod lru;
 mod nested;
 mod objects;

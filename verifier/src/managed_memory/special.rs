@@ -19,7 +19,7 @@ use probity_platform::{Managed, Platform, ProgKind};
 use crate::cfg::Cfg;
 use crate::managed::{self, Contains, Owner, parse};
 use crate::reject::{Failure, Outcome, fail};
-use crate::report::Rule;
+use crate::report::{Rule, Verified};
 
 /// Managed fields of one type.
 #[derive(Clone, Debug, Default)]
@@ -32,9 +32,12 @@ pub(crate) struct Special {
     pub inner: Option<Box<Special>>,
 }
 
+/// A field of a value or of an allocated structure that the kernel manages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SpecialField {
+pub struct SpecialField {
+    /// Bytes from the start of the value.
     pub offset: u64,
+    /// Bytes; more than the value has where it is nested too deeply to be looked at.
     pub size: u64,
     /// `bpf_spin_lock`, `kptr`, …
     pub name: &'static str,
@@ -45,7 +48,7 @@ pub(crate) struct SpecialField {
 
 /// What a field leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Holds {
+pub enum Holds {
     Nothing,
     /// Nodes at `offset` of a structure of the program's types.
     Nodes {
@@ -145,6 +148,38 @@ impl Special {
 impl SpecialField {
     pub(crate) fn is(&self, kinds: &[Managed]) -> bool {
         self.kind.is_some_and(|k| kinds.contains(&k))
+    }
+}
+
+/// Managed fields of a map's values, and of those of the map that it holds.
+#[derive(Clone, Debug, Default)]
+pub struct MapFields {
+    /// Ascending by offset.
+    pub own: Vec<SpecialField>,
+    pub inner: Vec<SpecialField>,
+}
+
+impl Verified {
+    /// What is managed in the values of each of the object's maps, as the proof has it.
+    pub fn map_fields(&self) -> Vec<MapFields> {
+        let object = &self.relocated().object;
+        let (btf, declared) = (object.btf.as_deref(), Declared::default());
+        let of = |map| {
+            let special = Special::of(map, btf, self.platform(), &declared);
+            MapFields {
+                own: special.fields,
+                inner: special.inner.map(|s| s.fields).unwrap_or_default(),
+            }
+        };
+        object.maps.iter().map(of).collect()
+    }
+
+    /// What is managed in a structure of the object's types that programs allocate.
+    pub fn structure_fields(&self, type_id: u32) -> Vec<SpecialField> {
+        let btf = self.relocated().object.btf.as_deref();
+        let declared = Declared::default();
+        let special = Records::new(&declared).get(btf, self.platform(), type_id);
+        special.fields.clone()
     }
 }
 

@@ -140,6 +140,7 @@ impl<K: Shape> Hash<K> {
                     self.values.init(to, value, size);
                 } else {
                     // Linux gives a new element's other CPUs zeros.
+                    self.values.release(to);
                     arena::zero(to, size);
                 }
             }
@@ -149,9 +150,14 @@ impl<K: Shape> Hash<K> {
     /// Ends what the value of a slot that has left its chain still has under way.
     #[inline(always)]
     fn release(&self, slot: u32) {
-        if !self.slots.is_percpu() {
-            // SAFETY: the slot's value is one of the map's.
-            unsafe { self.values.release(self.slots.view().value(slot, 0)) };
+        let many = if self.slots.is_percpu() {
+            self.slots.cpus
+        } else {
+            1
+        };
+        for cpu in 0..if self.values.are_plain() { 0 } else { many } {
+            // SAFETY: the slot's values are some of the map's.
+            unsafe { self.values.release(self.slots.view().value(slot, cpu)) };
         }
     }
 
