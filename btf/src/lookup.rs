@@ -15,6 +15,10 @@ pub(crate) struct NameIndex(Vec<(u32, TypeId)>);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct EnumeratorIndex(Vec<(u32, TypeId, u32)>);
 
+/// `(what it is on, declaration tag)`, ascending.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TagIndex(Vec<(u32, TypeId)>);
+
 /// A name without its flavour: `task_struct___v2` → `task_struct`.
 ///
 /// The flavour is what follows the last `___` that has a name before it and something after it.
@@ -99,6 +103,32 @@ impl Btf {
             .collect();
         index.sort_unstable();
         NameIndex(index)
+    }
+
+    /// Every declaration tag on a type, ascending.
+    pub fn tags_on(&self, target: TypeId) -> impl Iterator<Item = TypeId> + '_ {
+        let mut levels = vec![self];
+        while let Some(base) = levels.last().and_then(|b| b.base.as_deref()) {
+            levels.push(base);
+        }
+        levels.into_iter().rev().flat_map(move |btf| {
+            let index = &btf.tags.get_or_init(|| btf.index_tags()).0;
+            let start = index.partition_point(|&(on, _)| on < target.0);
+            let from = index.get(start..).unwrap_or(&[]).iter();
+            from.take_while(move |&&(on, _)| on == target.0)
+                .map(|&(_, id)| id)
+        })
+    }
+
+    fn index_tags(&self) -> TagIndex {
+        let on = |id: TypeId| match self.ty(id)? {
+            Type::DeclTag { target, .. } => Some((target.0, id)),
+            _ => None,
+        };
+        let own = (self.first_id..self.len()).map(TypeId);
+        let mut index: Vec<_> = own.filter_map(on).collect();
+        index.sort_unstable();
+        TagIndex(index)
     }
 
     pub fn find_func(&self, name: &str) -> Option<TypeId> {

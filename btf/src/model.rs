@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use crate::Records;
 use crate::extents::Extents;
 use crate::leaves::Leaves;
-use crate::lookup::{EnumeratorIndex, NameIndex};
+use crate::lookup::{EnumeratorIndex, NameIndex, TagIndex};
 
 /// Index of a type; 0 is `void`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,6 +41,7 @@ pub struct Btf {
     pub(crate) strings: String,
     pub(crate) big_endian: bool,
     pub(crate) names: OnceLock<NameIndex>,
+    pub(crate) tags: OnceLock<TagIndex>,
     pub(crate) enumerators: OnceLock<EnumeratorIndex>,
     pub(crate) extents: Extents,
     pub(crate) leaves: Leaves,
@@ -57,6 +58,7 @@ impl Default for Btf {
             strings: "\0".into(),
             big_endian: false,
             names: OnceLock::new(),
+            tags: OnceLock::new(),
             enumerators: OnceLock::new(),
             extents: Extents::default(),
             leaves: Leaves::default(),

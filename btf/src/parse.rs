@@ -49,6 +49,7 @@ fn parse(base: Option<Arc<Btf>>, bytes: &[u8]) -> Result<Btf, Error> {
         strings,
         big_endian: header.big_endian,
         names: OnceLock::new(),
+        tags: OnceLock::new(),
         enumerators: OnceLock::new(),
         extents: Extents::default(),
         leaves: Leaves::default(),

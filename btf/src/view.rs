@@ -82,12 +82,6 @@ impl Btf {
         self.by_header(move |info, _| info >> 24 & 0x1f == kind as u32)
     }
 
-    /// Every declaration tag on a type, ascending.
-    pub fn tags_on(&self, target: TypeId) -> Box<dyn Iterator<Item = TypeId> + '_> {
-        let tag = Kind::DeclTag as u32;
-        self.by_header(move |info, last| info >> 24 & 0x1f == tag && last == target.0)
-    }
-
     /// Types by the second and third words of their headers.
     fn by_header<'a>(
         &'a self,

@@ -307,7 +307,7 @@ fn shifts_up(
         && let Value::Number(x) = *state.reg(dst)
     {
         let next = env.cfg.next(pc);
-        let alone = env.cfg.merges.get(next) == Some(&false);
+        let alone = next < env.cfg.insns.len() && !env.cfg.merges(next);
         env.shifted_up = alone.then_some((next, dst, x));
     }
 }

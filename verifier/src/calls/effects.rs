@@ -73,7 +73,8 @@ pub(crate) fn compute(
 ) -> (Vec<Effects>, Vec<Effects>) {
     let n = cfg.subprogs.len();
     let mut all = vec![Effects::default(); n];
-    let mut callees: Vec<Vec<usize>> = vec![Vec::new(); n];
+    // One subprogram calls none.
+    let mut callees: Vec<Vec<usize>> = vec![Vec::new(); if n > 1 { n } else { 0 }];
     // Writing through a dynptr moves a packet only where there are dynptrs of packets.
     let packets = !rows.is_empty() && cfg.insns.iter().any(|i| dynptr::of_packet(i, rows));
     for (s, subprog) in cfg.subprogs.iter().enumerate() {
@@ -84,12 +85,14 @@ pub(crate) fn compute(
             }
             all[s] = all[s].join(Effects::of(insn, platform, rows, prog_kind));
             all[s].changes_packet |= packets && dynptr::writes(insn, platform, prog_kind);
-            if n > 1 {
-                callees[s].extend(insn.subprog_target(pc).and_then(|t| cfg.subprog_entry(t)));
+            if let Some(callees) = callees.get_mut(s) {
+                callees.extend(insn.subprog_target(pc).and_then(|t| cfg.subprog_entry(t)));
             }
         }
-        callees[s].sort_unstable();
-        callees[s].dedup();
+        if let Some(callees) = callees.get_mut(s) {
+            callees.sort_unstable();
+            callees.dedup();
+        }
     }
     let own = all.clone();
     if callees.iter().all(Vec::is_empty) {

@@ -18,23 +18,53 @@ use crate::report::Rule;
 pub(crate) struct Cfg {
     pub insns: Vec<Insn>,
     pub subprogs: Vec<Subprog>,
-    /// More than one way leads here: states are compared.
-    pub merges: Vec<bool>,
-    /// A loop's head: a back edge leads here.
-    pub heads: Vec<bool>,
-    /// It may be in a loop of backward jumps, or in what one calls.
-    pub cyclic: Vec<bool>,
-    /// Laps lead through here: it is a head, or a jump leads back here.
-    pub looping: Vec<bool>,
+    /// Of each instruction.
+    marks: Vec<Marks>,
     /// Back edges, ascending.
     backs: Vec<(Pc, Pc)>,
-    /// Of each subprogram, with what it calls: whether it branches or calls, and how many slots it has.
+    /// Of each subprogram where there are several, with what it calls: whether it branches or calls, and how many slots
+    /// it has.
     spans: Vec<(bool, usize)>,
-    /// Where a lap of a loop that ends by itself starts: `may_goto`, and calls that step an iterator.
-    pub laps: Vec<bool>,
     pub may_goto: bool,
     /// Calls at the end of a subprogram that do not return.
     closing: BTreeSet<Pc>,
+}
+
+/// What is known of an instruction, one bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Marks(u8);
+
+impl Marks {
+    /// More than one way leads here: states are compared.
+    const MERGE: Marks = Marks(1);
+    /// A loop's head: a back edge leads here.
+    const HEAD: Marks = Marks(2);
+    /// It may be in a loop of backward jumps, or in what one calls.
+    const CYCLIC: Marks = Marks(4);
+    /// Laps lead through here: it is a head, or a jump leads back here.
+    const LOOPING: Marks = Marks(8);
+    /// Where a lap of a loop that ends by itself starts: `may_goto`, and calls that step an iterator.
+    const LAP: Marks = Marks(16);
+    /// Following the program's instructions leads here.
+    const REACHED: Marks = Marks(32);
+    /// Some way leads here.
+    const WAY: Marks = Marks(64);
+
+    fn has(self, mark: Marks) -> bool {
+        self.0 & mark.0 != 0
+    }
+
+    fn add(&mut self, mark: Marks) {
+        self.0 |= mark.0;
+    }
+
+    /// One more way leads here.
+    fn add_way(&mut self) {
+        self.add(match self.has(Marks::WAY) {
+            true => Marks::MERGE,
+            false => Marks::WAY,
+        });
+    }
 }
 
 impl Cfg {
@@ -67,13 +97,10 @@ impl Cfg {
         let mut cfg = Cfg {
             subprogs: ranges(&insns, subprogs)?,
             insns,
-            merges: vec![false; n],
-            heads: vec![false; n],
-            cyclic: vec![false; n],
-            looping: vec![false; n],
+            // Calls do not end a subprogram, but a throw may: one more, so that there is an instruction behind.
+            marks: vec![Marks::default(); n + 1],
             backs: Vec::new(),
             spans: Vec::new(),
-            laps: vec![false; n],
             may_goto: false,
             closing: BTreeSet::new(),
         };
@@ -116,10 +143,44 @@ impl Cfg {
         next.into_iter().chain(target)
     }
 
+    #[inline]
+    fn is(&self, pc: Pc, mark: Marks) -> bool {
+        self.marks.get(pc).is_some_and(|m| m.has(mark))
+    }
+
+    /// More than one way leads here: states are compared.
+    #[inline]
+    pub(crate) fn merges(&self, pc: Pc) -> bool {
+        self.is(pc, Marks::MERGE)
+    }
+
+    /// A loop's head: a back edge leads here.
+    #[inline]
+    pub(crate) fn is_head(&self, pc: Pc) -> bool {
+        self.is(pc, Marks::HEAD)
+    }
+
+    /// It may be in a loop of backward jumps, or in what one calls.
+    #[inline]
+    pub(crate) fn is_cyclic(&self, pc: Pc) -> bool {
+        self.is(pc, Marks::CYCLIC)
+    }
+
+    /// Laps lead through here: it is a head, or a jump leads back here.
+    #[inline]
+    pub(crate) fn is_looping(&self, pc: Pc) -> bool {
+        self.is(pc, Marks::LOOPING)
+    }
+
+    /// Where a lap of a loop that ends by itself starts.
+    #[inline]
+    pub(crate) fn is_lap(&self, pc: Pc) -> bool {
+        self.is(pc, Marks::LAP)
+    }
+
     /// Whether the way from one instruction to the other leads to another lap.
     pub(crate) fn is_back(&self, from: Pc, to: Pc) -> bool {
-        self.heads.get(to).copied().unwrap_or(false)
-            && self.backs.binary_search(&(from, to)).is_ok()
+        self.is_head(to) && self.backs.binary_search(&(from, to)).is_ok()
     }
 
     /// The subprogram that starts at `pc`.
@@ -191,16 +252,14 @@ impl Cfg {
         Ok(())
     }
 
-    fn check_reachable(&self) -> Outcome<()> {
-        let mut seen = vec![false; self.insns.len()];
+    fn check_reachable(&mut self) -> Outcome<()> {
         let mut work: Vec<Pc> = self.subprogs.iter().map(|s| s.start).collect();
         while let Some(mut pc) = work.pop() {
             // Straight on as far as it goes; where jumps lead, later.
-            while let Some(s) = seen.get_mut(pc)
-                && !*s
+            while let Some(insn) = self.insns.get(pc)
+                && !self.marks[pc].has(Marks::REACHED)
             {
-                *s = true;
-                let insn = &self.insns[pc];
+                self.marks[pc].add(Marks::REACHED);
                 if insn.is_straight() {
                     pc += 1;
                     continue;
@@ -214,8 +273,8 @@ impl Cfg {
             }
         }
         let dead =
-            (0..seen.len()).find(|pc| !seen[*pc] && !matches!(self.insns[*pc], Insn::Imm64High));
-        match dead {
+            |pc: &Pc| !self.is(*pc, Marks::REACHED) && !matches!(self.insns[*pc], Insn::Imm64High);
+        match (0..self.insns.len()).find(dead) {
             Some(pc) => Err(at(
                 pc,
                 Rule::Malformed,
@@ -361,8 +420,6 @@ impl Cfg {
     }
 
     fn find_merges(&mut self) {
-        // Calls do not end a subprogram, but a throw may: one more, so that there is an instruction behind.
-        let mut ways = vec![0u32; self.insns.len() + 1];
         // Where there is one subprogram, nothing returns.
         let forks = match self.subprogs.len() {
             1 => Vec::new(),
@@ -370,12 +427,12 @@ impl Cfg {
         };
         self.find_spans(&forks);
         for s in &self.subprogs {
-            ways[s.start] += 1;
+            self.marks[s.start].add_way();
         }
         let mut backward: Vec<Pc> = Vec::new();
         for pc in 0..self.insns.len() {
             if self.insns[pc].is_straight() {
-                ways[pc + 1] += 1;
+                self.marks[pc + 1].add_way();
                 continue;
             }
             if matches!(self.insns[pc], Insn::Imm64High) {
@@ -383,27 +440,30 @@ impl Cfg {
             }
             let (next, target) = self.ways(pc);
             if let Some(next) = next {
-                ways[next] += 1;
+                self.marks[next].add_way();
             }
             if let Some(target) = target {
-                ways[target] += 1;
+                self.marks[target].add_way();
                 if target <= pc {
-                    self.looping[target] = true;
+                    self.marks[target].add(Marks::LOOPING);
                     backward.push(pc);
                 }
             }
             match self.callee(pc) {
                 // Where it returns to, callees' paths meet; where it starts, only those of the call.
                 Some(callee) => {
-                    ways[self.next(pc)] += u32::from(forks.get(callee).copied().unwrap_or(true));
+                    if forks.get(callee).copied().unwrap_or(true) {
+                        let behind = self.next(pc);
+                        self.marks[behind].add_way();
+                    }
                 }
                 // Whoever calls it may do so again and again, and goes on behind the call each time.
                 None => {
                     let target = self.insns[pc].subprog_target(pc);
                     if let Some(callee) = target.and_then(|t| self.subprog_entry(t)) {
-                        ways[self.subprogs[callee].start] += 2;
+                        self.marks[self.subprogs[callee].start].add(Marks::MERGE);
                         if let Some(behind) = self.behind_next_call(pc) {
-                            ways[behind] += 1;
+                            self.marks[behind].add_way();
                         }
                     }
                 }
@@ -411,8 +471,7 @@ impl Cfg {
         }
         self.find_loops(&backward);
         self.find_cyclic();
-        for (pc, ways) in ways.into_iter().take(self.insns.len()).enumerate() {
-            self.merges[pc] = ways > 1;
+        for pc in 0..self.insns.len() {
             if matches!(self.insns[pc], Insn::MayGoto { .. }) {
                 self.may_goto = true;
                 self.lap_at(pc);
@@ -424,11 +483,11 @@ impl Cfg {
 impl Cfg {
     /// A way from an instruction back to itself has a jump that starts there or behind and leads there or before.
     fn find_cyclic(&mut self) {
-        if !self.looping.contains(&true) {
+        if !self.marks.iter().any(|m| m.has(Marks::LOOPING)) {
             return;
         }
         if self.subprogs.len() > 1 {
-            self.cyclic.fill(true);
+            self.marks.iter_mut().for_each(|m| m.add(Marks::CYCLIC));
             return;
         }
         // The first instruction that something at or behind the current one jumps back to.
@@ -440,7 +499,9 @@ impl Cfg {
             {
                 first = first.min(target);
             }
-            self.cyclic[pc] = first <= pc;
+            if first <= pc {
+                self.marks[pc].add(Marks::CYCLIC);
+            }
         }
     }
 
@@ -461,11 +522,11 @@ impl Cfg {
     }
 
     fn find_spans(&mut self, forks: &[bool]) {
-        let own = self.subprogs.iter().map(|s| (false, s.end - s.start));
-        self.spans = own.collect();
         if forks.is_empty() {
             return;
         }
+        let own = self.subprogs.iter().map(|s| (false, s.end - s.start));
+        self.spans = own.collect();
         let callees = |s: &Subprog| (s.start..s.end).filter_map(|pc| self.callee(pc)).collect();
         let callees: Vec<Vec<usize>> = self.subprogs.iter().map(callees).collect();
         // No chain of calls is longer than there are frames, so this many passes reach the last of it.
@@ -488,16 +549,16 @@ impl Cfg {
             }
         }
         for &(_, head) in &self.backs {
-            self.heads[head] = true;
-            self.looping[head] = true;
+            self.marks[head].add(Marks::HEAD);
+            self.marks[head].add(Marks::LOOPING);
         }
     }
 
     /// Laps are compared where they start.
     pub(crate) fn lap_at(&mut self, pc: Pc) {
-        if let (Some(lap), Some(merge)) = (self.laps.get_mut(pc), self.merges.get_mut(pc)) {
-            *lap = true;
-            *merge = true;
+        if let Some(marks) = self.marks.get_mut(pc) {
+            marks.add(Marks::LAP);
+            marks.add(Marks::MERGE);
         }
     }
 }

@@ -389,7 +389,7 @@ impl Explorer<'_> {
             }
             self.stats.processed += 1;
             self.insns += 1;
-            if !std::mem::take(&mut path.met) && env.cfg.merges[pc] {
+            if !std::mem::take(&mut path.met) && env.cfg.merges(pc) {
                 match self.meet(env, path)? {
                     Visit::Go => path.alone = false,
                     Visit::Cut => return Ok(End::Over),
@@ -421,7 +421,7 @@ impl Explorer<'_> {
             }
             if !straight
                 && self.watch > self.stats.processed
-                && env.cfg.cyclic[pc]
+                && env.cfg.is_cyclic(pc)
                 && let Insn::JumpIf {
                     op,
                     width,
@@ -507,7 +507,7 @@ impl Explorer<'_> {
 
     /// The last comparisons at `pc`, if one was made just now, for the way that leads to `to`.
     fn compared_now(&self, env: &Env<'_>, pc: Pc, to: Pc) -> Option<Box<(Pc, Pair)>> {
-        if !env.cfg.cyclic[pc] {
+        if !env.cfg.is_cyclic(pc) {
             return None;
         }
         let mut pair = *self.compared.get(&pc)?;
@@ -523,7 +523,7 @@ impl Explorer<'_> {
     fn goes(&mut self, path: &mut Waiting, env: &Env<'_>, to: Pc) {
         let pc = path.pc;
         if self.watch > self.stats.processed
-            && env.cfg.cyclic[pc]
+            && env.cfg.is_cyclic(pc)
             && let Insn::JumpIf { .. } = env.insn(pc)
             && let Some([Some(last), _]) = self.compared.get_mut(&pc)
             && last.at == self.stats.processed

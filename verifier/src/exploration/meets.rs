@@ -48,7 +48,7 @@ impl Meets {
                     continue;
                 };
                 all.above[s.start + at] = (s.start + above) as u32;
-                all.opens[s.start + above] |= cfg.merges[s.start + at];
+                all.opens[s.start + above] |= cfg.merges(s.start + at);
             }
         }
         all

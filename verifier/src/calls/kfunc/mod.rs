@@ -154,8 +154,12 @@ fn contexts<'a>(
 /// The kernel's types list both for each kind in one structure.
 pub(crate) fn context_structure(types: &Btf, kind: &ProgKind, side: &str) -> Option<TypeId> {
     let list = types.find_struct("bpf_ctx_convert")?;
-    let member = format!("BPF_PROG_TYPE_{}_{side}", kind.name.to_uppercase());
-    let found = types.members(list).named(&member)?;
+    let named = |name: &str| {
+        let of = name.strip_prefix("BPF_PROG_TYPE_");
+        let of = of.and_then(|n| n.strip_suffix(side)?.strip_suffix('_'));
+        of.is_some_and(|n| n.eq_ignore_ascii_case(kind.name))
+    };
+    let found = types.members(list).iter().find(|m| named(m.name))?;
     let id = types.resolve(found.ty);
     let structure = matches!(types.kind(id), Some(probity_btf::Kind::Struct));
     structure.then_some(id)

@@ -99,8 +99,8 @@ impl Explorer<'_> {
         let pc = path.pc;
         if self.gathering == 0
             || path.alone
-            || env.cfg.heads[pc]
-            || env.cfg.laps[pc]
+            || env.cfg.is_head(pc)
+            || env.cfg.is_lap(pc)
             || self.pressure.apart(pc)
         {
             return false;

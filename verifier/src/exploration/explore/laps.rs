@@ -25,7 +25,7 @@ const WORTH: usize = 64;
 /// Whether a lap of a loop that ends by itself starts here.
 pub(super) fn starts(env: &Env<'_>, pc: Pc, state: &State) -> bool {
     let frame = state.frame();
-    env.cfg.laps[pc] || frame.callback.is_some() && env.cfg.subprogs[frame.subprog].start == pc
+    env.cfg.is_lap(pc) || frame.callback.is_some() && env.cfg.subprogs[frame.subprog].start == pc
 }
 
 impl Explorer<'_> {

@@ -314,10 +314,11 @@ fn function(
 
 /// The references among the arguments are the program's from the start.
 pub(crate) fn enter(env: &mut Env<'_>, state: &mut State) {
-    let Some(typed) = env.typed.clone() else {
+    let gives = |a: &Argument| matches!(a.gives, Gives::Structure { acquired: true, .. });
+    let Some(typed) = env.typed.as_ref().filter(|t| t.args.iter().any(gives)) else {
         return;
     };
-    let mut typed = (*typed).clone();
+    let mut typed = TypedContext::clone(typed);
     for arg in &mut typed.args {
         if let Gives::Structure {
             acquired: true,

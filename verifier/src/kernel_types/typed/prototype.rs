@@ -8,18 +8,18 @@ use crate::report::Rule;
 
 /// A kernel function's parameters and result.
 #[derive(Clone, Debug)]
-pub(super) struct Prototype {
+pub(super) struct Prototype<'a> {
     /// Names and types.
-    pub params: Vec<(String, TypeId)>,
+    pub params: Vec<(&'a str, TypeId)>,
     pub ret: TypeId,
 }
 
 /// `MAX_BPF_FUNC_ARGS`.
 const MAX_ARGS: usize = 12;
 
-impl Prototype {
+impl<'a> Prototype<'a> {
     /// Of a `FUNC` or a `FUNC_PROTO`.
-    pub(super) fn of(types: &Btf, id: TypeId) -> Option<Prototype> {
+    pub(super) fn of(types: &'a Btf, id: TypeId) -> Option<Prototype<'a>> {
         let id = match types.resolved(id)? {
             Type::Func { proto, .. } => proto,
             Type::FuncProto { .. } => types.resolve(id),
@@ -27,7 +27,7 @@ impl Prototype {
         };
         match types.ty(id)? {
             Type::FuncProto { ret, params } => Some(Prototype {
-                params: params.iter().map(|p| (p.name.to_string(), p.ty)).collect(),
+                params: params.iter().map(|p| (p.name, p.ty)).collect(),
                 ret,
             }),
             _ => None,

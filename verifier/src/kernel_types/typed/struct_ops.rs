@@ -133,7 +133,12 @@ fn member_of(object: &Object, program: &str) -> Outcome<(String, String)> {
     found.ok_or_else(|| refuse("no variable in `.struct_ops` names it"))
 }
 
-fn member_prototype(types: &Btf, id: TypeId, ops: &str, member: &str) -> Outcome<Prototype> {
+fn member_prototype<'a>(
+    types: &'a Btf,
+    id: TypeId,
+    ops: &str,
+    member: &str,
+) -> Outcome<Prototype<'a>> {
     let found = types.members(id).named(member);
     let Some(m) = found else {
         return Err(missing(&format!("{ops}.{member}")));
@@ -145,7 +150,12 @@ fn member_prototype(types: &Btf, id: TypeId, ops: &str, member: &str) -> Outcome
 }
 
 /// The function that stands in for the member where no program does, if its parameters are the member's.
-fn stub(types: &Btf, row: &StructOps, member: &str, proto: &Prototype) -> Option<Prototype> {
+fn stub<'a>(
+    types: &'a Btf,
+    row: &StructOps,
+    member: &str,
+    proto: &Prototype<'_>,
+) -> Option<Prototype<'a>> {
     row.stubs
         .iter()
         .filter_map(|prefix| types.find_func(&format!("{prefix}{member}")))
