@@ -420,7 +420,7 @@ fn pointers(
         _ => false,
     };
     if ends(&q, &p) {
-        return Ok(packet(state, op, &p));
+        return Ok(packet(env, state, op, &p));
     }
     if ends(&p, &q) {
         let exchanged = match op {
@@ -430,7 +430,7 @@ fn pointers(
             JmpOp::Le => JmpOp::Ge,
             op => op,
         };
-        return Ok(packet(state, exchanged, &q));
+        return Ok(packet(env, state, exchanged, &q));
     }
     // Equal to something that is not NULL: not NULL.
     if matches!(op, JmpOp::Eq | JmpOp::Ne) && p.null != q.null {
@@ -458,7 +458,12 @@ fn pointers(
 }
 
 /// `p op end`.
-fn packet(state: &mut State, op: JmpOp, p: &Pointer) -> Ways {
+///
+/// Where `p` lies before the end, so does its base with the variable part: a place in the packet, which is as good a base
+/// as the packet's start. The variable part says no more than that nothing led around to get there, so it is
+/// forgotten, and states that differ in it alone are one from there on. Where it says how the pointer is aligned, or how
+/// far a loop has moved it, it stays.
+fn packet(env: &Env<'_>, state: &mut State, op: JmpOp, p: &Pointer) -> Ways {
     // On which way `p` lies before the end, and whether it may be the end itself.
     let (way, open) = match op {
         JmpOp::Gt => (false, false),
@@ -473,6 +478,7 @@ fn packet(state: &mut State, op: JmpOp, p: &Pointer) -> Ways {
         return both(state, |_, _| {});
     }
     let range = p.off as u32 + u32::from(open);
+    let rebased = p.id != 0 && !env.options.strict_alignment;
     both(state, |state, taken| {
         if taken == way {
             state.for_each_pointer(
@@ -480,6 +486,9 @@ fn packet(state: &mut State, op: JmpOp, p: &Pointer) -> Ways {
                 |v| {
                     if let Value::Pointer(q) = v {
                         q.range = q.range.max(range);
+                        if rebased && q.base & HEAD == 0 {
+                            (q.var, q.base) = (Scalar::constant(0), 0);
+                        }
                     }
                 },
             );

@@ -11,6 +11,7 @@ use probity_platform::{MapKind, Platform, Policy, ProgKind};
 use crate::Options;
 use crate::branch::Compared;
 use crate::cfg::Cfg;
+use crate::cover::Granted;
 use crate::effects::Effects;
 use crate::extended::Extended;
 use crate::facts::Facts;
@@ -205,6 +206,14 @@ impl<'a> Env<'a> {
     /// Stack bytes that were never written may be read as unknown numbers.
     pub(crate) fn uninit_ok(&self) -> bool {
         self.platform.privileged && self.platform.uninit_stack && self.options.allow_uninit_stack
+    }
+
+    /// What the program may do, for comparisons of states.
+    pub(crate) fn granted(&self) -> Granted {
+        Granted {
+            uninit: self.uninit_ok(),
+            unaligned: !self.options.strict_alignment,
+        }
     }
 
     /// Whether the subprogram, not what it calls, may throw an exception.

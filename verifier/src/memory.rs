@@ -301,6 +301,10 @@ pub(crate) fn describe(env: &Env<'_>, p: &Pointer) -> String {
         to => to.name().to_string(),
     };
     match p.constant_offset() {
+        // Its base is where a comparison with the end found it, or what was added to the start had no other value.
+        Some(n) if p.is_packet() && p.id != 0 => {
+            text.push_str(&format!(" at offset {n} from a place in it"));
+        }
         Some(0) => {}
         Some(n) => text.push_str(&format!(" at offset {n}")),
         None => text.push_str(&format!(" at offset {} + {}", p.off, Known(&p.var))),

@@ -143,3 +143,30 @@ fn packet_positions_are_joined_and_what_was_checked_is_kept() {
     // Each position is joined anew for every one before it: the square, not a power of two.
     assert!(long < 25 * short, "{short} for 20 headers, {long} for 100");
 }
+
+/// Reads four bytes behind a byte of the packet under a mask, once these were found to be there.
+fn aligned(mask: u64, strict_alignment: bool) -> String {
+    let text = format!(
+        ".license \"GPL\"\n.section \"xdp\"\nmain:\nr6 = *(u32 *)(r1 + 0)\nr7 = *(u32 *)(r1 + 4)\n\
+         r2 = r6\nr2 += 1\nif r2 > r7 goto out\nr3 = *(u8 *)(r6 + 0)\nr3 &= {mask}\nr6 += r3\n\
+         r2 = r6\nr2 += 4\nif r2 > r7 goto out\nr0 = *(u32 *)(r6 + 0)\nout:\nr0 = 2\nexit\n"
+    );
+    let options = Options {
+        strict_alignment,
+        ..Options::default()
+    };
+    let platform = Arc::new(Platform::linux(NEWEST, None));
+    let object = probity_objfile::assemble("aligned", &text, &|_| None).expect("it assembles");
+    let report = verify(&object, &platform, &Policy::default(), &options).expect("a report");
+    match &report.programs[0].verdict {
+        Verdict::Accept(_) => String::from("accept"),
+        Verdict::Reject(r) => r.rule.name().to_string(),
+    }
+}
+
+#[test]
+fn a_place_in_the_packet_is_as_aligned_as_what_was_added() {
+    assert_eq!(aligned(7, false), "accept");
+    assert_eq!(aligned(4, true), "accept");
+    assert_eq!(aligned(7, true), "misaligned");
+}

@@ -3,7 +3,8 @@
 //! - `Uninit` covers everything: no path from it reads the location.
 //! - A number covers the numbers in its set, if the links that the covering state relies on hold in the other.
 //! - A pointer covers the same kind with the same constant offset and a variable one in its set. A packet pointer covers
-//!   those whose two offsets together are in its set, if at least as many bytes are known to be there.
+//!   those whose two offsets together are in its set, if at least as many bytes are known to be there. Where its base
+//!   has an id, that is any place in the packet: of one that nothing is added to, all that is asked is what is behind it.
 //! - Ids are names: they are compared through a map from one state's to the other's.
 //! - Stack bytes: unwritten and unknown ones cover everything that may be read, zeros cover zeros, spills the values they cover.
 //!
@@ -37,6 +38,15 @@ pub(crate) enum Mode {
     Within,
     /// The very same.
     Exact,
+}
+
+/// What programs may do that matters to a comparison.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Granted {
+    /// Stack bytes that were never written may be read.
+    pub uninit: bool,
+    /// Accesses need not be aligned: nothing is asked of a packet pointer but what is behind it.
+    pub unaligned: bool,
 }
 
 /// A register or a stack slot of a frame, in one number: the frame, then a register or one more than their number and a slot.
@@ -165,8 +175,15 @@ impl Spot {
     }
 }
 
-/// Whether a packet pointer's positions are among those of `a`, with what `a` says is there.
-pub(crate) fn within_packet(a: &Pointer, b: &Pointer) -> bool {
+/// Whether a packet pointer's positions are among those of `a`, with what `a` says is there; `shifted`: any place in
+/// the packet may be the base of an id.
+pub(crate) fn within_packet(a: &Pointer, b: &Pointer, shifted: bool) -> bool {
+    if shifted && a.id != 0 && a.var.as_constant() == Some(0) {
+        return match found_there(b, a.off) {
+            Some(range) => a.range <= range,
+            None => a.off == b.off && a.range <= b.range && includes(&a.var, &b.var),
+        };
+    }
     if a.off == b.off {
         return a.range <= b.range && includes(&a.var, &b.var);
     }
@@ -184,6 +201,13 @@ pub(crate) fn within_packet(a: &Pointer, b: &Pointer) -> bool {
             .includes(&b.var.add64(&Scalar::constant(further as u64)))
 }
 
+/// How many bytes are known to be behind the place `off` before a packet pointer, when that is known to be in the packet.
+pub(crate) fn found_there(p: &Pointer, off: i64) -> Option<u32> {
+    let further = u32::try_from(p.off.checked_sub(off)?).ok()?;
+    let range = p.range.checked_sub(further)?;
+    (p.range > 0 && p.var.smin() >= 0).then_some(range)
+}
+
 /// Whether all of `b` are in `a`. Most are constants, and differ.
 #[inline]
 fn includes(a: &Scalar, b: &Scalar) -> bool {
@@ -199,7 +223,7 @@ struct Comparison<'a> {
     /// `old` is the guess at a loop's head, and `new` a lap later.
     lap: Option<Head>,
     origins: &'a Origins,
-    uninit_ok: bool,
+    granted: Granted,
     /// Ids of NULL checks, packet bases and references; one to one.
     names: Names,
     /// Packet bases: the old one, the new one, and how much further the new one's offsets are.
@@ -219,7 +243,7 @@ pub(crate) fn covers(
     reads: &[SlotSet],
     mode: Mode,
     origins: &Origins,
-    uninit_ok: bool,
+    granted: Granted,
     failed: &Cell<Failed>,
     lap: Option<&mut Head>,
 ) -> bool {
@@ -230,7 +254,7 @@ pub(crate) fn covers(
         mode,
         lap: lap.as_deref().cloned(),
         origins,
-        uninit_ok,
+        granted,
         names: Names::default(),
         bases: Vec::new(),
         links: Vec::new(),
@@ -445,7 +469,7 @@ impl Comparison<'_> {
             return false;
         }
         if a.is_packet() && self.mode != Mode::Exact {
-            return within_packet(a, b)
+            return within_packet(a, b, self.granted.unaligned)
                 && self.same_base(a, b)
                 && self.names.same(a.reference, b.reference)
                 && self.names.same(a.parent, b.parent);
@@ -501,7 +525,7 @@ impl Comparison<'_> {
         let (object, other) = (a.of(Byte::Object), b.of(Byte::Object));
         // Objects are compared with each other.
         let mut wrong = object.without(other).or(other.without(object));
-        if !self.uninit_ok {
+        if !self.granted.uninit {
             wrong = wrong.or(written.and(b.of(Byte::Unwritten)));
         }
         if value.as_number().is_none() {

@@ -587,10 +587,23 @@ impl Check<'_> {
             };
         };
         let before = is.wrapping_sub(p.off as u64);
-        if !starts
-            .iter()
-            .any(|s| p.var.contains(before.wrapping_sub(*s)))
-        {
+        let end = match p.to {
+            To::Packet => m.starts(Base::PacketEnd),
+            To::PacketMeta => m.starts(Base::Packet),
+            _ => None,
+        };
+        // The base of an id is any place in the packet, its end included.
+        let room = match end.as_deref() {
+            Some([end]) if p.id != 0 => Some(*end),
+            _ => None,
+        };
+        let may_be = |start: u64| {
+            let by = before.wrapping_sub(start);
+            let beyond =
+                |end: u64| by >= p.var.umin() && by <= (end - start).saturating_add(p.var.umax());
+            p.var.contains(by) || room.is_some_and(|end| start <= end && beyond(end))
+        };
+        if !starts.iter().any(|s| may_be(*s)) {
             return Err(format!("not {p}, which starts at {starts:#x?}"));
         }
         if !p.is_packet() {
@@ -603,11 +616,7 @@ impl Check<'_> {
             Some(_) => {}
             None => self.bases.push((p.to, p.id, before)),
         }
-        let end = match p.to {
-            To::Packet => Base::PacketEnd,
-            _ => Base::Packet,
-        };
-        match m.starts(end).as_deref() {
+        match end.as_deref() {
             Some([end]) if p.range > 0 && before.wrapping_add(p.range.into()) > *end => {
                 Err(format!("{p} ends behind {end:#x}"))
             }

@@ -342,7 +342,7 @@ impl Summary {
                 &Slots::default(),
                 Mode::Within,
                 &env.origins,
-                env.uninit_ok(),
+                env.granted(),
                 &Cell::new(Failed::default()),
                 None,
             )

@@ -309,7 +309,7 @@ impl Explorer<'_> {
             &node.reads,
             Mode::Within,
             &env.origins,
-            env.uninit_ok(),
+            env.granted(),
             &Cell::default(),
             Some(head),
         );

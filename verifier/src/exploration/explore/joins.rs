@@ -15,7 +15,7 @@ use std::cell::Cell;
 use probity_domains::Scalar;
 use probity_isa::{Pc, Reg};
 
-use crate::cover::{Failed, Mode, covers};
+use crate::cover::{Failed, Mode, covers, found_there};
 use crate::env::{Env, Slots};
 use crate::guess::{join_slot, same_callback};
 use crate::names::Names;
@@ -33,7 +33,7 @@ pub(super) fn includes(env: &Env<'_>, pc: Pc, larger: &State, state: &State) -> 
         &Slots::default(),
         Mode::Within,
         &env.origins,
-        env.uninit_ok(),
+        env.granted(),
         &Cell::<Failed>::default(),
         None,
     )
@@ -187,6 +187,21 @@ impl Join {
     /// Both are seen from the one that has less of a constant offset.
     fn packet(&mut self, env: &mut Env<'_>, a: &Pointer, b: &Pointer) -> Pointer {
         let off = a.off.min(b.off);
+        let further = b.off.wrapping_sub(a.off);
+        // Of both it is known what is behind a place in the packet: that is as good a base.
+        if env.granted().unaligned
+            && (a.id != 0 || b.id != 0)
+            && let (Some(there), Some(here)) = (found_there(a, off), found_there(b, off))
+        {
+            return Pointer {
+                off,
+                var: Scalar::constant(0),
+                base: 0,
+                range: there.min(here),
+                id: self.fresh(env, a.id, b.id, further),
+                ..*b
+            };
+        }
         let from = |p: &Pointer| {
             let further = p.off.wrapping_sub(off);
             let there = i64::from(p.range).saturating_sub(further).max(0);
@@ -194,7 +209,6 @@ impl Join {
         };
         let ((x, there), (y, here)) = (from(a), from(b));
         let range = there.min(here);
-        let further = b.off.wrapping_sub(a.off);
         if further == 0 && x == y {
             let base = if a.base == b.base { b.base } else { 0 };
             return Pointer { base, range, ..*b };

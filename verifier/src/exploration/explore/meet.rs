@@ -57,7 +57,7 @@ impl Explorer<'_> {
             return self.lap(env, path, n);
         }
         // States that cut nothing for long are forgotten.
-        let patience = if env.cfg.looping[pc] { 64 } else { 8 };
+        let patience = if env.cfg.is_looping(pc) { 64 } else { 8 };
         let found = self.find_cover(env, &mut list, path, patience);
         if let Some((n, mode)) = found.cut {
             self.at[pc] = list;
@@ -95,7 +95,7 @@ impl Explorer<'_> {
             Some(n) => self.nodes[n].lap.saturating_add(1),
             None => 0,
         };
-        let young = env.cfg.heads[pc]
+        let young = env.cfg.is_head(pc)
             && lap_count <= GUESS_AT
             && env.options.summaries
             && self.wasted < self.budget
@@ -106,7 +106,7 @@ impl Explorer<'_> {
             || entered
             || env.thorough()
             || self.jumps >= 2 && self.insns >= 8
-            || env.cfg.looping[pc] && self.insns >= 100;
+            || env.cfg.is_looping(pc) && self.insns >= 100;
         if worth {
             if self.nodes.len() >= MAX_STORED {
                 let must = format!("at most {MAX_STORED} states are kept");
@@ -142,7 +142,7 @@ impl Explorer<'_> {
 
     /// At the head of a loop that the path is in: where its last lap started, in the same frames.
     fn lap_before(&self, env: &Env<'_>, list: &[Entry], path: &Waiting) -> Option<usize> {
-        if !env.cfg.heads[path.pc] || !path.back {
+        if !env.cfg.is_head(path.pc) || !path.back {
             return None;
         }
         list.iter().rev().map(|e| e.node).find(|n| {
@@ -154,7 +154,7 @@ impl Explorer<'_> {
     /// The path left the loop and comes to its head again from elsewhere: laps from now on are none of the guess above.
     fn enters_anew(&self, env: &Env<'_>, path: &Waiting) -> bool {
         let guessed = |e: &Entry| self.nodes[e.node].on_trial() && self.is_above(e.node);
-        env.cfg.heads[path.pc]
+        env.cfg.is_head(path.pc)
             && !path.back
             && !self.attempts.is_empty()
             && self.at[path.pc].iter().any(guessed)
@@ -184,7 +184,7 @@ impl Explorer<'_> {
     ) -> Found {
         let pc = path.pc;
         let clocks = &path.state.clocks;
-        let uninit_ok = env.uninit_ok();
+        let granted = env.granted();
         let mut any_idle = false;
         // What is gathered says nothing of how useful states are elsewhere.
         let counted = match self.gathering {
@@ -240,7 +240,7 @@ impl Explorer<'_> {
                     reads,
                     mode,
                     &env.origins,
-                    uninit_ok,
+                    granted,
                     &entry.failed,
                     None,
                 )

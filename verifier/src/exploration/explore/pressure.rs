@@ -6,10 +6,10 @@
 //! the others, with those that failed, L.
 //!
 //! - None starts before P ≥ [`ENOUGH`]·n: smaller programs are walked as they are.
-//! - One may take what is left to K ≤ [`USEFUL`]·P, and to L ≤ max(P/[`FEW`], n + [`SPARE`]), or [`VOUCHED`] times what
-//!   the last one took if that was of use, and a few. While nobody knows, it counts among L.
-//! - So each one of use vouches for one that is not: L ≤ max(P/4, n + 500) + 4·K, and with K ≤ 3·P all together take at
-//!   most P + K + L ≤ 16·P + max(P/4, n + 500) instructions, if each one that is of use is followed by one that is not.
+//! - One may take what is left to K ≤ [`USEFUL`]·P, and to L ≤ max(P/[`FEW`], n + max(n, [`SPARE`])), or [`VOUCHED`] times
+//!   what the last one took if that was of use, and a few. While nobody knows, it counts among L.
+//! - So each one of use vouches for one that is not: L ≤ max(P/4, 4·n + 500) + 4·K, and with K ≤ 3·P all together take at
+//!   most P + K + L ≤ 16·P + max(P/4, 4·n + 500) instructions, if each one that is of use is followed by one that is not.
 //! - P is part of what is walked without gathering, but that states are looked at in another order: a program that would
 //!   take more than the budget then is walked once more without ([`crate::verify`]).
 //!
@@ -91,7 +91,7 @@ impl Pressure {
             return None;
         }
         let pending: usize = self.pending.iter().map(|p| p.1).sum();
-        let lost = (plain / FEW).max(insns + SPARE);
+        let lost = (plain / FEW).max(insns + SPARE.max(insns));
         let lost = lost.saturating_sub(self.lost + pending).max(self.vouched);
         let kept = (USEFUL * plain).saturating_sub(self.kept + pending);
         Some(lost.min(kept)).filter(|n| *n >= self.least.max(LEAST))

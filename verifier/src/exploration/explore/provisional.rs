@@ -115,7 +115,7 @@ impl Explorer<'_> {
                 &by.reads,
                 Mode::Needed,
                 &env.origins,
-                env.uninit_ok(),
+                env.granted(),
                 &Cell::<Failed>::default(),
                 None,
             )
