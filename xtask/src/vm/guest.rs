@@ -131,10 +131,12 @@ fn boot_once(kernel: &Path, initramfs: &Path, work: &Path) -> Result<String> {
     let out = work.join("out");
     let console = work.join("console");
     std::fs::write(&out, "")?;
+    // One thread for both processors: with two, one goes on in code that the other has patched and waited for, and the
+    // kernel dies of a breakpoint that nobody has set.
     let mut qemu = Command::new("qemu-system-x86_64")
         .args([
             "-accel",
-            "tcg,thread=multi",
+            "tcg,thread=single",
             "-cpu",
             "max",
             "-smp",
