@@ -28,6 +28,16 @@ use probity_objfile::{Object, ProgType};
 /// A program is measured no more often once that took so long.
 pub const ENOUGH: Duration = Duration::from_secs(1);
 
+/// Turns that Linux and ours take with a program. What slows a machine down for a while slows both then, and a ratio
+/// of their times hardly knows.
+pub const TURNS: usize = 3;
+
+pub fn median(mut times: Vec<f64>) -> Option<f64> {
+    times.sort_unstable_by(f64::total_cmp);
+    let upper = times.get(times.len() / 2)?;
+    Some(f64::midpoint(*upper, times[(times.len() - 1) / 2]))
+}
+
 /// Makes an object what every engine is asked about: with the kind of program asked for, and maps as small as the
 /// kernel takes them where a loader would set their sizes.
 pub fn complete(object: &mut Object, prog_type: Option<ProgType>) {

@@ -9,8 +9,8 @@ use crate::ALLOCATOR;
 /// Our verdict on a program, measured.
 pub struct Measured {
     pub report: ProgramReport,
-    /// Microseconds from instructions to verdict, the median of the runs.
-    pub time_us: f64,
+    /// Microseconds from instructions to verdict, a run.
+    pub times_us: Vec<f64>,
     pub memory_bytes: u64,
 }
 
@@ -24,20 +24,22 @@ pub fn measure(
 ) -> Option<Measured> {
     let (first, memory) = ALLOCATOR.peak_of(|| prepared.verify(index));
     let report = first?;
-    let mut times = Vec::new();
-    let start = Instant::now();
-    while times.len() < runs && (times.is_empty() || start.elapsed() < enough) {
-        times.push(prepared.verify(index)?.stats.time_ns);
-    }
     Some(Measured {
         report,
-        time_us: median(&mut times) / 1000.0,
+        times_us: times(prepared, index, runs, enough),
         memory_bytes: memory as u64,
     })
 }
 
-fn median(times: &mut [u64]) -> f64 {
-    times.sort_unstable();
-    let at = |n: usize| times.get(n).copied().unwrap_or(0) as f64;
-    (at(times.len() / 2) + at(times.len().saturating_sub(1) / 2)) / 2.0
+/// Verifies it so often again.
+pub fn times(prepared: &Prepared, index: usize, runs: usize, enough: Duration) -> Vec<f64> {
+    let mut times = Vec::new();
+    let start = Instant::now();
+    while times.len() < runs && (times.is_empty() || start.elapsed() < enough) {
+        let Some(report) = prepared.verify(index) else {
+            break;
+        };
+        times.push(report.stats.time_ns as f64 / 1000.0);
+    }
+    times
 }

@@ -1,6 +1,10 @@
 //! One program's figures, and its columns by name.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
+
+use super::median;
 
 /// An engine to hold ours against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -245,6 +249,24 @@ impl Row {
 }
 
 impl Other {
+    /// A run, as far as it is known.
+    pub fn takes_at_most(&self, time: Duration) -> bool {
+        self.time_us
+            .is_some_and(|us| us <= time.as_nanos() as f64 / 1000.0)
+    }
+
+    /// The first one's, with the median of all their times and the most memory.
+    pub fn of_turns(turns: Vec<Other>) -> Option<Other> {
+        let time_us = median(turns.iter().filter_map(|t| t.time_us).collect());
+        let memory_bytes = turns.iter().filter_map(|t| t.memory_bytes).max();
+        let first = turns.into_iter().next()?;
+        Some(Other {
+            time_us,
+            memory_bytes,
+            ..first
+        })
+    }
+
     fn json(&self) -> Value {
         json!({
             "verdict": self.verdict,

@@ -12,8 +12,10 @@ use serde_json::Value;
 
 use crate::bench::filter::Filter;
 use crate::bench::others::{Asked, Question};
-use crate::bench::row::{Engine, Row};
-use crate::bench::{ENOUGH, compare, complete, csv, files, order, ours, plot, report, table};
+use crate::bench::row::{Engine, Other, Row};
+use crate::bench::{
+    ENOUGH, TURNS, compare, complete, csv, files, median, order, ours, plot, report, table,
+};
 use crate::commands::verify::{Common, json_row};
 use crate::{input, kernel, output, value};
 
@@ -31,7 +33,8 @@ Examples:
   probity bench verify --sort time:desc before.csv
 
 A row a program. A time is the median of the runs, from instructions to verdict: reading and relocating the
-object are not in it, neither is Linux's compiler (but where a time is marked *). Ours is one thread.
+object are not in it, neither is Linux's compiler (but where a time is marked *). Ours is one thread. Linux and
+ours take three turns with each program.
 Memory is what is held at most, over what was held before; of Linux from 6.17 on, in a
 memory cgroup.
 A ratio is theirs over ours: 10 says that ours takes a tenth. Their geometric means are over the programs that both
@@ -250,29 +253,44 @@ impl Bench {
         )
         .with_context(|| format!("in {shown}"))?;
         let runs = settings.args.runs as usize;
+        let turns = match asked.iter().any(|(e, _)| *e == Engine::Linux) {
+            true => TURNS.min(runs),
+            false => 1,
+        };
+        // What a turn may take. Linux visits some programs for seconds: there is one turn of those.
+        let (runs_of_turn, enough) = (runs.div_ceil(turns), ENOUGH / turns as u32);
         for index in wanted {
             if settings.stop.requested() {
                 break;
             }
             say(format!("{shown}: {}", object.programs[index].name));
-            let Some(measured) = ours::measure(&prepared, index, runs, ENOUGH) else {
+            let question = |runs| Question {
+                path: path.to_path_buf(),
+                index,
+                runs,
+                prog_type: settings.options.prog_type.map(|t| t.0),
+                set: settings.args.common.set.clone(),
+            };
+            let Some(measured) = ours::measure(&prepared, index, runs_of_turn, enough) else {
                 continue;
             };
             let mut row = row(path, &measured);
+            let mut times = measured.times_us;
             for (engine, asked) in &mut *asked {
                 say(format!("{shown}: {} ({})", row.program, engine.title()));
-                let other = asked.ask(&Question {
-                    path: path.to_path_buf(),
-                    index,
-                    runs,
-                    prog_type: settings.options.prog_type.map(|t| t.0),
-                    set: settings.args.common.set.clone(),
-                });
                 match engine {
-                    Engine::Linux => row.linux = Some(other),
-                    Engine::Prevail => row.prevail = Some(other),
+                    Engine::Linux => {
+                        let mut others = vec![asked.ask(&question(runs_of_turn))];
+                        while others.len() < turns && others[0].takes_at_most(enough) {
+                            times.extend(ours::times(&prepared, index, runs_of_turn, enough));
+                            others.push(asked.ask(&question(runs_of_turn)));
+                        }
+                        row.linux = Other::of_turns(others);
+                    }
+                    Engine::Prevail => row.prevail = Some(asked.ask(&question(runs))),
                 }
             }
+            row.time_us = median(times).unwrap_or_default();
             self.rows.push(row);
         }
         Ok(())
@@ -313,10 +331,8 @@ fn row(path: &Path, measured: &ours::Measured) -> Row {
         peak_states: p.stats.peak_states as u64,
         stack_depth: p.stats.stack_depth as u64,
         worst_case_insns: p.stats.worst_case_insns,
-        time_us: measured.time_us,
         memory_bytes: Some(measured.memory_bytes),
-        linux: None,
-        prevail: None,
         more,
+        ..Row::default()
     }
 }
