@@ -2,14 +2,13 @@
 
 use std::cell::Cell;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
 
 use probity_btf::{Btf, TypeId};
 
-use crate::kernel::sys::bpf;
+use crate::kernel::sys::{bpf, object_info};
 
 const BTF_GET_FD_BY_ID: libc::c_long = 19;
-const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const BTF_GET_NEXT_ID: libc::c_long = 23;
 
 /// `BPF_BTF_GET_NEXT_ID`, `BPF_BTF_GET_FD_BY_ID`.
@@ -19,13 +18,6 @@ struct ById {
     id: u32,
     next_id: u32,
     open_flags: u32,
-}
-
-#[repr(C)]
-struct AskInfo {
-    fd: u32,
-    len: u32,
-    info: u64,
 }
 
 /// `struct bpf_btf_info`.
@@ -80,12 +72,7 @@ fn of_a_module(fd: &OwnedFd) -> io::Result<Option<Vec<u8>>> {
     let mut name = [0_u8; 64];
     info.name = name.as_mut_ptr() as u64;
     info.name_len = name.len() as u32;
-    let mut ask = AskInfo {
-        fd: fd.as_raw_fd() as u32,
-        len: size_of::<BtfInfo>() as u32,
-        info: (&raw mut info) as u64,
-    };
-    bpf(OBJ_GET_INFO_BY_FD, &ask)?;
+    object_info(fd.as_fd(), &mut info)?;
     if info.kernel_btf == 0 || name.starts_with(b"vmlinux\0") {
         return Ok(None);
     }
@@ -95,7 +82,6 @@ fn of_a_module(fd: &OwnedFd) -> io::Result<Option<Vec<u8>>> {
         btf_size: info.btf_size,
         ..BtfInfo::default()
     };
-    ask.info = (&raw mut whole) as u64;
-    bpf(OBJ_GET_INFO_BY_FD, &ask)?;
+    object_info(fd.as_fd(), &mut whole)?;
     Ok(Some(bytes))
 }

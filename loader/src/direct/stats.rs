@@ -1,11 +1,10 @@
 //! What a loaded program has cost so far.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
-use crate::kernel::sys::{bpf, owned};
+use crate::kernel::sys::{bpf, object_info, owned};
 
-const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const ENABLE_STATS: libc::c_long = 32;
 const INFO_BYTES: usize = 224;
 
@@ -29,19 +28,8 @@ pub(crate) fn enable() -> io::Result<OwnedFd> {
 }
 
 pub(crate) fn of(program: BorrowedFd<'_>) -> io::Result<RunStats> {
-    #[repr(C)]
-    struct Ask {
-        fd: u32,
-        len: u32,
-        info: u64,
-    }
-    let mut info = [0u64; INFO_BYTES / 8];
-    let ask = Ask {
-        fd: program.as_raw_fd() as u32,
-        len: INFO_BYTES as u32,
-        info: info.as_mut_ptr() as u64,
-    };
-    bpf(OBJ_GET_INFO_BY_FD, &ask)?;
+    let mut info = [0_u64; INFO_BYTES / 8];
+    object_info(program, &mut info)?;
     // Words of `struct bpf_prog_info`.
     Ok(RunStats {
         nanoseconds: info[24],

@@ -1,11 +1,12 @@
 //! The bpf system call: its attributes and descriptors.
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 pub const MAP_CREATE: libc::c_long = 0;
 pub const MAP_UPDATE_ELEM: libc::c_long = 2;
 pub const PROG_LOAD: libc::c_long = 5;
+const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 pub const BTF_LOAD: libc::c_long = 18;
 pub const MAP_FREEZE: libc::c_long = 22;
 
@@ -180,4 +181,21 @@ impl Drop for Mapping {
             libc::munmap(self.at, self.len);
         }
     }
+}
+
+/// What the kernel says of an object (`BPF_OBJ_GET_INFO_BY_FD`): `info` is the structure of its kind, or the words that
+/// it begins with; of plain integers, whatever they are.
+pub fn object_info<T>(object: BorrowedFd<'_>, info: &mut T) -> io::Result<()> {
+    #[repr(C)]
+    struct Ask {
+        fd: u32,
+        len: u32,
+        info: u64,
+    }
+    let ask = Ask {
+        fd: object.as_raw_fd() as u32,
+        len: size_of::<T>() as u32,
+        info: (&raw mut *info) as u64,
+    };
+    bpf(OBJ_GET_INFO_BY_FD, &ask).map(drop)
 }
