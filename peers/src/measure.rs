@@ -29,6 +29,16 @@ pub struct Times {
     pub least: f64,
 }
 
+impl Times {
+    /// How much more than those.
+    pub fn over(self, other: Times) -> Times {
+        Times {
+            median: (self.median - other.median).max(0.0),
+            least: (self.least - other.least).max(0.0),
+        }
+    }
+}
+
 /// Times every function. Each round runs a batch of each, beginning with another one each time, so that what disturbs
 /// the machine for a while disturbs all of them.
 pub fn measure(functions: &mut [Ready], settings: Settings) -> Vec<Result<Times, String>> {

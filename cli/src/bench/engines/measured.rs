@@ -41,11 +41,11 @@ impl Remarks {
     }
 }
 
-/// The rows of a program, in the order of engines. `frame` is the empty program in Linux.
+/// The rows of a program, in the order of engines. `empty` is the empty program.
 pub fn rows(
     found: &Found,
     engines: &[Engine],
-    frame: Option<&Subject>,
+    empty: Option<&Subject>,
     tools: &Tools,
     settings: Settings,
     remarks: &mut Remarks,
@@ -78,22 +78,25 @@ pub fn rows(
             Err(why) => remarks.wrong(engine, &subject.name, &why),
         }
     }
-    let frame_at = frame.and_then(|f| {
-        let linux = ready.iter().find(|r| r.engine == Engine::Linux)?;
+    let measured = ready.len();
+    let linux = ready.iter().find(|r| r.engine == Engine::Linux);
+    if let (Some(linux), Some(empty)) = (linux, empty) {
         // What a batch costs as a whole weighs as much on both.
         let most = linux.function.most();
-        let mut made = probity_peers::prepare(Engine::Linux, f, tools).ok()?;
-        made.function = Box::new(AtMost(made.function, most));
-        ready.push(made);
-        Some(ready.len() - 1)
-    });
-    let times = probity_peers::measure(&mut ready, settings);
-    let frame_ns = frame_at.and_then(|n| times[n].as_ref().ok()).copied();
-    let mut rows = Vec::new();
-    for (n, (made, times)) in ready.iter_mut().zip(&times).enumerate() {
-        if Some(n) == frame_at {
-            continue;
+        let frame = [Engine::Linux, Engine::Jit].map(|e| probity_peers::prepare(e, empty, tools));
+        if let [Ok(mut there), Ok(here)] = frame {
+            there.function = Box::new(AtMost(there.function, most));
+            ready.extend([there, here]);
         }
+    }
+    let mut times = probity_peers::measure(&mut ready, settings);
+    let frame = match times.split_off(measured)[..] {
+        [Ok(there), Ok(here)] => Some(there.over(here)),
+        _ => None,
+    };
+    ready.truncate(measured);
+    let mut rows = Vec::new();
+    for (made, times) in ready.iter_mut().zip(&times) {
         let times = match times {
             Ok(times) => *times,
             Err(why) => {
@@ -110,7 +113,7 @@ pub fn rows(
             }
         }
         remarks.ran.push(made.engine);
-        rows.push(row(found, made, times, frame_ns));
+        rows.push(row(found, made, times, frame));
     }
     let ns = |rows: &[Row], engine| {
         let row = rows.iter().find(|r: &&Row| r.engine == engine);
@@ -127,12 +130,15 @@ pub fn rows(
 fn row(found: &Found, made: &Ready, times: Times, frame: Option<Times>) -> Row {
     let ours = matches!(made.engine, Engine::Jit | Engine::Interp);
     let is_linux = made.engine == Engine::Linux;
-    let frame = frame.filter(|_| is_linux);
+    let net = match frame.filter(|_| is_linux) {
+        Some(frame) => times.over(frame),
+        None => times,
+    };
     Row {
         program: found.subject.name.clone(),
         engine: made.engine,
-        ns: (times.median - frame.map_or(0.0, |f| f.median)).max(0.0),
-        least_ns: (times.least - frame.map_or(0.0, |f| f.least)).max(0.0),
+        ns: net.median,
+        least_ns: net.least,
         gross_ns: is_linux.then_some(times.median),
         compile_us: made.compile_us,
         cached_us: made.cached_us,

@@ -87,7 +87,8 @@ fn nanoseconds(text: &mut String, rows: &[Row]) {
     ) {
         let _ = writeln!(
             text,
-            "\nThe frame around a test run in Linux, by an empty program beside each: {} to {} ns.",
+            "\nThe frame around a test run in Linux, which is what an empty program takes there over what it takes here, \
+             both beside each: {} to {} ns.",
             number(least),
             number(most)
         );

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 pub struct Row {
     pub program: String,
     pub engine: Engine,
-    /// Nanoseconds a run, the median; of Linux without the frame around a test run.
+    /// Nanoseconds a run with its call, the median; of Linux without the frame around a test run.
     pub ns: f64,
     /// Of the fastest batch, likewise.
     pub least_ns: f64,

@@ -35,8 +35,9 @@ FILE.bpf.c, where that is of the shape of programs/bench/bench.h.
 Every engine gets the same input, and what it gives is compared before it is measured. Batches of all engines take
 turns in one thread; a figure is the median of the batches, in CPU time. native and scalar (without vectors and
 unrolled loops) are built by clang on the spot. Linux runs it through BPF_PROG_TEST_RUN, as root, and says
-how many whole nanoseconds a run took; the frame around such a run, by an empty program, is taken off. rbpf, solana-sbpf and wasmtime are there when this command was built
-with the feature `peers`.
+how many whole nanoseconds a run took; the frame around such a run is taken off, which is what an empty program takes
+there over what it takes compiled here: every engine's figure holds a call. rbpf, solana-sbpf and wasmtime are there
+when this command was built with the feature `peers`.
 
 With --json one object a line, a program and an engine, and null for what there is not:
   program engine ns compile_us ratio_native ratio_scalar
@@ -111,7 +112,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let policy = args.common.policy()?;
     let options = args.common.options(&platform)?;
     let found = subjects::find(&args.objects, &filter, &platform, &policy, &options)?;
-    let frame = frame(&platform, &policy, &options)?;
+    let empty = empty(&platform, &policy, &options)?;
     let tools = Tools::find().map_err(|why| anyhow!(why))?;
     let stop = probity_loader::stop_on_signals()?;
     let mut remarks = Remarks::default();
@@ -122,7 +123,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         let more = measured::rows(
             found,
             &engines,
-            Some(&frame),
+            Some(&empty),
             &tools,
             settings,
             &mut remarks,
@@ -171,8 +172,8 @@ fn write(path: &std::path::Path, text: String) -> Result<()> {
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// The empty program, whose run in Linux is nothing but the frame around it.
-fn frame(
+/// The program that is nothing but a call.
+fn empty(
     platform: &Arc<probity_platform::Platform>,
     policy: &probity_platform::Policy,
     options: &probity_verifier::Options,
