@@ -14,6 +14,8 @@ const NAMED: usize = 40;
 const LARGEST: usize = 20;
 /// What Linux processes of a tiny program, at most.
 const TINY: u64 = 20;
+/// Microseconds that a tiny program takes Linux at most, where all that it takes is what any program takes.
+const FIXED: f64 = 14.0;
 
 /// Sizes by what Linux processes, from and below.
 const CLASSES: [(&str, u64, u64); 7] = [
@@ -193,8 +195,8 @@ fn tiny(text: &mut String, rows: &[Row]) {
     };
     let compared = Compared::of(rows, Engine::Linux, small);
     let mut ours: Vec<f64> = compared.rows.iter().map(|r| r.time_us).collect();
-    let linux = |r: &&Row| r.linux.as_ref().and_then(|o| o.time_us);
-    let mut linux: Vec<f64> = compared.rows.iter().filter_map(linux).collect();
+    let linux_us = |r: &Row| r.linux.as_ref().and_then(|o| o.time_us);
+    let mut linux: Vec<f64> = compared.rows.iter().filter_map(|r| linux_us(r)).collect();
     let _ = writeln!(
         text,
         "## Tiny programs\n\nAccepted by both, {TINY} processed in Linux or fewer: {}.\n\n\
@@ -205,6 +207,21 @@ fn tiny(text: &mut String, rows: &[Row]) {
         let quick = times.iter().filter(|t| **t <= 5.0).count();
         let [low, middle, high] = percentiles(times).map(|t| t.map_or_else(|| "–".into(), time));
         let _ = writeln!(text, "| {title} | {low} | {middle} | {high} | {quick} |");
+    }
+    let fixed = compared
+        .rows
+        .iter()
+        .filter(|r| linux_us(r).is_some_and(|us| us <= FIXED));
+    let mut fixed: Vec<f64> = fixed.map(|r| r.time_us).collect();
+    fixed.sort_by(f64::total_cmp);
+    if let Some(longest) = fixed.last() {
+        let _ = writeln!(
+            text,
+            "\nOf the {} that take Linux {FIXED} µs or less, {} take us 5 µs or less; the longest {}.",
+            fixed.len(),
+            fixed.iter().filter(|us| **us <= 5.0).count(),
+            time(*longest),
+        );
     }
     text.push('\n');
 }
