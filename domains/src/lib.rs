@@ -24,6 +24,7 @@ mod scalar;
 mod shift;
 mod text;
 mod tnum;
+mod words;
 
 #[cfg(test)]
 mod tests;

@@ -224,7 +224,7 @@ fn related(env: &Env<'_>, state: &State, pc: Pc, reg: Reg, link: Id) -> bool {
         };
         let mut regs = live.iter().filter(|r| i != last || *r != reg);
         let kept = |c: &Callback| c.args.iter().any(is) || is(&c.result);
-        regs.any(|r| is(&frame.regs[r.index()]))
+        regs.any(|r| is(&frame.regs.get(r.index())))
             || frame.stack.spills().any(|(_, v)| is(v))
             || frame.callback.as_deref().is_some_and(kept)
     })

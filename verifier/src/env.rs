@@ -43,6 +43,57 @@ const SHORT: usize = 64;
 /// Slots of each frame.
 pub(crate) type Slots = [SlotSet; MAX_FRAMES];
 
+/// The same in less room where the inner frames have none, as it is kept of many states.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FrameSlots {
+    outer: [SlotSet; OUTER],
+    inner: Option<Box<[SlotSet; MAX_FRAMES - OUTER]>>,
+}
+
+/// Frames that have room of their own.
+const OUTER: usize = 2;
+
+impl FrameSlots {
+    pub(crate) fn get(&self, frame: usize) -> SlotSet {
+        match (frame.checked_sub(OUTER), &self.inner) {
+            (None, _) => self.outer[frame],
+            (Some(at), Some(inner)) => inner.get(at).copied().unwrap_or_default(),
+            (Some(_), None) => SlotSet::default(),
+        }
+    }
+
+    /// None behind the last frame that there can be.
+    pub(crate) fn get_mut(&mut self, frame: usize) -> Option<&mut SlotSet> {
+        match frame.checked_sub(OUTER) {
+            None => self.outer.get_mut(frame),
+            Some(at) => self.inner.get_or_insert_default().get_mut(at),
+        }
+    }
+
+    pub(crate) fn all(&self) -> Slots {
+        std::array::from_fn(|frame| self.get(frame))
+    }
+
+    /// Whether any of these are new.
+    pub(crate) fn add(&mut self, more: &Slots) -> bool {
+        let mut any = false;
+        for (frame, more) in more.iter().enumerate() {
+            if more.0 & !self.get(frame).0 != 0
+                && let Some(to) = self.get_mut(frame)
+            {
+                to.0 |= more.0;
+                any = true;
+            }
+        }
+        any
+    }
+}
+
+/// Those of `slots` that are not among `others`.
+pub(crate) fn without(slots: &Slots, others: &Slots) -> Slots {
+    std::array::from_fn(|frame| SlotSet(slots[frame].0 & !others[frame].0))
+}
+
 pub(crate) struct Env<'a> {
     pub object: &'a Object,
     pub program: &'a Program,

@@ -38,7 +38,7 @@ mod stack_objects;
 mod step;
 mod verify;
 
-use abstract_state::{memo, numbered, regions, regs, shared, stack, state, value};
+use abstract_state::{memo, numbered, packed, regions, regs, seldom, shared, stack, state, value};
 use calls::{args, call, callback, effects, exception, global, kfunc, later};
 use explanation::{explain, reject, trail};
 pub use exploration::recorded;

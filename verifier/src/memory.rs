@@ -495,9 +495,10 @@ fn frozen_load(bytes: &[u8], at: i64, size: usize) -> Option<u64> {
 
 /// Slots of the current segment that are read.
 pub(crate) fn touch_read(env: &mut Env<'_>, state: &State, frame: usize, low: i64, high: i64) {
-    let (Some(reads), Some(written)) = (env.reads.get_mut(frame), state.written.get(frame)) else {
+    let Some(reads) = env.reads.get_mut(frame) else {
         return;
     };
+    let written = state.written.get(frame);
     let mut at = low;
     while at < high {
         let (slot, byte) = slot_place(at);

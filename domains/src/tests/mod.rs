@@ -11,6 +11,7 @@ mod linux;
 mod random;
 mod small;
 mod text;
+mod words;
 
 /// Random numbers; prints the seed, which `TEST_SEED` sets.
 pub struct Random(u64);

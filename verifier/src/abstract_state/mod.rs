@@ -2,8 +2,10 @@
 
 pub(crate) mod memo;
 pub(crate) mod numbered;
+pub(crate) mod packed;
 pub(crate) mod regions;
 pub(crate) mod regs;
+pub(crate) mod seldom;
 pub(crate) mod shared;
 pub(crate) mod stack;
 pub(crate) mod state;

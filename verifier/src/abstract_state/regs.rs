@@ -3,41 +3,30 @@
 //! Each half is copied when one of its registers is written and the copy that shares it still needs the old value:
 //! r0 to r5, which change all the time, and r6 to r10, which mostly keep what they were given.
 //!
-//! A half of a state of which only a part is looked at any more keeps that part ([`Regs::narrow_to`]).
+//! Where many states are kept, theirs are packed ([`crate::packed`]); what is written to is unpacked first. Of a state of
+//! which only a part is looked at any more that part is kept ([`Regs::narrow_to`]).
 
-use std::ops::{Index, IndexMut};
+use std::ops::{Deref, Index, IndexMut};
 use std::rc::Rc;
 
 use probity_isa::{Reg, RegSet};
 
+use crate::packed::{Keep, Packed};
 use crate::shared::own;
 use crate::value::Value;
 
 /// r0 to r5.
 const LOW: usize = 6;
-
-#[derive(Clone, Debug)]
-pub(crate) struct Regs {
-    low: Half<LOW>,
-    high: Half<{ Reg::COUNT - LOW }>,
-}
-
-#[derive(Clone, Debug)]
-enum Half<const N: usize> {
-    All(Rc<[Value; N]>),
-    Few(Rc<Few>),
-}
-
-/// What is left of a half.
-#[derive(Debug)]
-struct Few {
-    /// By register, four bits each: [`Few::LOST`], [`Few::IDLE`], or its place among the values and 1.
-    places: u32,
-    values: Vec<Value>,
-}
+const HIGH: usize = Reg::COUNT - LOW;
 
 type Low = Rc<[Value; LOW]>;
-type High = Rc<[Value; Reg::COUNT - LOW]>;
+type High = Rc<[Value; HIGH]>;
+
+#[derive(Clone, Debug)]
+pub(crate) enum Regs {
+    Whole(Low, High),
+    Packed(Packed),
+}
 
 /// Halves of which nothing is needed, by which of their registers hold a number, one bit each.
 #[derive(Debug, Default)]
@@ -46,12 +35,30 @@ pub(crate) struct IdleHalves {
     high: Vec<(u8, High)>,
 }
 
+/// A value that may have been unpacked to be looked at.
+pub(crate) enum Held<'a> {
+    There(&'a Value),
+    Unpacked(Value),
+}
+
+impl Deref for Held<'_> {
+    type Target = Value;
+
+    #[inline]
+    fn deref(&self) -> &Value {
+        match self {
+            Held::There(v) => v,
+            Held::Unpacked(v) => v,
+        }
+    }
+}
+
 impl Default for Regs {
     fn default() -> Regs {
-        Regs {
-            low: Half::All(Rc::new([Value::Uninit; LOW])),
-            high: Half::All(Rc::new([Value::Uninit; Reg::COUNT - LOW])),
-        }
+        Regs::Whole(
+            Rc::new([Value::Uninit; LOW]),
+            Rc::new([Value::Uninit; HIGH]),
+        )
     }
 }
 
@@ -60,9 +67,10 @@ impl Index<usize> for Regs {
 
     #[inline]
     fn index(&self, reg: usize) -> &Value {
-        match reg {
-            0..LOW => self.low.get(reg),
-            _ => self.high.get(reg - LOW),
+        match self {
+            Regs::Whole(low, _) if reg < LOW => &low[reg],
+            Regs::Whole(_, high) => &high[reg - LOW],
+            Regs::Packed(packed) => packed.at(reg),
         }
     }
 }
@@ -70,114 +78,57 @@ impl Index<usize> for Regs {
 impl IndexMut<usize> for Regs {
     #[inline]
     fn index_mut(&mut self, reg: usize) -> &mut Value {
-        match reg {
-            0..LOW => &mut self.low.own()[reg],
-            _ => &mut self.high.own()[reg - LOW],
-        }
-    }
-}
-
-impl Few {
-    /// The register holds nothing that is looked at.
-    const LOST: u32 = 0;
-    /// It holds a number that nothing needs.
-    const IDLE: u32 = 15;
-
-    #[cold]
-    #[inline(never)]
-    fn get(&self, reg: usize) -> &Value {
-        match self.places >> (4 * reg) & 15 {
-            Few::LOST => &Value::Uninit,
-            Few::IDLE => &Value::IDLE,
-            place => &self.values[place as usize - 1],
-        }
-    }
-}
-
-impl<const N: usize> Half<N> {
-    #[inline]
-    fn get(&self, reg: usize) -> &Value {
+        self.unpack();
         match self {
-            Half::All(all) => &all[reg],
-            Half::Few(few) => few.get(reg),
+            Regs::Whole(low, _) if reg < LOW => &mut own(low)[reg],
+            Regs::Whole(_, high) => &mut own(high)[reg - LOW],
+            Regs::Packed(_) => unreachable!("it was just unpacked"),
+        }
+    }
+}
+
+impl Regs {
+    pub(crate) fn is_packed(&self) -> bool {
+        matches!(self, Regs::Packed(_))
+    }
+
+    /// The same in fewer bytes, for who keeps it and rarely looks at it.
+    pub(crate) fn packed(&self) -> Regs {
+        match self {
+            Regs::Whole(..) => Regs::Packed(Packed::of(|r| Keep::whole(&self[r]))),
+            Regs::Packed(packed) => Regs::Packed(packed.clone()),
         }
     }
 
-    /// To write to.
+    /// To be written to.
     #[inline]
-    fn own(&mut self) -> &mut [Value; N] {
-        if let Half::Few(_) = self {
+    pub(crate) fn unpack(&mut self) {
+        if self.is_packed() {
             self.make_whole();
-        }
-        match self {
-            Half::All(all) => own(all),
-            Half::Few(_) => unreachable!("it was just made whole"),
         }
     }
 
     #[cold]
     #[inline(never)]
     fn make_whole(&mut self) {
-        *self = Half::All(Rc::new(std::array::from_fn(|reg| *self.get(reg))));
+        if let Regs::Packed(packed) = self {
+            let all = packed.all();
+            *self = Regs::Whole(
+                Rc::new(std::array::from_fn(|r| all[r])),
+                Rc::new(std::array::from_fn(|r| all[LOW + r])),
+            );
+        }
     }
 
-    /// What it holds, but for idle numbers of what is left of one.
+    /// To look at, by who looks at few: one that is packed stays so.
     #[inline]
-    fn values(&self) -> &[Value] {
+    pub(crate) fn get(&self, reg: usize) -> Held<'_> {
         match self {
-            Half::All(all) => &all[..],
-            Half::Few(few) => &few.values,
+            Regs::Whole(..) => Held::There(&self[reg]),
+            Regs::Packed(packed) => Held::Unpacked(packed.get(reg)),
         }
     }
 
-    /// Keeps what is looked at, where that is not all; `known` are halves of which that is nothing. Some is kept apart
-    /// only if it is to be `cut`.
-    fn narrow_to(
-        &mut self,
-        first: usize,
-        live: RegSet,
-        needed: impl Fn(&Value) -> bool,
-        cut: bool,
-        known: &mut Vec<(u8, Rc<[Value; N]>)>,
-    ) {
-        let Half::All(all) = self else {
-            return;
-        };
-        // Where others have it too, a copy would take more room.
-        let cut = cut && Rc::strong_count(all) == 1;
-        let live = live.without(RegSet::of(Reg::R10)).bits() >> first;
-        let (mut idle, mut places, mut kept) = (0, 0, 0);
-        for (i, v) in all.iter().enumerate() {
-            if live >> i & 1 == 0 || !v.is_init() {
-                continue;
-            }
-            let place = match needed(v) {
-                true if !cut => return,
-                true => {
-                    kept += 1;
-                    kept
-                }
-                false => {
-                    idle |= 1 << i;
-                    Few::IDLE
-                }
-            };
-            places |= place << (4 * i);
-        }
-        if kept == 0 {
-            *self = Half::All(common(known, idle));
-            return;
-        }
-        if (kept as usize) < N - 1 {
-            let mut values = Vec::with_capacity(kept as usize);
-            let stays = |i: &usize| !matches!(places >> (4 * i) & 15, Few::LOST | Few::IDLE);
-            values.extend((0..N).filter(stays).map(|i| all[i]));
-            *self = Half::Few(Rc::new(Few { places, values }));
-        }
-    }
-}
-
-impl Regs {
     /// Keeps what a comparison looks at that is about live registers other than r10, and of numbers about those that
     /// are `needed`: a half of which it looks at none is shared. One of which it looks at some is `cut` down to that.
     pub(crate) fn narrow_to(
@@ -187,12 +138,57 @@ impl Regs {
         cut: bool,
         idle: &mut IdleHalves,
     ) {
-        self.low.narrow_to(0, live, &needed, cut, &mut idle.low);
-        self.high.narrow_to(LOW, live, &needed, cut, &mut idle.high);
+        let live = live.without(RegSet::of(Reg::R10)).bits();
+        let is_live = |r: usize| live >> r & 1 == 1;
+        if let Regs::Packed(packed) = self {
+            let all = packed.all();
+            *packed = Packed::of(|r| match is_live(r) {
+                true => looked_at(&all[r], &needed),
+                false => Keep::Nothing,
+            });
+            return;
+        }
+        // Of each half, which registers hold a number that nothing needs, and whether some hold what is looked at.
+        let (mut numbers, mut some) = ([0; 2], [false; 2]);
+        for r in (0..Reg::COUNT).filter(|r| is_live(*r)) {
+            let half = usize::from(r >= LOW);
+            match looked_at(&self[r], &needed) {
+                Keep::Nothing => {}
+                Keep::Idle => numbers[half] |= 1 << (r - half * LOW),
+                Keep::Value(_) => some[half] = true,
+            }
+        }
+        let Regs::Whole(low, high) = &mut *self else {
+            return;
+        };
+        if !some[0] {
+            *low = common(&mut idle.low, numbers[0]);
+        }
+        if !some[1] {
+            *high = common(&mut idle.high, numbers[1]);
+        }
+        // Where others have it too, a copy would take more room.
+        let own = |shared: usize, some: bool| !some || shared == 1;
+        let own = own(Rc::strong_count(low), some[0]) && own(Rc::strong_count(high), some[1]);
+        if cut && own && some != [false; 2] {
+            let packed = Packed::of(|r| match is_live(r) {
+                true => looked_at(&self[r], &needed),
+                false => Keep::Nothing,
+            });
+            *self = Regs::Packed(packed);
+        }
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Value> {
-        self.low.values().iter().chain(self.high.values())
+    pub(crate) fn values(&self) -> impl Iterator<Item = Value> {
+        (0..Reg::COUNT).map(|r| *self.get(r))
+    }
+
+    /// Whether any value is so.
+    pub(crate) fn any(&self, wanted: impl Fn(&Value) -> bool) -> bool {
+        match self {
+            Regs::Whole(low, high) => low.iter().chain(high.iter()).any(wanted),
+            Regs::Packed(packed) => packed.all().iter().any(wanted),
+        }
     }
 
     /// Changes every value for which `wanted` holds.
@@ -201,14 +197,32 @@ impl Regs {
         wanted: impl Fn(&Value) -> bool,
         mut f: impl FnMut(&mut Value),
     ) {
-        if self.low.values().iter().any(&wanted) {
-            let low = self.low.own();
-            low.iter_mut().filter(|v| wanted(v)).for_each(&mut f);
+        match self {
+            Regs::Whole(low, high) => {
+                if low.iter().any(&wanted) {
+                    own(low).iter_mut().filter(|v| wanted(v)).for_each(&mut f);
+                }
+                if high.iter().any(&wanted) {
+                    own(high).iter_mut().filter(|v| wanted(v)).for_each(&mut f);
+                }
+            }
+            Regs::Packed(packed) => {
+                let mut all = packed.all();
+                if all.iter().any(&wanted) {
+                    all.iter_mut().filter(|v| wanted(v)).for_each(&mut f);
+                    *packed = Packed::of(|r| Keep::whole(&all[r]));
+                }
+            }
         }
-        if self.high.values().iter().any(&wanted) {
-            let high = self.high.own();
-            high.iter_mut().filter(|v| wanted(v)).for_each(&mut f);
-        }
+    }
+}
+
+/// What a comparison looks at of a live register.
+fn looked_at<'a>(value: &'a Value, needed: impl Fn(&Value) -> bool) -> Keep<'a> {
+    match value.is_init() {
+        false => Keep::Nothing,
+        true if needed(value) => Keep::Value(value),
+        true => Keep::Idle,
     }
 }
 
@@ -294,6 +308,19 @@ mod tests {
         assert_eq!(now, [Some(100), Some(1), None, None, Some(107)]);
         assert_eq!(narrow[2], Value::IDLE);
         assert_eq!(before[7].as_constant(), Some(7));
+    }
+
+    #[test]
+    fn what_is_packed_is_the_same() {
+        let mut packed = regs().packed();
+        assert!(packed.is_packed() && packed.values().eq(regs().values()));
+        assert_eq!(*packed.get(7), packed[7]);
+        packed.for_each(among(&[2, 8]), |v| *v = Value::constant(9));
+        assert!(packed.is_packed() && packed[2] == packed[9]);
+        packed[0] = Value::Uninit;
+        assert!(!packed.is_packed());
+        let now = [0, 1, 2, 8, 10].map(|r| packed[r].as_constant());
+        assert_eq!(now, [None, Some(1), Some(9), Some(9), None]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Parts of states that several share until one of them writes.
+//! Parts of states that several share until one of them writes; lists of what is kept of many.
 
 use std::rc::Rc;
 
@@ -16,6 +16,18 @@ pub(crate) fn own<T: Clone>(shared: &mut Rc<T>) -> &mut T {
         None => unreachable!("a copy is one's own"),
     }
 }
+
+/// Adds to a list that may become long: it never has room for half as many again.
+#[inline]
+pub(crate) fn push<T>(list: &mut Vec<T>, item: T) {
+    if list.len() == list.capacity() && list.len() >= LONG {
+        list.reserve_exact(list.len() / 4);
+    }
+    list.push(item);
+}
+
+/// Shorter lists grow as they do.
+const LONG: usize = 64;
 
 #[inline(never)]
 fn copied<T: Clone>(shared: &mut Rc<T>) {

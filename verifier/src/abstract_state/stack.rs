@@ -5,8 +5,8 @@
 //! - **Writes** at an unknown offset make every byte they may touch unknown.
 //!
 //! Few slots hold a value or an object, and stacks are copied often: values and objects lie apart from the bytes,
-//! in lists that have no entries for the other slots. Stacks share values, also where only these are the same: their
-//! origins, which every stored state has its own of, lie beside them.
+//! in lists that have no entries for the other slots. Stacks share all but the origins of values, which every stored
+//! state has its own of: these lie beside them. Where more is different, they share values that are the same.
 //!
 //! **Invariant:** `Byte::Spill`s of a slot are its lowest addresses, and there is a value when there is one;
 //! a spilled pointer has all eight.
@@ -146,8 +146,13 @@ pub(crate) struct Slot<'a> {
 
 /// Slots by distance from the frame pointer: slot 0 is the bytes -8 to -1.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Stack(Rc<Content>);
+pub(crate) struct Stack {
+    content: Rc<Content>,
+    /// Those of the values, one by one; none while there is no value.
+    origins: Option<Rc<Vec<Origin>>>,
+}
 
+/// All but the origins.
 #[derive(Debug, Default)]
 struct Content {
     slots: Vec<Entry>,
@@ -156,13 +161,10 @@ struct Content {
     objects: Vec<(usize, Object)>,
 }
 
-/// A value, with its slot.
+/// A value without its origin, with its slot.
 #[derive(Clone, Debug)]
 struct Spilled {
     slot: u8,
-    /// A number's.
-    origin: Origin,
-    /// Without it.
     value: Rc<Value>,
 }
 
@@ -185,29 +187,6 @@ fn whole(value: &Value, origin: Origin) -> Value {
     match *value {
         Value::Number(n) => Value::Number(Number { origin, ..n }),
         other => other,
-    }
-}
-
-impl Spilled {
-    fn new(slot: usize, value: Value) -> Spilled {
-        let (value, origin) = parted(value);
-        Spilled {
-            slot: slot as u8,
-            origin,
-            value: Rc::new(value),
-        }
-    }
-
-    fn set(&mut self, value: Value) {
-        let (value, origin) = parted(value);
-        self.origin = origin;
-        if *self.value == value {
-            return;
-        }
-        match Rc::get_mut(&mut self.value) {
-            Some(own) => *own = value,
-            None => self.value = Rc::new(value),
-        }
     }
 }
 
@@ -339,16 +318,17 @@ impl Content {
         &mut self.slots[slot]
     }
 
-    fn value(&self, entry: &Entry) -> (&Value, Origin) {
+    fn value(&self, entry: &Entry) -> &Value {
         match self.values.get(usize::from(entry.value)) {
-            Some(s) => (&s.value, s.origin),
-            None if entry.value == IDLE => (&Value::IDLE, Origin::IDLE),
-            None => (&Value::Uninit, Origin::NONE),
+            Some(s) => &s.value,
+            None if entry.value == IDLE => &Value::IDLE,
+            None => &Value::Uninit,
         }
     }
 
-    /// The slot's bytes, of which none is spilled any more: these are unknown, and the value is forgotten.
-    fn scrubbed(&mut self, slot: usize) -> &mut Bytes {
+    /// The slot's bytes, of which none is spilled any more: these are unknown, and the value is forgotten. So is its
+    /// origin; a slot that has a value has some.
+    fn scrubbed(&mut self, origins: &mut Option<Rc<Vec<Origin>>>, slot: usize) -> &mut Bytes {
         let entry = self.slot_mut(slot);
         let value = usize::from(entry.value);
         if entry.value != NO_VALUE {
@@ -356,6 +336,9 @@ impl Content {
             entry.value = NO_VALUE;
             if value < self.values.len() {
                 self.values.swap_remove(value);
+                if let Some(origins) = origins {
+                    own(origins).swap_remove(value);
+                }
             }
             // The last one took its place.
             if let Some(moved) = self.values.get(value) {
@@ -368,40 +351,80 @@ impl Content {
 
 impl Stack {
     pub(crate) fn slot(&self, slot: usize) -> Slot<'_> {
-        match self.0.slots.get(slot) {
-            Some(entry) => {
-                let (held, origin) = self.0.value(entry);
-                Slot {
-                    bytes: entry.bytes,
-                    held,
-                    origin,
-                }
-            }
+        match self.content.slots.get(slot) {
+            Some(entry) => Slot {
+                bytes: entry.bytes,
+                held: self.content.value(entry),
+                origin: match entry.value {
+                    IDLE => Origin::IDLE,
+                    at => self.origin(at.into()),
+                },
+            },
             None => Slot::EMPTY,
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.slots.len()
+        self.content.slots.len()
+    }
+
+    /// That of a value, by its place in the list.
+    #[inline]
+    fn origin(&self, at: usize) -> Origin {
+        let origin = self.origins.as_ref().and_then(|o| o.get(at));
+        origin.copied().unwrap_or(Origin::NONE)
+    }
+
+    /// The value at this place in the list is another one.
+    fn set(&mut self, at: usize, value: Value) {
+        let (value, origin) = parted(value);
+        if let Some(origins) = &mut self.origins
+            && origins.get(at).is_some_and(|o| *o != origin)
+            && let Some(to) = own(origins).get_mut(at)
+        {
+            *to = origin;
+        }
+        if self
+            .content
+            .values
+            .get(at)
+            .is_none_or(|s| *s.value == value)
+        {
+            return;
+        }
+        let s = &mut own(&mut self.content).values[at];
+        match Rc::get_mut(&mut s.value) {
+            Some(own) => *own = value,
+            None => s.value = Rc::new(value),
+        }
+    }
+
+    /// To write to, and the origins.
+    fn own(&mut self) -> (&mut Content, &mut Option<Rc<Vec<Origin>>>) {
+        (own(&mut self.content), &mut self.origins)
     }
 
     /// All slots that hold a spilled value, in no order, with the values without their origins.
     pub(crate) fn spills(&self) -> impl Iterator<Item = (usize, &Value)> {
-        self.0.values.iter().map(|s| (s.slot.into(), &*s.value))
+        let values = self.content.values.iter();
+        values.map(|s| (s.slot.into(), &*s.value))
     }
 
     /// All spilled values, in no order.
     pub(crate) fn values(&self) -> impl Iterator<Item = Value> {
-        self.0.values.iter().map(|s| whole(&s.value, s.origin))
+        let values = self.content.values.iter().enumerate();
+        values.map(|(at, s)| whole(&s.value, self.origin(at)))
     }
 
     /// Gives every spilled number another origin.
     pub(crate) fn renumber(&mut self, mut other: impl FnMut(Origin) -> Origin) {
         let is_number = |s: &Spilled| s.value.as_number().is_some();
-        if self.0.values.iter().any(is_number) {
-            for s in &mut own(&mut self.0).values {
+        if let Some(origins) = &mut self.origins
+            && self.content.values.iter().any(is_number)
+        {
+            for (s, origin) in self.content.values.iter().zip(own(origins)) {
                 if is_number(s) {
-                    s.origin = other(s.origin);
+                    *origin = other(*origin);
                 }
             }
         }
@@ -413,13 +436,12 @@ impl Stack {
         wanted: impl Fn(&Value) -> bool,
         mut f: impl FnMut(&mut Value),
     ) {
-        if self.0.values.iter().any(|s| wanted(&s.value)) {
-            for s in &mut own(&mut self.0).values {
-                if wanted(&s.value) {
-                    let mut value = whole(&s.value, s.origin);
-                    f(&mut value);
-                    s.set(value);
-                }
+        for at in 0..self.content.values.len() {
+            let held = &self.content.values[at].value;
+            if wanted(held) {
+                let mut value = whole(held, self.origin(at));
+                f(&mut value);
+                self.set(at, value);
             }
         }
     }
@@ -427,15 +449,19 @@ impl Stack {
     /// Keeps what a comparison looks at that reads only these slots, and of numbers only those whose origins are `needed`;
     /// nothing, where others have it too: a copy would take more room.
     pub(crate) fn narrow_to(&mut self, reads: SlotSet, needed: impl Fn(Origin) -> bool) {
-        let Some(content) = Rc::get_mut(&mut self.0) else {
+        if Rc::strong_count(&self.content) > 1 {
             return;
-        };
-        let stays = |s: &Spilled| {
-            reads.contains(s.slot.into()) && (s.value.as_number().is_none() || needed(s.origin))
+        }
+        let stays = |(at, s): (usize, &Spilled)| {
+            reads.contains(s.slot.into())
+                && (s.value.as_number().is_none() || needed(self.origin(at)))
         };
         // There are no more values than slots.
-        let values = content.values.iter().enumerate();
-        let stay: u64 = values.map(|(i, v)| u64::from(stays(v)) << i).sum();
+        let values = self.content.values.iter().enumerate();
+        let stay: u64 = values.map(|v| u64::from(stays(v)) << v.0).sum();
+        let Some(content) = Rc::get_mut(&mut self.content) else {
+            return;
+        };
         let count = stay.count_ones() as usize;
         if count < content.values.len() {
             let mut kept = Vec::with_capacity(count);
@@ -451,6 +477,11 @@ impl Stack {
                 };
             }
             content.values = kept;
+            if let Some(origins) = &self.origins {
+                let stay = |i: &usize| stay >> i & 1 == 1;
+                let kept = (0..origins.len()).filter(stay).map(|i| origins[i]);
+                self.origins = Some(Rc::new(kept.collect()));
+            }
         }
         let len = reads.end().min(content.slots.len());
         if len < content.slots.len() {
@@ -461,11 +492,8 @@ impl Stack {
 
     /// Something else is known of the value that a slot holds.
     pub(crate) fn set_spill(&mut self, slot: usize, value: Value) {
-        if let Some(entry) = self.0.slots.get(slot)
-            && let at = usize::from(entry.value)
-            && let Some(s) = own(&mut self.0).values.get_mut(at)
-        {
-            s.set(value);
+        if let Some(entry) = self.content.slots.get(slot) {
+            self.set(entry.value.into(), value);
         }
     }
 
@@ -475,7 +503,7 @@ impl Stack {
         if first != 0 || slot >= SLOTS {
             return Err(internal("a value is spilled to the start of a slot"));
         }
-        let content = own(&mut self.0);
+        let (content, origins) = self.own();
         let at = content.values.len() as u8;
         let entry = content.slot_mut(slot);
         // Those of the value that was there.
@@ -484,31 +512,36 @@ impl Stack {
         match entry.value {
             NO_VALUE | IDLE => {
                 entry.value = at;
-                content.values.push(Spilled::new(slot, value));
+                let (value, origin) = parted(value);
+                content.values.push(Spilled {
+                    slot: slot as u8,
+                    value: Rc::new(value),
+                });
+                own(origins.get_or_insert_default()).push(origin);
             }
-            at => content.values[usize::from(at)].set(value),
+            at => self.set(at.into(), value),
         }
         Ok(())
     }
 
     /// Stores bytes of which only `kind` is known.
     pub(crate) fn set_bytes(&mut self, off: i64, size: usize, kind: Byte) {
-        let content = own(&mut self.0);
+        let (content, origins) = self.own();
         for (slot, which) in pieces(off, off + size as i64) {
-            content.scrubbed(slot).set(which, kind);
+            content.scrubbed(origins, slot).set(which, kind);
         }
     }
 
     /// Bytes that may have been written, by a value that is `zero` or not known.
     /// An unwritten byte becomes written only where unwritten bytes may be read anyway.
     pub(crate) fn weaken(&mut self, low: i64, high: i64, zero: bool, uninit_ok: bool) {
-        let content = own(&mut self.0);
+        let (content, origins) = self.own();
         for (slot, which) in pieces(low, high) {
             let entry = *content.slot_mut(slot);
-            if zero && content.value(&entry).0.is_zero() {
+            if zero && content.value(&entry).is_zero() {
                 continue;
             }
-            let bytes = content.scrubbed(slot);
+            let bytes = content.scrubbed(origins, slot);
             let mut kept = ByteSet::EMPTY;
             if zero {
                 kept = kept.or(bytes.of(Byte::Zero));
@@ -546,23 +579,23 @@ impl Stack {
 
     /// All slots that belong to an object, with what they are of it.
     pub(crate) fn objects(&self) -> &[(usize, Object)] {
-        &self.0.objects
+        &self.content.objects
     }
 
     pub(crate) fn object(&self, slot: usize) -> Option<&Object> {
-        let found = self.0.objects.iter().find(|(s, _)| *s == slot);
+        let found = self.content.objects.iter().find(|(s, _)| *s == slot);
         found.map(|(_, o)| o)
     }
 
     pub(crate) fn object_mut(&mut self, slot: usize) -> Option<&mut Object> {
-        let at = self.0.objects.iter().position(|(s, _)| *s == slot)?;
-        Some(&mut own(&mut self.0).objects[at].1)
+        let at = self.content.objects.iter().position(|(s, _)| *s == slot)?;
+        Some(&mut own(&mut self.content).objects[at].1)
     }
 
     /// The slot is a part of an object.
     pub(crate) fn make_object(&mut self, slot: usize, object: Object) {
-        let content = own(&mut self.0);
-        *content.scrubbed(slot) = Bytes::all(Byte::Object);
+        let (content, origins) = self.own();
+        *content.scrubbed(origins, slot) = Bytes::all(Byte::Object);
         content.objects.retain(|(s, _)| *s != slot);
         let at = content.objects.partition_point(|(s, _)| *s < slot);
         content.objects.insert(at, (slot, object));
@@ -570,8 +603,8 @@ impl Stack {
 
     /// The slot is no part of an object any more: it is as if never written.
     pub(crate) fn end_object(&mut self, slot: usize) {
-        let content = own(&mut self.0);
-        *content.scrubbed(slot) = Bytes::UNWRITTEN;
+        let (content, origins) = self.own();
+        *content.scrubbed(origins, slot) = Bytes::UNWRITTEN;
         content.objects.retain(|(s, _)| *s != slot);
     }
 
@@ -682,13 +715,20 @@ mod tests {
         second.renumber(|of| Origin::at(of.index() + 10));
         assert!(second.values().eq([number(1, 15), number(2, 16)]));
         assert!(first.values().eq([number(1, 5), number(2, 6)]));
-        for (a, b) in first.0.values.iter().zip(&second.0.values) {
-            assert!(Rc::ptr_eq(&a.value, &b.value));
-        }
+        assert!(Rc::ptr_eq(&first.content, &second.content));
         // Writing to one leaves the other as it was.
         second.for_each_spill(|v| v.as_constant() == Some(1), |v| *v = number(3, 20));
         assert!(second.values().eq([number(3, 20), number(2, 16)]));
         assert!(first.values().eq([number(1, 5), number(2, 6)]));
+        for at in 0..2 {
+            let of = |stack: &Stack| Rc::as_ptr(&stack.content.values[at].value);
+            assert_eq!(of(&first) == of(&second), at == 1);
+        }
+        // Values that are gone take their origins with them.
+        second.set_bytes(-8, 8, Byte::Misc);
+        assert!(second.values().eq([number(2, 16)]));
+        assert!(second.spill(-24, 8, number(4, 17)).is_ok());
+        assert!(second.values().eq([number(2, 16), number(4, 17)]));
     }
 
     #[test]

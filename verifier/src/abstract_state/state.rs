@@ -9,11 +9,12 @@ use probity_isa::{Pc, Reg};
 
 use crate::callback::Callback;
 use crate::clocks::Clocks;
-use crate::env::{Env, Slots};
+use crate::env::{Env, FrameSlots};
 use crate::object::Lent;
 use crate::origin::Origin;
 use crate::regions::Regions;
 use crate::regs::Regs;
+use crate::seldom::Seldom;
 use crate::shared::own;
 use crate::stack::{Byte, Stack};
 use crate::value::{Id, Pointer, To, Value};
@@ -23,11 +24,11 @@ use crate::value::{Id, Pointer, To, Value};
 pub(crate) struct State {
     pub frames: Vec<Rc<Frame>>,
     /// Acquired and not yet released, oldest first.
-    pub references: Vec<Reference>,
+    pub references: Seldom<Vec<Reference>>,
     /// Locks held, RCU read sections, and whatever else must be left again.
-    pub regions: Regions,
+    pub regions: Seldom<Regions>,
     /// Slots written since the last stored state, frame by frame.
-    pub written: Slots,
+    pub written: FrameSlots,
     /// Of loops that end by themselves.
     pub clocks: Clocks,
 }
@@ -43,7 +44,7 @@ pub(crate) struct Frame {
     /// Where it returns to: the instruction after the call. Unused in the outermost frame.
     pub return_pc: Pc,
     /// Parts of its stack that slices may lie in.
-    pub lent: Vec<Lent>,
+    pub lent: Seldom<Vec<Lent>>,
     /// The clock of its `may_goto`s; 0: the program has none.
     pub clock: Id,
     /// Called by a helper, over and over.
@@ -67,7 +68,7 @@ impl Frame {
             stack: Stack::default(),
             subprog,
             return_pc,
-            lent: Vec::new(),
+            lent: Seldom::default(),
             clock: 0,
             callback: None,
         }
@@ -86,14 +87,32 @@ impl Frame {
     }
 }
 
+/// Its registers take fewer bytes from now on.
+fn pack(frame: &mut Rc<Frame>) {
+    let regs = frame.regs.packed();
+    match Rc::get_mut(frame) {
+        Some(own) => own.regs = regs,
+        None => {
+            *frame = Rc::new(Frame {
+                regs,
+                set_at: frame.set_at,
+                stack: frame.stack.clone(),
+                lent: frame.lent.clone(),
+                callback: frame.callback.clone(),
+                ..**frame
+            })
+        }
+    }
+}
+
 impl State {
     /// The outermost frame runs this subprogram; no register is set.
     pub(crate) fn entry(subprog: usize) -> State {
         State {
             frames: vec![Rc::new(Frame::new(subprog, 0, 0))],
-            references: Vec::new(),
-            regions: Regions::default(),
-            written: Slots::default(),
+            references: Seldom::default(),
+            regions: Seldom::default(),
+            written: FrameSlots::default(),
             clocks: Clocks::default(),
         }
     }
@@ -109,9 +128,27 @@ impl State {
         crate::object::take_back(env, self, self.depth(), i64::MIN, i64::MAX);
         if let Some(frame) = self.frames.pop() {
             self.clocks.stop(frame.clock);
+            self.unpack();
             return frame.regs[Reg::R0.index()];
         }
         Value::Uninit
+    }
+
+    /// The running frame's registers are used from now on.
+    #[inline]
+    pub(crate) fn unpack(&mut self) {
+        if self.frames.last().is_some_and(|f| f.regs.is_packed()) {
+            self.frame_mut().regs.unpack();
+        }
+    }
+
+    /// What is left of the state is used only later: its running frame's registers are packed.
+    pub(crate) fn pack(&mut self) {
+        if let Some(frame) = self.frames.last_mut()
+            && !frame.regs.is_packed()
+        {
+            pack(frame);
+        }
     }
 
     /// The same functions run, called from the same places.
@@ -161,7 +198,7 @@ impl State {
     /// All registers and spilled values of all frames.
     pub(crate) fn values(&self) -> impl Iterator<Item = Value> {
         let frames = self.frames.iter();
-        frames.flat_map(|f| f.regs.iter().copied().chain(f.stack.values()))
+        frames.flat_map(|f| f.regs.values().chain(f.stack.values()))
     }
 
     /// Gives every number of every frame another origin.
@@ -169,7 +206,7 @@ impl State {
         let is_number = |v: &Value| v.as_number().is_some();
         let other = &mut other;
         for frame in &mut self.frames {
-            let regs = frame.regs.iter().any(is_number);
+            let regs = frame.regs.any(is_number);
             let spills = frame.stack.spills().any(|(_, v)| is_number(v));
             // What the next lap of a callback begins with.
             let kept = |c: &Rc<Callback>| c.args.iter().any(is_number) || is_number(&c.result);
@@ -200,7 +237,7 @@ impl State {
         mut f: impl FnMut(&mut Value),
     ) {
         for frame in &mut self.frames {
-            let regs = frame.regs.iter().any(&wanted);
+            let regs = frame.regs.any(&wanted);
             let spills = frame.stack.spills().any(|(_, v)| wanted(v));
             // What the next lap of a callback begins with.
             let kept = frame
@@ -288,7 +325,7 @@ impl fmt::Display for State {
                 }
             }
         }
-        for r in &self.references {
+        for r in self.references.iter() {
             write!(f, " ref={}@{}", r.id, r.pc)?;
         }
         for l in &self.regions.locks {

@@ -8,6 +8,7 @@
 //!
 //! **Invariant:** ids ascend with age, and are never used again; clocks are sorted by them.
 
+use crate::seldom::Seldom;
 use crate::value::Id;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub(crate) struct Clock {
 
 /// The clocks that run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Clocks(Vec<Clock>);
+pub(crate) struct Clocks(Seldom<Vec<Clock>>);
 
 impl Clocks {
     /// `id` is younger than all others.
@@ -28,7 +29,9 @@ impl Clocks {
     }
 
     pub(crate) fn stop(&mut self, id: Id) {
-        self.0.retain(|c| c.id != id);
+        if self.runs(id) {
+            self.0.retain(|c| c.id != id);
+        }
     }
 
     pub(crate) fn runs(&self, id: Id) -> bool {
@@ -62,7 +65,7 @@ impl Clocks {
 
     /// Whether a lap was made since `start`: the oldest clock of `start` that changed has ticked.
     pub(crate) fn lap_since(&self, start: &Clocks) -> bool {
-        for c in &start.0 {
+        for c in start.0.iter() {
             match self.ticks(c.id) {
                 Some(t) if t > c.ticks => return true,
                 Some(t) if t == c.ticks => {}
@@ -75,7 +78,7 @@ impl Clocks {
     /// Whether these are at least as far on the way from `start` as `other` is: what ends a loop that leads from
     /// `other` back to `start` then ends the one that leads from here too.
     pub(crate) fn as_far_as(&self, other: &Clocks, start: &Clocks) -> bool {
-        for c in &start.0 {
+        for c in start.0.iter() {
             match (self.ticks(c.id), other.ticks(c.id)) {
                 // Something older has ticked on the way back to `start`, and still does.
                 (_, None) => return true,
@@ -93,11 +96,11 @@ mod tests {
     use super::{Clock, Clocks};
 
     fn clocks(list: &[(u32, u32)]) -> Clocks {
-        Clocks(
-            list.iter()
-                .map(|&(id, ticks)| Clock { id, ticks })
-                .collect(),
-        )
+        let mut clocks = Clocks::default();
+        for &(id, ticks) in list {
+            clocks.0.push(Clock { id, ticks });
+        }
+        clocks
     }
 
     #[test]

@@ -78,16 +78,22 @@ pub(crate) struct Glance<'a> {
     origins: &'a Origins,
     /// Where it was looked at last, and what it holds there.
     spot: Option<Spot>,
-    seen: Seen<'a>,
+    seen: Seen,
 }
 
-enum Seen<'a> {
+enum Seen {
     /// Nothing that says anything.
     Nothing,
     Uninit,
     /// A number between these, unsigned.
     Number(u64, u64),
-    Pointer(&'a Pointer),
+    /// A pointer, and whether into a packet.
+    Pointer {
+        to: To,
+        off: i64,
+        null: bool,
+        packet: bool,
+    },
 }
 
 impl<'a> Glance<'a> {
@@ -116,9 +122,15 @@ impl<'a> Glance<'a> {
                 (low < min || high > max) && self.needs(of)
             }
             (Holds::Number { of, .. }, _) => self.needs(of),
-            (Holds::Pointer { to, off, null }, Seen::Pointer(p)) => {
-                p.off != *off && !p.is_packet() || p.null != *null || p.to != *to
-            }
+            (
+                Holds::Pointer { to, off, null },
+                Seen::Pointer {
+                    to: other,
+                    off: at,
+                    null: may_be,
+                    packet,
+                },
+            ) => at != off && !packet || may_be != null || other != to,
             _ => true,
         }
     }
@@ -136,21 +148,31 @@ impl<'a> Glance<'a> {
         needed
     }
 
-    fn look(&self, spot: Spot) -> Seen<'a> {
+    fn look(&self, spot: Spot) -> Seen {
         let Some(frame) = self.new.frames.get(spot.frame()) else {
             return Seen::Nothing;
         };
-        let value = match spot.place() {
-            Ok(reg) => &frame.regs[reg.index()],
+        match spot.place() {
+            Ok(reg) => Seen::of(&frame.regs.get(reg.index())),
             Err(slot) => match frame.stack.slot(slot) {
-                slot if slot.spilled() == 8 => slot.held(),
-                _ => return Seen::Nothing,
+                slot if slot.spilled() == 8 => Seen::of(slot.held()),
+                _ => Seen::Nothing,
             },
-        };
+        }
+    }
+}
+
+impl Seen {
+    fn of(value: &Value) -> Seen {
         match value {
             Value::Uninit => Seen::Uninit,
             Value::Number(n) => Seen::Number(n.set.umin(), n.set.umax()),
-            Value::Pointer(p) => Seen::Pointer(p),
+            Value::Pointer(p) => Seen::Pointer {
+                to: p.to,
+                off: p.off,
+                null: p.null,
+                packet: p.is_packet(),
+            },
         }
     }
 }
@@ -285,7 +307,7 @@ pub(crate) fn covers(
     {
         return false;
     }
-    for (a, b) in old.references.iter().zip(&new.references) {
+    for (a, b) in old.references.iter().zip(new.references.iter()) {
         if !c.names.same(a.id, b.id) {
             return false;
         }
@@ -325,8 +347,9 @@ impl Comparison<'_> {
     fn frame(&mut self, i: usize, a: &Frame, b: &Frame, regs: RegSet, slots: SlotSet) -> bool {
         let frame = i as u8;
         for reg in regs.without(RegSet::of(Reg::R10)).iter() {
-            if !self.value(&a.regs[reg.index()], &b.regs[reg.index()]) {
-                self.fail(Spot::reg(frame, reg), &a.regs[reg.index()]);
+            let old = a.regs.get(reg.index());
+            if !self.value(&old, &b.regs.get(reg.index())) {
+                self.fail(Spot::reg(frame, reg), &old);
                 return false;
             }
         }
@@ -370,7 +393,8 @@ impl Comparison<'_> {
     fn spot(&mut self, spot: Spot, a: &Frame, b: &Frame, regs: RegSet, slots: SlotSet) -> bool {
         match spot.place() {
             Ok(reg) => {
-                !regs.contains(reg) || self.value(&a.regs[reg.index()], &b.regs[reg.index()])
+                !regs.contains(reg)
+                    || self.value(&a.regs.get(reg.index()), &b.regs.get(reg.index()))
             }
             Err(slot) => {
                 !slots.contains(slot) || self.slot(&a.stack.slot(slot), &b.stack.slot(slot))

@@ -67,6 +67,7 @@ use crate::recorded::{Place, Stored};
 use crate::regs::IdleHalves;
 use crate::reject::{Failure, fail, internal};
 use crate::report::{Rule, Stats};
+use crate::shared::push;
 use crate::state::State;
 use crate::step::{Step, step};
 use crate::value::Value;
@@ -152,6 +153,8 @@ struct Explorer<'s> {
     at: At,
     /// What closed nodes share.
     idle: IdleHalves,
+    /// Nodes before this one were packed, if they were to be.
+    packed: usize,
     /// Larger states on trial, the innermost last: open nodes, each below the one before.
     attempts: Vec<Attempt>,
     /// What to try instead of the guess that just failed.
@@ -221,6 +224,7 @@ impl<'s> Explorer<'s> {
             nodes: Vec::new(),
             at: At::new(env.cfg.insns.len()),
             idle: IdleHalves::default(),
+            packed: 0,
             attempts: Vec::new(),
             refined: None,
             loops: Numbered::default(),
@@ -344,8 +348,8 @@ impl Explorer<'_> {
             .iter()
             .map(|n| Stored {
                 parent: n.parent,
-                way: n.way,
-                reads: n.reads,
+                way: n.way.all(),
+                reads: n.reads.all(),
                 cuts: n.hits > 0,
                 guess: n.head.is_some() || n.joined,
             })
@@ -366,6 +370,7 @@ impl Explorer<'_> {
         path: &mut Waiting,
         trace: &mut dyn FnMut(Pc, &State),
     ) -> Result<End, Box<Failure>> {
+        path.state.unpack();
         loop {
             let pc = path.pc;
             if pc >= env.cfg.insns.len() || path.state.frames.is_empty() {
@@ -394,7 +399,10 @@ impl Explorer<'_> {
                     Visit::Go => path.alone = false,
                     Visit::Cut => return Ok(End::Over),
                     Visit::Hold => return Ok(End::Held),
-                    Visit::Elsewhere => continue,
+                    Visit::Elsewhere => {
+                        path.state.unpack();
+                        continue;
+                    }
                 }
             }
             if self.gathering > 0 {
@@ -493,7 +501,7 @@ impl Explorer<'_> {
                         compared: self.compared_now(env, pc, later),
                     };
                     self.turn(&mut other, pc, later);
-                    self.waiting.push(other);
+                    self.waits(env, other);
                     self.turn(path, pc, now);
                     self.goes(path, env, now);
                 }
@@ -537,11 +545,12 @@ impl Explorer<'_> {
     fn turn(&mut self, path: &mut Waiting, pc: Pc, to: Pc) {
         let known = [self.turns.len(), pc, to].map(u32::try_from);
         if let [Ok(at), Ok(pc), Ok(to)] = known {
-            self.turns.push(Turned {
+            let turned = Turned {
                 before: path.history,
                 pc,
                 to,
-            });
+            };
+            push(&mut self.turns, turned);
             path.history = at;
         }
     }

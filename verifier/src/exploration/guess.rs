@@ -287,7 +287,7 @@ pub(crate) enum Place {
 impl Place {
     fn of(self, state: &State) -> Option<Value> {
         match self {
-            Place::Reg(f, r) => Some(state.frames.get(f)?.regs[r]),
+            Place::Reg(f, r) => Some(*state.frames.get(f)?.regs.get(r)),
             Place::Slot(f, s) => {
                 let slot = state.frames.get(f)?.stack.slot(s);
                 (slot.spilled() > 0).then(|| slot.value())
@@ -324,9 +324,9 @@ pub(crate) fn general(
             None => env.live.at(pc),
         };
         for r in live.iter().filter(|r| *r != Reg::R10) {
-            let (x, y) = (&a.regs[r.index()], &b.regs[r.index()]);
-            if x != y {
-                let value = join(env, Place::Reg(f, r.index()), x, y);
+            let (x, y) = (a.regs.get(r.index()), b.regs.get(r.index()));
+            if *x != *y {
+                let value = join(env, Place::Reg(f, r.index()), &x, &y);
                 Rc::make_mut(&mut state.frames[f]).regs[r.index()] = value;
             }
         }
@@ -348,7 +348,7 @@ pub(crate) fn general(
 /// The state with other names for the references that it holds: those of `new`, which were acquired at the same places.
 /// `None` when it holds others; `Some(None)` when the names are the same.
 fn renamed(old: &State, new: &State) -> Option<Option<State>> {
-    let pairs = || old.references.iter().zip(&new.references);
+    let pairs = || old.references.iter().zip(new.references.iter());
     if old.references.len() != new.references.len() || pairs().any(|(a, b)| a.pc != b.pc) {
         return None;
     }

@@ -32,7 +32,7 @@ impl Names {
         let lent = a.lent.len() == b.lent.len()
             && a.lent
                 .iter()
-                .zip(&b.lent)
+                .zip(b.lent.iter())
                 .all(|(x, y)| x.low == y.low && x.end == y.end && self.same(x.slice, y.slice));
         if !lent {
             return false;

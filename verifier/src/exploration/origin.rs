@@ -12,6 +12,7 @@
 //! to others stays a parent of what a comparison leaves of it.
 
 use crate::numbered::Numbered;
+use crate::shared::push;
 
 /// A node, or [`Origin::NONE`] for numbers that depend on nothing stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -99,11 +100,12 @@ impl Origins {
             self.need(parents[1]);
             return Origin::NONE;
         };
-        self.nodes.push(Node {
+        let node = Node {
             parents,
             needed: Needed::Not,
             more: false,
-        });
+        };
+        push(&mut self.nodes, node);
         Origin(at)
     }
 

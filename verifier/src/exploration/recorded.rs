@@ -409,7 +409,7 @@ impl Recorded {
             bases: Vec::new(),
         };
         let held = self.nodes.get(v.node).map(|n| n.slots).unwrap_or_default();
-        let slots = both(&held, &state.written);
+        let slots = both(&held, &state.written.all());
         let top = state.frames.len() - 1;
         for (i, frame) in state.frames.iter().enumerate().skip(self.above) {
             let live = match state.frames.get(i + 1) {
@@ -421,7 +421,7 @@ impl Recorded {
                 false => format!("frame {i}'s {what}"),
             };
             for r in live.iter().filter(|r| *r != Reg::R10) {
-                c.value(m, &frame.regs[r.index()], m.reg(i, r))
+                c.value(m, &frame.regs.get(r.index()), m.reg(i, r))
                     .map_err(|e| format!("{} {e}", name(r.to_string())))?;
             }
             let slots = slots.get(i).copied().unwrap_or_default();

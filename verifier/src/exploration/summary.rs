@@ -248,7 +248,8 @@ fn copied(env: &Env<'_>, state: &State, args: &[Value; 5], return_pc: Pc) -> u8 
         let some = state.frames.iter().enumerate().any(|(f, frame)| {
             let back = state.frames.get(f + 1).map_or(return_pc, |f| f.return_pc);
             let mut regs = env.live.across_call(back).iter();
-            regs.any(|r| same(&frame.regs[r.index()])) || frame.stack.spills().any(|(_, v)| same(v))
+            regs.any(|r| same(&frame.regs.get(r.index())))
+                || frame.stack.spills().any(|(_, v)| same(v))
         });
         bits |= u8::from(some) << i;
     }
@@ -300,7 +301,9 @@ pub(crate) fn entry(env: &mut Env<'_>, state: &State, subprog: usize, call: Pc) 
             let _ = above.stack.spill(-8 * (i as i64 + 1), 8, value);
         }
     }
-    inside.written[depth] = SlotSet::ALL;
+    if let Some(written) = inside.written.get_mut(depth) {
+        *written = SlotSet::ALL;
+    }
     inside
 }
 

@@ -35,6 +35,7 @@ use crate::induction::Head;
 use crate::object::Spot;
 use crate::reject::{Outcome, fail};
 use crate::report::{NoBound, Rule};
+use crate::shared::push;
 use crate::state::State;
 use crate::value::{Id, MapRef, Value};
 use crate::walks::Role;
@@ -100,7 +101,9 @@ struct Step {
     /// [`END`]: the program ends.
     to: u32,
     lap: bool,
-    way: Way,
+    /// Those of its way.
+    calls: u32,
+    insns: u64,
 }
 
 const END: u32 = u32::MAX;
@@ -221,12 +224,14 @@ impl Worst {
             let end = &mut self.log.ends[from];
             *end = way.insns.max(*end);
         } else {
-            self.log.steps.push(Step {
+            let step = Step {
                 from: number(from),
                 to: END,
                 lap: false,
-                way,
-            });
+                calls: way.calls,
+                insns: way.insns,
+            };
+            push(&mut self.log.steps, step);
         }
     }
 
@@ -255,12 +260,14 @@ impl Worst {
                 }
             }
         }
-        self.log.steps.push(Step {
+        let step = Step {
             from: number(from),
             to: number(to),
             lap: edge == Edge::Lap,
-            way,
-        });
+            calls: way.calls,
+            insns: way.insns,
+        };
+        push(&mut self.log.steps, step);
     }
 
     /// Clocks of a state that cut a path are taken for the path's.
@@ -378,8 +385,8 @@ impl Worst {
         if log.steps.is_empty() {
             return Ok(log.ends.first().copied().unwrap_or(0));
         }
-        let mut cost_of = |way: Way| {
-            let (mut cost, mut call) = (Ok(way.insns), way.calls as usize);
+        let mut cost_of = |step: &Step| {
+            let (mut cost, mut call) = (Ok(step.insns), step.calls as usize);
             while let Some(&(before, called)) = call.checked_sub(1).and_then(|c| log.calls.get(c)) {
                 let callee = match called {
                     Called::Global(subprog) => self.of_global(known, subprog),
@@ -410,7 +417,7 @@ impl Worst {
             let mut backs: Vec<Back> = Vec::new();
             let mut at = first.get(node).copied().unwrap_or(END);
             while let Some(step) = log.steps.get(at as usize) {
-                let way = cost_of(step.way);
+                let way = cost_of(step);
                 let mut here: Vec<Back> = Vec::new();
                 if step.to == END {
                     longer(&mut end, way);

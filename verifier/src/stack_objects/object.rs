@@ -10,12 +10,14 @@
 //!
 //! **Invariant:** an object's slots lie side by side, have ascending parts from 0, and are made and ended together.
 
+use std::rc::Rc;
+
 use crate::env::Env;
 use crate::memory::stack_of;
 use crate::reject::{Explain, Outcome, fail, internal};
 use crate::report::Rule;
 use crate::stack::{STACK_BYTES, Stack, place};
-use crate::state::State;
+use crate::state::{Frame, State};
 use crate::value::{Id, Pointer, To, Value};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -275,12 +277,8 @@ pub(crate) struct Lent {
 pub(crate) fn lend(state: &mut State, frame: usize, lent: Lent) -> Outcome<()> {
     let alive = |state: &State, l: &Lent| {
         let is = |v: &Value| v.as_pointer().is_some_and(|p| is_slice(p, l.slice));
-        state.frames.iter().any(|f| {
-            f.regs
-                .iter()
-                .chain(f.stack.spills().map(|(_, v)| v))
-                .any(is)
-        })
+        let in_frame = |f: &Rc<Frame>| f.regs.any(is) || f.stack.spills().any(|(_, v)| is(v));
+        state.frames.iter().any(in_frame)
     };
     let Some(f) = state.frames.get(frame) else {
         return Err(gone());

@@ -210,13 +210,16 @@ impl Explorer<'_> {
         &mut self,
         env: &mut Env<'_>,
         path: &mut Waiting,
-        exact: Waiting,
+        mut exact: Waiting,
         kind: Kind,
         state: State,
         tries: u32,
         worth: usize,
     ) -> usize {
         let pc = path.pc;
+        if self.many(env) {
+            exact.state.pack();
+        }
         let mark = env.begin_attempt();
         let worst = env.worst.mark();
         self.leads(env, path, self.nodes.len(), Edge::To);
@@ -306,7 +309,7 @@ impl Explorer<'_> {
             &path.state,
             env.live,
             pc,
-            &node.reads,
+            &node.reads.all(),
             Mode::Within,
             &env.origins,
             env.granted(),
@@ -515,6 +518,7 @@ impl Explorer<'_> {
             outer.entries.retain(|n| *n < attempt.node);
         }
         // Others will have their numbers.
+        self.packed = self.packed.min(attempt.node);
         self.above.retain(|n| *n < attempt.node);
         self.jumps = 0;
         self.insns = 0;

@@ -22,6 +22,7 @@ use super::nodes::Entry;
 use super::{Explorer, Waiting};
 use crate::env::Env;
 use crate::meets::Meets;
+use crate::shared::push;
 use crate::worst::{Edge, Way};
 
 /// A branch behind which paths are gathered.
@@ -217,11 +218,16 @@ impl Explorer<'_> {
         path.parent = n;
         path.met = true;
         path.alone = false;
-        self.at[pc].push(Entry::new(n));
+        push(&mut self.at[pc], Entry::new(n));
         self.stats.peak_states = self.stats.peak_states.max(self.at[pc].len());
         self.jumps = 0;
         self.insns = 0;
-        self.followers.extend(others.into_iter().map(|o| (n, o)));
+        for mut other in others {
+            if self.many(env) {
+                other.state.pack();
+            }
+            self.followers.push((n, other));
+        }
         Some(path)
     }
 

@@ -59,7 +59,7 @@ pub(super) fn join(env: &mut Env<'_>, pc: Pc, old: &State, new: &State) -> Optio
     let regions = old
         .regions
         .covers(&new.regions, &mut |a, b| j.names.same(a, b));
-    let mut references = old.references.iter().zip(&new.references);
+    let mut references = old.references.iter().zip(new.references.iter());
     if !regions || !references.all(|(a, b)| j.names.same(a.id, b.id)) {
         return None;
     }
@@ -70,8 +70,9 @@ pub(super) fn join(env: &mut Env<'_>, pc: Pc, old: &State, new: &State) -> Optio
             return None;
         }
         for r in live_in(env, pc, new, f) {
-            let value = j.value(env, &a.regs[r], &b.regs[r])?;
-            if value != b.regs[r] {
+            let (x, y) = (a.regs.get(r), b.regs.get(r));
+            let value = j.value(env, &x, &y)?;
+            if value != *y {
                 state.frame_at(f)?.regs[r] = value;
             }
         }

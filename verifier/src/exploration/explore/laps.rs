@@ -100,7 +100,7 @@ fn forget(old: &State, state: &mut State, wanted: impl Fn(&Number) -> bool) -> b
     let mut any = false;
     for (a, b) in old.frames.iter().zip(&mut state.frames) {
         let regs: Vec<usize> = (0..Reg::COUNT)
-            .filter(|r| widened(&a.regs[*r], &b.regs[*r]))
+            .filter(|r| widened(&a.regs.get(*r), &b.regs.get(*r)))
             .collect();
         let slots: Vec<usize> = (0..a.stack.len().min(b.stack.len()))
             .filter(

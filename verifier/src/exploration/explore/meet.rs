@@ -12,6 +12,7 @@ use crate::cover::{Glance, Mode, covers};
 use crate::env::{Env, Slots};
 use crate::reject::{Failure, Outcome, fail};
 use crate::report::Rule;
+use crate::shared::push;
 use crate::worst::Edge;
 
 /// Loops of which so many guesses failed are walked.
@@ -245,7 +246,7 @@ impl Explorer<'_> {
                     None,
                 )
             };
-            let found = covered(&node.reads, mode);
+            let found = covered(&node.reads.all(), mode);
             if found
                 || !heads.is_empty()
                     && self.may_assume(heads)
@@ -308,10 +309,11 @@ impl Explorer<'_> {
         let n = self.store(env, path.pc, Some(path.parent), state);
         self.nodes[n].open = 1;
         path.state = self.nodes[n].state.clone();
+        self.pack_older(env);
         path.parent = n;
         self.jumps = 0;
         self.insns = 0;
-        self.at[path.pc].push(Entry::new(n));
+        push(&mut self.at[path.pc], Entry::new(n));
         n
     }
 }

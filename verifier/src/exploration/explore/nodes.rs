@@ -14,11 +14,13 @@ use probity_isa::Pc;
 
 use super::{Explorer, Waiting};
 use crate::cover::{Failed, Mode};
-use crate::env::{Env, MAX_FRAMES, Slots};
+use crate::env::{Env, FrameSlots, MAX_FRAMES, Slots, without};
 use crate::induction::Head;
 use crate::origin::Origin;
 use crate::recorded::Place;
+use crate::regs::Regs;
 use crate::reject::Outcome;
+use crate::shared::push;
 use crate::stack::{Byte, SlotSet};
 use crate::state::State;
 use crate::value::Value;
@@ -40,13 +42,13 @@ pub(super) struct Node {
     /// Paths that start here and have not ended.
     pub(super) open: usize,
     /// Slots that some path from here reads before it writes them.
-    pub(super) reads: Slots,
+    pub(super) reads: FrameSlots,
     /// Nodes that were open when they cut a path from here: what follows leads back to them. Ascending.
     pub(super) tied: Vec<usize>,
     /// It is closed, and all of them are, and those that they were tied to.
     free: bool,
     /// Slots written on the way from the parent.
-    pub(super) way: Slots,
+    pub(super) way: FrameSlots,
     /// Cuts not settled when it was stored.
     pub(super) backs: usize,
     /// Paths that it cut.
@@ -129,6 +131,14 @@ const FEW: usize = 8;
 /// Where there are as many, what a state takes matters more than the time to cut it down.
 const MANY: usize = 128;
 
+/// So many that came last are likely to be used soon.
+fn latest(env: &Env<'_>) -> usize {
+    match env.options.store_often {
+        true => 0,
+        false => 8,
+    }
+}
+
 impl Explorer<'_> {
     /// A new node. Its numbers get origins of their own, in the copy that is walked on from too.
     pub(super) fn store(
@@ -151,7 +161,7 @@ impl Explorer<'_> {
             state,
             parent,
             open: 0,
-            reads: Slots::default(),
+            reads: FrameSlots::default(),
             tied: Vec::new(),
             free: false,
             way,
@@ -164,6 +174,37 @@ impl Explorer<'_> {
             from: None,
         }));
         self.nodes.len() - 1
+    }
+
+    /// There are so many states that the room they take matters more than the time to pack them.
+    #[inline]
+    pub(super) fn many(&self, env: &Env<'_>) -> bool {
+        self.nodes.len() >= MANY || env.options.store_often
+    }
+
+    /// Nodes that were not the last ones any more when this was looked at before are packed, if there are many.
+    pub(super) fn pack_older(&mut self, env: &Env<'_>) {
+        if !self.many(env) {
+            return;
+        }
+        let latest = latest(env);
+        while self.packed + latest < self.nodes.len() {
+            let node = &mut self.nodes[self.packed];
+            if !node.narrow {
+                node.state.pack();
+            }
+            self.packed += 1;
+        }
+    }
+
+    /// A path waits, and those that have waited for longer will for long: they are packed, if there are many states.
+    pub(super) fn waits(&mut self, env: &Env<'_>, path: Waiting) {
+        push(&mut self.waiting, path);
+        if self.many(env)
+            && let Some(older) = self.waiting.len().checked_sub(1 + latest(env))
+        {
+            self.waiting[older].state.pack();
+        }
     }
 
     /// The path comes to a node: that is an edge of the graph that the longest run is found in.
@@ -180,9 +221,7 @@ impl Explorer<'_> {
     /// The current segment's reads belong to the node it started from.
     pub(super) fn flush(&mut self, env: &mut Env<'_>, node: usize) {
         let reads = std::mem::take(&mut env.reads);
-        for (to, from) in self.nodes[node].reads.iter_mut().zip(reads) {
-            to.0 |= from.0;
-        }
+        self.nodes[node].reads.add(&reads);
     }
 
     /// A path from `node` has ended. It fails where a node closes that does not cover what it was assumed to.
@@ -211,11 +250,9 @@ impl Explorer<'_> {
                 return Ok(());
             };
             // What it needs and was not written on the way to it, its parent needs.
-            let reads = self.nodes[node].reads;
-            let way = self.nodes[node].way;
-            for (i, to) in self.nodes[parent].reads.iter_mut().enumerate() {
-                to.0 |= reads[i].0 & !way[i].0;
-            }
+            let closed = &self.nodes[node];
+            let needs = without(&closed.reads.all(), &closed.way.all());
+            self.nodes[parent].reads.add(&needs);
             self.bind(parent, &ties);
             self.nodes[node].tied = ties;
             self.pressure.closed(node, self.stats.processed);
@@ -239,7 +276,7 @@ impl Explorer<'_> {
         while changed {
             changed = false;
             for b in &backs {
-                let reads = self.nodes[b.to].reads;
+                let reads = self.nodes[b.to].reads.all();
                 changed |= self.pass_on(b.from, &reads, &b.written);
             }
         }
@@ -271,7 +308,7 @@ impl Explorer<'_> {
 
     /// The node, closed and tied to nothing, keeps what [`crate::cover`] compares of it: it is a third of the states, or less.
     fn narrow(&mut self, env: &Env<'_>, n: usize) {
-        let cut = self.nodes.len() >= MANY || env.options.store_often;
+        let cut = self.many(env);
         let Some(node) = self.nodes.get_mut(n) else {
             return;
         };
@@ -283,7 +320,10 @@ impl Explorer<'_> {
             let above = env.live.across_call(frame.return_pc);
             // Else a copy would take more room than it saves.
             if let Some(frame) = Rc::get_mut(frame) {
-                let reads = node.reads.get(i).copied().unwrap_or(SlotSet::ALL);
+                let reads = match i {
+                    0..MAX_FRAMES => node.reads.get(i),
+                    _ => SlotSet::ALL,
+                };
                 frame.regs.narrow_to(live, needed, cut, &mut self.idle);
                 frame.stack.narrow_to(reads, is_needed);
             }
@@ -296,20 +336,14 @@ impl Explorer<'_> {
         let (mut reads, mut written) = (*reads, *written);
         let mut changed = false;
         loop {
-            let mut new = false;
-            for (i, to) in self.nodes[node].reads.iter_mut().enumerate() {
-                let more = reads[i].0 & !written[i].0;
-                new |= more & !to.0 != 0;
-                to.0 |= more;
-            }
-            if !new {
+            if !self.nodes[node].reads.add(&without(&reads, &written)) {
                 return changed;
             }
             changed = true;
             let Some(parent) = self.nodes[node].parent else {
                 return changed;
             };
-            (reads, written) = (self.nodes[node].reads, self.nodes[node].way);
+            (reads, written) = (self.nodes[node].reads.all(), self.nodes[node].way.all());
             node = parent;
         }
     }
@@ -367,7 +401,7 @@ impl Explorer<'_> {
         if !known {
             self.backs.push(Back {
                 from: path.parent,
-                written: path.state.written,
+                written: path.state.written.all(),
                 to: n,
                 at: self.cuts,
             });
@@ -397,14 +431,19 @@ impl Explorer<'_> {
                 None => env.live.at(path.pc),
             };
             for r in live.iter() {
-                pass(old.regs[r.index()].origin(), new.regs[r.index()].origin());
+                let of = |regs: &Regs| regs.get(r.index()).origin();
+                pass(of(&old.regs), of(&new.regs));
             }
             if let (Some(a), Some(b)) = (&old.callback, &new.callback) {
                 let args = a.args.iter().zip(&b.args);
                 args.for_each(|(a, b)| pass(a.origin(), b.origin()));
                 pass(a.result.origin(), b.result.origin());
             }
-            let slots = if known { node.reads[i] } else { SlotSet::ALL };
+            let slots = if known {
+                node.reads.get(i)
+            } else {
+                SlotSet::ALL
+            };
             for index in slots.below(new.stack.len()).iter() {
                 let (a, b) = (old.stack.slot(index), new.stack.slot(index));
                 if b.spilled() == 0 {
@@ -417,7 +456,7 @@ impl Explorer<'_> {
                 }
             }
             // More may follow, when it is settled.
-            env.reads[i].0 |= node.reads[i].0 & !path.state.written[i].0;
+            env.reads[i].0 |= node.reads.get(i).0 & !path.state.written.get(i).0;
         }
     }
 }

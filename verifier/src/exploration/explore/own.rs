@@ -343,7 +343,7 @@ impl Explorer<'_> {
         let next = env.cfg.next(pc);
         for state in states.into_iter().skip(1).rev() {
             self.nodes[path.parent].open += 1;
-            self.waiting.push(Waiting {
+            let waiting = Waiting {
                 pc: next,
                 state,
                 parent: path.parent,
@@ -355,7 +355,8 @@ impl Explorer<'_> {
                 alone: false,
                 way: path.way,
                 compared: None,
-            });
+            };
+            self.waits(env, waiting);
         }
         path.state = first;
         path.back = false;

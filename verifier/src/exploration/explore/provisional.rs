@@ -75,9 +75,9 @@ impl Explorer<'_> {
 
     /// Slots that are known to be read from `n` on, with what is read behind the heads that it leads back to.
     pub(super) fn reads_so_far(&self, n: usize, ties: &[usize]) -> Slots {
-        let mut reads = self.nodes[n].reads;
+        let mut reads = self.nodes[n].reads.all();
         for t in ties {
-            for (all, more) in reads.iter_mut().zip(&self.nodes[*t].reads) {
+            for (all, more) in reads.iter_mut().zip(self.nodes[*t].reads.all()) {
                 all.0 |= more.0;
             }
         }
@@ -112,7 +112,7 @@ impl Explorer<'_> {
                 &p.state,
                 env.live,
                 p.pc,
-                &by.reads,
+                &by.reads.all(),
                 Mode::Needed,
                 &env.origins,
                 env.granted(),
