@@ -44,7 +44,7 @@ pub(crate) struct Bases {
 impl Bases {
     pub fn get(&self, pc: Pc, r: Reg) -> Option<i32> {
         let regs = self.entry.get(pc.checked_sub(self.start)?)?.as_ref()?;
-        regs[r.index()]
+        regs.get(r)
     }
 }
 
@@ -59,8 +59,35 @@ pub(crate) enum Use {
     Anywhere,
 }
 
-/// What a register holds: `Some` offset from the frame pointer, or something else.
-pub(crate) type Regs = [Option<i32>; Reg::COUNT];
+/// What registers hold: an offset from the frame pointer, or something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Regs([i32; Reg::COUNT]);
+
+impl Regs {
+    /// Something else. Half as much to copy, for every instruction, as with an option.
+    const ELSE: i32 = i32::MIN;
+
+    fn get(&self, r: Reg) -> Option<i32> {
+        self.at(r.index())
+    }
+
+    fn at(&self, n: usize) -> Option<i32> {
+        self.0.get(n).copied().filter(|c| *c != Regs::ELSE)
+    }
+
+    fn has(&self, r: Reg) -> bool {
+        self.get(r).is_some()
+    }
+
+    fn set(&mut self, r: Reg, c: Option<i32>) {
+        self.0[r.index()] = c.unwrap_or(Regs::ELSE);
+    }
+
+    /// r1 to r5.
+    fn arguments(&self) -> impl Iterator<Item = Option<i32>> {
+        (1..6).map(|n| self.at(n))
+    }
+}
 
 struct Walk<'a> {
     program: &'a VerifiedProgram,
@@ -70,8 +97,6 @@ struct Walk<'a> {
     accesses: BTreeMap<(i32, Size), bool>,
     /// Bytes that helpers access: first and one past the last.
     lent: BTreeSet<(i32, i32)>,
-    /// What holds at each instruction is final, so its accesses count.
-    noting: bool,
     /// Accesses to the frame whose place is not constant.
     unknown: bool,
     /// Accesses to memory of several kinds.
@@ -95,8 +120,8 @@ pub(crate) fn analyse(
     }
     let mut read: Option<Vec<RegSet>> = None;
     let mut entry: Vec<Option<Regs>> = vec![None; range.len() + 1];
-    let mut start: Regs = [None; Reg::COUNT];
-    start[Reg::R10.index()] = Some(0);
+    let mut start = Regs([Regs::ELSE; Reg::COUNT]);
+    start.set(Reg::R10, Some(0));
     if range.is_empty() {
         return Frame::default();
     }
@@ -107,55 +132,66 @@ pub(crate) fn analyse(
         from: 0,
         accesses: BTreeMap::new(),
         lent: BTreeSet::new(),
-        noting: false,
         unknown: false,
         mixed: false,
         // Where this is left out, all that may be the frame is.
         gives_back: !lowerings.has(Lowerings::DEAD),
     };
     let mut work = vec![range.start];
-    while let Some(pc) = work.pop() {
-        let Some(regs) = entry[pc - range.start] else {
+    // A join came after the first visit of what it changes.
+    let mut changed = false;
+    while let Some(mut pc) = work.pop() {
+        let Some(mut regs) = entry[pc - range.start] else {
             continue;
         };
-        if !reached(p, pc) {
-            continue;
-        }
-        let after = walk.step(pc, regs, helper);
-        if matches!(p.insns()[pc], Insn::JumpReg { .. }) {
-            walk.whole = true;
-        }
-        for to in successors(p, pc).filter(|to| range.contains(to)) {
-            let slot = &mut entry[to - range.start];
-            match slot {
-                None => {
-                    *slot = Some(after);
-                    work.push(to);
+        while reached(p, pc) {
+            regs = walk.step(pc, regs, helper);
+            let insn = &p.insns()[pc];
+            if matches!(insn, Insn::JumpReg { .. }) {
+                walk.whole = true;
+            }
+            let mut next = None;
+            for to in successors(p, pc).filter(|to| range.contains(to)) {
+                let slot = &mut entry[to - range.start];
+                let Some(old) = slot else {
+                    *slot = Some(regs);
+                    // One way is gone on with at once.
+                    work.extend(next.replace(to));
+                    continue;
+                };
+                if *old == regs {
+                    continue;
                 }
-                Some(old) => {
-                    let mut joined = *old;
-                    for (r, (j, a)) in Reg::all().zip(joined.iter_mut().zip(after)) {
-                        if *j != a {
-                            // What nobody reads leads nowhere.
-                            let live = read.get_or_insert_with(live);
-                            let read = live.get(to - range.start);
-                            walk.whole |= read.is_none_or(|read| read.contains(r));
-                            *j = None;
-                        }
+                for (n, r) in Reg::all().enumerate() {
+                    let (was, is) = (old.0[n], regs.0[n]);
+                    if was != is {
+                        // What nobody reads leads nowhere.
+                        let live = read.get_or_insert_with(live);
+                        let read = live.get(to - range.start);
+                        walk.whole |= read.is_none_or(|read| read.contains(r));
                     }
-                    if joined != *old {
-                        *slot = Some(joined);
-                        work.push(to);
+                    if was != is && was != Regs::ELSE {
+                        old.set(r, None);
+                        changed = true;
+                        if work.last() != Some(&to) {
+                            work.push(to);
+                        }
                     }
                 }
             }
+            match next {
+                Some(to) => pc = to,
+                None => break,
+            }
         }
     }
-    // A join may come after its first visit: accesses are noted from what finally holds.
-    walk.noting = true;
-    for pc in range.clone() {
-        if let Some(regs) = entry[pc - range.start].filter(|_| reached(p, pc)) {
-            walk.step(pc, regs, helper);
+    if changed {
+        // Accesses count by what finally holds.
+        walk.accesses.clear();
+        for pc in range.clone() {
+            if let Some(regs) = entry[pc - range.start].filter(|_| reached(p, pc)) {
+                walk.step(pc, regs, helper);
+            }
         }
     }
     let mut frame = walk.finish(lowerings.has(Lowerings::SLOTS));
@@ -220,7 +256,7 @@ fn reads_unwritten(
         if !reached(p, pc) {
             continue;
         }
-        let at = |base: Reg, off: i16| regs[base.index()].map(|c| c.saturating_add(off.into()));
+        let at = |base: Reg, off: i16| regs.get(base).map(|c| c.saturating_add(off.into()));
         match p.insns()[pc] {
             Insn::Store {
                 size, base, off, ..
@@ -253,7 +289,7 @@ fn reads_unwritten(
                     Use::Upwards(extents) => extents,
                     Use::Reads(reg, size) => {
                         let mut extents = [Some(0); 5];
-                        let slot = regs[reg.index()].filter(|at| frame.values.contains_key(at));
+                        let slot = regs.get(reg).filter(|at| frame.values.contains_key(at));
                         if let (None, Some(e)) = (slot, extents.get_mut(reg.index() - 1)) {
                             *e = Some(size.bytes() as u32);
                         }
@@ -261,10 +297,10 @@ fn reads_unwritten(
                     }
                     Use::Anywhere => [None; 5],
                 };
-                for (c, extent) in regs[1..6].iter().zip(extents) {
+                for (c, extent) in regs.arguments().zip(extents) {
                     let end = |c: i32, n: u32| c.saturating_add(i32::try_from(n).unwrap_or(FRAME));
                     match (c, extent) {
-                        (Some(c), Some(n)) if now.contains(*c, end(*c, n)) => {}
+                        (Some(c), Some(n)) if now.contains(c, end(c, n)) => {}
                         (Some(_), _) => return true,
                         (None, _) => {}
                     }
@@ -302,18 +338,20 @@ impl Walk<'_> {
                 width: Width::W64,
                 src: Src::Reg(r),
                 ..
-            } => result = regs[r.index()],
+            } => result = regs.get(r),
             Insn::Alu {
                 op: op @ (AluOp::Add | AluOp::Sub),
                 width: Width::W64,
                 dst,
                 src: Src::Imm(i),
             } => {
-                result = regs[dst.index()].and_then(|c| match op {
+                let moved = |c: i32| match op {
                     AluOp::Add => c.checked_add(i),
                     _ => c.checked_sub(i),
-                });
-                self.whole |= regs[dst.index()].is_some() && result.is_none();
+                };
+                result = regs.get(dst).and_then(moved);
+                result = result.filter(|c| *c != Regs::ELSE);
+                self.whole |= regs.has(dst) && result.is_none();
             }
             Insn::Load {
                 size, base, off, ..
@@ -356,7 +394,7 @@ impl Walk<'_> {
                 self.call(&regs, helper(pc));
             }
             Insn::Call(_) => {
-                self.whole |= regs[1..6].iter().any(Option::is_some);
+                self.whole |= regs.arguments().any(|c| c.is_some());
             }
             _ => {
                 for r in insn.uses().iter() {
@@ -365,28 +403,28 @@ impl Walk<'_> {
             }
         }
         for r in insn.defs().iter() {
-            regs[r.index()] = result;
+            regs.set(r, result);
         }
         regs
     }
 
     fn call(&mut self, regs: &Regs, how: Use) {
         match how {
-            Use::Anywhere => self.whole |= regs[1..6].iter().any(Option::is_some),
+            Use::Anywhere => self.whole |= regs.arguments().any(|c| c.is_some()),
             Use::Upwards(extents) => {
-                for (c, extent) in regs[1..6].iter().zip(extents) {
+                for (c, extent) in regs.arguments().zip(extents) {
                     match (c, extent) {
                         (Some(c), Some(n)) => {
                             let end = i32::try_from(n).map_or(0, |n| c.saturating_add(n));
-                            self.lent.insert((*c, end));
+                            self.lent.insert((c, end));
                         }
-                        (Some(c), None) => self.from = self.from.min(*c),
+                        (Some(c), None) => self.from = self.from.min(c),
                         (None, _) => {}
                     }
                 }
             }
             Use::Reads(reg, size) => {
-                if let Some(c) = regs[reg.index()].filter(|_| self.noting) {
+                if let Some(c) = regs.get(reg) {
                     self.accesses.entry((c, size)).or_insert(true);
                 }
             }
@@ -394,16 +432,13 @@ impl Walk<'_> {
     }
 
     fn leak(&mut self, regs: &Regs, r: Option<Reg>) {
-        self.whole |= r.is_some_and(|r| regs[r.index()].is_some());
+        self.whole |= r.is_some_and(|r| regs.has(r));
     }
 
     fn access(&mut self, pc: Pc, regs: &Regs, base: Reg, off: i16, size: Size, plain: bool) {
-        match regs[base.index()] {
+        match regs.get(base) {
             Some(c) => {
                 let at = c.saturating_add(i32::from(off));
-                if !self.noting {
-                    return;
-                }
                 *self.accesses.entry((at, size)).or_insert(true) &= plain;
             }
             None => {

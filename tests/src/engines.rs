@@ -269,6 +269,8 @@ struct Left {
     maps: Vec<(String, Vec<(Vec<u8>, Option<Vec<Vec<u8>>>)>)>,
     records: Vec<Vec<u8>>,
     samples: Vec<(usize, Vec<u8>)>,
+    /// Structures that are allocated still.
+    structures: usize,
     asked: Vec<Asked>,
 }
 
@@ -299,6 +301,7 @@ impl Side {
             maps: Vec::new(),
             records: Vec::new(),
             samples: Vec::new(),
+            structures: self.instance.allocated(),
             asked: self.log.asked.lock().map(|a| a.clone()).unwrap_or_default(),
         };
         for map in self.instance.maps() {

@@ -17,6 +17,8 @@ pub(super) enum Is {
     Packet,
     PacketEnd,
     Record,
+    /// One that the program allocated: 16 plain bytes come first.
+    Structure,
 }
 
 /// How a subprogram is called.
@@ -28,6 +30,8 @@ pub(super) enum Sub {
     Loop,
     /// By `bpf_for_each_map_elem`.
     Element,
+    /// By `bpf_rbtree_add`.
+    Less,
 }
 
 pub(super) struct Generator<'r> {
@@ -43,6 +47,10 @@ pub(super) struct Generator<'r> {
     pub inside: Option<usize>,
     /// Loops around the current line.
     pub loops: u32,
+    /// It is much about structures that it allocates.
+    pub structures: bool,
+    /// One lies in the frame, and the function must give it away.
+    pub held: bool,
 }
 
 const ALU: [AluOp; 9] = [
@@ -78,6 +86,7 @@ fn is_shift(op: AluOp) -> bool {
 
 impl<'r> Generator<'r> {
     pub fn new(r: &'r mut Rng, kind: Kind, features: Features) -> Generator<'r> {
+        let structures = kind.locks && features.has(Features::STRUCTURE) && r.once_in(2);
         Generator {
             r,
             kind,
@@ -88,6 +97,8 @@ impl<'r> Generator<'r> {
             subs: Vec::new(),
             inside: None,
             loops: 0,
+            structures,
+            held: false,
         }
     }
 
@@ -124,6 +135,7 @@ impl<'r> Generator<'r> {
 
     /// Leaves the program or subprogram.
     pub fn end(&mut self) {
+        self.drop_held();
         let value = match self.inside.and_then(|n| self.subs.get(n)) {
             None if !self.on(Features::MISTAKES) => 0,
             None => self.r.of(&[0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 7, -1]),
@@ -255,12 +267,18 @@ impl<'r> Generator<'r> {
             (|g, d| g.may_goto(d), 1, F::MAY_GOTO),
             (|g, _| g.subprogram_call(), 1, F::SUBPROGRAM),
             (|g, _| g.callback_call(), 1, F::CALLBACK),
+            (|g, d| g.structure(d), 12, F::STRUCTURE),
         ];
-        let on = |f: F| f == F::NONE || self.on(f);
+        // Where locks may not be taken, no map with one may be used.
+        let features = match self.structures {
+            true => self.features,
+            false => self.features.without(F::STRUCTURE),
+        };
+        let on = |f: F| f == F::NONE || features.has(f);
         let all: u64 = LINES.iter().filter(|l| on(l.2)).map(|l| l.1).sum();
         let mut at = self.r.next() % all;
         for (line, weight, feature) in LINES {
-            if !(*feature == F::NONE || self.on(*feature)) {
+            if !on(*feature) {
                 continue;
             }
             if at < *weight {

@@ -3,7 +3,7 @@
 use probity_isa::{AluOp, CallTarget, Imm64, Insn, JmpOp, Reg, Size, Src, Width};
 
 use super::body::{Generator, Is, Sub};
-use super::{ARRAY, CELLS, EVENTS, Features, HASH, PROGRAMS, RING, reg};
+use super::{ARRAY, CELLS, EVENTS, Features, HASH, PROGRAMS, RING, SHELVES, reg};
 
 impl Generator<'_> {
     pub fn call(&mut self, helper: u32, result: Is) {
@@ -11,7 +11,7 @@ impl Generator<'_> {
         self.called(result);
     }
 
-    fn called(&mut self, result: Is) {
+    pub(super) fn called(&mut self, result: Is) {
         self.is[0] = result;
         self.is[1..=5].fill(Is::Nothing);
     }
@@ -19,6 +19,7 @@ impl Generator<'_> {
     /// Looks up in a map; the result may be checked at once.
     pub fn lookup(&mut self, map: u32) {
         let key = match self.r.below(4) {
+            0 if map == SHELVES => 1,
             0 if map != ARRAY => self.r.of(&[1, 2, 3, 4]),
             _ => 0,
         };
@@ -40,7 +41,7 @@ impl Generator<'_> {
     }
 
     pub fn legacy(&mut self) {
-        if !self.kind.legacy || self.is[6] != Is::Context {
+        if !self.kind.legacy || self.held || self.is[6] != Is::Context {
             return;
         }
         let size = self.r.of(&[Size::B, Size::H, Size::W]);
@@ -138,7 +139,7 @@ impl Generator<'_> {
     }
 
     pub fn tail_call(&mut self) {
-        if self.is[6] != Is::Context || self.is.contains(&Is::Record) {
+        if self.is[6] != Is::Context || self.held || self.is.contains(&Is::Record) {
             return;
         }
         self.number_in(3);
@@ -150,6 +151,7 @@ impl Generator<'_> {
     pub fn helper(&mut self) {
         let mistakes = self.on(Features::MISTAKES);
         let context = self.is[6] == Is::Context;
+        let cgroup = self.kind.section.starts_with("cgroup");
         match self.r.below(if self.kind.tracing { 14 } else { 11 }) {
             0 => self.call(7, Is::Number),
             1 => {
@@ -205,7 +207,7 @@ impl Generator<'_> {
                 self.context_in(1);
                 self.call(26, Is::Number);
             }
-            8 | 9 if self.kind.packet.is_some() && context => {
+            8 | 9 if self.kind.packet.is_some() && context && !cgroup => {
                 // xdp_adjust_head, skb_pull_data
                 let helper = match self.kind.section {
                     "xdp" => 44,
@@ -220,7 +222,7 @@ impl Generator<'_> {
                     }
                 }
             }
-            10 if self.kind.packet.is_some() => {
+            10 if self.kind.packet.is_some() && !cgroup => {
                 // csum_diff
                 self.memory_in(1);
                 self.memory_in(3);
@@ -289,7 +291,7 @@ impl Generator<'_> {
     }
 
     /// A subprogram of this sort that comes later than the current one, old or new.
-    fn which(&mut self, sub: Sub) -> Option<usize> {
+    pub(super) fn which(&mut self, sub: Sub) -> Option<usize> {
         let next = self.inside.map_or(0, |n| n + 1);
         let old: Vec<usize> = (next..self.subs.len())
             .filter(|n| self.subs[*n] == sub)
@@ -372,6 +374,9 @@ impl Generator<'_> {
         self.is[10] = Is::Stack;
         self.inside = Some(n);
         self.loops = 0;
+        if sub == Sub::Less {
+            return self.less();
+        }
         // Numbers and memory that survive calls.
         let (number, memory) = match sub {
             Sub::Plain => {
@@ -380,7 +385,7 @@ impl Generator<'_> {
                 (2, 3)
             }
             Sub::Loop => (1, 2),
-            Sub::Element => (2, 4),
+            Sub::Element | Sub::Less => (2, 4),
         };
         self.is[number] = Is::Number;
         self.is[memory] = Is::Value;

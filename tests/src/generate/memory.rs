@@ -9,7 +9,10 @@ impl Generator<'_> {
     /// A pointer and an offset within what it points to, mostly.
     pub fn place(&mut self, size: Size) -> Option<(usize, i16)> {
         let kinds = [Is::Stack, Is::Value, Is::Value, Is::Packet, Is::Record];
-        let is = self.r.of(&kinds);
+        let is = match self.held && self.r.once_in(3) {
+            true => Is::Structure,
+            false => self.r.of(&kinds),
+        };
         let base = self.pick(is).or_else(|| self.pick(Is::Stack))?;
         let bytes = size.bytes() as i16;
         let unaligned = self.on(Features::MISTAKES) && self.r.once_in(40);

@@ -10,11 +10,13 @@ mod body;
 mod calls;
 mod control;
 mod memory;
+mod structures;
 
 use std::fmt;
 
+use probity_btf::{BtfBuilder, FuncLinkage, TypeId};
 use probity_isa::{CallTarget, Imm64, Insn, Listing, Pc, Reg};
-use probity_objfile::{Map, Object, ObjectBuilder, ProgramDef};
+use probity_objfile::{Extern, ExternKind, ExternRef, Map, Object, ObjectBuilder, ProgramDef};
 use probity_platform::Platform;
 
 /// A small generator of numbers (splitmix64).
@@ -129,6 +131,7 @@ features! {
     ACQUIRE_RELEASE = 22,
     MISTAKES = 23,
     SAME_OPERAND = 24,
+    STRUCTURE = 25,
 }
 
 impl Features {
@@ -167,13 +170,15 @@ pub struct Kind {
     pub packet: Option<(i16, i16)>,
     pub legacy: bool,
     pub tracing: bool,
+    /// Spin locks may be taken, and with them lists and trees be used.
+    pub locks: bool,
 }
 
 pub const KINDS: &[Kind] = &[
     kind("socket", None, true, false),
-    kind("xdp", Some((0, 4)), false, false),
-    kind("tc", Some((76, 80)), true, false),
-    kind("cgroup_skb/egress", Some((76, 80)), true, false),
+    with_locks(kind("xdp", Some((0, 4)), false, false)),
+    with_locks(kind("tc", Some((76, 80)), true, false)),
+    with_locks(kind("cgroup_skb/egress", Some((76, 80)), false, false)),
     kind("kprobe/x", None, false, true),
     kind("tp/a/b", None, false, true),
     kind("raw_tp/x", None, false, true),
@@ -191,6 +196,14 @@ const fn kind(
         packet,
         legacy,
         tracing,
+        locks: false,
+    }
+}
+
+const fn with_locks(kind: Kind) -> Kind {
+    Kind {
+        locks: true,
+        ..kind
     }
 }
 
@@ -210,11 +223,25 @@ pub(crate) const RING: u32 = 2;
 pub(crate) const PROGRAMS: u32 = 3;
 pub(crate) const EVENTS: u32 = 4;
 pub(crate) const CELLS: u32 = 5;
+/// Of programs that allocate structures only: an array of two and a hash of four values that own some.
+pub(crate) const SHELVES: u32 = 6;
+pub(crate) const STORE: u32 = 7;
 
 /// The maps of every generated object: 16-byte values in an array of one, a hash and an array of four; a ring
 /// buffer, an array of programs, perf events.
 pub fn maps() -> Vec<Map> {
-    let map = |name: &str, kind, key_size, value_size, max_entries| Map {
+    vec![
+        map("array", 2, 4, 16, 1),
+        map("hash", 1, 4, 16, 4),
+        map("ring", 27, 0, 0, 4096),
+        map("programs", 3, 4, 4, 4),
+        map("events", 4, 4, 4, 1),
+        map("cells", 2, 4, 16, 4),
+    ]
+}
+
+fn map(name: &str, kind: u32, key_size: u32, value_size: u32, max_entries: u32) -> Map {
+    Map {
         name: name.to_string(),
         kind,
         key_size,
@@ -229,21 +256,22 @@ pub fn maps() -> Vec<Map> {
         data: None,
         inner: None,
         initial: Vec::new(),
-    };
-    vec![
-        map("array", 2, 4, 16, 1),
-        map("hash", 1, 4, 16, 4),
-        map("ring", 27, 0, 0, 4096),
-        map("programs", 3, 4, 4, 4),
-        map("events", 4, 4, 4, 1),
-        map("cells", 2, 4, 16, 4),
-    ]
+    }
+}
+
+/// The maps of programs that allocate structures, after the others.
+fn shelves(value: Option<TypeId>) -> [Map; 2] {
+    [("shelves", 2, 2), ("store", 1, 4)].map(|(name, kind, max_entries)| Map {
+        value_type: value,
+        ..map(name, kind, 4, structures::SHELF_SIZE, max_entries)
+    })
 }
 
 /// A random program of a kind.
 pub fn program(r: &mut Rng, kind: Kind, features: Features) -> Program {
     let mut g = body::Generator::new(r, kind, features);
     g.entry();
+    g.first_structures();
     let lines = g.r.of(&[6, 12, 25, 40]);
     g.lines(lines, 3);
     g.end();
@@ -277,16 +305,53 @@ impl Program {
         def.subprogs = self.subprogs.clone();
         let mut builder = ObjectBuilder::new("random");
         builder.license("GPL");
+        let types = structures::needed(&self.code).then(|| structures::Types::new(builder.types()));
         for map in maps() {
             builder.add_map(map);
         }
+        for map in types.iter().flat_map(|t| shelves(Some(t.shelf))) {
+            builder.add_map(map);
+        }
         builder.add_program(def).ok()?;
-        builder.build().ok()
+        let externs = types.map(|t| self.externs(builder.types(), &t));
+        let mut object = builder.build().ok()?;
+        if let Some((externs, refs)) = externs {
+            object.externs = externs;
+            object.programs[0].extern_refs = refs;
+        }
+        Some(object)
     }
 
-    /// Assembly that makes the same object.
+    /// Kernel functions, and where they are called.
+    fn externs(
+        &self,
+        b: &mut BtfBuilder,
+        types: &structures::Types,
+    ) -> (Vec<Extern>, Vec<ExternRef>) {
+        let named = structures::KFUNCS.iter().zip(types.protos);
+        let externs = named.map(|(name, proto)| Extern {
+            name: (*name).to_string(),
+            kind: ExternKind::Kfunc,
+            weak: false,
+            type_id: Some(b.func(name, proto, FuncLinkage::Extern)),
+        });
+        let externs = externs.collect();
+        let called = self.code.iter().enumerate().filter_map(|(pc, i)| match i {
+            Insn::Call(CallTarget::Kfunc { id, .. }) => Some(ExternRef {
+                pc,
+                index: *id as usize,
+            }),
+            _ => None,
+        });
+        (externs, called.collect())
+    }
+
+    /// Assembly that makes the same object, but for the types of values and kernel functions.
     pub fn text(&self, platform: &Platform) -> String {
-        let names = maps();
+        let mut names = maps();
+        if structures::needed(&self.code) {
+            names.extend(shelves(None));
+        }
         let mut out = String::from(".license \"GPL\"\n");
         let kinds = [
             "array",
@@ -295,6 +360,8 @@ impl Program {
             "prog_array",
             "perf_event_array",
             "array",
+            "array",
+            "hash",
         ];
         for (m, kind) in names.iter().zip(kinds) {
             out += &format!(".map {} kind={kind}", m.name);
@@ -318,6 +385,9 @@ impl Program {
         }
         for (i, m) in names.iter().enumerate() {
             text = text.replace(&format!("map[idx:{i}]"), &format!("map {}", m.name));
+        }
+        for (i, name) in structures::KFUNCS.iter().enumerate() {
+            text = text.replace(&format!("call kfunc[{i}, 0]"), &format!("call {name}"));
         }
         out + &text
     }
