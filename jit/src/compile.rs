@@ -324,6 +324,7 @@ fn define(
         callees: BTreeMap::new(),
         frame,
         aliasing,
+        arch: target.arch,
         call: cranelift_codegen::ir::Value::from_u32(0),
         regs,
         slots,

@@ -3,6 +3,8 @@
 //! Those that give what does not change during a call are called once: the call keeps the answer
 //! ([`probity_runtime::Answer`]). A comparison with a constant string is one of words with constants.
 //!
+//! A record of a ring buffer is finished by a change of its header.
+//!
 //! A clock is not read here: it is the system's own code in this process that knows how, and no more than the call
 //! of the helper lies before it.
 //!
@@ -18,6 +20,7 @@ use probity_runtime::helpers::Inline;
 use probity_runtime::{Answer, Bound, Call, Instance};
 use probity_verifier::Region;
 
+use crate::code::Arch;
 use crate::frame::Frame;
 use crate::lowerings::Lowerings;
 use crate::symbol::Symbol;
@@ -31,7 +34,7 @@ const MAX_ADDED: usize = 8;
 /// Whether a call of a helper that is done in place may read memory of any kind.
 pub(crate) fn reads_anywhere(helper: &Bound, lowerings: Lowerings, frame: &Frame, pc: Pc) -> bool {
     lowerings.has(Lowerings::HELPERS)
-        && helper.inline.is_some()
+        && helper.inline.is_some_and(Inline::reads)
         && frame.bases.get(pc, Reg::R1).is_none()
 }
 
@@ -47,7 +50,34 @@ impl Translator<'_, '_> {
         match helper.inline? {
             Inline::Compare => self.compare(pc),
             Inline::Read => self.read(pc, helper),
+            Inline::Finish { before, keep, set } => self.finish(before, keep, set),
         }
+    }
+
+    /// Changes a word of ours before memory that the program was handed. What it wrote there is written before.
+    fn finish(&mut self, before: u32, keep: u32, set: u32) -> Option<Value> {
+        let at = self.get(Reg::R1);
+        // No access of the program is to the word.
+        let flags = MemFlagsData::new().with_notrap();
+        let off = i32::try_from(before).ok()?.checked_neg()?;
+        let head = self.b.ins().load(types::I32, flags, at, off);
+        let keep = self.b.ins().iconst(types::I32, i64::from(keep));
+        let mut head = self.b.ins().band(head, keep);
+        if set != 0 {
+            let set = self.b.ins().iconst(types::I32, i64::from(set));
+            head = self.b.ins().bor(head, set);
+        }
+        match self.arch {
+            // Stores are seen in their order there, and the code generator keeps it; its own atomic store would wait for all of them.
+            Arch::X86_64 => {
+                self.b.ins().store(flags, head, at, off);
+            }
+            Arch::Aarch64 => {
+                let address = self.b.ins().iadd_imm_s(at, i64::from(off));
+                self.b.ins().atomic_store(flags, head, address);
+            }
+        }
+        Some(self.constant(0))
     }
 
     /// What the call keeps, or else what the helper gives, which keeps it.

@@ -18,6 +18,7 @@ use probity_verifier::VerifiedProgram;
 
 use crate::alu::{alu, compare, immediate, of_size, of_width, swap};
 use crate::call::signature;
+use crate::code::Arch;
 use crate::epoch::loop_heads;
 use crate::error::Error;
 use crate::flow::{Function, heads, landing, reached, successors};
@@ -46,6 +47,7 @@ pub(crate) struct Translator<'a, 'f> {
     pub callees: BTreeMap<(Symbol, usize), FuncRef>,
     pub frame: Frame,
     pub aliasing: Aliasing,
+    pub arch: Arch,
     /// The pointer to the call's state.
     pub call: Value,
     pub regs: Vec<Variable>,

@@ -192,6 +192,7 @@ pub fn run(
     let interp = Interp::new(instance.clone()).with_limit(LIMIT);
     let proved = instance.programs()[0].verified().clone();
     let values: Vec<Vec<Span>> = instance.maps().map(|m| m.values()).collect();
+    let takes_locks = instance.map_by_name("shelves").is_some();
     let mut r = Rng(seed ^ 0x5eed);
     let mut seen = vec![false; proved.insns().len()];
     let mut steps = 0;
@@ -214,10 +215,10 @@ pub fn run(
         if let Some(wrong) = oracle.wrong {
             return Err(format!("run {run}: {wrong}"));
         }
-        match done.result {
+        let budget = match done.result {
             Err(f) if f.kind != FaultKind::Budget => return Err(format!("run {run}: {f}")),
-            _ => {}
-        }
+            ended => ended.is_err(),
+        };
         if let Some(most) = proved.worst_case_insns()
             && done.executed > most
         {
@@ -227,6 +228,10 @@ pub fn run(
             ));
         }
         steps += done.executed;
+        if budget && takes_locks {
+            // It may have been ended with a lock held, for which another run would wait.
+            break;
+        }
     }
     let reached = proved.facts().iter().filter(|f| f.reached).count();
     Ok(Ok(Ran {

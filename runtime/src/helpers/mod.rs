@@ -46,6 +46,19 @@ pub enum Inline {
     Compare,
     /// To r1 so many bytes as r2 says from r3; where these lie in one value of a map, nothing else is asked, and it gives 0.
     Read,
+    /// The 4-byte word so far before what r1 points to keeps the bits of `keep` and gets those of `set`, in one store with release;
+    /// it gives 0. Until then only who calls writes the word.
+    Finish { before: u32, keep: u32, set: u32 },
+}
+
+impl Inline {
+    /// It may read memory of any kind that the program knows.
+    pub fn reads(self) -> bool {
+        match self {
+            Inline::Compare | Inline::Read => true,
+            Inline::Finish { .. } => false,
+        }
+    }
 }
 
 const fn entry(id: u32, name: &'static str, function: HelperFn) -> Entry {

@@ -2,18 +2,31 @@
 
 use super::dynptr;
 use super::map::map;
-use super::{Entry, entry, err};
-use crate::Call;
+use super::{Entry, Inline, entry, err};
 use crate::maps::ringbuf;
+use crate::{Call, HelperFn};
 
 pub(super) const ENTRIES: &[Entry] = &[
     entry(130, "ringbuf_output", ringbuf_output),
     entry(131, "ringbuf_reserve", ringbuf_reserve),
-    entry(132, "ringbuf_submit", ringbuf_submit),
-    entry(133, "ringbuf_discard", ringbuf_discard),
+    finish(132, "ringbuf_submit", ringbuf_submit, false),
+    finish(133, "ringbuf_discard", ringbuf_discard, true),
     entry(134, "ringbuf_query", ringbuf_query),
     entry(209, "user_ringbuf_drain", user_ringbuf_drain),
 ];
+
+/// Ends a reservation.
+const fn finish(id: u32, name: &'static str, function: HelperFn, discard: bool) -> Entry {
+    let (keep, set) = ringbuf::FINISH[discard as usize];
+    Entry {
+        inline: Some(Inline::Finish {
+            before: ringbuf::BEFORE,
+            keep,
+            set,
+        }),
+        ..entry(id, name, function)
+    }
+}
 
 /// Wake the consumer always, or never: here it looks by itself.
 const WAKEUPS: u64 = 3;

@@ -104,6 +104,8 @@ pub struct Left {
     pub ctx: Vec<u8>,
     pub packet: Option<Vec<u8>>,
     pub maps: Vec<(String, Vec<(Vec<u8>, Option<Vec<Vec<u8>>>)>)>,
+    /// Of ring buffers, which are empty then.
+    pub records: Vec<Vec<u8>>,
 }
 
 fn options() -> Options {
@@ -171,9 +173,17 @@ fn call(
         }
         (m.name().to_string(), entries)
     });
+    let mut records = Vec::new();
+    for ring in instance.maps().filter_map(|m| m.ring()) {
+        ring.consume(|record| {
+            records.push(record.to_vec());
+            true
+        });
+    }
     Left {
         result: result.map(|o| o.ret).map_err(|f| f.to_string()),
         maps: maps.collect(),
+        records,
         ctx: ctx.read(),
         packet: ctx.packet(),
     }

@@ -180,6 +180,14 @@ impl RingBuf {
     }
 }
 
+/// Bytes from a record's header to what a program is handed.
+pub(crate) const BEFORE: u32 = HEADER as u32;
+/// What becomes of a header in [`commit`]: bits that it keeps, and bits that are set; of a discarded record the second.
+pub(crate) const FINISH: [(u32, u32); 2] = [
+    (protocol::LENGTH, protocol::finished(0, false)),
+    (protocol::LENGTH, protocol::finished(0, true)),
+];
+
 /// Ends a reservation: the record is seen by the consumer, or skipped.
 ///
 /// # Safety

@@ -103,6 +103,6 @@ pub(crate) fn consumed<R: Ring>(ring: &R, len: u64) {
 
 /// A header of a finished record.
 #[inline(always)]
-pub(crate) fn finished(head: u32, discard: bool) -> u32 {
+pub(crate) const fn finished(head: u32, discard: bool) -> u32 {
     head & LENGTH | if discard { DISCARD } else { 0 }
 }
