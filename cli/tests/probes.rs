@@ -247,6 +247,121 @@ fn user_stacks_need_no_frame_pointers() {
     assert_eq!(found, [(vec!["work_first".into(), "main".into()], N)]);
 }
 
+/// A program of the tests, built from its text.
+fn built(name: &str, text: &str, flags: &[&str]) -> String {
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let (program, source) = (directory.join(name), directory.join(format!("{name}.c")));
+    std::fs::write(&source, text).unwrap();
+    let done = Command::new("cc")
+        .args(flags)
+        .arg("-o")
+        .args([&program, &source])
+        .status();
+    assert!(done.is_ok_and(|s| s.success()), "{name}");
+    program.display().to_string()
+}
+
+#[test]
+fn a_function_in_pieces_is_named_from_its_beginning() {
+    if load().is_none() {
+        return;
+    }
+    // What is rare stands apart from the rest, so that debug information has ranges for it and no address.
+    let text = "#include <stdlib.h>
+__attribute__((noinline, cold)) void rare(int n) { __asm__ volatile(\"\" ::\"r\"(n)); }
+__attribute__((noinline, noclone)) void leaf(void) { __asm__ volatile(\"\"); }
+__attribute__((noinline, noclone)) int split(int n) {
+    if (n > 1000) { rare(n); rare(n + 1); rare(n * 3); leaf(); exit(3); }
+    leaf();
+    return n + 1;
+}
+int main(int argc, char **argv) { return (argc > 1 ? split(5000) : split(argc)) == 0; }";
+    let path = built("pieces", text, &["-O2", "-g"]);
+    let script = format!("uprobe:{path}:leaf /pid == cpid/ {{ @[dw_ustack(2)] = count(); }}");
+    for (command, wanted) in [(path.clone(), "split+"), (format!("{path} x"), "split")] {
+        let done = probity(&["-q", "-c", &command, "-e", &script]);
+        let text = String::from_utf8_lossy(&done.stdout).into_owned();
+        let caller = text.lines().map(str::trim).find(|l| l.starts_with(wanted));
+        let caller = caller.unwrap_or_else(|| panic!("{text}"));
+        let offset = caller.rsplit('+').next().and_then(|n| n.parse().ok());
+        // The function has some dozens of bytes; its program some thousands.
+        assert!(offset.is_some_and(|n: u64| n < 200), "{text}");
+    }
+    // Its arguments are known all the same.
+    let script = format!("uprobe:{path}:split /pid == cpid/ {{ printf(\"%d\\n\", args.n); }}");
+    let done = probity(&["-q", "-c", &format!("{path} x"), "-e", &script]);
+    assert_eq!(String::from_utf8_lossy(&done.stdout).trim(), "5000");
+}
+
+#[test]
+fn stacks_are_told_apart_by_what_is_kept_of_them() {
+    let Some(path) = load() else { return };
+    // Two ways to one function: one stack of one frame, two of two.
+    let text = "__attribute__((noinline)) void leaf(void) { __asm__ volatile(\"\"); }
+__attribute__((noinline)) void one(void) { leaf(); __asm__ volatile(\"\"); }
+__attribute__((noinline)) void other(void) { leaf(); __asm__ volatile(\"\"); }
+int main(int argc, char **argv) { for (int i = 0; i <= argc; i++) { one(); other(); } return argv == 0; }";
+    let flags = [
+        "-O1",
+        "-fno-omit-frame-pointer",
+        "-mno-omit-leaf-frame-pointer",
+    ];
+    let program = built("ways", text, &flags);
+    let counts = |stack: &str, path: &str, function: &str| {
+        let script = format!(
+            "uprobe:{path}:{function} /pid == cpid/ {{ @[{stack}] = count(); @all = count(); }} end {{ printf(\"%d %d\\n\", len(@), @all); clear(@); clear(@all); }}"
+        );
+        let done = probity(&["-q", "-c", path.split(' ').next().unwrap(), "-e", &script]);
+        let said = String::from_utf8_lossy(&done.stdout).into_owned();
+        assert!(
+            done.status.success(),
+            "{}",
+            String::from_utf8_lossy(&done.stderr)
+        );
+        said.trim().to_owned()
+    };
+    for stack in ["ustack", "dw_ustack"] {
+        assert_eq!(counts(&format!("{stack}(1)"), &program, "leaf"), "1 4");
+        assert_eq!(counts(&format!("{stack}(2)"), &program, "leaf"), "2 4");
+    }
+    // And how many frames there are is what was asked for.
+    let script = format!(
+        "uprobe:{path}:work_first /pid == cpid/ {{ @two = max(len(dw_ustack(2))); @all = min(len(dw_ustack)); }}"
+    );
+    let maps = maps(&script, &[]);
+    assert_eq!(maps["@two"], 2);
+    assert!(maps["@all"].as_u64().is_some_and(|n| n > 2), "{maps}");
+}
+
+#[test]
+fn names_of_files_are_followed_up_to_the_root() {
+    if load().is_none() {
+        return;
+    }
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("up/to/here");
+    std::fs::create_dir_all(&directory).unwrap();
+    let directory = directory.canonicalize().unwrap().display().to_string();
+    // tmpfs is mounted somewhere: what is below it has a name that goes on above it.
+    let mounted = "/dev/shm/probity-names";
+    std::fs::create_dir_all(mounted).unwrap();
+    let script = "tracepoint:syscalls:sys_enter_openat /comm == \"cat\"/ { printf(\"%s|%s\\n\", abs_path(str(args.filename)), cwd()); }";
+    for place in [directory.as_str(), mounted, "/"] {
+        let command =
+            format!("sh -c 'cd {place}; exec cat no-such-file ./other /no/such 2> /dev/null'");
+        let done = probity(&["-q", "-c", &command, "-e", script]);
+        let text = String::from_utf8_lossy(&done.stdout).into_owned();
+        let below = place.trim_end_matches('/');
+        for wanted in [
+            format!("{below}/no-such-file|{place}"),
+            format!("{below}/./other|{place}"),
+            format!("/no/such|{place}"),
+        ] {
+            assert!(text.lines().any(|l| l == wanted), "no {wanted}: {text}");
+        }
+    }
+    std::fs::remove_dir(mounted).unwrap();
+}
+
 #[test]
 fn stacks_go_through_libraries_and_signals() {
     if load().is_none() {
@@ -697,6 +812,33 @@ fn a_recording_of_perfs_has_names_for_its_stacks() {
         text.contains("syscall+") && text.contains(&format!("]: {N}\n")),
         "{text}"
     );
+    // The kernel that was recorded runs: its own functions have names.
+    let kernel = directory.join("kernel.data");
+    let recorded = Command::new("perf")
+        .args(["record", "-q", "-a", "-g", "-k", "CLOCK_MONOTONIC", "-e"])
+        .args(["sched:sched_switch", "-o"])
+        .arg(&kernel)
+        .args(["--", "sleep", "0.2"])
+        .output();
+    assert!(recorded.is_ok_and(|r| r.status.success()));
+    let script = "tracepoint:sched:sched_switch { @[kstack(4)] = count(); @all = count(); }";
+    let done = probity(&[
+        "-q",
+        "--replay",
+        &kernel.display().to_string(),
+        "-e",
+        script,
+    ]);
+    let text = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(text.contains("schedule+"), "{text}");
+    let done = probity(&[
+        "-q",
+        "--replay",
+        &kernel.display().to_string(),
+        "-e",
+        script,
+    ]);
+    assert_eq!(String::from_utf8_lossy(&done.stdout), text);
     // Another file in its place has other names.
     std::fs::copy("/bin/true", &program).unwrap();
     let text = replay();

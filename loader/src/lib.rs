@@ -21,7 +21,7 @@ mod signals;
 mod symbols;
 mod sys;
 
-pub use direct::{Multi, RunStats};
+pub use direct::{LoadedFunction, Multi, RunStats, loaded_functions};
 pub use error::{Error, Refusal};
 pub use hooks::{Attach, Direction, Event, UserPlace, XdpMode, file_offset};
 pub use maps::MapHandle;

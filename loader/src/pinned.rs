@@ -43,7 +43,7 @@ pub fn load(
     for dir in [&maps, &programs, &directory.join("links")] {
         std::fs::create_dir_all(dir).map_err(failed("cannot make a directory in bpffs"))?;
     }
-    let session = Session::load_with(verified, kept)?;
+    let session = Session::load_with(verified, kept, &BTreeMap::new())?;
     session.pin(
         |name| maps.join(file_name(name)),
         |name| programs.join(file_name(name)),

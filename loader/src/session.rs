@@ -11,7 +11,7 @@ use aya::{Ebpf, EbpfLoader};
 use probity_objfile::Initial;
 use probity_verifier::{Verified, VerifiedProgram};
 
-use crate::direct::{self, Direct, RunStats, behind, link, stats};
+use crate::direct::{self, Direct, LoadedFunction, RunStats, behind, link, stats};
 use crate::error::{chain, telling_line};
 use crate::hooks::{self, Link};
 use crate::kernel::maps::Made;
@@ -52,13 +52,23 @@ enum LoadedMap {
 impl Session {
     /// Creates the maps and loads every program of the proof.
     pub fn load(verified: &Verified) -> Result<Session, Error> {
-        Session::load_with(verified, &BTreeMap::new())
+        Session::load_with(verified, &BTreeMap::new(), &BTreeMap::new())
+    }
+
+    /// The same, with functions of loaded programs that some of the proof's programs trace, by the name of what
+    /// traces.
+    pub fn load_onto(
+        verified: &Verified,
+        traced: &BTreeMap<String, LoadedFunction>,
+    ) -> Result<Session, Error> {
+        Session::load_with(verified, &BTreeMap::new(), traced)
     }
 
     /// The same, with maps that are pinned in the place of new ones, by their names in the object.
     pub(crate) fn load_with(
         verified: &Verified,
         kept: &BTreeMap<String, PathBuf>,
+        traced: &BTreeMap<String, LoadedFunction>,
     ) -> Result<Session, Error> {
         let object = &verified.relocated().object;
         let (direct, ayas): (Vec<_>, Vec<_>) = verified
@@ -115,7 +125,7 @@ impl Session {
             }
             let mut loading = Direct::new(verified, theirs);
             for p in &direct {
-                let fd = loading.load(p)?;
+                let fd = loading.load(p, traced.get(p.name()))?;
                 programs.push((p.name().to_string(), Loaded::Direct(fd)));
             }
             maps.extend(

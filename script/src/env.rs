@@ -168,6 +168,10 @@ pub trait Functions {
     fn modules(&self) -> Vec<(String, String)> {
         Vec::new()
     }
+    /// The functions of the programs that the kernel has loaded, by their programs' numbers; empty when unknown.
+    fn programs(&self) -> Vec<(u32, String)> {
+        Vec::new()
+    }
     /// Raw tracepoints; empty when unknown.
     fn raw_tracepoints(&self) -> Vec<String> {
         Vec::new()

@@ -26,17 +26,19 @@ impl Files {
         }
     }
 
-    /// A script with everything that `import "FILE"` and `#include` name and `find` finds: it gives
+    /// A script with `headers` and everything that `import "FILE"` and `#include` name and `find` finds: it gives
     /// a file's full name and text. Headers that are not found are left out: types come from BTF.
     pub fn gather(
         text: &str,
         name: &str,
+        headers: &[String],
         find: &dyn Fn(&str) -> Option<(String, String)>,
     ) -> Files {
         let mut files = Files::one(text, name);
         let mut at = 0;
         while let Some(file) = files.list.get(at) {
-            for wanted in imports(&file.text) {
+            let first = if at == 0 { headers } else { &[] };
+            for wanted in first.iter().cloned().chain(imports(&file.text)) {
                 if files.list.len() >= MAX_FILES {
                     return files;
                 }
@@ -83,7 +85,7 @@ impl Files {
     }
 
     /// Whether a file that an import names is among these.
-    pub(crate) fn has(&self, wanted: &str) -> bool {
+    pub fn has(&self, wanted: &str) -> bool {
         let tail = format!("/{}", wanted.trim_start_matches("./"));
         self.list
             .iter()
@@ -137,7 +139,7 @@ mod tests {
             _ => None,
         };
         let text = "import \"a.bt\";\n#include <linux/none.h>\nbegin { }";
-        let files = Files::gather(text, "s", &find);
+        let files = Files::gather(text, "s", &[], &find);
         assert_eq!(files.list().len(), 3);
         assert!(files.has("a.bt") && files.has("./b.bt") && !files.has("c.bt"));
         assert_eq!(files.name(), "s");

@@ -244,13 +244,18 @@ pub enum ExprKind {
         prefix: bool,
     },
     Block(Vec<Stmt>, Box<Expr>),
-    /// Stack trace: id, then process.
+    /// Stack trace of so many frames at most: id, then process and, above 32 bits, `limit`.
     Stack {
         kernel: bool,
         flags: u64,
+        limit: u32,
     },
-    /// A user stack found by tables: its number, then process.
-    Unwound,
+    /// A user stack found by tables, of so many frames at most: its number, then process; or how many frames
+    /// it has.
+    Unwound {
+        limit: u32,
+        counted: bool,
+    },
     /// The addresses of a stack trace, after a word with the number of their bytes.
     Frames {
         user: bool,

@@ -17,8 +17,10 @@ mod files;
 mod formats;
 mod gfp;
 mod hir;
+mod layout;
 mod lexer;
 mod parser;
+mod prelude;
 mod preprocess;
 mod pretty;
 mod printer;
@@ -42,7 +44,8 @@ pub use env::{
 };
 pub use files::{File, Files};
 pub use formats::{FieldPlace, Format, FormatError, FormatField};
-pub use parser::{parse, parse_files};
+pub use layout::layout;
+pub use parser::{of_the_system, parse, parse_files};
 pub use printer::{
     Action, Host, Losses, MapReader, NoHost, Output, Packet, Printer, Symbol, strftime,
 };

@@ -20,7 +20,7 @@ pub struct Form {
 pub const FORMS: &[Form] = &[
     Form {
         title: "Variables",
-        doc: "`$x` lives in its block; its type is that of its first value.\n`let` declares it without one, or with a type.",
+        doc: "`$x` lives in its block; its type is that of its first value.\n`let` declares it without one, or with a type; `string[N]` is a text with room for so many characters, its NUL counted.",
         example: "begin { $x = 5; let $y: uint64; $y = $x * 2; print($y); }",
         prints: "10\n",
     },

@@ -19,7 +19,7 @@ impl Expr {
             | ExprKind::CtxLoad { .. }
             | ExprKind::CtxStr { .. }
             | ExprKind::Stack { .. }
-            | ExprKind::Unwound
+            | ExprKind::Unwound { .. }
             | ExprKind::Frames { .. }
             | ExprKind::StartTime => {}
             ExprKind::MapGet { key, .. }

@@ -37,6 +37,30 @@ count uprobe-arguments "uprobe:/bin/load:work_first { @ = count(); @s = sum(args
 count uretprobe "uretprobe:/bin/load:work_first { @ = max(retval); }" "@: $n"
 count uprobe-wildcard "uprobe:/bin/load:work_* { @[probe] = count(); }" "@[uprobe:/bin/load:work_first]: $n" "@[uprobe:/bin/load:work_second]: $n"
 count usdt-semaphore "usdt:/bin/load:load:site { @ = count(); @m = max(arg0); }" "@: $n" "@m: $((n - 1))"
+# Without frame pointers, two frames of it, and how many there are.
+count dw_ustack "uprobe:/bin/load:work_first { @[dw_ustack(2)] = count(); @frames = max(len(dw_ustack(2))); }" "]: $n" "@frames: 2"
+grep -q '^ *work_first+0$' /tmp/out && grep -q '^ *main+[0-9]*$' /tmp/out && echo "ok dw_ustack names both frames" || { cat /tmp/out; echo "not ok dw_ustack: names"; }
+# A program of this very kind is traced by its name while it counts the load.
+probity trace -q -e "tracepoint:syscalls:sys_enter_getppid /comm == \"load\"/ { @ = count(); }" > /tmp/other 2>&1 &
+other=$!
+waiting=0
+while ! probity trace -l 'fentry:bpf:*sys_enter_getppid_1' > /tmp/list 2> /dev/null && kill -0 $other && [ $waiting -lt 120 ]; do
+    sleep 1; waiting=$((waiting + 1))
+done
+traced=$(sed 's/.*://' /tmp/list)
+cat > /tmp/both <<EOF
+#!/bin/sh
+exec load $n
+EOF
+chmod +x /tmp/both
+for probe in "fentry:bpf:$traced" "fexit:bpf:$traced" "fentry:bpf:*getppid_1" "$(sed 's/^fentry/fexit/' /tmp/list)"; do
+    probity trace -c /tmp/both -e "$probe /comm == \"load\"/ { @ = count(); @f[func] = count(); @a = max(arg0 != 0); }" > /tmp/out 2> /tmp/err
+    grep -qxF "@: $n" /tmp/out && grep -qxF "@f[$traced]: $n" /tmp/out && grep -qxF "@a: 1" /tmp/out && echo "ok $probe counts $n" || { cat /tmp/out /tmp/err; echo "not ok $probe"; }
+done
+# It returns what programs of tracepoints do.
+probity trace -c /tmp/both -e "fexit:bpf:$traced /comm == \"load\"/ { @[retval] = count(); }" > /tmp/out 2> /tmp/err
+grep -qxF "@[1]: $n" /tmp/out && echo "ok fexit of a program has what it returns" || { cat /tmp/out /tmp/err; echo "not ok fexit of a program"; }
+kill -INT $other; wait $other
 count watchpoint "watchpoint:$(load address):8:w $mine { @ = count(); }" "@: $n"
 count software "software:page-faults:1 $mine { @ = count(); } end { printf(\"%d\\n\", (int64)@ >= $n); }" "1"
 probity trace -e "iter:task { if (ctx->task->pid == 2) { @ = count(); } }" > /tmp/out 2> /tmp/err
@@ -70,6 +94,15 @@ if insmod modules/dummy.ko; then
     done
     probity trace -c /tmp/devices -e 'fentry:dummy:dummy_get_stats64 /comm == "grep"/ { @[args.dev.name] = count(); }' > /tmp/out 2> /tmp/err
     grep -qxF "@[dummy0]: $n" /tmp/out && echo "ok fentry of a module knows its arguments" || { cat /tmp/out /tmp/err; echo "not ok fentry of a module: arguments"; }
+    # The same as an object, which says nothing of the module.
+    probity trace --emit /tmp/module.o -e 'fentry:dummy:dummy_get_stats64 /comm == "grep"/ { @++; }' 2> /tmp/err
+    probity attach /tmp/module.o --json > /tmp/out 2>> /tmp/err &
+    tracer=$!
+    waiting=0
+    while ! grep -q Attached /tmp/err && kill -0 $tracer && [ $waiting -lt 120 ]; do sleep 1; waiting=$((waiting + 1)); done
+    /tmp/devices
+    kill -INT $tracer; wait $tracer
+    grep -q "\"value\":$n[^0-9]" /tmp/out && echo "ok an object traces a module's function" || { cat /tmp/out /tmp/err; echo "not ok an object of a module's function"; }
     probity trace --dry-run -e 'fentry:dummy:dummy_get_stats65 { }' 2> /tmp/err
     grep -q 'did you mean `fentry:dummy:dummy_get_stats64`' /tmp/err && echo "ok a module's function is suggested" || { cat /tmp/err; echo "not ok suggestion"; }
 else

@@ -1,12 +1,13 @@
 //! `probity attach OBJECT`: its programs in the running kernel until interrupted, its records printed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use probity_loader::{Attach, MapHandle, Records, Session, stop_on_signals};
-use probity_objfile::{AttachType, Object, ProgType};
+use probity_objfile::{AttachType, Object, ProgType, Target};
+use probity_platform::Platform;
 use probity_script::Functions;
 use probity_verifier::{Verdict, Verified};
 use serde_json::json;
@@ -14,7 +15,7 @@ use serde_json::json;
 use super::verify;
 use crate::tracing::machine::Machine;
 use crate::tracing::{live, many};
-use crate::{kernel, output, value};
+use crate::{input, kernel, output, value};
 
 const ITERATOR: AttachType = AttachType(28);
 
@@ -65,7 +66,12 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
-    let platform = kernel::platform(kernel::types(args.common.btf.as_deref())?);
+    let mut platform = kernel::platform(kernel::types(args.common.btf.as_deref())?);
+    if args.common.btf.is_none()
+        && let Some(module) = module_of(&args.object, &platform)?
+    {
+        platform = kernel::platform(kernel::types_with(Some(&module))?);
+    }
     let policy = args.common.policy()?;
     let mut options = args.common.options(&platform)?;
     options.programs = args.program.clone().map(|name| vec![name]);
@@ -142,6 +148,30 @@ pub fn run(args: Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The module whose functions an object traces by their types, which are not among the kernel's own.
+fn module_of(path: &Path, platform: &Platform) -> Result<Option<String>> {
+    let Some(types) = platform.types.as_deref() else {
+        return Ok(None);
+    };
+    let object = input::object(path, platform)?;
+    let traced = object.programs.iter().filter_map(|p| match &p.hook.target {
+        Target::Function { name, .. }
+            if p.hook.prog_type == Some(ProgType::TRACING)
+                && p.hook.attach_type != Some(ITERATOR) =>
+        {
+            Some(name)
+        }
+        _ => None,
+    });
+    let mut unknown = traced.filter(|n| types.find_func(n).is_none());
+    let Some(name) = unknown.next() else {
+        return Ok(None);
+    };
+    let all = Machine::default().modules();
+    let found = all.into_iter().find(|(_, function)| function == name);
+    Ok(found.map(|(module, _)| module))
+}
+
 /// Programs that only tail calls reach stay loaded and are not attached.
 fn attach_all(session: &mut Session, verified: &Verified, args: &Args) -> Result<usize> {
     let object = &verified.relocated().object;
@@ -188,12 +218,12 @@ fn attach_all(session: &mut Session, verified: &Verified, args: &Args) -> Result
             ..
         } = &mut to
         {
-            *path = Machine
+            *path = Machine::default()
                 .resolve(path)
                 .with_context(|| format!("no program or library `{path}` on this machine"))?;
             // A static probe may be off until its semaphore says that somebody traces it.
             if symbol.is_none() {
-                let sites = Machine.usdt(path);
+                let sites = Machine::default().usdt(path);
                 let site = sites.iter().find(|s| s.offset == *offset);
                 *semaphore = site.and_then(|s| s.semaphore);
             }

@@ -11,7 +11,12 @@ use crate::tracing::machine::{Machine, Tracefs};
 use crate::{kernel, output};
 
 /// Prints the probes that match, with their fields and arguments when `verbose`.
-pub fn list(pattern: &str, recording: Option<&Path>, verbose: bool) -> Result<ExitCode> {
+pub fn list(
+    pattern: &str,
+    machine: &Machine,
+    recording: Option<&Path>,
+    verbose: bool,
+) -> Result<ExitCode> {
     let mut names = Vec::new();
     match recording {
         Some(path) => {
@@ -29,7 +34,7 @@ pub fn list(pattern: &str, recording: Option<&Path>, verbose: bool) -> Result<Ex
             if !tracefs.readable() && pattern.starts_with("tracepoint") {
                 bail!("tracepoints can be listed by root only (tracefs is not readable)");
             }
-            names = of_machine(pattern, &tracefs);
+            names = of_machine(pattern, machine, &tracefs);
         }
     }
     // A pattern without a kind is one for names.
@@ -66,7 +71,7 @@ fn with_long_kind(pattern: &str) -> String {
     }
 }
 
-fn of_machine(pattern: &str, tracefs: &Tracefs) -> Vec<String> {
+fn of_machine(pattern: &str, machine: &Machine, tracefs: &Tracefs) -> Vec<String> {
     let pattern = with_long_kind(pattern);
     let (kind, rest) = pattern.split_once(':').unwrap_or(("*", ""));
     let asked = |name: &str| matches(kind, name);
@@ -76,7 +81,7 @@ fn of_machine(pattern: &str, tracefs: &Tracefs) -> Vec<String> {
         names.extend(all.map(|(c, n)| format!("tracepoint:{c}:{n}")));
     }
     if asked("rawtracepoint") {
-        let all = Machine.raw_tracepoints().into_iter();
+        let all = machine.raw_tracepoints().into_iter();
         names.extend(all.map(|n| format!("rawtracepoint:{n}")));
     }
     for kind in ["software", "hardware"] {
@@ -93,7 +98,7 @@ fn of_machine(pattern: &str, tracefs: &Tracefs) -> Vec<String> {
     let functions = ["kprobe", "kretprobe", "fentry", "fexit"];
     if functions.iter().any(|k| asked(k)) {
         let types = kernel::types(None).ok().flatten();
-        for name in Machine.kernel() {
+        for name in machine.kernel() {
             let typed = || types.as_ref().is_some_and(|t| t.find_func(&name).is_some());
             for kind in functions
                 .iter()
@@ -105,14 +110,20 @@ fn of_machine(pattern: &str, tracefs: &Tracefs) -> Vec<String> {
             }
         }
     }
+    for kind in ["fentry", "fexit"] {
+        if asked(kind) && rest.starts_with("bpf:") {
+            let all = machine.programs().into_iter();
+            names.extend(all.map(|(id, name)| format!("{kind}:bpf:{id}:{name}")));
+        }
+    }
     if let (true, Some((path, _))) = (kind.starts_with('u'), rest.rsplit_once(':'))
-        && let Some(path) = Machine.resolve(path.split(':').next().unwrap_or(path))
+        && let Some(path) = machine.resolve(path.split(':').next().unwrap_or(path))
     {
         if kind == "usdt" {
-            let all = Machine.usdt(&path).into_iter();
+            let all = machine.usdt(&path).into_iter();
             names.extend(all.map(|s| format!("usdt:{path}:{}:{}", s.provider, s.name)));
         } else {
-            let all = Machine.user(&path).into_iter();
+            let all = machine.user(&path).into_iter();
             names.extend(all.map(|n| format!("{kind}:{path}:{n}")));
         }
     }

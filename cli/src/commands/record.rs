@@ -72,7 +72,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         Some(file) => (input::read_text(file)?, file.display().to_string()),
         None => (args.expression.join("\n"), "stdin".to_string()),
     };
-    let files = gather(&text, &name, args.script.as_deref(), &args.include);
+    let files = gather(&text, &name, args.script.as_deref(), &args.include, &[]);
     let command = args
         .command
         .as_deref()
@@ -80,8 +80,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
         .transpose()?;
     kernel::ensure_tracefs();
     let tracefs = Tracefs::new();
+    let machine = Machine::default();
     let types = kernel::types(None)?;
-    let mut env = Environment::new(&tracefs, &Machine);
+    let mut env = Environment::new(&tracefs, &machine);
     env.types = types.clone();
     env.cpus = kernel::possible_cpus();
     env.clock = Clock::Monotonic;

@@ -18,7 +18,7 @@ use super::listing;
 use super::run::EngineKind;
 use crate::recording::Recording;
 use crate::tracing::machine::{Machine, Tracefs};
-use crate::tracing::{Captures, Sink, ahead, container, live, replay, test};
+use crate::tracing::{Captures, Sink, ahead, bpftrace, container, live, replay, test};
 use crate::{input, kernel, output, render};
 
 /// Run a tracing script (bpftrace's language) in the kernel, or over a recording without root
@@ -73,7 +73,7 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Only events of this process
-    #[arg(short, value_name = "PID")]
+    #[arg(short, long, value_name = "PID")]
     pid: Option<String>,
     /// Only events of processes in this control group (its directory) and those below it
     #[arg(long, value_name = "DIR", conflicts_with = "replay")]
@@ -88,7 +88,7 @@ pub struct Args {
     #[arg(long, value_name = "REGEX")]
     probe_filter: Option<String>,
     /// Say when a key is not in a map
-    #[arg(short = 'k', action = clap::ArgAction::Count)]
+    #[arg(short = 'k', long = "warnings", action = clap::ArgAction::Count)]
     check_helpers: u8,
     /// For dw_ustack: read the tables of this process before anything is attached, not when it is first met
     #[arg(short = 'P', long, value_name = "PID", conflicts_with = "replay")]
@@ -97,7 +97,7 @@ pub struct Args {
     #[arg(long, hide = true)]
     usdt_file_activation: bool,
     /// Run this command, and end when it does; its process id is `cpid`
-    #[arg(short, value_name = "CMD", conflicts_with = "replay")]
+    #[arg(short, long = "cmd", value_name = "CMD", conflicts_with = "replay")]
     command: Option<String>,
     /// Stop after so many seconds
     #[arg(short, long, value_name = "SECONDS", value_parser = seconds, conflicts_with = "replay")]
@@ -118,10 +118,10 @@ pub struct Args {
     #[arg(long, group = "in_process", conflicts_with_all = ["command", "duration", "pid"])]
     bench: bool,
     /// List the probes that match the pattern given as FILE (`*` matches anything)
-    #[arg(short)]
+    #[arg(short, long)]
     list: bool,
     /// With -l: the fields and arguments of each probe too
-    #[arg(short)]
+    #[arg(short, long)]
     verbose: bool,
     /// What this kernel offers to scripts
     #[arg(long)]
@@ -132,6 +132,33 @@ pub struct Args {
     /// Read scripts and headers that are imported from there too
     #[arg(short = 'I', value_name = "DIR")]
     include: Vec<PathBuf>,
+    /// Read this header before the script, as if its first line included it
+    #[arg(long = "include", value_name = "FILE")]
+    headers: Vec<String>,
+    /// Print the script laid out anew, a statement a line, and go no further (-o writes it to a file)
+    #[arg(long, conflicts_with_all = ["replay", "test", "bench", "aot", "emit_elf"])]
+    fmt: bool,
+    /// bpftrace's name for --test, --bench, --fmt and --dry-run
+    #[arg(long, value_name = "test|bench|format|codegen", conflicts_with_all = ["test", "bench", "fmt"])]
+    mode: Option<bpftrace::Mode>,
+    /// Do without this of the kernel: kprobe_multi, uprobe_multi, kprobe_session
+    #[arg(long, value_name = "FEATURE,…", value_delimiter = ',')]
+    no_feature: Vec<bpftrace::Feature>,
+    /// The kernel functions that wildcards may name, one a line, instead of those that the kernel lists
+    #[arg(long, value_name = "FILE")]
+    traceable_functions: Option<PathBuf>,
+    /// Look for debug information of programs there before the system's own places
+    #[arg(long, value_name = "DIR[:DIR…]")]
+    debuginfo: Vec<String>,
+    /// Of bpftrace's compiler, which is not here
+    #[arg(long, value_name = "FILE", hide = true)]
+    emit_llvm: Option<PathBuf>,
+    /// The same
+    #[arg(long, hide = true)]
+    verify_llvm_ir: bool,
+    /// Accepted for bpftrace's sake: types come from the kernel's BTF always
+    #[arg(short, long, hide = true)]
+    btf: bool,
     /// Accepted for bpftrace's sake: output is written line by line always
     #[arg(short = 'B', value_name = "MODE", hide = true)]
     buffering: Option<String>,
@@ -178,14 +205,27 @@ impl Args {
     }
 }
 
-pub fn run(args: Args) -> Result<ExitCode> {
+pub fn run(mut args: Args) -> Result<ExitCode> {
+    match args.mode {
+        Some(bpftrace::Mode::Test) => args.test = true,
+        Some(bpftrace::Mode::Bench) => args.bench = true,
+        Some(bpftrace::Mode::Format) => args.fmt = true,
+        Some(bpftrace::Mode::Codegen) => args.dry_run = true,
+        None => {}
+    }
+    if args.emit_llvm.is_some() || args.verify_llvm_ir {
+        bail!(
+            "scripts are not compiled by LLVM here; --emit FILE.o writes the object, and `probity dump FILE.bt --stage …` prints each stage"
+        );
+    }
     if args.list {
         let pattern = match (&args.file, args.expression.first()) {
             (Some(file), _) => file.display().to_string(),
             (None, Some(text)) => text.clone(),
             (None, None) => "*".to_string(),
         };
-        return listing::list(&pattern, args.replay.as_deref(), args.verbose);
+        let machine = machine(&args)?;
+        return listing::list(&pattern, &machine, args.replay.as_deref(), args.verbose);
     }
     if args.info {
         return listing::info();
@@ -214,7 +254,20 @@ pub fn run(args: Args) -> Result<ExitCode> {
         ([], Some(file)) => (input::read_text(file)?, file.display().to_string()),
         ([], None) => bail!("no script"),
     };
-    let script = gather(&text, &name, args.file.as_deref(), &args.include);
+    let script = gather(
+        &text,
+        &name,
+        args.file.as_deref(),
+        &args.include,
+        &args.headers,
+    );
+    let missing = |h: &&String| !script.has(h) && !probity_script::of_the_system(h);
+    if let Some(header) = args.headers.iter().find(missing) {
+        bail!("--include: '{header}' file not found beside the script or where -I says");
+    }
+    if args.fmt {
+        return laid_out(&text, &name, args.output.as_deref());
+    }
     if args.test || args.bench {
         return by_hand(&script, positional, &args);
     }
@@ -287,7 +340,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
                 .transpose()?;
             kernel::ensure_tracefs();
             let tracefs = Tracefs::new();
-            let mut env = Environment::new(&tracefs, &Machine);
+            let machine = machine(&args)?;
+            let mut env = Environment::new(&tracefs, &machine);
             let modules = probity_script::typed_modules(&script);
             if let [first, second, ..] = &modules[..] {
                 bail!(
@@ -306,10 +360,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
                 env.timed_draining = true;
                 env.gate_from = Some(live::MANY_TRACEPOINTS);
                 let multi = probity_loader::Multi::here();
+                let without = |feature| args.no_feature.contains(&feature);
                 env.sharing = Sharing {
                     programs: true,
-                    kernel_multi: multi.kernel,
-                    user_multi: multi.user,
+                    kernel_multi: multi.kernel && !without(bpftrace::Feature::KprobeMulti),
+                    user_multi: multi.user && !without(bpftrace::Feature::UprobeMulti),
                 };
             }
             env.cgroup_filter = args.cgroup.as_deref().map(container::cgroup).transpose()?;
@@ -351,6 +406,41 @@ pub fn run(args: Args) -> Result<ExitCode> {
     Ok(ExitCode::from(status.clamp(0, 255) as u8))
 }
 
+/// Prints a script laid out anew, or writes it to a file.
+fn laid_out(text: &str, name: &str, to: Option<&std::path::Path>) -> Result<ExitCode> {
+    let read = |text: &str| {
+        probity_script::parse(text, name)
+            .inspect_err(output::diagnostics)
+            .ok()
+    };
+    let Some(before) = read(text) else {
+        return Ok(ExitCode::FAILURE);
+    };
+    let anew = probity_script::layout(text);
+    // What it means must not depend on how it is laid out.
+    let after = probity_script::parse(&anew, name).ok();
+    if after.is_none_or(|a| a.to_string() != before.to_string()) {
+        bail!("{name} cannot be laid out without changing what it says");
+    }
+    match to {
+        Some(path) => std::fs::write(path, anew)
+            .with_context(|| format!("cannot write {}", path.display()))?,
+        None => output::text(anew)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// This machine, with what the options say of it.
+fn machine(args: &Args) -> Result<Machine> {
+    let traceable = args.traceable_functions.as_deref();
+    let traceable = traceable.map(input::read_text).transpose()?;
+    let dirs = args.debuginfo.iter().flat_map(std::env::split_paths);
+    Ok(Machine {
+        traceable: traceable.map(|text| Machine::functions_listed(&text)),
+        debug_dirs: dirs.collect(),
+    })
+}
+
 /// Runs the script's tests or measurements, and says what came of them.
 fn by_hand(
     files: &probity_script::Files,
@@ -360,7 +450,8 @@ fn by_hand(
     let kind = if args.test { "test" } else { "bench" };
     let tracefs = Tracefs::new();
     let types = kernel::types(None)?;
-    let mut env = Environment::new(&tracefs, &Machine);
+    let machine = machine(args)?;
+    let mut env = Environment::new(&tracefs, &machine);
     env.types = types.clone();
     env.cpus = kernel::possible_cpus();
     env.by_hand_only = true;
@@ -555,12 +646,13 @@ fn no_privilege(args: &Args) -> String {
     )
 }
 
-/// The script with everything that it imports, looked for beside it and in `include`.
+/// The script with `headers` and everything that it imports, looked for beside it and in `include`.
 pub fn gather(
     text: &str,
     name: &str,
     file: Option<&std::path::Path>,
     include: &[PathBuf],
+    headers: &[String],
 ) -> probity_script::Files {
     let beside = file.and_then(|f| f.parent());
     let places: Vec<&std::path::Path> = beside
@@ -577,5 +669,5 @@ pub fn gather(
         let text = input::read_text(&path).ok()?;
         Some((path.display().to_string(), text))
     };
-    probity_script::Files::gather(text, name, &find)
+    probity_script::Files::gather(text, name, headers, &find)
 }

@@ -159,7 +159,7 @@ pub fn points(
             None => pinned::place(&p.name, &p.hook, place)?,
         };
         if let Attach::Uprobe { path, .. } = &mut to {
-            *path = probity_script::Functions::resolve(&Machine, path)
+            *path = probity_script::Functions::resolve(&Machine::default(), path)
                 .with_context(|| format!("no program or library `{path}` on this machine"))?;
         }
         points.push(Point {

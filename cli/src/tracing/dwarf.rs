@@ -25,24 +25,42 @@ const MAX_DEPTH: u32 = 24;
 /// Elements of an array.
 const MAX_ELEMENTS: u64 = 1 << 20;
 
-/// A file with debug information: a program itself, or what its build id leads to.
+/// The file that holds the debug information of a program apart from it: by the program's build id, below
+/// these directories or where the system keeps it, or by its name in these directories.
+pub fn apart(path: &Path, dirs: &[PathBuf]) -> Option<PathBuf> {
+    let bytes = input::read(path).ok()?;
+    let file = object::File::parse(&*bytes).ok()?;
+    let mut places = Vec::new();
+    if let Ok(Some(id)) = file.build_id() {
+        let hex: String = id.iter().map(|b| format!("{b:02x}")).collect();
+        if let Some((first, rest)) = hex.split_at_checked(2) {
+            let name = format!(".build-id/{first}/{rest}.debug");
+            let system = PathBuf::from("/usr/lib/debug");
+            places.extend(dirs.iter().chain([&system]).map(|d| d.join(&name)));
+        }
+    }
+    if let Ok(Some((name, _))) = file.gnu_debuglink() {
+        let name = String::from_utf8_lossy(name).into_owned();
+        places.extend(dirs.iter().map(|d| d.join(&name)));
+    }
+    places.into_iter().find(|p| p.is_file())
+}
+
+/// A file with debug information: a program itself, or the one that holds it apart.
 pub struct Debug {
     bytes: Vec<u8>,
 }
 
 impl Debug {
-    pub fn open(path: &Path) -> Option<Debug> {
+    /// `dirs` are looked through before the system's own.
+    pub fn open(path: &Path, dirs: &[PathBuf]) -> Option<Debug> {
         let bytes = input::read(path).ok()?;
         let file = object::File::parse(&*bytes).ok()?;
         if file.section_by_name(".debug_info").is_some() {
             return Some(Debug { bytes });
         }
-        let id = file.build_id().ok()??;
-        let hex: String = id.iter().map(|b| format!("{b:02x}")).collect();
-        let (first, rest) = hex.split_at_checked(2)?;
-        let apart = PathBuf::from(format!("/usr/lib/debug/.build-id/{first}/{rest}.debug"));
         Some(Debug {
-            bytes: input::read(&apart).ok()?,
+            bytes: input::read(&apart(path, dirs)?).ok()?,
         })
     }
 
@@ -159,7 +177,11 @@ impl<'a> Unit<'a, '_> {
         let mut cursor = self.unit.entries();
         // What is damaged is not found.
         while let Ok(Some(entry)) = cursor.next_dfs() {
-            if entry.tag() != dw::DW_TAG_subprogram || entry.attr(dw::DW_AT_low_pc).is_none() {
+            // One in several pieces has ranges in the place of an address.
+            let has_code = [dw::DW_AT_low_pc, dw::DW_AT_ranges]
+                .iter()
+                .any(|at| entry.attr(*at).is_some());
+            if entry.tag() != dw::DW_TAG_subprogram || !has_code {
                 continue;
             }
             let is = |at| self.inherited(entry, |e| self.text(e, at)).as_deref() == Some(symbol);

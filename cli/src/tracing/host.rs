@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -63,13 +64,59 @@ fn symbolize(pid: u32, address: u64) -> Option<Symbol> {
 
 fn named(source: &Source<'_>, input: Input<Addr>) -> Option<Symbol> {
     match Symbolizer::new().symbolize_single(source, input).ok()? {
-        Symbolized::Sym(sym) => Some(Symbol {
-            name: sym.name.into_owned(),
-            offset: sym.offset as u64,
-            module: sym.module.map(|m| m.to_string_lossy().into_owned()),
-        }),
+        Symbolized::Sym(sym) => {
+            let known = Symbol {
+                name: sym.name.into_owned(),
+                offset: sym.offset as u64,
+                module: sym.module.map(|m| m.to_string_lossy().into_owned()),
+            };
+            let file = known.module.as_deref().or(match source {
+                Source::Elf(elf) => elf.path.to_str(),
+                _ => None,
+            });
+            // Of a function in several pieces debug information says no address that it begins at, and
+            // the offset counts from the file's.
+            match file.filter(|_| sym.addr == 0 && known.offset != 0) {
+                Some(file) => Some(of_symbols(Path::new(file), &known)),
+                None => Some(known),
+            }
+        }
         Symbolized::Unknown(_) => None,
     }
+}
+
+/// What the table of symbols says of an address that counts from the start of a file: that of the file itself,
+/// or of the one with its debug information. Without either it stays open how far into the function it is.
+fn of_symbols(file: &Path, known: &Symbol) -> Symbol {
+    let input = Input::VirtOffset(known.offset as Addr);
+    let mut found = None;
+    for path in [Some(file.to_path_buf()), super::dwarf::apart(file, &[])]
+        .into_iter()
+        .flatten()
+    {
+        let mut elf = Elf::new(path);
+        elf.debug_syms = false;
+        let symbolizer = Symbolizer::new();
+        let answer = symbolizer.symbolize_single(&Source::Elf(elf), input);
+        let Ok(Symbolized::Sym(sym)) = answer else {
+            continue;
+        };
+        // A stripped file's last symbol before the address is another function's, unless it is as long.
+        let inside = sym.size.is_none_or(|size| sym.offset < size);
+        let by_symbol = Symbol {
+            name: sym.name.into_owned(),
+            offset: sym.offset as u64,
+            module: known.module.clone(),
+        };
+        if by_symbol.name == known.name {
+            return by_symbol;
+        }
+        found = found.or(inside.then_some(by_symbol));
+    }
+    found.unwrap_or(Symbol {
+        offset: 0,
+        ..known.clone()
+    })
 }
 
 impl Host for LiveHost {

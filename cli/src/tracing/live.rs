@@ -78,7 +78,7 @@ pub fn run(
     let host = Arc::new(LiveHost::default());
     printer.set_host(host.clone());
     let stop = stop_on_signals()?;
-    let mut session = Session::load(verified)?;
+    let mut session = Session::load_onto(verified, &places::traced(&probes))?;
     let mut records = match session.record_maps().iter().any(|m| m == Script::EVENTS) {
         true => Some(session.records(Script::EVENTS)?),
         false => None,
@@ -333,7 +333,7 @@ impl Stopped {
             .spawn()
             .context("cannot start a shell")?;
         let first = command.split_whitespace().next();
-        let program = first.and_then(|word| Machine.resolve(word));
+        let program = first.and_then(|word| Machine::default().resolve(word));
         let mut stopped = Stopped { child, program };
         if !stopped.stops()? {
             bail!("the command `{command}` did not start");

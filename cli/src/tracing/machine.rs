@@ -71,25 +71,43 @@ impl TracepointFormats for Tracefs {
 }
 
 /// The running kernel's functions and those of files.
-pub struct Machine;
+#[derive(Clone, Debug, Default)]
+pub struct Machine {
+    /// The kernel's functions that count as traceable, where somebody has said so.
+    pub traceable: Option<Vec<String>>,
+    /// Where debug information is looked for before the system's own places.
+    pub debug_dirs: Vec<PathBuf>,
+}
+
+impl Machine {
+    /// A list of functions as the kernel writes it: a name is the first word of a line.
+    pub fn functions_listed(text: &str) -> Vec<String> {
+        let names: BTreeSet<&str> = text
+            .lines()
+            .filter_map(|l| l.split_whitespace().next())
+            .collect();
+        names.into_iter().map(str::to_string).collect()
+    }
+}
 
 impl Functions for Machine {
     fn kernel(&self) -> Vec<String> {
+        if let Some(listed) = &self.traceable {
+            return listed.clone();
+        }
         let listed = kernel::tracefs()
             .and_then(|t| std::fs::read_to_string(t.join("available_filter_functions")).ok());
-        let names: BTreeSet<String> = match listed {
-            Some(text) => text
-                .lines()
-                .filter_map(|l| l.split_whitespace().next())
-                .map(str::to_string)
-                .collect(),
-            None => kallsyms()
-                .into_iter()
-                .filter(|(_, kind, _)| matches!(kind, 't' | 'T'))
-                .map(|(_, _, n)| n)
-                .collect(),
-        };
-        names.into_iter().collect()
+        match listed {
+            Some(text) => Machine::functions_listed(&text),
+            None => {
+                let names: BTreeSet<String> = kallsyms()
+                    .into_iter()
+                    .filter(|(_, kind, _)| matches!(kind, 't' | 'T'))
+                    .map(|(_, _, n)| n)
+                    .collect();
+                names.into_iter().collect()
+            }
+        }
     }
 
     fn modules(&self) -> Vec<(String, String)> {
@@ -105,6 +123,11 @@ impl Functions for Machine {
             ))
         };
         text.lines().filter_map(parse).collect()
+    }
+
+    fn programs(&self) -> Vec<(u32, String)> {
+        let all = probity_loader::loaded_functions().unwrap_or_default();
+        all.into_iter().map(|f| (f.program, f.name)).collect()
     }
 
     fn raw_tracepoints(&self) -> Vec<String> {
@@ -169,11 +192,11 @@ impl Functions for Machine {
     }
 
     fn user_function(&self, path: &str, symbol: &str) -> Option<probity_script::UserFunction> {
-        Debug::open(Path::new(path))?.function(symbol)
+        Debug::open(Path::new(path), &self.debug_dirs)?.function(symbol)
     }
 
     fn source_line(&self, path: &str, source: &str, line: u64) -> Option<Vec<u64>> {
-        Debug::open(Path::new(path))?.line(source, line)
+        Debug::open(Path::new(path), &self.debug_dirs)?.line(source, line)
     }
 
     fn may_call(&self, kfunc: &str, program: u32) -> bool {

@@ -27,7 +27,7 @@ pub fn places(hook: &Hook) -> Result<Option<Attach>> {
             pattern: wanted,
             ret,
         } if hook.attach_type == Some(KPROBE_MULTI) => {
-            let functions = pattern(wanted, Machine.kernel())?;
+            let functions = pattern(wanted, Machine::default().kernel())?;
             Attach::KernelMulti {
                 functions: functions.into_iter().map(|n| (n, 0)).collect(),
                 ret: *ret,
@@ -40,10 +40,10 @@ pub fn places(hook: &Hook) -> Result<Option<Attach>> {
             ret,
             multi: true,
         } if hook.attach_type == Some(UPROBE_MULTI) => {
-            let path = Machine
+            let path = Machine::default()
                 .resolve(path)
                 .with_context(|| format!("no program or library `{path}` on this machine"))?;
-            let functions = pattern(function, Machine.user(&path))?;
+            let functions = pattern(function, Machine::default().user(&path))?;
             let place = |symbol| UserPlace {
                 symbol: Some(symbol),
                 offset: *offset,

@@ -1,6 +1,7 @@
 //! Scripts at work: in the running kernel ([`live`]) or over a recording ([`replay`]).
 
 pub mod ahead;
+pub mod bpftrace;
 mod captures;
 pub mod container;
 mod costs;

@@ -1,9 +1,10 @@
 //! Probes → where the loader attaches their programs.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use probity_loader::{Attach, Event, UserPlace, file_offset};
+use probity_loader::{Attach, Event, LoadedFunction, UserPlace, file_offset};
 use probity_script::{Period, Probe, ProbeKind, UserTarget};
 
 /// Programs with their places, in the script's order; those of several places in one attachment come
@@ -37,6 +38,23 @@ pub fn all(probes: &[Probe], pid: Option<u32>) -> Result<Vec<(String, Attach)>> 
         }
     }
     Ok(out)
+}
+
+/// The functions of loaded programs that a script's programs trace, by the names of those.
+pub fn traced(probes: &[Probe]) -> BTreeMap<String, LoadedFunction> {
+    let of = |p: &Probe| match &p.kind {
+        ProbeKind::OfProgram {
+            program, function, ..
+        } => Some((
+            p.program.clone(),
+            LoadedFunction {
+                program: *program,
+                name: function.clone(),
+            },
+        )),
+        _ => None,
+    };
+    probes.iter().filter_map(of).collect()
 }
 
 /// An attachment with one place of the many that it will have.
@@ -163,7 +181,7 @@ pub fn single(kind: &ProbeKind, pid: Option<u32>) -> Result<Attach> {
             config: *event,
             period: *count,
         }),
-        ProbeKind::Fentry { .. } => Attach::LoadedFor,
+        ProbeKind::Fentry { .. } | ProbeKind::OfProgram { .. } => Attach::LoadedFor,
         ProbeKind::Iter { pin: Some(pin), .. } => Attach::Iterator {
             // A name alone stands where the file system of BPF usually is.
             pin: PathBuf::from("/sys/fs/bpf").join(pin),

@@ -13,6 +13,7 @@ mod documents;
 mod help;
 mod hook;
 mod link;
+mod options;
 mod package;
 mod process;
 mod run;

@@ -5,6 +5,7 @@
 
 pub(crate) mod behind;
 pub mod link;
+pub(crate) mod loaded;
 mod modules;
 pub(crate) mod perf;
 pub mod stats;
@@ -17,6 +18,7 @@ use probity_objfile::{Initial, Map, ProgType};
 use probity_verifier::{Verified, VerifiedProgram};
 
 pub use link::Multi;
+pub use loaded::{LoadedFunction, loaded_functions};
 pub use stats::RunStats;
 
 use crate::kernel::attach;
@@ -46,8 +48,13 @@ impl<'a> Direct<'a> {
         }
     }
 
-    /// Loads a program with the maps that it uses.
-    pub fn load(&mut self, program: &VerifiedProgram) -> Result<OwnedFd, Error> {
+    /// Loads a program with the maps that it uses; `traced` is the program's function that it traces, where its
+    /// section leaves that open.
+    pub fn load(
+        &mut self,
+        program: &VerifiedProgram,
+        traced: Option<&LoadedFunction>,
+    ) -> Result<OwnedFd, Error> {
         let object = &self.verified.relocated().object;
         let source = &object.programs[program.index()];
         let unsupported = |why: String| Error::Unsupported {
@@ -56,9 +63,23 @@ impl<'a> Direct<'a> {
         };
         let platform = self.verified.platform();
         let types = platform.types.as_deref();
-        let mut target = attach::target(object, source, types).map_err(unsupported)?;
-        // Held until the program is loaded.
-        let module = match types {
+        let mut target = match traced {
+            Some(_) => attach::Attach::default(),
+            None => attach::target(object, source, types).map_err(unsupported)?,
+        };
+        // Both are held until the program is loaded.
+        let traced = traced
+            .map(loaded::target)
+            .transpose()
+            .map_err(|source| Error::Io {
+                what: "the program that is to be traced is not there any more",
+                source,
+            })?;
+        if let Some((fd, id)) = &traced {
+            target.btf_id = *id;
+            target.prog_fd = fd.as_raw_fd() as u32;
+        }
+        let module = match types.filter(|_| traced.is_none()) {
             Some(types) if types.base().is_some() && target.btf_id >= types.first_id().0 => Some(
                 modules::of(types, target.btf_id).map_err(|source| Error::Io {
                     what: "the types of the module cannot be opened",

@@ -8,7 +8,7 @@ use probity_btf::{Btf, TypeId};
 
 use crate::kernel::sys::{bpf, object_info};
 
-const BTF_GET_FD_BY_ID: libc::c_long = 19;
+pub(super) const BTF_GET_FD_BY_ID: libc::c_long = 19;
 const BTF_GET_NEXT_ID: libc::c_long = 23;
 
 /// `BPF_BTF_GET_NEXT_ID`, `BPF_BTF_GET_FD_BY_ID`.
@@ -68,14 +68,23 @@ pub(super) fn of(types: &Btf, id: u32) -> io::Result<OwnedFd> {
 
 /// The bytes, where these are a module's types.
 fn of_a_module(fd: &OwnedFd) -> io::Result<Option<Vec<u8>>> {
-    let mut info = BtfInfo::default();
     let mut name = [0_u8; 64];
-    info.name = name.as_mut_ptr() as u64;
-    info.name_len = name.len() as u32;
+    let mut info = BtfInfo {
+        name: name.as_mut_ptr() as u64,
+        name_len: name.len() as u32,
+        ..BtfInfo::default()
+    };
     object_info(fd.as_fd(), &mut info)?;
     if info.kernel_btf == 0 || name.starts_with(b"vmlinux\0") {
         return Ok(None);
     }
+    bytes(fd).map(Some)
+}
+
+/// Types as the kernel has them.
+pub(super) fn bytes(fd: &OwnedFd) -> io::Result<Vec<u8>> {
+    let mut info = BtfInfo::default();
+    object_info(fd.as_fd(), &mut info)?;
     let mut bytes = vec![0; info.btf_size as usize];
     let mut whole = BtfInfo {
         btf: bytes.as_mut_ptr() as u64,
@@ -83,5 +92,5 @@ fn of_a_module(fd: &OwnedFd) -> io::Result<Option<Vec<u8>>> {
         ..BtfInfo::default()
     };
     object_info(fd.as_fd(), &mut whole)?;
-    Ok(Some(bytes))
+    Ok(bytes)
 }

@@ -1,9 +1,9 @@
 //! `arg0` … `arg9`, `sarg0` …, `retval`, `reg()`, `ctx`: registers and words of the context.
 
 use super::{Row, Use};
-use crate::check::Checker;
+use crate::check::{Checked, Checker};
 use crate::diagnostics::Diagnostic;
-use crate::hir::{Arith, Expr, ExprKind};
+use crate::hir::{Arith, Expr, ExprKind, Stmt, StmtKind};
 use crate::probes::{ProbeKind, UsdtArg, UsdtPlace, usdt_arguments};
 use crate::source::Span;
 use crate::types::{Space, Ty};
@@ -30,6 +30,31 @@ fn not_here(c: &Checker<'_>, name: &str, span: Span) -> Diagnostic {
     }
 }
 
+/// `bpf_get_func_arg`, `bpf_get_func_ret`.
+const GET_FUNC_ARG: u32 = 183;
+const GET_FUNC_RET: u32 = 184;
+
+/// A number that the kernel writes where it is told; 0 when there is none.
+fn asked(c: &mut Checker<'_>, helper: u32, which: Option<i64>, span: Span) -> Checked<Expr> {
+    let id = c.temp(&Ty::U64, span)?;
+    let get = || Expr::new(ExprKind::Var(id), Ty::U64, span);
+    let set = Stmt {
+        kind: StmtKind::SetVar(id, Expr::int(0, Ty::U64, span)),
+        span,
+    };
+    let ctx = Expr::new(ExprKind::Ctx(0), Ty::U64, span);
+    let which = which.map(|n| Expr::int(n, Ty::U64, span));
+    let room = Expr::new(ExprKind::AddrOf(Box::new(get())), Ty::U64, span);
+    let args = std::iter::once(ctx).chain(which).chain([room]).collect();
+    let call = Expr::new(ExprKind::Helper { helper, args }, Ty::I64, span);
+    let ask = Stmt {
+        kind: StmtKind::Expr(call),
+        span,
+    };
+    let kind = ExprKind::Block(vec![set, ask], Box::new(get()));
+    Ok(Expr::new(kind, Ty::U64, span))
+}
+
 pub const ARG: Row = Row {
     names: &[
         "arg0", "arg1", "arg2", "arg3", "arg4", "arg5", "arg6", "arg7", "arg8", "arg9",
@@ -51,6 +76,7 @@ pub const ARG: Row = Row {
                 })?;
                 Ok(word(offset, call.span))
             }
+            ProbeKind::OfProgram { .. } => asked(c, GET_FUNC_ARG, Some(i64::from(n)), call.span),
             ProbeKind::RawTracepoint { .. } | ProbeKind::Fentry { .. } => {
                 Ok(word(n as i32 * 8, call.span))
             }
@@ -164,6 +190,7 @@ pub const RETVAL: Row = Row {
                 call.span,
             ))
         }
+        ProbeKind::OfProgram { ret: true, .. } => asked(c, GET_FUNC_RET, None, call.span),
         _ => {
             Err(not_here(c, "retval", call.span).hint("it is there in `kretprobe` and `uretprobe`"))
         }

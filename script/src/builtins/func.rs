@@ -28,9 +28,9 @@ pub const FUNC: Row = Row {
             ProbeKind::Kprobe { .. } if c.is_multi() => {
                 return Ok(of_context(GET_FUNC_IP, Ty::Ksym, call.span));
             }
-            ProbeKind::Kprobe { function, .. } | ProbeKind::Fentry { function, .. } => {
-                function.clone()
-            }
+            ProbeKind::Kprobe { function, .. }
+            | ProbeKind::Fentry { function, .. }
+            | ProbeKind::OfProgram { function, .. } => function.clone(),
             ProbeKind::Usdt { name, .. } => name.clone(),
             ProbeKind::Uprobe {
                 target: UserTarget::Symbol(s),

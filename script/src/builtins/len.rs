@@ -34,17 +34,29 @@ fn frames(user: bool, flags: u64, span: crate::source::Span) -> Expr {
 pub const ROW: Row = Row {
     names: &["len"],
     kind: Use::Function { min: 1, max: 1 },
-    syntax: "`len(@MAP)`, `len(kstack)`, `len(ustack)`",
+    syntax: "`len(@MAP)`, `len(kstack)`, `len(ustack)`, `len(dw_ustack)`",
     doc: "How many entries a map has, or frames a stack.",
     example: "begin { @x[1] = 5; printf(\"%d\\n\", len(@x)); }",
     lower: |c, call| {
         let span = call.span;
         let Some(map) = c.whole_map(&call.args[0]) else {
             return match c.expr(&call.args[0])?.kind {
-                ExprKind::Stack { kernel, flags } => Ok(frames(!kernel, flags, span)),
+                ExprKind::Stack { kernel, flags, .. } => Ok(frames(!kernel, flags, span)),
+                ExprKind::Unwound { limit, .. } => {
+                    let counted = ExprKind::Unwound {
+                        limit,
+                        counted: true,
+                    };
+                    let stack = Expr::new(counted, Ty::Buf(8), span);
+                    let kind = ExprKind::Part {
+                        of: Box::new(stack),
+                        offset: 0,
+                    };
+                    Ok(Expr::new(kind, Ty::I64, span))
+                }
                 _ => Err(Diagnostic::error(
                     call.args[0].span,
-                    "a map is needed here, like `@x`, or `kstack` or `ustack`",
+                    "a map is needed here, like `@x`, or `kstack`, `ustack` or `dw_ustack`",
                 )),
             };
         };

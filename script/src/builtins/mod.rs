@@ -145,6 +145,8 @@ pub const ROWS: &[&Row] = &[
     &str::UPTR,
     &join::ROW,
     &path::ROW,
+    &path::ABS_PATH,
+    &path::CWD,
     &len::ROW,
     &sym::KSYM,
     &sym::USYM,

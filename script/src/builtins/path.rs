@@ -1,4 +1,4 @@
-//! `path`: the name of a file by the kernel's structure for it.
+//! `path`, `abs_path`, `cwd`: full names of files, and of the directory that relative ones start from.
 
 use super::{Row, Use};
 use crate::diagnostics::Diagnostic;
@@ -77,4 +77,29 @@ pub const ROW: Row = Row {
             span,
         ))
     },
+};
+
+pub const ABS_PATH: Row = Row {
+    names: &["abs_path"],
+    kind: Use::Function { min: 1, max: 2 },
+    syntax: "`abs_path(NAME)`, or `abs_path(NAME, STEPS)`",
+    doc: "The full name of a file by the name that the current process gave it: a relative one stands behind the working directory, which is followed up so many steps (32). It has 255 characters at most; `..` in it stays as it is.",
+    example: "tracepoint:syscalls:sys_enter_openat { printf(\"%s\\n\", abs_path(str(args.filename))); }",
+    lower: |c, call| {
+        let name = if call.args.len() == 2 {
+            "__abs_path"
+        } else {
+            "__abs_path_32"
+        };
+        c.call_macro(name, call.args, call.span)
+    },
+};
+
+pub const CWD: Row = Row {
+    names: &["cwd"],
+    kind: Use::Value,
+    syntax: "`cwd()`",
+    doc: "The working directory of the current process.",
+    example: "tracepoint:syscalls:sys_enter_openat { @[comm, cwd()] = count(); }",
+    lower: |c, call| c.call_macro("__cwd", call.args, call.span),
 };

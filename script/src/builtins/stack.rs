@@ -44,10 +44,17 @@ fn shown<'a>(c: &mut Checker<'a>, call: &Call<'a>, kernel: bool) -> Checked<Stac
 
 fn lower<'a>(c: &mut Checker<'a>, call: &Call<'a>, kernel: bool) -> Checked<Expr> {
     let ty = shown(c, call, kernel)?;
-    c.stacks = true;
+    let limit = ty.limit.max(1);
+    if !c.stacks.contains(&limit) {
+        c.stacks.push(limit);
+    }
     let flags = FAST_STACK_CMP | REUSE_STACKID | if kernel { 0 } else { USER_STACK };
     Ok(Expr::new(
-        ExprKind::Stack { kernel, flags },
+        ExprKind::Stack {
+            kernel,
+            flags,
+            limit,
+        },
         Ty::Stack(ty),
         call.span,
     ))
@@ -93,6 +100,10 @@ pub const DW_USTACK: Row = Row {
         c.unwinds = true;
         // The registers that a thread entered the kernel with have a type there.
         let _ = c.env.types();
-        Ok(Expr::new(ExprKind::Unwound, Ty::Stack(ty), call.span))
+        let kind = ExprKind::Unwound {
+            limit: ty.limit.max(1),
+            counted: false,
+        };
+        Ok(Expr::new(kind, Ty::Stack(ty), call.span))
     },
 };

@@ -60,7 +60,7 @@ impl<'a> Checker<'a> {
         r
     }
 
-    pub(super) fn call_macro(
+    pub(crate) fn call_macro(
         &mut self,
         name: &str,
         args: &'a [ast::Expr],

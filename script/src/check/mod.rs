@@ -47,7 +47,7 @@ pub(crate) struct Result_ {
     pub probes: Vec<ProbeKind>,
     pub events: Vec<Event>,
     pub config: Config,
-    pub stacks: bool,
+    pub stacks: Vec<u32>,
     pub unwinds: bool,
     /// Whether the start's time is needed.
     pub elapsed: bool,
@@ -66,7 +66,7 @@ pub(crate) struct Checker<'a> {
     pub maps: Vec<MapDef>,
     pub events: Vec<Event>,
     pub probes: Vec<ProbeKind>,
-    pub stacks: bool,
+    pub stacks: Vec<u32>,
     pub unwinds: bool,
     pub elapsed: bool,
     pub patterns: Vec<crate::hir::Glob>,
@@ -125,7 +125,7 @@ pub(crate) fn check<'a>(
         maps: Vec::new(),
         events: Vec::new(),
         probes: Vec::new(),
-        stacks: false,
+        stacks: Vec::new(),
         unwinds: false,
         elapsed: false,
         patterns: Vec::new(),
@@ -161,7 +161,7 @@ pub(crate) fn check<'a>(
         c.changed = false;
         c.found = before.clone();
         c.events.clear();
-        c.stacks = false;
+        c.stacks.clear();
         c.unwinds = false;
         c.elapsed = false;
         programs = points

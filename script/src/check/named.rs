@@ -8,6 +8,7 @@ use probity_btf::{Btf, Type, TypeId};
 use super::{Checked, Checker};
 use crate::ast::{BaseType, DeclKind, ExprKind, FieldDecl, TypeDecl, TypeName};
 use crate::diagnostics::{Diagnostic, nearest};
+use crate::source::Span;
 use crate::types::{EnumTy, Space, StructRef, Ty};
 
 /// Types that the script declares.
@@ -237,6 +238,12 @@ impl<'a> Checker<'a> {
     }
 
     pub(crate) fn type_named(&mut self, name: &'a TypeName) -> Checked<Ty> {
+        if let (BaseType::Name(word), 0, [Some(room)]) =
+            (&name.base, name.pointers, name.dims.as_slice())
+            && word == "string"
+        {
+            return sized_text(*room, name.span);
+        }
         let mut ty = match &name.base {
             BaseType::Typeof(e) => match &e.kind {
                 ExprKind::Type(inner) => self.type_named(inner)?,
@@ -351,6 +358,18 @@ impl<'a> Checker<'a> {
 }
 
 /// The same type with its addresses in this space.
+/// `string[N]`: a text with room for so many characters, its NUL counted.
+fn sized_text(room: u64, span: Span) -> Checked<Ty> {
+    const MOST: u64 = 1 << 20;
+    match room {
+        1..=MOST => Ok(Ty::Str(room as u32)),
+        _ => Err(Diagnostic::error(
+            span,
+            format!("a text has room for 1 to {MOST} characters"),
+        )),
+    }
+}
+
 pub(crate) fn in_space(ty: Ty, space: Space) -> Ty {
     match ty {
         Ty::Struct(s, _) => Ty::Struct(s, space),

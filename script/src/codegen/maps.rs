@@ -22,7 +22,6 @@ const RINGBUF: u32 = 27;
 
 pub(crate) const EVENTS: &str = "__events";
 pub(crate) const GLOBALS: &str = ".bss";
-pub(crate) const STACKS: &str = "__stacks";
 /// By process: how frames follow each other, in an array of the process's own.
 pub(crate) const UNWIND: &str = "__unwind";
 /// Processes that run code of which their tables say nothing.
@@ -39,7 +38,6 @@ const PATTERNS: &str = ".rodata";
 /// `BPF_F_RDONLY_PROG`.
 const RDONLY_PROG: u32 = 1 << 7;
 const SCRATCH: &str = "__scratch";
-const STACK_FRAMES: u32 = 127;
 const STACK_ENTRIES: u32 = 16_384;
 
 /// The object's maps, and where to find them.
@@ -49,7 +47,8 @@ pub(crate) struct Layout {
     pub events_index: u32,
     pub globals_index: u32,
     pub scratch_index: u32,
-    pub stacks_index: u32,
+    /// By how many frames they keep.
+    pub stacks: Vec<(u32, u32)>,
     pub patterns_index: u32,
     pub unwind_index: u32,
     pub unwound_index: u32,
@@ -92,6 +91,11 @@ pub(super) fn form(def: &MapDef) -> Form {
 }
 
 /// The name of a script's map in the object: names of maps cannot begin with `@`.
+/// The map of stacks of so many frames.
+pub(crate) fn stacks_of(limit: u32) -> String {
+    format!("__stacks_{limit}")
+}
+
 pub(crate) fn map_name(name: &str) -> String {
     format!("AT_{name}")
 }
@@ -110,15 +114,12 @@ impl Layout {
         maps.push(Map::new(EVENTS, RINGBUF, 0, 0, ring));
         let globals_index = maps.len() as u32;
         maps.push(global_data());
-        let stacks_index = maps.len() as u32;
-        if checked.stacks {
-            maps.push(Map::new(
-                STACKS,
-                STACK_TRACE,
-                4,
-                STACK_FRAMES * 8,
-                STACK_ENTRIES,
-            ));
+        // The kernel tells stacks apart by what is kept of them.
+        let mut stacks = Vec::new();
+        for limit in &checked.stacks {
+            stacks.push((*limit, maps.len() as u32));
+            let name = stacks_of(*limit);
+            maps.push(Map::new(&name, STACK_TRACE, 4, limit * 8, STACK_ENTRIES));
         }
         let patterns_index = maps.len() as u32;
         if !checked.hir.patterns.is_empty() {
@@ -133,7 +134,7 @@ impl Layout {
             maps,
             events_index,
             globals_index,
-            stacks_index,
+            stacks,
             patterns_index,
             unwind_index,
             unwound_index: unwind_index + 1,
@@ -141,6 +142,12 @@ impl Layout {
             program: 0,
             script_maps,
         }
+    }
+
+    /// The map of stacks of so many frames.
+    pub fn stacks(&self, limit: u32) -> u32 {
+        let found = self.stacks.iter().find(|(l, _)| *l == limit);
+        found.map_or(0, |(_, index)| *index)
     }
 
     /// A cell for each program: two programs never share one, however they interrupt each other.

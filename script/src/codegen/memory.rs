@@ -158,20 +158,28 @@ impl<'a> Gen<'a> {
                 self.store_reg(place, R0);
                 Ok(())
             }
-            ExprKind::Unwound => self.scoped(|g| g.unwound(place, e.span)),
-            ExprKind::Stack { kernel, flags } => {
+            ExprKind::Unwound { limit, counted } => {
+                self.scoped(|g| g.unwound(*limit, *counted, place, e.span))
+            }
+            ExprKind::Stack {
+                kernel,
+                flags,
+                limit,
+            } => {
                 self.asm.mov(R1, R6);
-                self.asm.map(R2, self.layout.stacks_index);
+                self.asm.map(R2, self.layout.stacks(*limit));
                 self.asm.constant(R3, *flags as i64);
                 self.asm.call(GET_STACKID);
                 self.store_reg(place, R0);
                 if *kernel {
-                    self.store_imm(place.plus(8), 0);
+                    self.asm.mov(R0, 0);
                 } else {
                     self.asm.call(GET_CURRENT_PID_TGID);
                     self.asm.alu(AluOp::Rsh, R0, 32);
-                    self.store_reg(place.plus(8), R0);
                 }
+                self.asm.constant(R1, i64::from(*limit) << 32);
+                self.asm.alu(AluOp::Or, R0, R1);
+                self.store_reg(place.plus(8), R0);
                 Ok(())
             }
             ExprKind::Cond { cond, yes, no } => {

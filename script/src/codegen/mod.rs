@@ -31,7 +31,9 @@ use crate::probes::ProbeKind;
 use crate::source::{Source, Span};
 use crate::types::Ty;
 
-pub(crate) use maps::{EVENTS, GLOBALS, Layout, STACKS, UNWIND, UNWIND_WANTED, UNWOUND, map_name};
+pub(crate) use maps::{
+    EVENTS, GLOBALS, Layout, UNWIND, UNWIND_WANTED, UNWOUND, map_name, stacks_of,
+};
 
 /// Offsets in the single value of the map `.bss`.
 pub(crate) mod globals {

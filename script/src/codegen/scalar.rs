@@ -140,7 +140,7 @@ impl<'a> Gen<'a> {
             | ExprKind::Tuple(_)
             | ExprKind::Words(_)
             | ExprKind::Frames { .. }
-            | ExprKind::Unwound
+            | ExprKind::Unwound { .. }
             | ExprKind::Stack { .. } => {
                 return Err(Diagnostic::error(
                     e.span,

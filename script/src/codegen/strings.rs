@@ -326,29 +326,23 @@ impl<'a> Gen<'a> {
         self.scoped(|g| {
             // Room for both whole ones, so that wherever the first ends the second fits behind it.
             let both = g.scratch_room((first + second).max(own.stored()), span)?;
-            let behind = g.scratch_room(8, span)?;
             g.scoped(|g| g.store_as(left, &left.ty, both, true))?;
             g.zero(both, first, (first + second).max(own.stored()));
             let second_at = g.in_scratch(right, span)?;
-            g.length(both, first);
-            // Out of memory the length is any number to a verifier: it need not go on with each by itself.
-            g.store_reg(behind, R0);
-            g.load_word(R0, behind);
+            // The kernel's copying of texts finds their ends: a loop of ours over their characters would be walked
+            // anew by a verifier for each of its ends. Over itself the first stays as it is.
+            let copy = |g: &mut Self, size: u32, from: Place| {
+                g.asm.mov(R2, size as i32);
+                g.address(R3, from);
+                g.asm.call(PROBE_READ_KERNEL_STR);
+            };
+            g.address(R1, both);
+            copy(g, first, both);
+            g.asm.alu(AluOp::Sub, R0, 1);
             g.at_most(R0, first);
-            g.address(R3, both);
-            g.asm.alu(AluOp::Add, R3, R0);
-            g.address(R4, second_at);
-            g.asm.mov(R5, 0);
-            let (again, end) = (g.asm.label(), g.asm.label());
-            g.asm.bind(again);
-            g.asm.load(Size::B, R1, R4, 0);
-            g.asm.jump_if(JmpOp::Eq, R1, 0, end);
-            g.asm.store(Size::B, R3, 0, R1);
-            g.asm.alu(AluOp::Add, R3, 1);
-            g.asm.alu(AluOp::Add, R4, 1);
-            g.asm.alu(AluOp::Add, R5, 1);
-            g.asm.jump_if(JmpOp::Lt, R5, second as i32, again);
-            g.asm.bind(end);
+            g.address(R1, both);
+            g.asm.alu(AluOp::Add, R1, R0);
+            copy(g, second, second_at);
             // Zero from the last byte of the room on, whatever stands there.
             for at in room - 1..own.stored() {
                 let last = both.plus(at);

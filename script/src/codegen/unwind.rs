@@ -153,7 +153,13 @@ impl Walk {
 
 impl Gen<'_> {
     /// Writes the number of the current thread's user stack and its process.
-    pub(super) fn unwound(&mut self, place: Place, span: Span) -> Generated<()> {
+    pub(super) fn unwound(
+        &mut self,
+        limit: u32,
+        counted: bool,
+        place: Place,
+        span: Span,
+    ) -> Generated<()> {
         let (cell, process, row) = (self.word(span)?, self.word(span)?, self.word(span)?);
         let key = self.word(span)?;
         let state = self.scratch_room((WORDS + FRAMES) * 8, span)?.off();
@@ -177,11 +183,18 @@ impl Gen<'_> {
         self.asm.store(Size::DW, fp, process as i16, R0);
         self.store_reg(place.plus(8), R0);
         self.user_registers(walk);
-        self.asm.mov(R1, FRAMES as i32);
+        self.asm.mov(R1, limit.min(FRAMES) as i32);
         self.asm.function(R2, label);
         self.asm.mov(R3, fp);
         self.asm.mov(R4, 0);
         self.asm.call(LOOP);
+        if counted {
+            self.asm.load(Size::DW, R0, R7, words(Word::Count));
+            self.store_reg(place, R0);
+            self.asm.bind(done);
+            self.walks.push(walk);
+            return Ok(());
+        }
         self.asm.load(Size::DW, R0, R7, words(Word::Hash));
         self.store_reg(place, R0);
         self.asm.store(Size::DW, fp, key as i16, R0);

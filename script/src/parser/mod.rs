@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::ast::{Ast, Item};
 use crate::diagnostics::{Diagnostic, Diagnostics};
-use crate::files::Files;
+use crate::files::{File, Files};
 use crate::lexer::{self, Tok, Token};
 use crate::preprocess::preprocess;
 use crate::source::{Source, Span};
@@ -36,7 +36,7 @@ pub fn parse(text: &str, name: &str) -> Result<Ast, Diagnostics> {
 
 /// Whether a header is one of the kernel's or of C's library, which declare nothing that BTF does not know:
 /// by where such headers stand.
-fn of_the_system(path: &str) -> bool {
+pub fn of_the_system(path: &str) -> bool {
     const PLACES: [&str; 34] = [
         "acpi",
         "arpa",
@@ -87,7 +87,10 @@ fn of_the_system(path: &str) -> bool {
 pub fn parse_files(files: &Files) -> Result<Ast, Diagnostics> {
     let mut text = String::new();
     let mut starts = Vec::new();
-    for file in files.list() {
+    let named = |file: &File| crate::prelude::needed(&file.text);
+    let built_in = files.list().iter().find_map(named);
+    let list = || files.list().iter().chain(&built_in);
+    for file in list() {
         if !starts.is_empty() {
             text.push('\n');
         }
@@ -95,7 +98,7 @@ pub fn parse_files(files: &Files) -> Result<Ast, Diagnostics> {
         text.push_str(&file.text);
     }
     let mut source = Source::new(files.name(), &text);
-    for (file, start) in files.list().iter().zip(&starts).skip(1) {
+    for (file, start) in list().zip(&starts).skip(1) {
         source.part(*start as u32, &file.name);
     }
     let source = Arc::new(source);
@@ -123,7 +126,7 @@ pub fn parse_files(files: &Files) -> Result<Ast, Diagnostics> {
     }
     // Of headers only declarations are read, what else is there is passed over.
     let mut headers = Vec::new();
-    for (n, file) in files.list().iter().enumerate() {
+    for (n, file) in list().enumerate() {
         if n > 0 && file.is_header() {
             let end = starts.get(n + 1).copied().unwrap_or(text.len());
             headers.push(starts[n]..end);

@@ -1,7 +1,7 @@
 //! Stored bytes → values that can be printed.
 
 use super::{MapReader, Printer, Symbol, json};
-use crate::codegen::{STACKS, UNWOUND};
+use crate::codegen::{UNWOUND, stacks_of};
 use crate::types::{Layout, StackMode, StackTy, Ty};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -71,11 +71,11 @@ impl Printer {
                 Value::Record(items.iter().map(|(n, _)| n.clone()).zip(values).collect())
             }
             Ty::Stack(s) if s.mode == StackMode::Folded => {
-                let frames = self.stack(*s, w as i64, word(bytes, 8) as u32, maps);
+                let frames = self.stack(*s, w as i64, word(bytes, 8), maps);
                 let folded: String = frames.iter().rev().map(|f| format!(";{f}")).collect();
                 Value::Str(folded.into_bytes())
             }
-            Ty::Stack(s) => Value::Stack(self.stack(*s, w as i64, word(bytes, 8) as u32, maps)),
+            Ty::Stack(s) => Value::Stack(self.stack(*s, w as i64, word(bytes, 8), maps)),
             Ty::Ksym => Value::Str(self.ksym(w).into_bytes()),
             Ty::Usym => {
                 let pid = word(bytes, 8) as u32;
@@ -159,10 +159,12 @@ impl Printer {
         }
     }
 
-    fn stack(&self, ty: StackTy, id: i64, pid: u32, maps: &dyn MapReader) -> Vec<String> {
+    /// `of`: the process and, above 32 bits, how many frames are kept.
+    fn stack(&self, ty: StackTy, id: i64, of: u64, maps: &dyn MapReader) -> Vec<String> {
+        let (pid, limit) = (of as u32, (of >> 32) as u32);
         let cells = match (ty.unwound, u32::try_from(id)) {
             (true, _) => maps.lookup(UNWOUND, &id.to_le_bytes()),
-            (false, Ok(id)) => maps.lookup(STACKS, &id.to_le_bytes()),
+            (false, Ok(id)) => maps.lookup(&stacks_of(limit), &id.to_le_bytes()),
             (false, Err(_)) => None,
         };
         let cells = cells.unwrap_or_default();

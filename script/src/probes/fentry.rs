@@ -10,16 +10,16 @@ use crate::files::Files;
 
 pub const FENTRY: Row = Row {
     names: &["fentry", "f", "kfunc"],
-    syntax: "`fentry:FUNCTION` or `fentry:MODULE:FUNCTION`",
-    doc: "A kernel function as it is entered; its arguments are `args.NAME`.",
+    syntax: "`fentry:FUNCTION`, `fentry:MODULE:FUNCTION`, `fentry:bpf:FUNCTION` or `fentry:bpf:ID:FUNCTION`",
+    doc: "A kernel function as it is entered; its arguments are `args.NAME`. With `bpf`: a function of a program that is loaded, of all or of the one with this number; its arguments are `arg0` …",
     example: "fentry:vfs_read { @[comm] = sum(args.count); }",
     expand: |p, env| expand(p, env, false),
 };
 
 pub const FEXIT: Row = Row {
     names: &["fexit", "fr", "kretfunc"],
-    syntax: "`fexit:FUNCTION` or `fexit:MODULE:FUNCTION`",
-    doc: "A kernel function as it returns: its arguments are `args.NAME`, what it returns is `retval`.",
+    syntax: "`fexit:FUNCTION`, `fexit:MODULE:FUNCTION`, `fexit:bpf:FUNCTION` or `fexit:bpf:ID:FUNCTION`",
+    doc: "A kernel function as it returns: its arguments are `args.NAME`, what it returns is `retval`. With `bpf`: a function of a program that is loaded, as for `fentry`.",
     example: "fexit:vfs_read { @ = hist(retval); }",
     expand: |p, env| expand(p, env, true),
 };
@@ -27,9 +27,8 @@ pub const FEXIT: Row = Row {
 fn expand(p: &Point<'_>, env: &Environment<'_>, ret: bool) -> Result<Vec<ProbeKind>, Diagnostic> {
     let (module, name) = match p.parts.as_slice() {
         [t] | ["vmlinux" | "", t] if !t.is_empty() => (None, t.trim_matches('"')),
-        ["bpf", ..] => {
-            return Err(p.wrong("functions of loaded programs cannot be probed yet"));
-        }
+        ["bpf", name] => return of_programs(p, env, None, name, ret),
+        ["bpf", id, name] => return of_programs(p, env, Some(id), name, ret),
         [module, t] if !t.is_empty() => (Some(*module), t.trim_matches('"')),
         _ => return Err(p.wrong("the name of a kernel function must follow")),
     };
@@ -91,6 +90,50 @@ fn expand(p: &Point<'_>, env: &Environment<'_>, ret: bool) -> Result<Vec<ProbeKi
         });
     }
     Ok(vec![kind(name)])
+}
+
+/// Functions of programs that are loaded: of all, or of the one with a number.
+fn of_programs(
+    p: &Point<'_>,
+    env: &Environment<'_>,
+    id: Option<&str>,
+    name: &str,
+    ret: bool,
+) -> Result<Vec<ProbeKind>, Diagnostic> {
+    let id = match id.filter(|i| !i.is_empty() && *i != "*") {
+        Some(text) => Some(
+            text.parse::<u32>()
+                .map_err(|_| p.wrong(format_args!("`{text}` is not a program's number")))?,
+        ),
+        None => None,
+    };
+    let name = name.trim_matches('"');
+    if name.is_empty() {
+        return Err(p.wrong("the name of a program's function must follow"));
+    }
+    let all = env.functions.programs();
+    let known = || all.iter().filter(|(n, _)| id.is_none_or(|id| id == *n));
+    let found: Vec<ProbeKind> = known()
+        .filter(|(_, n)| matches(name, n))
+        .map(|(program, function)| ProbeKind::OfProgram {
+            program: *program,
+            function: function.clone(),
+            ret,
+        })
+        .collect();
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let what = match (id, known().next()) {
+        (Some(id), None) => format!("no program {id} with types is loaded"),
+        (Some(id), _) => format!("program {id} has no function {name}"),
+        (None, _) => format!("no program with types that is loaded has a function {name}"),
+    };
+    let d = Diagnostic::error(p.span, what);
+    Err(match nearest(name, known().map(|(_, n)| n.as_str())) {
+        Some(near) => d.hint(format!("did you mean `{}:bpf:{near}`?", p.row.names[0])),
+        None => d.hint("`bpftool prog` lists programs; those that trace others cannot be traced"),
+    })
 }
 
 /// The modules whose functions a script probes by their types, each once: their types must be known

@@ -139,6 +139,12 @@ pub enum ProbeKind {
         function: String,
         ret: bool,
     },
+    /// A function of a program that is loaded, by the program's number; its arguments are not known.
+    OfProgram {
+        program: u32,
+        function: String,
+        ret: bool,
+    },
     /// `PERF_TYPE_BREAKPOINT`; `mode` is of `HW_BREAKPOINT_R` …
     Watchpoint {
         address: u64,
@@ -185,6 +191,8 @@ impl ProbeKind {
             ProbeKind::Fentry { function, ret, .. } => {
                 format!("{}/{function}", if *ret { "fexit" } else { "fentry" })
             }
+            // Which function that is, whoever loads it says.
+            ProbeKind::OfProgram { ret, .. } => if *ret { "fexit" } else { "fentry" }.into(),
             ProbeKind::Iter { kind, .. } => format!("iter/{kind}"),
             ProbeKind::Usdt { path, offset, .. } => format!("uprobe/{path}:{offset:#x}"),
             ProbeKind::Interval(_)
@@ -232,7 +240,7 @@ impl ProbeKind {
             | ProbeKind::Test(_)
             | ProbeKind::Bench(_)
             | ProbeKind::RawTracepoint { .. } => 17,
-            ProbeKind::Fentry { .. } | ProbeKind::Iter { .. } => 26,
+            ProbeKind::Fentry { .. } | ProbeKind::OfProgram { .. } | ProbeKind::Iter { .. } => 26,
             ProbeKind::Watchpoint { .. }
             | ProbeKind::Interval(_)
             | ProbeKind::Profile(_)
@@ -290,8 +298,10 @@ impl ProbeKind {
             ProbeKind::Software { .. } => "software",
             ProbeKind::Hardware { .. } => "hardware",
             ProbeKind::Usdt { .. } => "usdt",
-            ProbeKind::Fentry { ret: false, .. } => "fentry",
-            ProbeKind::Fentry { ret: true, .. } => "fexit",
+            ProbeKind::Fentry { ret: false, .. } | ProbeKind::OfProgram { ret: false, .. } => {
+                "fentry"
+            }
+            ProbeKind::Fentry { ret: true, .. } | ProbeKind::OfProgram { ret: true, .. } => "fexit",
             ProbeKind::Watchpoint { .. } => "watchpoint",
             ProbeKind::Iter { .. } => "iter",
             ProbeKind::Signal { .. } => "self",
@@ -360,6 +370,9 @@ impl fmt::Display for ProbeKind {
                 ..
             } => write!(f, "{kind}:{module}:{function}"),
             ProbeKind::Fentry { function, .. } => write!(f, "{kind}:{function}"),
+            ProbeKind::OfProgram {
+                program, function, ..
+            } => write!(f, "{kind}:bpf:{program}:{function}"),
             ProbeKind::Watchpoint { address, len, mode } => {
                 write!(f, "{kind}:{address:#x}:{len}:")?;
                 for (bit, letter) in [(1, "r"), (2, "w"), (4, "x")] {

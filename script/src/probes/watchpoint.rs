@@ -11,6 +11,11 @@ pub const ROW: Row = Row {
         let [address, len, mode] = p.parts.as_slice() else {
             return Err(p.wrong("an address, a length and a mode must follow"));
         };
+        if address.contains("+arg") {
+            return Err(p
+                .wrong("an argument's address cannot be watched, as in bpftrace since 0.25")
+                .hint("print it first: `uprobe:FILE:FUNCTION { printf(\"%p\\n\", arg0); exit(); }`, then watch that address with -p"));
+        }
         let address = number(address)
             .filter(|a| *a > 0)
             .ok_or_else(|| p.wrong(format_args!("`{address}` is not an address")))?;

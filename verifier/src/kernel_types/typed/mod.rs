@@ -132,6 +132,18 @@ pub(crate) fn context(
             tracepoint(types, &platform.targets, name, hook.sleepable)
         }
         Target::Function { name, .. } => function(types, &platform.targets, name, attach),
+        // Whoever loads it names a function, of a program that is loaded: what reads none of its arguments,
+        // nor its result, fits any.
+        Target::None if matches!(attach, Some(TRACE_FENTRY | TRACE_FEXIT)) && !hook.sleepable => {
+            Ok(TypedContext {
+                args: Vec::new(),
+                ret: None,
+                returned: Returned::Integer,
+                low_half: false,
+                ops: None,
+                name: "a function of another program".to_string(),
+            })
+        }
         _ => Err(no_target()),
     }
 }
