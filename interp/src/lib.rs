@@ -114,7 +114,9 @@ impl Interp {
         }
     }
 
-    /// Ends every call with [`FaultKind::Budget`] after so many instructions.
+    /// Ends every call with [`FaultKind::Budget`] after so many instructions, for who looks at programs that it does not
+    /// trust. What such a call holds then, a lock or a record, stays held: run nothing on this instance after it.
+    /// Whoever wants an end without that has [`probity_runtime::Epoch`].
     pub fn with_limit(mut self, instructions: u64) -> Interp {
         self.limit = instructions;
         self

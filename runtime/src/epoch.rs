@@ -7,11 +7,11 @@
 //!
 //! Checked are: the head of every loop, and the entry of every callback.
 //!
-//! What a call holds then is not taken from it: as long as it holds a ring buffer record or a lock,
-//! it goes on, and ends at the first check where it holds nothing. So no record stays reserved for
-//! ever, no lock stays taken, and nothing that a lock guards is left half written. (In process
-//! nothing else can be held: sockets, tasks and kernel pointers do not exist here.) A loop that
-//! holds something all the while is bounded by its proof alone.
+//! What a call holds then is not taken from it: as long as it holds a ring buffer record, a lock or a
+//! structure that it allocated, it goes on, and ends at the first check where it holds nothing. So no
+//! record stays reserved for ever, no lock stays taken, no structure is lost, and nothing that a lock
+//! guards is left half written. (In process nothing else can be held: sockets, tasks and kernel pointers
+//! do not exist here.) A loop that holds something all the while is bounded by its proof alone.
 //!
 //! What it has written by then stays written.
 //!
