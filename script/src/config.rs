@@ -18,7 +18,7 @@ pub struct Config {
     pub missing_probes_set: bool,
     /// Values up to this size live on the stack, larger ones in per-CPU memory.
     pub on_stack_limit: u32,
-    /// Pages of 4 KiB of the ring buffer for records.
+    /// Pages of 4 KiB of the ring buffer for records: by itself a thousand of those that hold two long texts.
     pub perf_rb_pages: u32,
     pub license: String,
     /// What a string that did not fit ends with.
@@ -44,7 +44,7 @@ impl Default for Config {
             missing_probes: MissingProbes::Error,
             missing_probes_set: false,
             on_stack_limit: 32,
-            perf_rb_pages: 64,
+            perf_rb_pages: 512,
             license: "GPL".into(),
             str_trunc_trailer: "..".into(),
             max_probes: 1024,
