@@ -11,10 +11,11 @@ use aya::{Ebpf, EbpfLoader};
 use probity_objfile::Initial;
 use probity_verifier::{Verified, VerifiedProgram};
 
-use crate::direct::{self, Direct, LoadedFunction, RunStats, behind, link, stats};
+use crate::direct::{self, Direct, LoadedFunction, RunStats, behind, link, operations, stats};
 use crate::error::{chain, telling_line};
 use crate::hooks::{self, Link};
 use crate::kernel::maps::Made;
+use crate::kernel::types;
 use crate::{Attach, Error, MapHandle, Records, Refusal, normalise, sys};
 
 const RINGBUF: u32 = 27;
@@ -197,6 +198,30 @@ impl Session {
             Attach::Breakpoint { address, .. } => self.breakpoints.push((*address, links)),
             _ => self.links.extend(links),
         }
+        Ok(())
+    }
+
+    /// Registers a structure of operations of the object, whose members the proof's programs are, until the
+    /// session is dropped.
+    pub fn register(&mut self, verified: &Verified, name: &str) -> Result<(), Error> {
+        let object = &verified.relocated().object;
+        let failed = |why: String| Error::Attach {
+            program: name.to_string(),
+            target: "the kernel's operations".to_string(),
+            why,
+        };
+        let ops = object.struct_ops.iter().find(|s| s.name == name);
+        let ops = ops.ok_or_else(|| failed("the object has no such structure".into()))?;
+        let own = object.btf.as_deref();
+        let own = own.ok_or_else(|| failed("the object has no types".into()))?;
+        let kernel = verified.platform().types.as_deref();
+        let kernel = kernel.ok_or_else(|| failed("the kernel's types are not known".into()))?;
+        let types = types::load(object).map_err(failed)?;
+        let types = types.ok_or_else(|| failed("the kernel does not take its types".into()))?;
+        let program = |name: &str| self.descriptor(name).ok().map(|fd| fd.as_raw_fd());
+        let registered =
+            operations::register(ops, (own, types.raw()), kernel, &program).map_err(failed)?;
+        self.links.push(Box::new(registered));
         Ok(())
     }
 

@@ -1,9 +1,12 @@
 // A known load: everything that its name says happens exactly N times, so that probes can be held to it.
+#include <arpa/inet.h>
 #include <linux/bpf.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -69,6 +72,34 @@ static int read_map(const char *path, unsigned key) {
     return 0;
 }
 
+// Sends over a socket of this machine's own that has a congestion control by its name.
+static int send_with(const char *control) {
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t size = sizeof at;
+    int listening = socket(AF_INET, SOCK_STREAM, 0), from = socket(AF_INET, SOCK_STREAM, 0);
+    char bytes[1 << 14] = {0};
+
+    if (setsockopt(from, IPPROTO_TCP, TCP_CONGESTION, control, strlen(control)) ||
+        bind(listening, (struct sockaddr *)&at, size) || listen(listening, 1) ||
+        getsockname(listening, (struct sockaddr *)&at, &size) || connect(from, (struct sockaddr *)&at, size)) {
+        perror(control);
+        return 1;
+    }
+    int to = accept(listening, NULL, NULL);
+    for (int i = 0; i < 64; i++) {
+        long left = sizeof bytes;
+        if (write(from, bytes, sizeof bytes) != sizeof bytes)
+            return 1;
+        while (left > 0) {
+            long got = read(to, bytes, left);
+            if (got <= 0)
+                return 1;
+            left -= got;
+        }
+    }
+    return 0;
+}
+
 int main(int argc, char **argv) {
     if (argc > 1 && !strcmp(argv[1], "address")) {
         printf("0x%lx\n", (long)&watched);
@@ -76,6 +107,8 @@ int main(int argc, char **argv) {
     }
     if (argc > 3 && !strcmp(argv[1], "read"))
         return read_map(argv[2], atoi(argv[3]));
+    if (argc > 2 && !strcmp(argv[1], "congestion"))
+        return send_with(argv[2]);
     long n = argc > 1 ? atol(argv[1]) : 100;
     char *pages = mmap(NULL, n * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     for (long i = 0; i < n; i++) {

@@ -193,6 +193,10 @@ fn attach_all(session: &mut Session, verified: &Verified, args: &Args) -> Result
         if hook.optional && args.program.is_none() {
             continue;
         }
+        // It is called through the structure that names it.
+        if program.prog_type() == ProgType::STRUCT_OPS {
+            continue;
+        }
         let place = match program.prog_type() {
             ProgType::CGROUP_SKB => args.cgroup.as_deref(),
             _ => args.interface.as_deref(),
@@ -230,6 +234,13 @@ fn attach_all(session: &mut Session, verified: &Verified, args: &Args) -> Result
         }
         session.attach(program.name(), &to)?;
         attached += 1;
+    }
+    let proved = |name: &str| verified.programs().iter().any(|p| p.name() == name);
+    for ops in object.struct_ops.iter().filter(|s| !s.optional) {
+        if ops.members.iter().all(|(_, program)| proved(program)) {
+            session.register(verified, &ops.name)?;
+            attached += 1;
+        }
     }
     if attached == 0 {
         bail!(

@@ -7,6 +7,7 @@ pub(crate) mod behind;
 pub mod link;
 pub(crate) mod loaded;
 mod modules;
+pub(crate) mod operations;
 pub(crate) mod perf;
 pub mod stats;
 

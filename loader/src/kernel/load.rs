@@ -254,7 +254,7 @@ impl Load<'_> {
 }
 
 /// The first 15 characters, as far as the kernel takes them.
-pub(super) fn short_name(name: &str) -> [u8; 16] {
+pub(crate) fn short_name(name: &str) -> [u8; 16] {
     let mut short = [0; 16];
     for (to, from) in short.iter_mut().take(15).zip(name.bytes()) {
         *to = match from {

@@ -64,10 +64,12 @@ pub fn run(only: &[String]) -> Result<()> {
             let name = from.file_name()?.to_string_lossy().into_owned();
             Some((from, format!("modules/{name}")))
         });
+        let object = "objects/congestion.o";
+        let objects = [(Path::new("cli/tests").join(object), object.to_owned())];
         let files = guest::Files {
             scripts: &scripts,
             programs: &programs,
-            data: &modules.collect::<Vec<_>>(),
+            data: &modules.chain(objects).collect::<Vec<_>>(),
         };
         let initramfs = guest::initramfs(&work, &files)?;
         let out = guest::boot(&kernel, &initramfs, &work)?;
