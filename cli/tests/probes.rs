@@ -822,23 +822,14 @@ fn a_recording_of_perfs_has_names_for_its_stacks() {
         .output();
     assert!(recorded.is_ok_and(|r| r.status.success()));
     let script = "tracepoint:sched:sched_switch { @[kstack(4)] = count(); @all = count(); }";
-    let done = probity(&[
-        "-q",
-        "--replay",
-        &kernel.display().to_string(),
-        "-e",
-        script,
-    ]);
-    let text = String::from_utf8_lossy(&done.stdout).into_owned();
+    let kernel = kernel.display().to_string();
+    let replayed = || {
+        let done = probity(&["-q", "--replay", &kernel, "-e", script]);
+        String::from_utf8_lossy(&done.stdout).into_owned()
+    };
+    let text = replayed();
     assert!(text.contains("schedule+"), "{text}");
-    let done = probity(&[
-        "-q",
-        "--replay",
-        &kernel.display().to_string(),
-        "-e",
-        script,
-    ]);
-    assert_eq!(String::from_utf8_lossy(&done.stdout), text);
+    assert_eq!(replayed(), text);
     // Another file in its place has other names.
     std::fs::copy("/bin/true", &program).unwrap();
     let text = replay();

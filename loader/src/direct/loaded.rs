@@ -7,7 +7,7 @@ use probity_btf::{Btf, TypeId};
 use probity_objfile::ProgType;
 
 use super::modules;
-use crate::kernel::sys::{bpf, object_info, owned};
+use crate::kernel::sys::{ById, bpf, object_info, owned};
 
 const PROG_GET_NEXT_ID: libc::c_long = 11;
 const PROG_GET_FD_BY_ID: libc::c_long = 13;
@@ -20,15 +20,6 @@ pub struct LoadedFunction {
     pub program: u32,
     /// As the program's types name it.
     pub name: String,
-}
-
-/// `BPF_PROG_GET_NEXT_ID`, `BPF_PROG_GET_FD_BY_ID`.
-#[repr(C)]
-#[derive(Clone, Copy, Default)]
-struct ById {
-    id: u32,
-    next_id: u32,
-    open_flags: u32,
 }
 
 /// Words of `struct bpf_prog_info` that are read here.

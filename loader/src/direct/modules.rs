@@ -6,19 +6,10 @@ use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
 
 use probity_btf::{Btf, TypeId};
 
-use crate::kernel::sys::{bpf, object_info};
+use crate::kernel::sys::{ById, bpf, object_info};
 
 pub(super) const BTF_GET_FD_BY_ID: libc::c_long = 19;
 const BTF_GET_NEXT_ID: libc::c_long = 23;
-
-/// `BPF_BTF_GET_NEXT_ID`, `BPF_BTF_GET_FD_BY_ID`.
-#[repr(C)]
-#[derive(Clone, Copy, Default)]
-struct ById {
-    id: u32,
-    next_id: u32,
-    open_flags: u32,
-}
 
 /// `struct bpf_btf_info`.
 #[repr(C)]

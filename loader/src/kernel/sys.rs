@@ -10,6 +10,15 @@ const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 pub const BTF_LOAD: libc::c_long = 18;
 pub const MAP_FREEZE: libc::c_long = 22;
 
+/// One object after the other, and its descriptor (`BPF_*_GET_NEXT_ID`, `BPF_*_GET_FD_BY_ID`).
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct ById {
+    pub id: u32,
+    pub next_id: u32,
+    pub open_flags: u32,
+}
+
 #[repr(C)]
 #[derive(Default)]
 pub struct MapCreate {
