@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::Error;
+use crate::placement;
 use crate::symbol::Symbol;
 
 /// Instruction sets that code is linked for.
@@ -113,6 +114,10 @@ impl Builder {
         }
     }
 
+    pub fn arch(&self) -> Arch {
+        self.code.arch
+    }
+
     fn here(&self) -> Result<u32, Error> {
         let bytes = self.code.bytes.len();
         u32::try_from(bytes)
@@ -130,26 +135,30 @@ impl Builder {
         self.here()
     }
 
-    /// The next function starts at this offset in a line of so many bytes.
-    pub fn place(&mut self, line: u32, offset: u32) -> Result<(), Error> {
+    /// The next place at this offset in a line of so many bytes.
+    fn place(&mut self, line: u32, offset: u32) -> Result<u32, Error> {
         let here = self.code.bytes.len();
         let line = line as usize;
         let gap = (line + offset as usize - here % line) % line;
         self.code.bytes.resize(here + gap, 0);
-        self.here().map(|_| ())
+        self.here()
     }
 
-    /// Adds a function's machine code; its references count from its start.
+    /// Adds a function's machine code, at an offset in a line where one is wanted; its references count from its start.
     pub fn function(
         &mut self,
         program: u32,
         function: u32,
         bytes: &[u8],
         align: u32,
+        offset: Option<u32>,
         references: &[Reference],
         lines: Vec<(u32, u32)>,
     ) -> Result<(), Error> {
-        let start = self.align(align.max(FUNCTION_ALIGN))?;
+        let start = match offset {
+            Some(offset) => self.place(placement::LINE, offset)?,
+            None => self.align(align.max(FUNCTION_ALIGN))?,
+        };
         self.code.bytes.extend_from_slice(bytes);
         self.here()?;
         let symbol = Symbol::Function { program, function };

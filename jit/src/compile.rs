@@ -96,17 +96,14 @@ fn add(
         .ok_or_else(|| format!("cannot link {r:?}"))
     });
     let references = references.collect::<Result<Vec<_>, _>>()?;
-    if lowerings.has(Lowerings::PLACEMENT)
-        && let Some(offset) = placement::offset(compiled)
-    {
-        let placed = code.place(placement::LINE, offset);
-        placed.map_err(|e| e.to_string())?;
-    }
+    let placed = lowerings.has(Lowerings::PLACEMENT);
+    let offset = placed.then(|| placement::offset(compiled, code.arch()));
     let added = code.function(
         index as u32,
         function,
         compiled.code_buffer(),
         compiled.buffer.alignment,
+        offset.flatten(),
         &references,
         lines(compiled),
     );

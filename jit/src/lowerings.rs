@@ -33,7 +33,7 @@ impl Lowerings {
     pub const CLEARING: Lowerings = Lowerings(1 << 9);
     /// Trees of comparisons with constants are jumps through tables.
     pub const TABLES: Lowerings = Lowerings(1 << 10);
-    /// Functions start where their loops cross the fewest lines of the instruction cache.
+    /// Functions start where their loops and jumps lie best in lines of the instruction cache.
     pub const PLACEMENT: Lowerings = Lowerings(1 << 11);
     /// Parameters of blocks that only ever are one other value are that value.
     pub const PARAMS: Lowerings = Lowerings(1 << 12);

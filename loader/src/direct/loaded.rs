@@ -7,11 +7,10 @@ use probity_btf::{Btf, TypeId};
 use probity_objfile::ProgType;
 
 use super::modules;
-use crate::kernel::sys::{ById, bpf, object_info, owned};
+use crate::kernel::sys::{ById, ProgInfo, bpf, object_info, owned};
 
 const PROG_GET_NEXT_ID: libc::c_long = 11;
 const PROG_GET_FD_BY_ID: libc::c_long = 13;
-const INFO_BYTES: usize = 224;
 
 /// A function of a program that is loaded.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,7 +21,7 @@ pub struct LoadedFunction {
     pub name: String,
 }
 
-/// Words of `struct bpf_prog_info` that are read here.
+/// What is read here of a [`ProgInfo`].
 struct Info {
     kind: u32,
     jited: bool,
@@ -92,14 +91,14 @@ fn types(id: u32) -> io::Result<Btf> {
 }
 
 fn info(program: &OwnedFd) -> io::Result<Info> {
-    let mut words = [0_u64; INFO_BYTES / 8];
+    let mut words = ProgInfo::default();
     object_info(program.as_fd(), &mut words)?;
     let half = |words: &[u64], at: usize| (words[at / 8] >> (at % 8 * 8)) as u32;
     let (kind, jited, types) = (half(&words, 0), half(&words, 16), half(&words, 128));
     // Pairs of a place and a type: asked for again with room for them.
     let (size, count) = (half(&words, 132) as usize, half(&words, 144) as usize);
     let mut pairs = vec![0_u32; size / 4 * count];
-    words = [0; INFO_BYTES / 8];
+    words = ProgInfo::default();
     words[132 / 8] = (size as u64) << 32;
     words[136 / 8] = pairs.as_mut_ptr() as u64;
     words[144 / 8] = count as u64;

@@ -3,10 +3,9 @@
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use crate::kernel::sys::{bpf, object_info, owned};
+use crate::kernel::sys::{ProgInfo, bpf, object_info, owned};
 
 const ENABLE_STATS: libc::c_long = 32;
-const INFO_BYTES: usize = 224;
 
 /// Figures of one program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,9 +27,8 @@ pub(crate) fn enable() -> io::Result<OwnedFd> {
 }
 
 pub(crate) fn of(program: BorrowedFd<'_>) -> io::Result<RunStats> {
-    let mut info = [0_u64; INFO_BYTES / 8];
+    let mut info = ProgInfo::default();
     object_info(program, &mut info)?;
-    // Words of `struct bpf_prog_info`.
     Ok(RunStats {
         nanoseconds: info[24],
         runs: info[25],

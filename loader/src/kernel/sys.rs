@@ -192,6 +192,9 @@ impl Drop for Mapping {
     }
 }
 
+/// `struct bpf_prog_info` as words, up to what kernels of Linux 5.16 and later say; what an older one does not is zero.
+pub type ProgInfo = [u64; 28];
+
 /// What the kernel says of an object (`BPF_OBJ_GET_INFO_BY_FD`): `info` is the structure of its kind, or the words that
 /// it begins with; of plain integers, whatever they are.
 pub fn object_info<T>(object: BorrowedFd<'_>, info: &mut T) -> io::Result<()> {
