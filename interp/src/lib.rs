@@ -278,55 +278,6 @@ mod tests {
     }
 
     #[test]
-    fn helpers_call_back() {
-        let ret = run("
-            .map cells kind=array key=4 value=8 max_entries=5
-            .section raw_tracepoint
-            .globl main
-            main:
-                *(u64 *)(r10 - 8) = 0
-                r1 = 10
-                r2 = turn ll
-                r3 = r10
-                r3 += -8
-                r4 = 0
-                call bpf_loop
-                r6 = r0
-                r1 = map cells ll
-                r2 = visit ll
-                r3 = r10
-                r3 += -8
-                r4 = 0
-                call bpf_for_each_map_elem
-                r0 <<= 8
-                r0 |= r6
-                r1 = *(u64 *)(r10 - 8)
-                r1 <<= 16
-                r0 |= r1
-                exit
-            turn:
-                r3 = *(u64 *)(r2 + 0)
-                r3 += r1
-                *(u64 *)(r2 + 0) = r3
-                r0 = 0
-                if r1 != 6 goto go_on
-                r0 = 1
-            go_on:
-                exit
-            visit:
-                r1 = *(u32 *)(r2 + 0)
-                *(u64 *)(r3 + 0) = r1
-                r1 = *(u64 *)(r4 + 0)
-                r1 += 1
-                *(u64 *)(r4 + 0) = r1
-                r0 = 0
-                exit
-        ");
-        // 0 + … + 6 in seven turns, then one for each of five elements.
-        assert_eq!(ret, Ok((21 + 5) << 16 | 5 << 8 | 7));
-    }
-
-    #[test]
     fn whatever_is_not_the_programs_is_a_fault() {
         let fault = |body: &str| {
             let text = format!(
