@@ -12,7 +12,7 @@ fn main() {
     }
     // There rustc links by lld, which can, unless it is told otherwise.
     if is("TARGET", "x86_64-unknown-linux-gnu")
-        && is("OPT_LEVEL", "s")
+        && is("OPT_LEVEL", "z")
         && std::env::var_os("RUSTC_LINKER").is_none()
     {
         println!("cargo:rustc-link-arg-bins=-Wl,--icf=all");
