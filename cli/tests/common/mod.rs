@@ -53,7 +53,12 @@ impl Running {
     }
 
     /// Interrupts it, as Ctrl-C does, and gives what it printed.
-    pub fn interrupt(mut self) -> String {
+    pub fn interrupt(self) -> String {
+        self.interrupt_both().0
+    }
+
+    /// The same, with what it remarked on the way out.
+    pub fn interrupt_both(mut self) -> (String, String) {
         // SAFETY: the child is ours and not waited for yet.
         unsafe { libc::kill(self.child.id() as i32, libc::SIGINT) };
         let (mut out, mut errors) = (String::new(), String::new());
@@ -63,6 +68,6 @@ impl Running {
         let status = self.child.wait().unwrap();
         assert!(status.success(), "{status}: {errors}");
         assert!(!errors.contains("lost"), "{errors}");
-        out
+        (out, errors)
     }
 }
