@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use probity_btf::Btf;
+use probity_btf::{Btf, HeaderOptions};
 use probity_platform::{NEWEST, OLDEST, Platform, Version};
 
 use crate::{input, output};
@@ -42,6 +42,12 @@ pub fn types_with(module: Option<&str>) -> Result<Option<Arc<Btf>>> {
     let types = Btf::parse_split(base.clone(), &bytes)
         .with_context(|| format!("in the types of {}", path.display()))?;
     Ok(Some(Arc::new(types)))
+}
+
+/// All types of the running kernel as a C header.
+pub fn header() -> Result<String> {
+    let types = types(None)?.with_context(|| format!("the kernel shows no types at {BTF}"))?;
+    Ok(types.c_header(&HeaderOptions::default())?)
 }
 
 /// Raw BTF, or the `.BTF` section of an ELF file.

@@ -10,7 +10,10 @@ use probity_btf::{BtfBuilder, FuncLinkage, IntEncoding, SecVar, TypeId, VarLinka
 use probity_isa::{Insn, Pc, RawInsn, encode};
 
 use crate::data::data_map;
-use crate::{DataKind, DataSection, Error, Hook, Line, Map, Object, Program, Subprog};
+use crate::{
+    DataKind, DataSection, Error, Extern, ExternKind, ExternRef, Hook, Line, Map, Object, Program,
+    Subprog,
+};
 
 /// A program to be added.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +28,9 @@ pub struct ProgramDef {
     pub subprogs: Vec<(String, Pc)>,
     /// Ascending by `pc`.
     pub lines: Vec<Line>,
+    /// Calls of functions that another object defines, ascending: the slot of each (`BPF_PSEUDO_CALL`, -1), and what
+    /// [`ObjectBuilder::add_function`] gave.
+    pub calls: Vec<(Pc, usize)>,
 }
 
 impl ProgramDef {
@@ -93,6 +99,17 @@ impl ObjectBuilder {
     pub fn add_map(&mut self, map: Map) -> usize {
         self.object.maps.push(map);
         self.object.maps.len() - 1
+    }
+
+    /// A function that another object defines, to be linked with this one ([`crate::link`]).
+    pub fn add_function(&mut self, name: &str) -> usize {
+        self.object.externs.push(Extern {
+            name: name.into(),
+            kind: ExternKind::Kfunc,
+            weak: false,
+            type_id: None,
+        });
+        self.object.externs.len() - 1
     }
 
     /// Adds constant bytes: the map that holds them and their place in it.
@@ -209,7 +226,11 @@ impl ObjectBuilder {
             subprogs,
             lines: def.lines,
             core_relocs: Vec::new(),
-            extern_refs: Vec::new(),
+            extern_refs: def
+                .calls
+                .iter()
+                .map(|&(pc, index)| ExternRef { pc, index })
+                .collect(),
             jump_tables: Vec::new(),
             exception_cb: None,
         });

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::files::ImportedObject;
 use crate::source::{Source, Span};
 
 /// A parsed script. `Display` prints it back as a script.
@@ -11,6 +12,8 @@ pub struct Ast {
     pub items: Vec<Item>,
     /// Imports that were found; their items are among [`Ast::items`].
     pub imported: Vec<String>,
+    /// Those that are objects.
+    pub objects: Vec<ImportedObject>,
 }
 
 /// What can stand outside of probes.

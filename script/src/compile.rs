@@ -10,6 +10,7 @@ use crate::codegen;
 use crate::diagnostics::{Diagnostics, Severity};
 use crate::env::Environment;
 use crate::hir::{ProgramDef, Stmt, StmtKind};
+use crate::imports;
 use crate::printer::{NoHost, Output, Printer};
 use crate::probes::ProbeKind;
 use crate::recording::{self, Need};
@@ -121,6 +122,13 @@ fn compile_once(
             source: ast.source.clone(),
             list: errors,
         })?;
+    let object = match ast.objects.is_empty() {
+        true => object,
+        false => imports::link(object, ast, env.allow_unsafe).map_err(|error| Diagnostics {
+            source: ast.source.clone(),
+            list: vec![error],
+        })?,
+    };
     let probes = checked
         .hir
         .programs

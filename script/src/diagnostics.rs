@@ -151,7 +151,8 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .filter(|k| *k != name)
         .map(|k| (distance(name, k, limit), k))
         .filter(|(d, _)| *d <= limit)
-        .min()
+        // Letters change places more often than they go missing.
+        .min_by_key(|(d, k)| (*d, k.len().abs_diff(name.len()), *k))
         .map(|(_, k)| k)
 }
 
@@ -188,6 +189,7 @@ mod tests {
         assert_eq!(nearest("cuont", ["count", "comm"]), Some("count"));
         assert_eq!(nearest("conut", ["count"]), Some("count"));
         assert_eq!(nearest("zzz", ["count", "comm"]), None);
+        assert_eq!(nearest("prinft", ["print", "printf"]), Some("printf"));
     }
 
     #[test]

@@ -64,6 +64,26 @@ pub(crate) struct Code {
     pub subprogs: Vec<(String, usize)>,
 }
 
+/// `BPF_JMP | BPF_CALL`, `BPF_PSEUDO_CALL`, `BPF_PSEUDO_KFUNC_CALL`.
+const CALL: u8 = 0x85;
+const PSEUDO_CALL: u8 = 1;
+const PSEUDO_KFUNC: u8 = 2;
+
+impl Code {
+    /// Where functions of other objects are called, and which; there is left what a linker fills in.
+    pub fn outside(&mut self) -> Vec<(usize, usize)> {
+        let mut found = Vec::new();
+        for (slot, insn) in self.insns.iter_mut().enumerate() {
+            if insn.opcode == CALL && insn.src == PSEUDO_KFUNC {
+                found.push((slot, insn.imm as usize));
+                insn.src = PSEUDO_CALL;
+                insn.imm = -1;
+            }
+        }
+        found
+    }
+}
+
 impl Asm {
     pub fn new() -> Asm {
         Asm::default()
@@ -189,6 +209,15 @@ impl Asm {
 
     pub fn call(&mut self, helper: u32) {
         self.push(Insn::Call(CallTarget::Helper(helper)));
+    }
+
+    /// Calls a function of another object, by its number among those.
+    pub fn call_function(&mut self, index: usize) {
+        // No other call is of this form; `Code::outside` finds it, and writes what a linker wants.
+        self.push(Insn::Call(CallTarget::Kfunc {
+            id: index as u32,
+            module: 0,
+        }));
     }
 
     pub fn exit(&mut self) {

@@ -45,6 +45,8 @@ pub struct Environment<'a> {
     pub wanted: Option<Arc<dyn Fn(&str) -> bool>>,
     /// Only probes that are run by hand are compiled: `begin`, `end`, `test`, `bench`.
     pub by_hand_only: bool,
+    /// The tracepoints are those of a recording: what it lacks never happened.
+    pub recorded: bool,
     /// Record events for a replay, those of this process left out.
     pub record: Option<u32>,
     /// The script runs in the kernel of this machine, whose processes can be asked: for the tables of
@@ -347,6 +349,7 @@ impl<'a> Environment<'a> {
             wanted: None,
             pid_namespace: None,
             by_hand_only: false,
+            recorded: false,
             record: None,
             live: false,
             pid_filter: None,

@@ -12,6 +12,8 @@ pub struct Hir {
     pub maps: Vec<MapDef>,
     /// What strings are held against, by the index in [`ExprKind::StrGlob`].
     pub patterns: Vec<Glob>,
+    /// Functions of imported objects that are called, by the index in [`ExprKind::Function`].
+    pub functions: Vec<String>,
     pub programs: Vec<ProgramDef>,
 }
 
@@ -99,6 +101,11 @@ pub enum ExprKind {
     /// A helper with numbers and addresses as its arguments.
     Helper {
         helper: u32,
+        args: Vec<Expr>,
+    },
+    /// A function of an imported object with numbers and addresses as its arguments.
+    Function {
+        index: usize,
         args: Vec<Expr>,
     },
     /// A helper that writes the value into memory it is given.

@@ -17,6 +17,7 @@ mod files;
 mod formats;
 mod gfp;
 mod hir;
+mod imports;
 mod layout;
 mod lexer;
 mod parser;
@@ -42,7 +43,7 @@ pub use env::{
     Arch, CgroupFilter, Clock, Environment, FormatTable, Functions, LaterTypes, NamespaceFilter,
     NoFunctions, Sharing, TracepointFormats, UsdtSite,
 };
-pub use files::{File, Files};
+pub use files::{File, Files, Found, ImportedObject};
 pub use formats::{FieldPlace, Format, FormatError, FormatField};
 pub use layout::layout;
 pub use parser::{of_the_system, parse, parse_files};

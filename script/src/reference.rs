@@ -103,6 +103,12 @@ pub const FORMS: &[Form] = &[
         prints: "16\n",
     },
     Form {
+        title: "Functions in C",
+        doc: "`import \"FILE.o\"` brings in an object's global functions: they are called by name, with arguments and results of the types that C gives them, and the object's maps and variables come along.\nNumbers become as wide as C has them; `&$x`, `&@m[1]`, texts and what an event or the kernel points to are handed over by address.\n`import \"FILE.bpf.c\"` compiles first, with the machine's `clang`; `vmlinux.h`, or `probity/bpf.h` for those who do without, need not be installed.\nEach call is verified with what it is called with, so a text must be as long as the function reads.",
+        example: "import \"limit.o\";\nbegin { for ($i : 0..5) { if may_tell(7, nsecs, 2) { print($i); } } print(bucket_of(7)->refused); }",
+        prints: "0\n1\n3\n",
+    },
+    Form {
         title: "Parameters",
         doc: "`$1`, `$2` … are the words behind the script, 0 or empty where there are fewer; `$#` is their number; `getopt()` reads `--name=value` after `--`.",
         example: "begin { print($#); print(str($1)); }",
@@ -110,7 +116,7 @@ pub const FORMS: &[Form] = &[
     },
     Form {
         title: "Preprocessing",
-        doc: "`#define`, `#ifdef`, `#ifndef`, `#else`, `#endif`; `#include` and `import \"FILE\"` bring in scripts and declarations.",
+        doc: "`#define`, `#ifdef`, `#ifndef`, `#else`, `#endif`; `#include` and `import \"FILE\"` bring in scripts and declarations, looked for beside the script and where `-I` says.",
         example: "#define LIMIT 3\nbegin { print(LIMIT); }",
         prints: "3\n",
     },

@@ -191,6 +191,10 @@ fn spec(text: &[u8], start: usize) -> Result<(Spec, usize), String> {
             ));
         }
     };
+    let unknown = |c: &[u8]| {
+        let shown = String::from_utf8_lossy(c).escape_debug().to_string();
+        Err(format!("unknown conversion `%{shown}` in the format"))
+    };
     let Some(&c) = text.get(i) else {
         return Err("the format ends inside of a conversion".into());
     };
@@ -219,12 +223,11 @@ fn spec(text: &[u8], start: usize) -> Result<(Spec, usize), String> {
             }
             _ => Conversion::Buffer,
         },
-        c => {
-            return Err(format!(
-                "unknown conversion `%{}` in the format",
-                char::from(c)
-            ));
-        }
+        // `%q` alone is a conversion that is not there, not a length of what follows.
+        c => match &text[length_at..i - 1] {
+            b"" => return unknown(&[c]),
+            length => return unknown(length),
+        },
     };
     Ok((s, i))
 }

@@ -26,7 +26,9 @@ impl Expr {
             | ExprKind::MapHas { key, .. }
             | ExprKind::MapDelete { key, .. }
             | ExprKind::AggGet { key, .. } => key.iter_mut().for_each(f),
-            ExprKind::Helper { args, .. } => args.iter_mut().for_each(f),
+            ExprKind::Helper { args, .. } | ExprKind::Function { args, .. } => {
+                args.iter_mut().for_each(f)
+            }
             ExprKind::Tuple(items) | ExprKind::Words(items) => items.iter_mut().for_each(f),
             ExprKind::Read { addr, .. } | ExprKind::ReadMem { addr, .. } => f(addr),
             ExprKind::ReadStr { addr, len, .. } => {

@@ -31,14 +31,8 @@ fn what_needs_the_machine_or_a_compiler_is_named() {
             "no recording has what it reads",
         ),
         ("begin { print(comm(1)); }", "no recording has that"),
-        (
-            "import \"map.bpf.c\"; begin { }",
-            "`map.bpf.c` is C for a compiler",
-        ),
-        (
-            "import \"map.bpf.o\"; begin { }",
-            "`map.bpf.o` is C for a compiler",
-        ),
+        ("import \"map.bc\"; begin { }", "`map.bc` is for LLVM"),
+        ("import \"map.bpf.o\"; begin { }", "cannot find `map.bpf.o`"),
         ("usdt:*:name { }", "no program or library matches *"),
         (
             "uprobe:/lib/*:name { }",
@@ -89,6 +83,60 @@ fn messages_name_the_place_and_what_was_meant() {
             "t:1:37-49",
             "no field `filenme`",
             "args.filename",
+        ),
+        (
+            "tracepoint:sys_enter_openat { }",
+            "t:1:1-28",
+            "a category and a name must follow",
+            "did you mean `tracepoint:syscalls:sys_enter_openat`?",
+        ),
+        (
+            "begin { prinft(1); }",
+            "t:1:9-18",
+            "unknown function",
+            "did you mean `printf`?",
+        ),
+        (
+            "begin { print(1) print(2); }",
+            "t:1:18-23",
+            "unexpected `print`",
+            "statements are separated by `;`",
+        ),
+        (
+            "begin { if (pid = 5) { } }",
+            "t:1:12-21",
+            "a condition must be a number",
+            "`==` compares",
+        ),
+        (
+            "begin { } more",
+            "t:1:",
+            "the script ends where",
+            "a probe is `PROBE { … }`",
+        ),
+        (
+            "begin { printf(\"%q\\n\", 1); }",
+            "t:1:16-22",
+            "unknown conversion `%q` in",
+            "",
+        ),
+        (
+            "begin { let $n: uint8 = 3; $n = 256; }",
+            "t:1:28-36",
+            "the value does not fit `uint8`",
+            "",
+        ),
+        (
+            "begin { let $n: int8; $n = -129; }",
+            "t:1:23-32",
+            "the value does not fit `int8`",
+            "",
+        ),
+        (
+            "begin { print(kaddr(\"nothing\")); }",
+            "t:1:21-30",
+            "failed to resolve",
+            "CONFIG_KALLSYMS_ALL",
         ),
         (
             "tracepont:a:b { }",
@@ -197,6 +245,14 @@ fn messages_name_the_place_and_what_was_meant() {
 fn an_error_does_not_cause_others() {
     let e = errors("begin { $x = nope; print($x); $y = $x + 1; print($y); }");
     assert_eq!(e.matches("ERROR").count(), 1, "{e}");
+    for script in [
+        "begin { print(1) ",
+        "begin { print(\"a); }",
+        "begin { print((1; }",
+    ] {
+        let e = errors(script);
+        assert_eq!(e.matches("ERROR").count(), 1, "{e}");
+    }
 }
 
 #[test]

@@ -23,8 +23,8 @@ pub fn root() -> PathBuf {
         .unwrap_or_default()
 }
 
-/// Every file below `programs/DIR` with that extension, sorted. `unsafe` is left out unless asked for, and so is `hosts`,
-/// whose extensions are not for Linux.
+/// Every file below `programs/DIR` with that extension, sorted. `unsafe` is left out unless asked for, and so are `hosts`,
+/// whose extensions are not for Linux, and `functions`, which are for scripts to call.
 pub fn programs(dir: &str, extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut open = vec![root().join("programs").join(dir)];
@@ -36,7 +36,7 @@ pub fn programs(dir: &str, extension: &str) -> Vec<PathBuf> {
         {
             let path = entry.path();
             let apart = |name: &str| path.ends_with(name) && dir != name;
-            if path.is_dir() && !apart("unsafe") && !apart("hosts") {
+            if path.is_dir() && !["unsafe", "hosts", "functions"].into_iter().any(apart) {
                 open.push(path);
             } else if path.extension().is_some_and(|x| x == extension) {
                 found.push(path);

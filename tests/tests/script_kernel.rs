@@ -3,6 +3,9 @@
 #[path = "script/case_files.rs"]
 mod case_files;
 
+#[path = "script/files.rs"]
+mod files;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -79,8 +82,7 @@ impl Judge {
         env.allow_unsafe = true;
         env.live = true;
         env.cpus = 2;
-        let script =
-            probity_script::compile_text(text, "stdin", &env).map_err(|e| e.to_string())?;
+        let script = files::compile(text, "stdin", &env).map_err(|e| e.to_string())?;
         let mut out = Vec::new();
         let report = probity_verifier::verify(
             &script.object,

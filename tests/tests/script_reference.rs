@@ -87,7 +87,7 @@ fn wrong(text: &str, types: Option<&Arc<Btf>>) -> Option<String> {
     env.live = true;
     env.pid_namespace = Some((4, 4026531836));
     env.cpus = 2;
-    let script = match probity_script::compile_text(text, "stdin", &env) {
+    let script = match in_process::files::compile(text, "stdin", &env) {
         Ok(script) => script,
         Err(e) => return Some(e.to_string()),
     };

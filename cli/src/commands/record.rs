@@ -10,7 +10,7 @@ use probity_script::{Clock, Environment};
 use probity_verifier::Verdict;
 
 use super::attach::seconds;
-use super::trace::gather;
+use crate::tracing::gather::gather;
 use crate::tracing::machine::{Machine, Tracefs};
 use crate::tracing::{live, record};
 use crate::{input, kernel, output, render};

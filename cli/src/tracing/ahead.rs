@@ -13,7 +13,7 @@ use probity_script::Files;
 pub fn write(path: &Path, script: &Files, flags: &[&str]) -> Result<()> {
     let shown = path.display();
     let Some(text) = script.whole() else {
-        bail!("{shown} cannot hold C headers; declare their types in the script");
+        bail!("{shown} cannot hold C headers or objects; --emit writes the compiled object");
     };
     let command = command().context("cannot find out where this program is")?;
     let mut line = format!("#!/usr/bin/env -S {}", quoted(&command));

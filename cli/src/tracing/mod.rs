@@ -2,12 +2,14 @@
 
 pub mod ahead;
 pub mod bpftrace;
+mod c_source;
 mod captures;
 pub mod container;
 mod costs;
 mod dwarf;
 mod files;
 pub mod filter;
+pub mod gather;
 pub mod host;
 mod in_process;
 pub mod live;

@@ -12,6 +12,7 @@ mod btf;
 mod documents;
 mod help;
 mod hook;
+mod imports;
 mod link;
 mod options;
 mod package;

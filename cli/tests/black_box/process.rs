@@ -82,6 +82,7 @@ pub struct Probity {
     args: Vec<OsString>,
     stdin: Vec<u8>,
     nobody: bool,
+    path: Option<String>,
 }
 
 /// `probity!["dis", &path]`: texts and paths mixed.
@@ -98,12 +99,19 @@ pub fn command(args: impl IntoIterator<Item = OsString>) -> Probity {
         args: args.into_iter().collect(),
         stdin: Vec::new(),
         nobody: false,
+        path: None,
     }
 }
 
 impl Probity {
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Probity {
         self.stdin = bytes.into();
+        self
+    }
+
+    /// With these directories to look for commands in, and no others.
+    pub fn path(mut self, path: impl Into<String>) -> Probity {
+        self.path = Some(path.into());
         self
     }
 
@@ -127,9 +135,13 @@ impl Probity {
     #[track_caller]
     pub fn run(self) -> Done {
         let mut command = Command::new("sh");
+        let path = self.path.map(|p| format!("export PATH='{p}'; "));
+        let path = path.unwrap_or_default();
         command
             .arg("-c")
-            .arg(format!("ulimit -v {ADDRESS_SPACE}; exec \"$0\" \"$@\""))
+            .arg(format!(
+                "ulimit -v {ADDRESS_SPACE}; {path}exec \"$0\" \"$@\""
+            ))
             .arg(&self.program)
             .args(&self.args)
             .env_remove("RUST_BACKTRACE")

@@ -8,6 +8,7 @@ const SAMPLES: &[(&str, &str)] = &[
     ("block-latency", "block-latency"),
     ("exec-snoop", "exec-snoop"),
     ("flame", "flame"),
+    ("limited-opens", "open-files"),
     ("memory-growth", "memory-growth"),
     ("off-cpu", "sched"),
     ("open-files", "open-files"),

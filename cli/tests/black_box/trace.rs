@@ -434,3 +434,27 @@ fn what_changes_the_machine_must_be_allowed() {
             .ok();
     }
 }
+
+/// Scripts list the names of several calls; what was recorded is the one that happened.
+#[test]
+fn a_recording_need_not_have_every_probe_of_a_list() {
+    let entered =
+        "tracepoint:syscalls:sys_enter_open, tracepoint:syscalls:sys_enter_openat { @ = count(); }";
+    let replay = |script: &str| {
+        let open_files = programs("recordings/open-files.perf.data");
+        probity!["trace", "--replay", &open_files, "-e", script].run()
+    };
+    let done = replay(entered).ok();
+    assert!(
+        done.stderr
+            .contains("WARNING: No matches for tracepoint syscalls:sys_enter_open."),
+        "{}",
+        done.stderr
+    );
+    assert!(done.stdout.contains("@: 3"), "{}", done.stdout);
+    // A probe with nothing left is a mistake still.
+    assert_eq!(
+        replay("tracepoint:syscalls:sys_enter_open { @ = count(); }").code,
+        1
+    );
+}

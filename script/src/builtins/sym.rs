@@ -58,6 +58,9 @@ pub const KADDR: Row = Row {
             None => Err(Diagnostic::error(
                 call.args[0].span,
                 format!("failed to resolve kernel symbol: {name}"),
+            )
+            .hint(
+                "kernels built without CONFIG_KALLSYMS_ALL tell the addresses of functions only",
             )),
         }
     },

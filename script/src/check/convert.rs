@@ -34,10 +34,15 @@ impl<'a> Checker<'a> {
         if v.ty.is_number() {
             return Ok(v);
         }
-        Err(Diagnostic::error(
+        let d = Diagnostic::error(
             e.span,
             format!("a condition must be a number, this is of type `{}`", v.ty),
-        ))
+        );
+        Err(match v.ty {
+            // `(pid = 5)` is a record of one field.
+            crate::types::Ty::Record(_) => d.hint("`==` compares"),
+            _ => d,
+        })
     }
 
     pub(crate) fn string(&mut self, e: &'a ast::Expr) -> Checked<Expr> {

@@ -359,15 +359,16 @@ impl<'a> Checker<'a> {
             if self.has_macro(name) {
                 return self.call_macro(name, args, span);
             }
-            return Err(
-                match crate::diagnostics::nearest(name, self.known_names()) {
-                    Some(near) => Diagnostic::error(span, format!("unknown function: `{name}`"))
-                        .hint(format!("did you mean `{near}`?")),
-                    None => Diagnostic::error(span, format!("unknown function: `{name}`")).hint(
-                        "docs/language.md lists all functions; `macro NAME(…) { … }` makes one",
-                    ),
-                },
-            );
+            if self.imported.functions.contains_key(name) {
+                return self.call_imported(name, args, span);
+            }
+            let known = self.known_names().into_iter().chain(self.imported_names());
+            return Err(match crate::diagnostics::nearest(name, known) {
+                Some(near) => Diagnostic::error(span, format!("unknown function: `{name}`"))
+                    .hint(format!("did you mean `{near}`?")),
+                None => Diagnostic::error(span, format!("unknown function: `{name}`"))
+                    .hint("docs/language.md lists all functions; `macro NAME(…) { … }` makes one"),
+            });
         };
         let (min, max) = match row.kind {
             Use::Value => (0, 0),
@@ -458,7 +459,7 @@ impl<'a> Checker<'a> {
         ))
     }
 
-    fn cast(&mut self, value: Expr, target: Ty, span: Span) -> Checked<Expr> {
+    pub(super) fn cast(&mut self, value: Expr, target: Ty, span: Span) -> Checked<Expr> {
         let wrong = |v: &Expr, t: &Ty| {
             Err(Diagnostic::error(
                 span,

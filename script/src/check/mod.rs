@@ -8,6 +8,7 @@ mod constants;
 mod convert;
 mod expr;
 mod filters;
+mod imported;
 mod known;
 mod macros;
 mod mem;
@@ -70,6 +71,10 @@ pub(crate) struct Checker<'a> {
     pub unwinds: bool,
     pub elapsed: bool,
     pub patterns: Vec<crate::hir::Glob>,
+    /// Functions of imported objects.
+    imported: imported::Imported,
+    /// Those that are called.
+    called: Vec<String>,
     pub declared: Declared,
     multi: Vec<bool>,
     /// Functions whose debug information was read: file and symbol.
@@ -77,6 +82,8 @@ pub(crate) struct Checker<'a> {
     macros: HashMap<&'a str, &'a ast::Macro>,
     /// Types learnt of variables: by program and number.
     var_types: HashMap<(usize, usize), Ty>,
+    /// Integers that variables were declared as.
+    declared_vars: HashMap<(usize, usize), Ty>,
     changed: bool,
     // The program being checked.
     program: usize,
@@ -129,11 +136,14 @@ pub(crate) fn check<'a>(
         unwinds: false,
         elapsed: false,
         patterns: Vec::new(),
+        imported: imported::Imported::default(),
+        called: Vec::new(),
         declared: Declared::default(),
         multi: Vec::new(),
         user_functions: HashMap::new(),
         macros: HashMap::new(),
         var_types: HashMap::new(),
+        declared_vars: HashMap::new(),
         changed: false,
         program: 0,
         vars: Vec::new(),
@@ -182,6 +192,7 @@ pub(crate) fn check<'a>(
         hir: Hir {
             maps: c.maps,
             patterns: c.patterns,
+            functions: c.called,
             programs,
         },
         probes: points.into_iter().map(|(_, k)| k).collect(),
@@ -199,6 +210,7 @@ pub(crate) fn check<'a>(
 impl<'a> Checker<'a> {
     fn items(&mut self) {
         let ast = self.ast;
+        let mut imports = Vec::new();
         for item in &ast.items {
             match item {
                 Item::Config(entries) => {
@@ -221,15 +233,16 @@ impl<'a> Checker<'a> {
                 }
                 Item::Import { path, span } => {
                     // The standard library is built in; files were read with the script.
-                    let c = [".c", ".o", ".bc"].into_iter().find(|e| path.ends_with(e));
-                    if c.is_some() && !path.starts_with("stdlib") {
+                    if path.ends_with(".bc") && !path.starts_with("stdlib") {
                         self.found.push(
                             Diagnostic::error(
                                 *span,
-                                format!("`{path}` is C for a compiler: scripts import scripts and headers"),
+                                format!("`{path}` is for LLVM: scripts import scripts, headers, C and objects"),
                             )
-                            .hint("write it as a `macro`, or as an object of its own for `probity attach`"),
+                            .hint("compile the C to an object: `clang --target=bpf -g -O2 -c FILE.bpf.c`"),
                         );
+                    } else if let Some(object) = ast.objects.iter().find(|o| o.wanted == *path) {
+                        imports.push((object, *span));
                     } else if !path.starts_with("stdlib") && !ast.imported.iter().any(|p| p == path)
                     {
                         self.found.push(
@@ -241,6 +254,10 @@ impl<'a> Checker<'a> {
                 Item::Map(m) => self.declare_map(m),
                 Item::Probe(_) => {}
             }
+        }
+        // Behind all declarations: what the script declares itself is what it means.
+        for (object, span) in imports {
+            self.import(object, span);
         }
         for (key, value) in &self.env.config {
             if let Err(d) = self.config.set(key, value, Span::default()) {
@@ -299,11 +316,12 @@ impl<'a> Checker<'a> {
                 }
                 match probes::expand(&text, point.span, self.env) {
                     Ok(kinds) => out.extend(kinds.into_iter().map(|k| (probe, k))),
-                    // Functions come and go with kernels and libraries: scripts list the names of several.
+                    // Functions come and go with kernels and libraries: scripts list the names of several. So do
+                    // events with what was recorded.
                     Err(mut d)
                         if !self.config.missing_probes_set
                             && probe.attach.len() > 1
-                            && probes::names_function(&text) =>
+                            && (self.env.recorded || probes::names_function(&text)) =>
                     {
                         d.severity = crate::Severity::Warning;
                         missing.push(d);
@@ -652,5 +670,10 @@ impl<'a> Checker<'a> {
             .collect();
         names.extend(self.macros.keys().copied());
         names
+    }
+
+    /// Names that calls alone can have beside those.
+    fn imported_names(&self) -> impl Iterator<Item = &str> {
+        self.imported.functions.keys().map(String::as_str)
     }
 }

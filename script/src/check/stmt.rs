@@ -224,6 +224,7 @@ impl<'a> Checker<'a> {
         let Some(mut value) = value else {
             // Zero until it is assigned.
             let id = self.new_var(name, declared.as_ref().unwrap_or(&Ty::Unknown), span)?;
+            self.keep_declared(id, declared);
             let kind = match self.vars[id].clone() {
                 Ty::Unknown => return Ok(Vec::new()),
                 t if t.is_scalar() => StmtKind::SetVar(id, Expr::int(0, t, span)),
@@ -232,23 +233,7 @@ impl<'a> Checker<'a> {
             };
             return Ok(vec![Stmt { kind, span }]);
         };
-        if let Some(Ty::Int { bytes, signed }) = declared
-            && matches!(value.ty, Ty::Int { .. } | Ty::Bool)
-        {
-            let out_of_range = value.constant().is_some_and(|v| {
-                super::expr::truncate(v, bytes, signed) != v && value.ty.is_signed()
-            });
-            if out_of_range {
-                return Err(Diagnostic::error(
-                    span,
-                    format!("the value does not fit `{}`", Ty::Int { bytes, signed }),
-                ));
-            }
-            value = match value.constant() {
-                Some(v) => Expr::int(v, Ty::Int { bytes, signed }, value.span),
-                None => value.cast(bytes, signed),
-            };
-        }
+        value = as_declared(value, declared.as_ref(), span)?;
         let ty = match &declared {
             Some(d) => {
                 let known = d.unify(&value.ty).ok_or_else(|| {
@@ -266,10 +251,20 @@ impl<'a> Checker<'a> {
             None => value.ty.clone(),
         };
         let id = self.new_var(name, &ty, span)?;
+        self.keep_declared(id, declared);
         Ok(vec![Stmt {
             kind: StmtKind::SetVar(id, value),
             span,
         }])
+    }
+
+    fn keep_declared(&mut self, id: usize, declared: Option<Ty>) {
+        let at = (self.probe_index(), id);
+        match declared {
+            Some(ty @ Ty::Int { .. }) => self.declared_vars.insert(at, ty),
+            // The number may have been another variable's in an earlier walk.
+            _ => self.declared_vars.remove(&at),
+        };
     }
 
     fn assign(
@@ -289,6 +284,9 @@ impl<'a> Checker<'a> {
                     }
                     None => self.storable(value)?,
                 };
+                let at = self.find_var(name).map(|id| (self.probe_index(), id));
+                let declared = at.and_then(|at| self.declared_vars.get(&at));
+                let value = as_declared(value, declared, span)?;
                 let id = self.var_to_assign(name, &value.ty, span)?;
                 Ok(vec![Stmt {
                     kind: StmtKind::SetVar(id, value),
@@ -558,4 +556,24 @@ impl<'a> Checker<'a> {
         }
         Ok(value)
     }
+}
+
+/// A number as a variable that was declared with a type holds it.
+fn as_declared(value: Expr, declared: Option<&Ty>, span: Span) -> Checked<Expr> {
+    let Some(&Ty::Int { bytes, signed }) = declared else {
+        return Ok(value);
+    };
+    if !matches!(value.ty, Ty::Int { .. } | Ty::Bool) {
+        return Ok(value);
+    }
+    let Some(v) = value.constant() else {
+        return Ok(value.cast(bytes, signed));
+    };
+    if super::expr::truncate(v, bytes, signed) != v && value.ty.is_signed() {
+        return Err(Diagnostic::error(
+            span,
+            format!("the value does not fit `{}`", Ty::Int { bytes, signed }),
+        ));
+    }
+    Ok(Expr::int(v, Ty::Int { bytes, signed }, value.span))
 }

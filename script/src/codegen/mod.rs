@@ -51,6 +51,8 @@ pub(crate) mod globals {
 /// Bytes of stack for values and intermediates, of 512.
 /// A callback's own frame, which counts 32 bytes, must still fit beside it.
 const STACK_BYTES: i32 = 440;
+/// Of a script that calls functions of imported objects: half of the stack is theirs.
+const STACK_BYTES_BESIDE: i32 = 216;
 /// Largest scratch cell: offsets in it must fit a load's 16 bits.
 const SCRATCH_BYTES: u32 = 32_000;
 
@@ -199,6 +201,9 @@ pub(crate) fn generate(
     for map in &layout.maps {
         builder.add_map(map.clone());
     }
+    for function in &checked.hir.functions {
+        builder.add_function(function);
+    }
     let wrong = |e: probity_objfile::Error| vec![Diagnostic::error(Span::default(), e.to_string())];
     for program in programs {
         builder.add_program(program).map_err(wrong)?;
@@ -270,7 +275,7 @@ fn write(
 }
 
 fn finish(
-    w: Written,
+    mut w: Written,
     n: usize,
     kind: &ProbeKind,
     source: &Arc<Source>,
@@ -303,6 +308,7 @@ fn finish(
     probity_objfile::ProgramDef {
         name: program_name(n, kind),
         section: kind.section(),
+        calls: w.code.outside(),
         insns: w.code.insns,
         subprogs: w.code.subprogs,
         lines,
@@ -378,6 +384,14 @@ impl<'a> Gen<'a> {
         self.asm.mov(R7, R0);
     }
 
+    /// Bytes of stack for values and intermediates.
+    fn stack_bytes(&self) -> i32 {
+        match self.hir.functions.is_empty() {
+            true => STACK_BYTES,
+            false => STACK_BYTES_BESIDE,
+        }
+    }
+
     /// Memory for a value: on the stack when it is small and there is room, otherwise scratch.
     fn room(&mut self, bytes: u32, span: Span) -> Generated<Place> {
         let bytes = bytes.next_multiple_of(8).max(8);
@@ -386,7 +400,7 @@ impl<'a> Gen<'a> {
         } else {
             self.on_stack_limit.max(64)
         };
-        if bytes <= limit && self.stack - bytes as i32 >= -(STACK_BYTES - 96) {
+        if bytes <= limit && self.stack - bytes as i32 >= -(self.stack_bytes() - 96) {
             self.stack -= bytes as i32;
             return Ok(Place::Stack(self.stack));
         }
@@ -395,7 +409,7 @@ impl<'a> Gen<'a> {
 
     /// A word: on the stack while there is room.
     fn small(&mut self, span: Span) -> Generated<Place> {
-        if self.stack - 8 >= -(STACK_BYTES - 160) {
+        if self.stack - 8 >= -(self.stack_bytes() - 160) {
             self.stack -= 8;
             return Ok(Place::Stack(self.stack));
         }
@@ -444,7 +458,7 @@ impl<'a> Gen<'a> {
             return r;
         }
         self.scoped(|g| {
-            if g.stack - 8 < -STACK_BYTES {
+            if g.stack - 8 < -g.stack_bytes() {
                 return Err(Diagnostic::error(
                     span,
                     "this is too complicated for 512 bytes of stack",

@@ -37,6 +37,11 @@ impl<'a> Gen<'a> {
             ExprKind::Helper { helper, args } => {
                 self.scoped(|g| g.helper(*helper, args, e.span))?
             }
+            ExprKind::Function { index, args } => self.scoped(|g| {
+                g.arguments(args, e.span)?;
+                g.asm.call_function(*index);
+                Ok(())
+            })?,
             ExprKind::Ctx(off) => self.asm.lea(R0, R6, *off),
             ExprKind::CtxLoad {
                 offset,
@@ -159,6 +164,13 @@ impl<'a> Gen<'a> {
 
     /// r0 = what a helper returns.
     fn helper(&mut self, id: u32, args: &'a [Expr], span: Span) -> Generated<()> {
+        self.arguments(args, span)?;
+        self.asm.call(id);
+        Ok(())
+    }
+
+    /// Works out up to five arguments into r1 to r5.
+    fn arguments(&mut self, args: &'a [Expr], span: Span) -> Generated<()> {
         let regs = [R1, R2, R3, R4, R5];
         if args.len() > regs.len() {
             return Err(Diagnostic::error(
@@ -186,7 +198,6 @@ impl<'a> Gen<'a> {
                 _ => self.asm.constant(reg, a.constant().unwrap_or(0)),
             }
         }
-        self.asm.call(id);
         Ok(())
     }
 
@@ -318,10 +329,11 @@ impl<'a> Gen<'a> {
 
     fn bin(&mut self, op: Arith, left: &'a Expr, right: &'a Expr) -> Generated<()> {
         let operand = self.operands(left, right)?;
-        // What an iterator hands over may be missing, and nothing can be added to that.
+        // What an iterator or an imported function hands over may be missing, and nothing can be added to that.
+        let handed = matches!(self.probe, ProbeKind::Iter { .. }) || !self.hir.functions.is_empty();
         if op == Arith::Add
-            && matches!(self.probe, ProbeKind::Iter { .. })
-            && matches!(left.ty, Ty::Ptr(..))
+            && handed
+            && matches!(left.ty, Ty::Ptr(..) | Ty::Struct(..) | Ty::Array(..))
         {
             let missing = self.asm.label();
             self.asm.jump_if(JmpOp::Eq, R0, 0, missing);

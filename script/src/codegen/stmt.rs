@@ -2,7 +2,7 @@
 
 use probity_isa::{JmpOp, Size};
 
-use super::{Gen, Generated, Loop, Place, R0, R1, R2, R3, R4, STACK_BYTES, globals};
+use super::{Gen, Generated, Loop, Place, R0, R1, R2, R3, R4, globals};
 use crate::diagnostics::Diagnostic;
 use crate::hir::{Expr, ExprKind, Stmt, StmtKind};
 use crate::source::Span;
@@ -152,7 +152,7 @@ impl<'a> Gen<'a> {
         let bytes = 8 + args.iter().map(|a| a.ty.stored()).sum::<u32>();
         let place = if self.on_stack_limit > 0
             && bytes <= RECORD_ON_STACK
-            && self.stack - bytes as i32 >= -(STACK_BYTES - 96)
+            && self.stack - bytes as i32 >= -(self.stack_bytes() - 96)
         {
             self.stack -= bytes as i32;
             Place::Stack(self.stack)

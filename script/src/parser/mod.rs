@@ -157,6 +157,12 @@ pub fn parse_files(files: &Files) -> Result<Ast, Diagnostics> {
         }
     }
     if found.has_errors() {
+        // What is missing at the end is told once, and not where something before it is why.
+        let end = text.trim_end().len();
+        let mut any = false;
+        found
+            .list
+            .retain(|d| !(std::mem::replace(&mut any, true) && d.span.start as usize >= end));
         return Err(found);
     }
     let imported = items
@@ -170,6 +176,7 @@ pub fn parse_files(files: &Files) -> Result<Ast, Diagnostics> {
         source,
         items,
         imported,
+        objects: files.objects().to_vec(),
     })
 }
 
@@ -245,11 +252,18 @@ impl Parser<'_> {
 
     fn unexpected(&self, t: &Token, wanted: &str) -> Diagnostic {
         if t.tok == Tok::End {
-            return Diagnostic::error(
+            let d = Diagnostic::error(
                 t.span,
                 format!("the script ends where {wanted} is expected"),
-            )
-            .hint("a block that `{` began has no `}`, or a parenthesis is not closed");
+            );
+            return match wanted.contains("`{`") {
+                true => d.hint(
+                    "a probe is `PROBE { … }`, with `/CONDITION/` before the block or without",
+                ),
+                false => {
+                    d.hint("a block that `{` began has no `}`, or a parenthesis is not closed")
+                }
+            };
         }
         let text = self
             .text
@@ -259,6 +273,7 @@ impl Parser<'_> {
         match text {
             "'" => d.hint("texts stand in double quotes: \"…\""),
             ";" | "}" if wanted.contains("`)`") => d.hint("a parenthesis is not closed"),
+            _ if wanted == "`;` or `}`" => d.hint("statements are separated by `;`"),
             _ => d,
         }
     }

@@ -14,7 +14,7 @@ pub const ROW: Row = Row {
 
 fn expand(p: &Point<'_>, env: &Environment<'_>) -> Result<Vec<ProbeKind>, Diagnostic> {
     let [category, name] = p.parts.as_slice() else {
-        return Err(p.wrong("a category and a name must follow"));
+        return Err(category_missing(p, env));
     };
     if category.is_empty() || name.is_empty() {
         return Err(p.wrong("a category and a name must follow"));
@@ -54,4 +54,15 @@ fn expand(p: &Point<'_>, env: &Environment<'_>) -> Result<Vec<ProbeKind>, Diagno
         ));
     }
     Ok(found)
+}
+
+/// `tracepoint:sched_switch`: whose category the machine knows.
+fn category_missing(p: &Point<'_>, env: &Environment<'_>) -> Diagnostic {
+    let d = p.wrong("a category and a name must follow");
+    let [name] = p.parts.as_slice() else { return d };
+    let names = env.tracepoints.names();
+    match names.iter().find(|(_, n)| n == name) {
+        Some((category, _)) => d.hint(format!("did you mean `tracepoint:{category}:{name}`?")),
+        None => d,
+    }
 }

@@ -1,5 +1,8 @@
 //! A script's life in process: begin probes, records, timers a few times, end probes, maps.
 
+#[path = "files.rs"]
+pub mod files;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -128,7 +131,7 @@ impl MapReader for Maps<'_> {
 pub fn compile(text: &str) -> Result<(Script, Arc<Instance>), String> {
     let formats = formats();
     let env = Environment::new(&formats, &NoFunctions);
-    let script = probity_script::compile_text(text, "stdin", &env).map_err(|e| e.to_string())?;
+    let script = files::compile(text, "stdin", &env).map_err(|e| e.to_string())?;
     let platform = Arc::new(probity_runtime::platform(None));
     let report = probity_verifier::verify(
         &script.object,

@@ -1,209 +1,26 @@
 //! `probity trace`: a tracing script, in the running kernel or over a recording.
 
-use std::path::PathBuf;
+mod args;
+
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use clap::ValueEnum;
 use probity_platform::Policy;
 use probity_script::{
     Clock, Environment, LaterTypes, NoFunctions, Output, ProbeKind, Script, Sharing, UserTarget,
 };
 use probity_verifier::{Report, Verdict};
 
-use super::attach::seconds;
 use super::listing;
-use super::run::EngineKind;
+pub use args::Args;
+use args::FormatKind;
+
 use crate::recording::Recording;
+use crate::tracing::gather::gather;
 use crate::tracing::machine::{Machine, Tracefs};
 use crate::tracing::{Captures, Sink, ahead, bpftrace, container, live, replay, test};
 use crate::{input, kernel, output, render};
-
-/// Run a tracing script (bpftrace's language) in the kernel, or over a recording without root
-#[derive(clap::Args)]
-#[command(
-    help_template = "{about-with-newline}\nUSAGE:\n{tab}{usage}\n\n{all-args}{after-help}",
-    override_usage = "probity trace [OPTIONS] (-e TEXT | FILE) [ARG]...\n       probity trace -l [-v] [PATTERN]",
-    after_help = "\
-Examples:
-  Count system calls by process for five seconds
-    probity trace -e 'tracepoint:raw_syscalls:sys_enter { @[comm] = count(); }' -d 5
-  A script, with parameters ($1, $2 …)
-    probity trace programs/scripts/open-files.bt
-  Follow one command, and end when it does
-    probity trace -c 'ls /etc' -e 'tracepoint:syscalls:sys_enter_openat /pid == cpid/ { @ = count(); }'
-  Which probes there are, and what arguments they have
-    probity trace -l 'tracepoint:sched:*'
-    probity trace -l -v tracepoint:sched:sched_switch
-  A flame graph: folded stacks, 99 samples a second
-    probity trace -q programs/scripts/flame.bt -d 10 | flamegraph.pl > flame.svg
-  Record what a script needs, then run it over the recording, anywhere, without root
-    probity record -s programs/scripts/open-files.bt -o opens.data -d 10
-    probity trace --replay opens.data programs/scripts/open-files.bt
-  Over a recording of perf's
-    perf record -a -k CLOCK_MONOTONIC -e 'sched:*' -o sched.data -- sleep 5
-    probity trace --replay sched.data programs/scripts/off-cpu.bt
-  Run the tests that stand in a script (`test:NAME { assert(…); }`), in process
-    probity trace --test SCRIPT
-  JSON for programs to read
-    probity trace -f json programs/scripts/syscalls-by-process.bt -d 1
-
-Ctrl-C ends a script in order: its `end` probes run and its maps are printed.
-docs/language.md is the language's reference; docs/coming-from-bpftrace.md says what differs."
-)]
-pub struct Args {
-    /// The script; `-` reads standard input
-    #[arg(required_unless_present_any = ["expression", "list", "info"])]
-    file: Option<PathBuf>,
-    /// Parameters of the script: $1, $2, …; after `--` also its options, --NAME or --NAME=VALUE
-    #[arg(value_name = "ARG", trailing_var_arg = true)]
-    args: Vec<String>,
-    /// The script's text; several are one script
-    #[arg(short, value_name = "TEXT")]
-    expression: Vec<String>,
-    /// Run over a recording made by perf record instead of in the kernel
-    #[arg(long, value_name = "RECORDING", group = "in_process")]
-    replay: Option<PathBuf>,
-    /// Output format
-    #[arg(short, long, value_enum, default_value_t = FormatKind::Text)]
-    format: FormatKind,
-    /// Write the output there instead of to standard output
-    #[arg(short, long, value_name = "FILE")]
-    output: Option<PathBuf>,
-    /// Only events of this process
-    #[arg(short, long, value_name = "PID")]
-    pid: Option<String>,
-    /// Only events of processes in this control group (its directory) and those below it
-    #[arg(long, value_name = "DIR", conflicts_with = "replay")]
-    cgroup: Option<PathBuf>,
-    /// Only events of processes in the pid namespace of this process, or in that of a file such as /proc/PID/ns/pid
-    #[arg(long, value_name = "PID|FILE", conflicts_with = "replay")]
-    pidns: Option<String>,
-    /// Say at the end what the tracing cost: runs and time of each probe
-    #[arg(long, conflicts_with = "replay")]
-    stats: bool,
-    /// Only probes whose name fits this regular expression (and `begin` and `end`)
-    #[arg(long, value_name = "REGEX")]
-    probe_filter: Option<String>,
-    /// Say when a key is not in a map
-    #[arg(short = 'k', long = "warnings", action = clap::ArgAction::Count)]
-    check_helpers: u8,
-    /// For dw_ustack: read the tables of this process before anything is attached, not when it is first met
-    #[arg(short = 'P', long, value_name = "PID", conflicts_with = "replay")]
-    dwarf_pid: Vec<u32>,
-    /// Accepted for bpftrace's sake: the kernel switches static probes on in all processes
-    #[arg(long, hide = true)]
-    usdt_file_activation: bool,
-    /// Run this command, and end when it does; its process id is `cpid`
-    #[arg(short, long = "cmd", value_name = "CMD", conflicts_with = "replay")]
-    command: Option<String>,
-    /// Stop after so many seconds
-    #[arg(short, long, value_name = "SECONDS", value_parser = seconds, conflicts_with = "replay")]
-    duration: Option<Duration>,
-    /// Compile and verify, and go no further
-    #[arg(long)]
-    dry_run: bool,
-    /// Write the compiled object there, and go no further
-    #[arg(long = "emit", alias = "emit-elf", value_name = "FILE")]
-    emit_elf: Option<PathBuf>,
-    /// Write the script with all that it imports there, as a command of its own, and go no further
-    #[arg(long, value_name = "FILE", conflicts_with = "replay")]
-    aot: Option<PathBuf>,
-    /// Run the script's `test:` probes in this process, without the kernel; status 1 when one fails
-    #[arg(long, group = "in_process", conflicts_with_all = ["command", "duration", "pid"])]
-    test: bool,
-    /// Measure the script's `bench:` probes in this process
-    #[arg(long, group = "in_process", conflicts_with_all = ["command", "duration", "pid"])]
-    bench: bool,
-    /// List the probes that match the pattern given as FILE (`*` matches anything)
-    #[arg(short, long)]
-    list: bool,
-    /// With -l: the fields and arguments of each probe too
-    #[arg(short, long)]
-    verbose: bool,
-    /// What this kernel offers to scripts
-    #[arg(long)]
-    info: bool,
-    /// No warnings
-    #[arg(long)]
-    no_warnings: bool,
-    /// Read scripts and headers that are imported from there too
-    #[arg(short = 'I', value_name = "DIR")]
-    include: Vec<PathBuf>,
-    /// Read this header before the script, as if its first line included it
-    #[arg(long = "include", value_name = "FILE")]
-    headers: Vec<String>,
-    /// Print the script laid out anew, a statement a line, and go no further (-o writes it to a file)
-    #[arg(long, conflicts_with_all = ["replay", "test", "bench", "aot", "emit_elf"])]
-    fmt: bool,
-    /// bpftrace's name for --test, --bench, --fmt and --dry-run
-    #[arg(long, value_name = "test|bench|format|codegen", conflicts_with_all = ["test", "bench", "fmt"])]
-    mode: Option<bpftrace::Mode>,
-    /// Do without this of the kernel: kprobe_multi, uprobe_multi, kprobe_session
-    #[arg(long, value_name = "FEATURE,…", value_delimiter = ',')]
-    no_feature: Vec<bpftrace::Feature>,
-    /// The kernel functions that wildcards may name, one a line, instead of those that the kernel lists
-    #[arg(long, value_name = "FILE")]
-    traceable_functions: Option<PathBuf>,
-    /// Look for debug information of programs there before the system's own places
-    #[arg(long, value_name = "DIR[:DIR…]")]
-    debuginfo: Vec<String>,
-    /// Of bpftrace's compiler, which is not here
-    #[arg(long, value_name = "FILE", hide = true)]
-    emit_llvm: Option<PathBuf>,
-    /// The same
-    #[arg(long, hide = true)]
-    verify_llvm_ir: bool,
-    /// Accepted for bpftrace's sake: types come from the kernel's BTF always
-    #[arg(short, long, hide = true)]
-    btf: bool,
-    /// Accepted for bpftrace's sake: output is written line by line always
-    #[arg(short = 'B', value_name = "MODE", hide = true)]
-    buffering: Option<String>,
-    /// Let system() run commands
-    #[arg(long = "unsafe")]
-    allow_commands: bool,
-    /// No remarks
-    #[arg(short, long)]
-    quiet: bool,
-    /// Which engine replays and tests
-    #[arg(long, value_enum, default_value_t = EngineKind::Jit, requires = "in_process")]
-    engine: EngineKind,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum FormatKind {
-    Text,
-    Json,
-}
-
-impl Args {
-    fn goes_no_further(&self) -> bool {
-        self.dry_run || self.emit_elf.is_some() || self.aot.is_some()
-    }
-}
-
-impl Args {
-    /// Options that belong to the script wherever it runs.
-    fn flags(&self) -> Vec<&'static str> {
-        let mut flags = Vec::new();
-        if self.allow_commands {
-            flags.push("--unsafe");
-        }
-        if self.format == FormatKind::Json {
-            flags.push("-fjson");
-        }
-        if self.quiet {
-            flags.push("-q");
-        }
-        if self.check_helpers > 0 {
-            flags.push("-k");
-        }
-        flags
-    }
-}
 
 pub fn run(mut args: Args) -> Result<ExitCode> {
     match args.mode {
@@ -300,6 +117,7 @@ pub fn run(mut args: Args) -> Result<ExitCode> {
             // Named before the run as something that no recording has.
             env.pid_namespace = Some((0, 0));
             env.cpus = recording.cpus;
+            env.recorded = true;
             // Where the script followed the kernel's structures, their types are those of the same kernel.
             let running = kernel::release();
             let types = match &recording.made_for {
@@ -644,30 +462,4 @@ fn no_privilege(args: &Args) -> String {
          without root:  probity trace --replay RECORDING {script}\n                 \
          (recordings come from perf record; programs/recordings/ has some)"
     )
-}
-
-/// The script with `headers` and everything that it imports, looked for beside it and in `include`.
-pub fn gather(
-    text: &str,
-    name: &str,
-    file: Option<&std::path::Path>,
-    include: &[PathBuf],
-    headers: &[String],
-) -> probity_script::Files {
-    let beside = file.and_then(|f| f.parent());
-    let places: Vec<&std::path::Path> = beside
-        .into_iter()
-        .chain(include.iter().map(PathBuf::as_path))
-        .collect();
-    let find = |wanted: &str| {
-        let found = if wanted.starts_with('/') {
-            Some(PathBuf::from(wanted)).filter(|p| p.is_file())
-        } else {
-            places.iter().map(|p| p.join(wanted)).find(|p| p.is_file())
-        };
-        let path = found?;
-        let text = input::read_text(&path).ok()?;
-        Some((path.display().to_string(), text))
-    };
-    probity_script::Files::gather(text, name, headers, &find)
 }
