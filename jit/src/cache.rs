@@ -108,8 +108,9 @@ impl Cache {
         if private(&about).is_err() || !about.is_file() || about.nlink() != 1 || len > MAX_FILE {
             return None;
         }
-        let mut bytes = Vec::with_capacity(len as usize);
-        (&file).take(MAX_FILE).read_to_end(&mut bytes).ok()?;
+        let mut bytes = vec![0; len as usize];
+        // One that has become shorter meanwhile is as none.
+        (&file).read_exact(&mut bytes).ok()?;
         let (magic, rest) = bytes.split_at_checked(MAGIC.len())?;
         let (code, content) = rest.split_at_checked(HEADER - MAGIC.len())?;
         let code: [u8; 32] = code.try_into().ok()?;

@@ -46,6 +46,8 @@ pub(crate) struct Placed {
     pub function: u32,
     pub start: u32,
     pub len: u32,
+    /// It does not use the call's state, which is its first argument: that may be anything.
+    pub stateless: bool,
     /// Offset into the function, and the instruction whose code begins there; ascending.
     pub lines: Vec<(u32, u32)>,
 }
@@ -145,15 +147,14 @@ impl Builder {
     }
 
     /// Adds a function's machine code, at an offset in a line where one is wanted; its references count from its start.
+    /// Where it starts, and how long it is, is found out here.
     pub fn function(
         &mut self,
-        program: u32,
-        function: u32,
+        placed: Placed,
         bytes: &[u8],
         align: u32,
         offset: Option<u32>,
         references: &[Reference],
-        lines: Vec<(u32, u32)>,
     ) -> Result<(), Error> {
         let start = match offset {
             Some(offset) => self.place(placement::LINE, offset)?,
@@ -161,18 +162,19 @@ impl Builder {
         };
         self.code.bytes.extend_from_slice(bytes);
         self.here()?;
-        let symbol = Symbol::Function { program, function };
+        let symbol = Symbol::Function {
+            program: placed.program,
+            function: placed.function,
+        };
         self.starts.insert(symbol, start);
         self.references.extend(references.iter().map(|r| Reference {
             at: start.saturating_add(r.at),
             ..*r
         }));
         self.code.functions.push(Placed {
-            program,
-            function,
             start,
             len: bytes.len() as u32,
-            lines,
+            ..placed
         });
         Ok(())
     }

@@ -17,7 +17,7 @@ use probity_verifier::VerifiedProgram;
 
 use crate::alu::of_size;
 use crate::call;
-use crate::code::{Builder, Code, Reference, Reloc};
+use crate::code::{Builder, Code, Placed, Reference, Reloc};
 use crate::error::Error;
 use crate::flow::{Function, functions, loops_at, reached};
 use crate::frame::Use;
@@ -60,16 +60,17 @@ pub(crate) fn compile(instance: &Instance, target: &Target) -> Result<Code, Erro
             let shape = define(
                 instance, target, lowerings, index, &functions, n, ctx, builder,
             )?;
+            let stateless = lowerings.has(Lowerings::STATELESS) && shape.stateless;
             // A function that the code generator cannot cope with is an error, however it says so.
             generate(ctx, target, lowerings, shape).map_err(refused)?;
-            add(&mut code, ctx, lowerings, index, n as u32).map_err(refused)?;
+            add(&mut code, ctx, lowerings, (index, n as u32), stateless).map_err(refused)?;
         }
         if let Some(main) = functions.first().filter(|f| f.tail) {
             let refused = |message| refused(instance, index, main, message);
             ctx.clear();
             tail::enter(index, target, ctx, builder);
             generate(ctx, target, lowerings, Shape::default()).map_err(refused)?;
-            add(&mut code, ctx, lowerings, index, Symbol::ENTRY).map_err(refused)?;
+            add(&mut code, ctx, lowerings, (index, Symbol::ENTRY), false).map_err(refused)?;
         }
     }
     // What failed may have left anything behind, so only what went well comes here.
@@ -77,13 +78,13 @@ pub(crate) fn compile(instance: &Instance, target: &Target) -> Result<Code, Erro
     code.finish(instance.programs().len())
 }
 
-/// Adds what was just compiled as one of a program's functions.
+/// Adds what was just compiled as one of a program's functions, which are numbered.
 fn add(
     code: &mut Builder,
     ctx: &Context,
     lowerings: Lowerings,
-    index: usize,
-    function: u32,
+    (program, function): (usize, u32),
+    stateless: bool,
 ) -> Result<(), String> {
     let Some(compiled) = ctx.compiled_code() else {
         return Err("there is no code".into());
@@ -96,17 +97,18 @@ fn add(
         .ok_or_else(|| format!("cannot link {r:?}"))
     });
     let references = references.collect::<Result<Vec<_>, _>>()?;
-    let placed = lowerings.has(Lowerings::PLACEMENT);
-    let offset = placed.then(|| placement::offset(compiled, code.arch()));
-    let added = code.function(
-        index as u32,
+    let offset = lowerings.has(Lowerings::PLACEMENT);
+    let offset = offset.then(|| placement::offset(compiled, code.arch()));
+    let placed = Placed {
+        program: program as u32,
         function,
-        compiled.code_buffer(),
-        compiled.buffer.alignment,
-        offset.flatten(),
-        &references,
-        lines(compiled),
-    );
+        start: 0,
+        len: 0,
+        stateless,
+        lines: lines(compiled),
+    };
+    let (bytes, align) = (compiled.code_buffer(), compiled.buffer.alignment);
+    let added = code.function(placed, bytes, align, offset.flatten(), &references);
     added.map_err(|e| e.to_string())
 }
 
@@ -340,20 +342,21 @@ fn define(
         in_tables: Default::default(),
         watched: None,
         back: None,
+        context: None,
         grown: 0,
         later: Default::default(),
         loops: false,
     };
     t.translate()?;
-    let shape = Shape {
-        loops: t.loops,
-        lean,
-    };
+    let loops = t.loops;
     t.b.finalize(target.isa.frontend_config());
-    if lowerings.has(Lowerings::SWEEP) {
-        sweep(&mut ctx.func);
-    }
-    Ok(shape)
+    // What is not swept is taken to be used.
+    let uses_state = !lowerings.has(Lowerings::SWEEP) || sweep(&mut ctx.func);
+    Ok(Shape {
+        loops,
+        lean,
+        stateless: !uses_state,
+    })
 }
 
 fn refused(instance: &Instance, index: usize, f: &Function, message: String) -> Error {

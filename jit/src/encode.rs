@@ -19,9 +19,11 @@ pub(crate) fn encode(code: &Code) -> Vec<u8> {
     code.targets.iter().for_each(|m| word(*m));
     word(code.functions.len() as u32);
     for f in &code.functions {
-        for v in [f.program, f.function, f.start, f.len, f.lines.len() as u32] {
+        for v in [f.program, f.function, f.start, f.len] {
             word(v);
         }
+        word(f.stateless.into());
+        word(f.lines.len() as u32);
         for (at, pc) in &f.lines {
             word(*at);
             word(*pc);
@@ -83,9 +85,14 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Code> {
         targets.push(r.word()?);
     }
     let mut functions = Vec::new();
-    for _ in 0..r.count(20)? {
+    for _ in 0..r.count(24)? {
         let (program, function) = (r.word()?, r.word()?);
         let (start, len) = (r.word()?, r.word()?);
+        let stateless = match r.word()? {
+            0 => false,
+            1 => true,
+            _ => return None,
+        };
         let mut lines = Vec::new();
         for _ in 0..r.count(8)? {
             lines.push((r.word()?, r.word()?));
@@ -95,6 +102,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Code> {
             function,
             start,
             len,
+            stateless,
             lines,
         });
     }

@@ -26,6 +26,8 @@ pub(crate) struct Shape {
     /// that made the program has optimised it, and translation does not make again what a block has. In loops that little
     /// counts, as long as they are not many.
     pub lean: bool,
+    /// Nothing uses the call's state, the first parameter. Optimisation adds no use of anything.
+    pub stateless: bool,
 }
 
 impl Shape {
@@ -43,7 +45,7 @@ pub(crate) fn generate(
     lowerings: Lowerings,
     shape: Shape,
 ) -> Result<(), String> {
-    let Shape { loops, lean } = shape;
+    let Shape { loops, lean, .. } = shape;
     let done = catch_unwind(AssertUnwindSafe(|| {
         let many = ctx.func.dfg.num_blocks() > MAX_BLOCKS;
         // Without optimisation there is nothing to turn back, and only short loops are changed.

@@ -17,17 +17,79 @@ use crate::options::Options;
 use crate::target::Target;
 
 /// Of the layout of cached files.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 pub(crate) type Key = [u8; 32];
 
-/// Collects what is hashed: one long piece is digested faster than many short ones.
-#[derive(Default)]
+/// What is hashed of an instance without instructions, and of an instruction with its fact, is about as long.
+const BYTES: usize = 2048;
+const EACH: usize = 24;
+
+/// Collects what is hashed: one long piece is digested faster than many short ones, and a short one faster than a long
+/// one. So numbers, most of which are small (derived implementations write one of 64 bits for each variant of an
+/// `enum`), take seven bits a byte.
+///
+/// **Invariant:** different values are different bytes: no number's bytes begin another's, and what a value writes
+/// next is said by what it has written.
 struct Bytes(Vec<u8>);
+
+impl Bytes {
+    #[inline]
+    fn number(&mut self, mut n: u64) {
+        while n >= 0x80 {
+            self.0.push(n as u8 | 0x80);
+            n >>= 7;
+        }
+        self.0.push(n as u8);
+    }
+
+    /// Numbers near 0 are short, whatever their sign.
+    #[inline]
+    fn signed(&mut self, n: i64) {
+        self.number((n << 1 ^ n >> 63) as u64);
+    }
+}
 
 impl Hasher for Bytes {
     fn write(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
+    }
+
+    #[inline]
+    fn write_u8(&mut self, n: u8) {
+        self.0.push(n);
+    }
+    #[inline]
+    fn write_u16(&mut self, n: u16) {
+        self.number(n.into());
+    }
+    #[inline]
+    fn write_u32(&mut self, n: u32) {
+        self.number(n.into());
+    }
+    #[inline]
+    fn write_u64(&mut self, n: u64) {
+        self.number(n);
+    }
+    #[inline]
+    fn write_usize(&mut self, n: usize) {
+        self.number(n as u64);
+    }
+    #[inline]
+    fn write_i16(&mut self, n: i16) {
+        self.signed(n.into());
+    }
+    #[inline]
+    fn write_i32(&mut self, n: i32) {
+        self.signed(n.into());
+    }
+    #[inline]
+    fn write_i64(&mut self, n: i64) {
+        self.signed(n);
+    }
+    #[inline]
+    fn write_isize(&mut self, n: isize) {
+        self.signed(n as i64);
     }
 
     /// The digest is made from the bytes.
@@ -71,7 +133,11 @@ pub(crate) fn key(
     options: &Options,
     digests: &Digests,
 ) -> Key {
-    let mut h = Bytes::default();
+    let insns = instance
+        .programs()
+        .iter()
+        .map(|p| p.verified().insns().len());
+    let mut h = Bytes(Vec::with_capacity(BYTES + EACH * insns.sum::<usize>()));
     FORMAT.hash(&mut h);
     env!("CARGO_PKG_VERSION").hash(&mut h);
     env!("PROBITY_JIT_BUILD").hash(&mut h);
@@ -184,6 +250,38 @@ mod tests {
         drop(a);
         digests.of(&b);
         assert_eq!(known(), 1);
+    }
+
+    /// Neighbouring numbers of any size are told apart from others that have the same bits, one after another.
+    #[test]
+    fn different_numbers_are_different_bytes() {
+        let bytes = |numbers: &[u64]| {
+            let mut h = Bytes(Vec::new());
+            for n in numbers {
+                n.hash(&mut h);
+            }
+            h.0
+        };
+        let edges = (0..64).flat_map(|b| [(1u64 << b) - 1, 1 << b, !(1 << b)]);
+        let mut edges: Vec<u64> = edges.chain([u64::MAX]).collect();
+        edges.sort_unstable();
+        edges.dedup();
+        let mut seen = std::collections::BTreeSet::new();
+        for a in &edges {
+            for b in &edges {
+                assert!(seen.insert(bytes(&[*a, *b])), "{a:#x}, {b:#x}");
+            }
+        }
+        let signed = |n: i64| {
+            let mut h = Bytes(Vec::new());
+            n.hash(&mut h);
+            h.0
+        };
+        let all = edges.iter().map(|n| signed(*n as i64));
+        assert_eq!(
+            all.collect::<std::collections::BTreeSet<_>>().len(),
+            edges.len()
+        );
     }
 
     /// Read-only data is compiled in, maps by their layout, numbers as they are.

@@ -184,11 +184,12 @@ impl Jit {
         self.dump(program, Stage::Assembly)
     }
 
-    /// A program's main function.
-    fn main(&self, program: usize) -> Option<Main> {
-        let address = self.linked.mains.get(program).copied()?;
+    /// A program's main function, and whether it does without the call's state.
+    fn main(&self, program: usize) -> Option<(Main, bool)> {
+        let entrance = self.linked.mains.get(program)?;
         // SAFETY: it is the address of code that was compiled with this signature.
-        Some(unsafe { std::mem::transmute::<usize, Main>(address as usize) })
+        let main = unsafe { std::mem::transmute::<usize, Main>(entrance.address as usize) };
+        Some((main, entrance.stateless))
     }
 
     /// The code of a global function that the instance exports ([`probity_runtime::Options::exports`]): programs of other
@@ -271,7 +272,9 @@ unsafe extern "C" fn enter(
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+    let digit = |n: u8| char::from(b"0123456789abcdef"[usize::from(n & 15)]);
+    let digits = bytes.iter().flat_map(|b| [digit(b >> 4), digit(*b)]);
+    digits.collect()
 }
 
 impl fmt::Debug for Jit {

@@ -9,11 +9,19 @@ use crate::code::{Arch, Code, Place, Placed, arm64_call, write};
 use crate::error::Error;
 use crate::pages::Pages;
 
+/// A function that a host calls.
+#[derive(Clone, Copy)]
+pub(crate) struct Entrance {
+    pub address: u64,
+    /// It does not use the call's state.
+    pub stateless: bool,
+}
+
 /// Code that can be called.
 pub(crate) struct Linked {
     pages: Pages,
-    /// Address of what a host calls of each program.
-    pub mains: Box<[u64]>,
+    /// What a host calls of each program.
+    pub mains: Box<[Entrance]>,
     pub functions: Vec<Placed>,
 }
 
@@ -29,8 +37,12 @@ impl Linked {
             room.copy_from_slice(&code.bytes);
             patch(&code, instance, base, room)
         })?;
-        let mains = code.mains.iter();
-        let mains = mains.map(|m| pages.address() + u64::from(*m)).collect();
+        let starts_at = |m: u32| code.functions.iter().find(|f| f.start == m);
+        let entrance = |m: &u32| Entrance {
+            address: pages.address() + u64::from(*m),
+            stateless: starts_at(*m).is_some_and(|f| f.stateless),
+        };
+        let mains = code.mains.iter().map(entrance).collect();
         Ok(Linked {
             pages,
             mains,

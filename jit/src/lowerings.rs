@@ -61,6 +61,8 @@ impl Lowerings {
     pub const DEAD: Lowerings = Lowerings(1 << 23);
     /// Functions that are long, or run straight through, go without the code generator's own optimisation.
     pub const LEAN: Lowerings = Lowerings(1 << 24);
+    /// For programs that do not use a call's state, none is written.
+    pub const STATELESS: Lowerings = Lowerings(1 << 25);
 
     /// Each with its name.
     pub const NAMES: &[(&str, Lowerings)] = &[
@@ -89,6 +91,7 @@ impl Lowerings {
         ("selects", Lowerings::SELECTS),
         ("dead", Lowerings::DEAD),
         ("lean", Lowerings::LEAN),
+        ("stateless", Lowerings::STATELESS),
     ];
     pub const NONE: Lowerings = Lowerings(0);
     pub const ALL: Lowerings = Lowerings((1 << Lowerings::NAMES.len()) - 1);

@@ -14,6 +14,7 @@ use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::{
     Block, InstBuilder, InstructionData, Opcode, Type, Value, ValueDef, types,
 };
+use probity_runtime::Call;
 
 use crate::lowerings::Lowerings;
 use crate::translate::Translator;
@@ -76,6 +77,9 @@ impl Translator<'_, '_> {
 
     /// A word of the call's state that stays what it is.
     pub(crate) fn constant_word(&mut self, offset: i32) -> Value {
+        if let Some(context) = self.context.filter(|_| offset == Call::CTX) {
+            return context;
+        }
         self.numbers.enter(self.b.current_block());
         let known = self.numbers.words.get(&offset).copied();
         if let Some(v) = known.filter(|_| self.lowerings.has(Lowerings::NUMBERS)) {

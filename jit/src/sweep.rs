@@ -7,8 +7,8 @@
 
 use cranelift_codegen::ir::{Block, Function, Inst, Opcode, Value};
 
-/// Takes such instructions out of the function.
-pub(crate) fn sweep(func: &mut Function) {
+/// Takes such instructions out of the function; says whether its first parameter, the call's state, is used by what is left.
+pub(crate) fn sweep(func: &mut Function) -> bool {
     let mut uses = vec![0u32; func.dfg.num_values()];
     let blocks: Vec<Block> = func.layout.blocks().collect();
     for block in &blocks {
@@ -45,6 +45,10 @@ pub(crate) fn sweep(func: &mut Function) {
             func.layout.remove_inst(inst);
         }
     }
+    let entry = func.layout.entry_block();
+    let state = entry.and_then(|b| func.dfg.block_params(b).first());
+    let uses = state.and_then(|v| uses.get(v.as_u32() as usize));
+    uses.is_none_or(|n| *n > 0)
 }
 
 /// It does nothing but give its results.

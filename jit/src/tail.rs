@@ -160,7 +160,8 @@ impl Translator<'_, '_> {
         let at = self.b.ins().ishl_imm_u(program, 3);
         let at = self.b.ins().iadd(table, at);
         let entry = self.b.ins().load(types::I64, flags, at, 0);
-        let ctx = self.call_word(Call::CTX);
+        let ctx = self.context;
+        let ctx = ctx.unwrap_or_else(|| self.call_word(Call::CTX));
         let args = [self.call, ctx];
         let mains = self.functions.first().is_some_and(|f| f.tail);
         let by = if mains {

@@ -113,11 +113,8 @@ impl Target {
 /// Of everything that the processor and the settings decide.
 impl Hash for Target {
     fn hash<H: Hasher>(&self, h: &mut H) {
-        self.isa.triple().to_string().hash(h);
-        self.isa.flags().to_string().hash(h);
-        for v in self.isa.isa_flags() {
-            v.name.hash(h);
-            v.to_string().hash(h);
-        }
+        self.isa.triple().hash(h);
+        self.isa.flags().hash(h);
+        self.isa.isa_flags_hash_key().hash(h);
     }
 }

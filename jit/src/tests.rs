@@ -182,3 +182,60 @@ fn a_function_of_many_branches_compiles() {
     let verified = prove(&platform, "branches", &(text + "r0 = r7\nexit\n")).expect("accepted");
     crate::Jit::new(instance(&verified)).expect("code");
 }
+
+/// Whether a program is entered without a call's state, and what it gives for a context of the words 40 and 2.
+fn entered(text: &str, lowerings: crate::Lowerings) -> (bool, u64) {
+    let platform = Arc::new(platform(None));
+    let verified = prove(&platform, "entered", text).expect("accepted");
+    let options = Options {
+        lowerings,
+        ..Options::default()
+    };
+    let jit = crate::Jit::with_options(instance(&verified), &options).expect("code");
+    let mut ctx = probity_runtime::Context::words(&[40, 2]).expect("a context");
+    let entry = jit.entry(0, 0).expect("an entry");
+    let ret = entry.call(&mut ctx).expect("a call").ret;
+    (jit.linked.mains[0].stateless, ret)
+}
+
+#[test]
+fn what_uses_no_state_is_entered_without() {
+    use crate::Lowerings;
+    let program = |body: &str| format!(".section raw_tracepoint\n.globl main\nmain:\n{body}exit\n");
+    let sum = program("r0 = *(u64 *)(r1 + 0)\nr1 = *(u64 *)(r1 + 8)\nr0 += r1\n");
+    assert_eq!(entered(&sum, Lowerings::ALL), (true, 42));
+    for left_out in [Lowerings::STATELESS, Lowerings::SWEEP] {
+        let lowerings = Lowerings::ALL.without(left_out);
+        assert_eq!(entered(&sum, lowerings), (false, 42), "{left_out:?}");
+    }
+    // A helper gets it, wherever it is called.
+    let helper = program("r6 = *(u64 *)(r1 + 0)\ncall bpf_ktime_get_ns\nr0 = r6\n");
+    assert_eq!(entered(&helper, Lowerings::ALL), (false, 40));
+    let some = program(
+        "r6 = *(u64 *)(r1 + 0)\nif r6 == 40 goto l\ncall bpf_ktime_get_ns\nr6 = 1\nl:\nr0 = r6\n",
+    );
+    assert_eq!(entered(&some, Lowerings::ALL), (false, 40));
+}
+
+/// What is not written is not asked for: no program of the suite that is entered without a state reads it.
+#[test]
+fn what_is_entered_without_state_reads_none() {
+    let mut seen = 0;
+    for (name, verified) in suite() {
+        let jit = crate::Jit::new(instance(&verified)).expect("code");
+        let mains = jit.linked.mains.iter().enumerate();
+        for (n, _) in mains.filter(|(_, main)| main.stateless) {
+            let clif = jit.clif(n).expect("a text");
+            let main = clif.split("\n; ").next().unwrap_or_default();
+            let uses = main.lines().filter(|l| !l.contains("block0(v0: i64"));
+            let uses_v0 = |l: &str| {
+                l.split(|c: char| !c.is_alphanumeric())
+                    .any(|word| word == "v0")
+            };
+            let mut uses = uses.filter(|l| uses_v0(l));
+            assert_eq!(uses.next(), None, "{name}:\n{main}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 10, "{seen} programs are entered without a state");
+}

@@ -77,6 +77,8 @@ pub(crate) struct Translator<'a, 'f> {
     pub watched: Option<BTreeSet<Pc>>,
     /// In a subprogram that is translated in place: where it returns to.
     pub back: Option<Block>,
+    /// The context's address, where the function is handed it: r1 of a program's main function.
+    pub context: Option<Value>,
     /// Instructions of subprograms translated in place.
     pub grown: usize,
     /// Where control comes from behind, too.
@@ -245,8 +247,12 @@ impl<'a> Translator<'a, '_> {
     fn enter(&mut self, entry: Block) {
         let params = self.b.block_params(entry).to_vec();
         self.call = params[0];
+        let main = self.functions.first().map(|f| f.range.start) == Some(self.this.range.start);
         for (r, v) in self.this.args.iter().zip(&params[1..]) {
             self.set(r, *v);
+            if main && r == Reg::R1 && self.lowerings.has(Lowerings::STATELESS) {
+                self.context = Some(*v);
+            }
         }
         let bytes = self.frame_bytes();
         if bytes > 0 {

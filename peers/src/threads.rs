@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Barrier, Mutex};
 
 use probity_jit::Jit;
-use probity_runtime::{Context, Engine as _, Instance, Options};
+use probity_runtime::{Context, Instance, Options};
 
 use crate::{Subject, clock};
 
@@ -54,17 +54,19 @@ pub fn ring_by_threads(
         for cpu in 0..threads {
             let (jit, start, end, totals, longest) = (&jit, &start, &end, &totals, &longest);
             scope.spawn(move || {
-                let mut context = Context::xdp(&subject.input);
+                let context = Context::xdp(&subject.input).map_err(|e| e.to_string());
+                let entry = jit.entry(subject.index, cpu).map_err(|e| e.to_string());
+                let mut both = context.and_then(|c| Ok((entry?, c)));
                 for _ in 0..rounds {
                     start.wait();
                     let mut written = 0;
                     let mut failed = None;
-                    let took = clock::batch(RUNS, || match &mut context {
-                        Ok(context) => match jit.call(subject.index, context, cpu) {
+                    let took = clock::batch(RUNS, || match &mut both {
+                        Ok((entry, context)) => match entry.call(context) {
                             Ok(outcome) => written += outcome.ret,
                             Err(e) => failed = Some(e.to_string()),
                         },
-                        Err(e) => failed = Some(e.to_string()),
+                        Err(e) => failed = Some(e.clone()),
                     });
                     longest.fetch_max(took.as_nanos() as u64, Relaxed);
                     if let Ok(mut totals) = totals.lock() {

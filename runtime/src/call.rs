@@ -194,6 +194,16 @@ impl<'a> Prepared<'a> {
         Some(self.begin(ctx))
     }
 
+    /// r1 of one call of a program that needs no state; `None` as for [`Prepared::call`].
+    #[inline(always)]
+    pub fn context(&self, ctx: &mut Context) -> Option<u64> {
+        if ctx.size() < self.context_size {
+            return None;
+        }
+        ctx.prepare();
+        Some(ctx.address())
+    }
+
     /// The state of a call of what [`Prepared::later`] prepared.
     pub fn call_later<'c>(&'c self, ctx: &'c mut Context) -> Call<'c>
     where
