@@ -57,7 +57,8 @@ pub trait Env: Send + Sync {
         None
     }
     fn random(&self) -> u32;
-    /// Address of the `task_struct`, where a host gives memory for it.
+    /// Address of the `task_struct`, where a host gives memory for it. Where it is 0, programs that are promised one get an
+    /// address of the thread's own, at which nothing can be read.
     fn task(&self) -> u64 {
         0
     }

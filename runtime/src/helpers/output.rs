@@ -131,7 +131,7 @@ unsafe extern "C" fn get_task_stack(
 ) -> u64 {
     // SAFETY: `call` is valid; the row promises `size` writable bytes.
     unsafe {
-        if task != env(call).task() {
+        if task != super::task::task(env(call)) {
             write(to, &vec![0; size as u32 as usize]);
             return err(libc::EFAULT);
         }

@@ -1,7 +1,7 @@
 //! Helpers that ask where and when the call happens: time, CPU, task, attachment.
 
 use super::{Entry, entry, env, err, once, write};
-use crate::{Answer, Call, Clock};
+use crate::{Answer, Call, Clock, Env};
 
 pub(super) const ENTRIES: &[Entry] = &[
     entry(5, "ktime_get_ns", ktime_get_ns),
@@ -31,7 +31,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     entry(118, "jiffies64", jiffies64),
     entry(120, "get_ns_current_pid_tgid", get_ns_current_pid_tgid),
     entry(125, "ktime_get_boot_ns", ktime_get_boot_ns),
-    once(158, "get_current_task_btf", get_current_task, Answer::TASK),
+    entry(158, "get_current_task_btf", get_current_task_btf),
     entry(160, "ktime_get_coarse_ns", ktime_get_coarse_ns),
     once(173, "get_func_ip", get_func_ip, Answer::FUNCTION),
     once(174, "get_attach_cookie", get_attach_cookie, Answer::COOKIE),
@@ -193,6 +193,33 @@ unsafe extern "C" fn get_current_task(
     unsafe { (*call).once(Answer::TASK, |c| c.env().task()) }
 }
 
+/// Where tasks lie that the surroundings do not know: no processor can address that, so nothing is read there. What is
+/// proved of these helpers is that they never give NULL.
+const UNKNOWN_TASKS: u64 = 1 << 63;
+const TASK_BYTES: u64 = 1 << 14;
+/// Of its registers, from a task's address.
+const REGISTERS: u64 = TASK_BYTES / 2;
+
+/// The task's address, or another one for each thread.
+pub(super) fn task(env: &dyn Env) -> u64 {
+    match env.task() {
+        0 => UNKNOWN_TASKS + u64::from(env.pid_tgid() as u32) * TASK_BYTES,
+        known => known,
+    }
+}
+
+unsafe extern "C" fn get_current_task_btf(
+    call: *mut Call<'_>,
+    _: u64,
+    _: u64,
+    _: u64,
+    _: u64,
+    _: u64,
+) -> u64 {
+    // SAFETY: `call` is valid.
+    task(unsafe { env(call) })
+}
+
 unsafe extern "C" fn get_numa_node_id(
     call: *mut Call<'_>,
     _: u64,
@@ -272,5 +299,9 @@ unsafe extern "C" fn task_pt_regs(
     _: u64,
 ) -> u64 {
     // SAFETY: `call` is valid.
-    unsafe { env(call) }.task_regs()
+    let env = unsafe { env(call) };
+    match env.task_regs() {
+        0 => task(env) + REGISTERS,
+        known => known,
+    }
 }
