@@ -63,8 +63,20 @@ impl Hasher for Fnv {
 impl Btf {
     /// The first type of this name and kind; the base's come first.
     pub fn find(&self, name: &str, kind: Kind) -> Option<TypeId> {
-        self.with_essential_name(essential_name(name))
-            .find(|&id| self.kind(id) == Some(kind) && self.name(id) == name)
+        self.find_hashed(hash(essential_name(name)), name, kind)
+    }
+
+    fn find_hashed(&self, wanted: u32, name: &str, kind: Kind) -> Option<TypeId> {
+        let base = self.base.as_ref();
+        if let Some(id) = base.and_then(|base| base.find_hashed(wanted, name, kind)) {
+            return Some(id);
+        }
+        let index = &self.names.get_or_init(|| self.index_names()).0;
+        let start = index.partition_point(|&(h, _)| h < wanted);
+        let named = index.get(start..)?.iter().take_while(|e| e.0 == wanted);
+        named
+            .map(|&(_, id)| id)
+            .find(|&id| self.kind(id) == Some(kind) && self.name_is(id, name))
     }
 
     /// Every type of this name, of any kind, ascending.

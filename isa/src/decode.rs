@@ -22,7 +22,11 @@ pub fn from_bytes(bytes: &[u8]) -> Result<Vec<RawInsn>, Error> {
 /// Decodes a whole program: one [`Insn`] for each slot.
 pub fn decode(raw: &[RawInsn]) -> Result<Vec<Insn>, Error> {
     let mut insns = Vec::with_capacity(raw.len());
-    while insns.len() < raw.len() {
+    while let Some(slot) = raw.get(insns.len()) {
+        if let Some(insn) = plain(*slot) {
+            insns.push(insn);
+            continue;
+        }
         let insn = decode_at(raw, insns.len())?;
         insns.push(insn);
         if insn.slots() == 2 {
@@ -37,24 +41,8 @@ pub fn decode_at(raw: &[RawInsn], pc: Pc) -> Result<Insn, Error> {
     let slot = *raw
         .get(pc)
         .ok_or(Error::OutOfProgram { pc, len: raw.len() })?;
-    // Most are plain; whatever is wrong with the others is found field by field.
-    if let Some(row) = index::row_of_slot(slot)
-        && !matches!(row.kind, Kind::LoadImm64(_))
-        && let Some(dst) = plain_register(row.dst, slot.dst)
-        && let Some(src) = plain_register(row.src, slot.src)
-    {
-        let ops = Operands {
-            dst,
-            src,
-            off: slot.off,
-            imm: slot.imm,
-            next: 0,
-        };
-        return Ok(Form {
-            kind: row.kind,
-            ops,
-        }
-        .to_insn());
+    if let Some(insn) = plain(slot) {
+        return Ok(insn);
     }
     let row = find_row(slot, pc)?;
     let next = match row.kind {
@@ -69,7 +57,26 @@ pub fn decode_at(raw: &[RawInsn], pc: Pc) -> Result<Insn, Error> {
     .to_insn())
 }
 
+/// An instruction of one slot, if nothing is wrong with it: most are. What is wrong with others is found field by field.
+#[inline]
+fn plain(slot: RawInsn) -> Option<Insn> {
+    let row = index::row_of_slot(slot)?;
+    if matches!(row.kind, Kind::LoadImm64(_)) {
+        return None;
+    }
+    let ops = Operands {
+        dst: plain_register(row.dst, slot.dst)?,
+        src: plain_register(row.src, slot.src)?,
+        off: slot.off,
+        imm: slot.imm,
+        next: 0,
+    };
+    let kind = row.kind;
+    Some(Form { kind, ops }.to_insn())
+}
+
 /// The register; r0 where the field says what the instruction is.
+#[inline]
 fn plain_register(field: Field, value: u8) -> Option<Reg> {
     match field {
         Field::Is(_) => Some(Reg::R0),

@@ -122,6 +122,7 @@ impl Fixed {
 }
 
 /// The row of which the slot is an instruction, but for registers above r10 and a second slot.
+#[inline]
 pub(crate) fn row_of_slot(slot: RawInsn) -> Option<&'static Row> {
     let fields = u128::from(slot.opcode)
         | u128::from(slot.dst) << 8

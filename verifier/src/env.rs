@@ -1,6 +1,6 @@
 //! What stays the same while one program is verified, and what is gathered on the way.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 use probity_domains::Scalar;
@@ -20,7 +20,7 @@ use crate::journal::Journal;
 use crate::kfunc::{Prototype, Rows};
 use crate::liveness::Liveness;
 use crate::memo::Memo;
-use crate::numbered::Numbered;
+use crate::numbered::{Numbered, Sparse};
 use crate::obligation::{self, Obligations};
 use crate::origin::Origins;
 use crate::recorded::{Recorded, Recorder};
@@ -38,7 +38,7 @@ use crate::worst::Worst;
 pub(crate) const MAX_FRAMES: usize = 8;
 
 /// Programs of no more instructions are walked on rather than compared with what was walked.
-const SHORT: usize = 64;
+pub(crate) const SHORT: usize = 64;
 
 /// Slots of each frame.
 pub(crate) type Slots = [SlotSet; MAX_FRAMES];
@@ -130,7 +130,7 @@ pub(crate) struct Env<'a> {
     /// Slots read since the last stored state, before they were written.
     pub reads: Slots,
     /// The map of each call visited, when it is the same on all paths so far.
-    pub call_maps: Numbered<Pc, Option<usize>>,
+    pub call_maps: Sparse<Pc, Option<usize>>,
     /// Ways taken at each conditional jump: 1 falls through, 2 jumps.
     pub ways: Vec<u8>,
     /// Deepest byte used by each subprogram.
@@ -154,13 +154,13 @@ pub(crate) struct Env<'a> {
     /// What the program's first argument is.
     pub context: Value,
     /// Helpers called so far, which the program may call.
-    pub helpers: Numbered<u32, ()>,
+    pub helpers: Sparse<u32, ()>,
     /// Of the kernel functions that the program calls anywhere.
     pub kfunc_rows: Rows<'a>,
     /// Prototypes of the kernel functions called so far, by id.
     pub kfuncs: Numbered<u32, Rc<Prototype>>,
-    /// Names of the structures that stand for the context, when a kernel function was called.
-    pub contexts: Option<Rc<[&'a str]>>,
+    /// Names of the structures that stand for the context, once it was asked whether a kernel function takes one.
+    pub contexts: OnceCell<Vec<&'a str>>,
     /// What the longest run is made of.
     pub worst: Worst,
     /// Of static subprograms, in this walk.
@@ -191,6 +191,7 @@ impl<'a> Env<'a> {
         declared: &'a Declared,
         gpl: bool,
     ) -> Env<'a> {
+        let once = cfg.is_plain();
         Env {
             object,
             program,
@@ -209,14 +210,14 @@ impl<'a> Env<'a> {
             may_write: Cell::default(),
             origins: Origins::new(),
             obligations: obligation::all(&cfg.insns),
-            computed: Memo::new(),
-            compared: Memo::new(),
-            computed_of_any: Memo::new(),
-            compared_with_any: Memo::new(),
+            computed: Memo::new(once),
+            compared: Memo::new(once),
+            computed_of_any: Memo::new(once),
+            compared_with_any: Memo::new(once),
             extended: None,
             facts: Facts::new(cfg.insns.len()),
             reads: Slots::default(),
-            call_maps: Numbered::default(),
+            call_maps: Sparse::default(),
             ways: vec![0; cfg.insns.len()],
             stack_depth: vec![0; cfg.subprogs.len()],
             journal: Journal::default(),
@@ -229,10 +230,10 @@ impl<'a> Env<'a> {
             role: Role::Main,
             sleeps: program.hook.sleepable,
             context: Value::Uninit,
-            helpers: Numbered::default(),
+            helpers: Sparse::default(),
             kfunc_rows: Rows::default(),
             kfuncs: Numbered::default(),
-            contexts: None,
+            contexts: OnceCell::new(),
             worst: Worst::default(),
             summaries: Numbered::default(),
             recorder: None,
@@ -416,7 +417,7 @@ impl<'a> Env<'a> {
 
     /// The call at `pc` is on this map, or on none.
     pub(crate) fn calls_on(&mut self, pc: Pc, map: Option<usize>) {
-        let known = self.call_maps.get(&pc).copied();
+        let known = self.call_maps.get(pc).copied();
         let joined = match known {
             None => map,
             Some(known) => known.filter(|k| Some(*k) == map),

@@ -33,7 +33,8 @@ pub(crate) struct Obligations {
 pub(crate) fn all(insns: &[Insn]) -> Vec<Obligations> {
     let of = |insn| Obligations {
         readable: readable(insn),
-        broken: others(insn).any(|o| check_other(o).is_err()),
+        broken: writable(insn).contains(Reg::R10)
+            || constant(insn).is_some_and(|o| check_other(o).is_err()),
     };
     insns.iter().map(of).collect()
 }
@@ -49,12 +50,22 @@ fn readable(insn: &Insn) -> RegSet {
 
 /// What does not depend on a state.
 fn others(insn: &Insn) -> impl Iterator<Item = Obligation> {
-    // A call's own registers are always writable.
-    let writable = match insn {
+    let writable = writable(insn);
+    constant(insn)
+        .into_iter()
+        .chain(writable.iter().map(Obligation::Writable))
+}
+
+fn writable(insn: &Insn) -> RegSet {
+    match insn {
+        // A call's own registers are always writable.
         Insn::Call(_) | Insn::LoadPacket { .. } => RegSet::EMPTY,
         _ => insn.defs(),
-    };
-    let constant = match *insn {
+    }
+}
+
+fn constant(insn: &Insn) -> Option<Obligation> {
+    match *insn {
         Insn::Alu {
             op: AluOp::Div | AluOp::SDiv | AluOp::Mod | AluOp::SMod,
             src: Src::Imm(i),
@@ -67,10 +78,7 @@ fn others(insn: &Insn) -> impl Iterator<Item = Obligation> {
             ..
         } => Some(Obligation::Shift(i, width)),
         _ => None,
-    };
-    constant
-        .into_iter()
-        .chain(writable.iter().map(Obligation::Writable))
+    }
 }
 
 impl Obligations {

@@ -361,7 +361,10 @@ impl Prepared {
         maps(cfg, object, platform, policy).map_err(Stopped::early)?;
         let arena = crate::arena::of_program(cfg, object, platform).map_err(Stopped::early)?;
         crate::special::usable(cfg, object, platform, kind, special).map_err(Stopped::early)?;
-        let live = Liveness::compute(cfg, platform);
+        let live = match cfg.is_plain() && !cfg.meets() && recorded.is_none() {
+            true => Liveness::unknown(),
+            false => Liveness::compute(cfg, platform),
+        };
         let (own_effects, effects) = crate::effects::compute(cfg, platform, &rows, kind.kind);
         let poisoned = relocated
             .poisoned
@@ -415,8 +418,8 @@ impl Prepared {
         (stats.worst_case_insns, stats.worst_case_why) = (worst.ok(), worst.err());
         crate::worst::allowed(&env, worst).map_err(Stopped::early)?;
         let mut facts = env.facts.all(&env.ways);
-        for (pc, map) in &env.call_maps {
-            if let Some(fact) = facts.get_mut(*pc) {
+        for (pc, map) in env.call_maps.iter() {
+            if let Some(fact) = facts.get_mut(pc) {
                 fact.map = *map;
             }
         }

@@ -12,6 +12,10 @@ use probity_isa::Pc;
 const PLACES: usize = 256;
 
 pub(crate) struct Memo<T> {
+    /// Nothing is kept: instructions are seldom met again.
+    off: bool,
+    /// What was asked for last, where nothing is kept.
+    last: Option<T>,
     /// Where what is kept of an instruction is, counted from 1; 0: nowhere yet. None where nothing is kept.
     places: Vec<u16>,
     kept: Vec<Box<Kept<T>>>,
@@ -25,8 +29,11 @@ struct Kept<T> {
 }
 
 impl<T> Memo<T> {
-    pub(crate) fn new() -> Memo<T> {
+    /// Where each instruction is met `once`, or few times, keeping costs more than it saves.
+    pub(crate) fn new(once: bool) -> Memo<T> {
         Memo {
+            off: once,
+            last: None,
             places: Vec::new(),
             kept: Vec::new(),
         }
@@ -41,6 +48,9 @@ impl<T> Memo<T> {
         y: &Scalar,
         compute: impl FnOnce() -> T,
     ) -> &T {
+        if self.off {
+            return self.last.insert(compute());
+        }
         let at = match self.places.get(pc % PLACES) {
             Some(place) => usize::from(*place),
             None => {

@@ -99,7 +99,7 @@ pub(crate) fn helper(env: &mut Env<'_>, state: &mut State, pc: Pc, id: u32) -> O
         ));
     };
     let name = row.name;
-    if !env.helpers.contains_key(&id) {
+    if env.helpers.get(id).is_none() {
         allowed(env, row)?;
         env.helpers.insert(id, ());
     }

@@ -4,16 +4,18 @@
 //! the same subprogram, every instruction can be reached by following them from its subprogram's entry,
 //! calls lead to entries, and no chain of direct calls repeats a subprogram.
 
-use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
-use probity_isa::{Insn, Pc, RawInsn};
+use probity_isa::{CallTarget, Imm64, Insn, Pc, RawInsn};
 use probity_objfile::Subprog;
 
-use crate::env::MAX_FRAMES;
+use crate::env::{MAX_FRAMES, SHORT};
 use crate::loops;
 use crate::reject::{Failure, Outcome, fail};
 use crate::report::Rule;
+
+/// Paths through as many are few.
+const FEW_BRANCHES: usize = 3;
 
 pub(crate) struct Cfg {
     pub insns: Vec<Insn>,
@@ -26,8 +28,12 @@ pub(crate) struct Cfg {
     /// it has.
     spans: Vec<(bool, usize)>,
     pub may_goto: bool,
-    /// Calls at the end of a subprogram that do not return.
-    closing: BTreeSet<Pc>,
+    /// Calls at the end of a subprogram that do not return, ascending.
+    closing: Vec<Pc>,
+    /// One subprogram without loops, and so few branches that it is walked through in no time.
+    plain: bool,
+    /// States are compared somewhere.
+    meets: bool,
 }
 
 /// What is known of an instruction, one bit each.
@@ -102,21 +108,112 @@ impl Cfg {
             backs: Vec::new(),
             spans: Vec::new(),
             may_goto: false,
-            closing: BTreeSet::new(),
+            closing: Vec::new(),
+            plain: false,
+            meets: true,
         };
         for s in &cfg.subprogs {
             if let Some(last) = s.end.checked_sub(1)
                 && ends(&cfg.insns[last])
             {
-                cfg.closing.insert(last);
+                cfg.closing.push(last);
             }
         }
-        cfg.check_flow()?;
-        cfg.check_reachable()?;
-        cfg.check_recursion()?;
-        cfg.check_depth(frames)?;
-        cfg.find_merges();
+        if !cfg.goes_forward() {
+            cfg.check(frames)?;
+        } else if cfg!(debug_assertions) {
+            let marks = std::mem::replace(&mut cfg.marks, vec![Marks::default(); n + 1]);
+            let checked = cfg.check(frames);
+            debug_assert!(checked.is_ok() && cfg.marks == marks && cfg.backs.is_empty());
+        }
         Ok(cfg)
+    }
+
+    fn check(&mut self, frames: usize) -> Outcome<()> {
+        self.check_flow()?;
+        self.check_reachable()?;
+        self.check_recursion()?;
+        self.check_depth(frames)?;
+        self.find_merges();
+        Ok(())
+    }
+
+    /// In one pass, what [`Cfg::check`] finds of a program of one subprogram without a jump backwards: most are.
+    /// `false`, and nothing is marked: it is another, or is not well formed.
+    fn goes_forward(&mut self) -> bool {
+        match self.forward_branches() {
+            Some(branches) => {
+                self.plain = branches <= FEW_BRANCHES && self.insns.len() <= SHORT;
+                self.meets = self.marks.iter().any(|m| m.has(Marks::MERGE));
+                true
+            }
+            None => {
+                self.marks.fill(Marks::default());
+                false
+            }
+        }
+    }
+
+    /// How many branches such a program has.
+    fn forward_branches(&mut self) -> Option<usize> {
+        if self.subprogs.len() != 1 || !self.closing.is_empty() {
+            return None;
+        }
+        let (insns, marks) = (&self.insns[..], &mut self.marks[..]);
+        let mut branches = 0;
+        marks.first_mut()?.add_way();
+        let mut pc = 0;
+        while let Some(insn) = insns.get(pc) {
+            // What leads here stands before.
+            let here = marks.get_mut(pc)?;
+            if !here.has(Marks::WAY) {
+                return None;
+            }
+            here.add(Marks::REACHED);
+            let (next, target) = match *insn {
+                Insn::JumpIf { rel, .. } => (Some(pc + 1), Some(i32::from(rel))),
+                Insn::Jump { rel, .. } => (None, Some(rel)),
+                Insn::Exit => (None, None),
+                Insn::JumpReg { .. } | Insn::MayGoto { .. } => return None,
+                Insn::Call(CallTarget::Subprog { .. }) => return None,
+                Insn::LoadImm64 {
+                    imm: Imm64::Func { .. },
+                    ..
+                } => return None,
+                Insn::LoadImm64 { .. } => (Some(pc + 2), None),
+                Insn::LoadPacket { .. } => {
+                    branches += 1;
+                    (Some(pc + 1), None)
+                }
+                _ => (Some(pc + 1), None),
+            };
+            if let Some(next) = next {
+                if next >= insns.len() {
+                    return None;
+                }
+                marks.get_mut(next)?.add_way();
+            }
+            if let Some(rel) = target {
+                let at = usize::try_from(rel).ok()? + pc + 1;
+                if matches!(insns.get(at)?, Insn::Imm64High) {
+                    return None;
+                }
+                branches += usize::from(next.is_some());
+                marks.get_mut(at)?.add_way();
+            }
+            pc += insn.slots();
+        }
+        Some(branches)
+    }
+
+    /// One subprogram without loops, and so few branches that it is walked through in no time.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.plain
+    }
+
+    /// States are compared somewhere.
+    pub(crate) fn meets(&self) -> bool {
+        self.meets
     }
 
     /// The instruction after `pc`.
@@ -125,7 +222,8 @@ impl Cfg {
     }
 
     fn falls_through(&self, pc: Pc) -> bool {
-        self.insns[pc].falls_through() && (self.closing.is_empty() || !self.closing.contains(&pc))
+        self.insns[pc].falls_through()
+            && (self.closing.is_empty() || self.closing.binary_search(&pc).is_err())
     }
 
     /// Where execution may go on within the same frame: behind the instruction, and where it leads.
@@ -559,6 +657,7 @@ impl Cfg {
         if let Some(marks) = self.marks.get_mut(pc) {
             marks.add(Marks::LAP);
             marks.add(Marks::MERGE);
+            self.meets = true;
         }
     }
 }
@@ -596,7 +695,8 @@ fn by_start(given: &[Subprog], start: Pc) -> Option<&Subprog> {
 /// The subprograms given, checked to cover the program; without any, those that calls lead to.
 fn ranges(insns: &[Insn], given: &[Subprog]) -> Outcome<Vec<Subprog>> {
     let n = insns.len();
-    let mut starts: Vec<Pc> = vec![0];
+    let mut starts: Vec<Pc> = Vec::with_capacity(given.len() + 1);
+    starts.push(0);
     starts.extend(given.iter().map(|s| s.start));
     for (pc, insn) in insns.iter().enumerate() {
         if let Some(t) = insn.subprog_target(pc) {

@@ -221,7 +221,7 @@ enum End {
 impl<'s> Explorer<'s> {
     fn new(env: &Env<'_>, stats: &'s mut Stats, budget: usize) -> Explorer<'s> {
         Explorer {
-            nodes: Vec::new(),
+            nodes: Vec::with_capacity(4),
             at: At::new(env.cfg.insns.len()),
             idle: IdleHalves::default(),
             packed: 0,
@@ -278,7 +278,18 @@ impl Explorer<'_> {
         }
         let start = env.cfg.subprogs[entry.frame().subprog].start;
         let root = self.store(env, start, None, entry);
-        let state = self.nodes[root].state.clone();
+        let state = match env.cfg.is_plain() && env.recorder.is_none() {
+            false => self.nodes[root].state.clone(),
+            // Nothing is ever compared with it, or walked from it again; only its clocks are asked for.
+            true => {
+                let clocks = self.nodes[root].state.clocks.clone();
+                let of_clocks = State {
+                    clocks,
+                    ..State::default()
+                };
+                std::mem::replace(&mut self.nodes[root].state, of_clocks)
+            }
+        };
         self.nodes[root].open = 1;
         self.nodes[root].from = Some((Place::default(), 0));
         let mut path = Waiting {
@@ -408,14 +419,15 @@ impl Explorer<'_> {
             if self.gathering > 0 {
                 self.enter(path);
             }
-            let straight = env.insn(pc).is_straight();
+            let insn = env.insn(pc);
+            let straight = insn.is_straight();
             if !straight && self.call(env, path, trace)? {
                 continue;
             }
             env.reach(pc);
             path.way.insns += 1;
             if !straight {
-                path.way.insns += env.kfunc_rows.executes(env.insn(pc));
+                path.way.insns += env.kfunc_rows.executes(insn);
                 if let Some(subprog) = worst::global_call(env, pc) {
                     env.worst
                         .call(&mut path.way, worst::Called::Global(subprog));
@@ -436,7 +448,7 @@ impl Explorer<'_> {
                     dst,
                     src,
                     ..
-                } = *env.insn(pc)
+                } = *insn
                 && let mut imm = Value::Uninit
                 && let other = operand_in(&path.state, src, &mut imm)
                 && let (Value::Number(x), Value::Number(y)) = (path.state.reg(dst), other)
@@ -454,9 +466,9 @@ impl Explorer<'_> {
             }
             if !straight
                 && let Some(own) = &mut self.own
-                && own.ends_at(env.insn(pc), &path.state)
+                && own.ends_at(insn, &path.state)
             {
-                env.obligations[pc].check(&path.state, env.insn(pc))?;
+                env.obligations[pc].check(&path.state, insn)?;
                 own.end(env, &path.state, pc)?;
                 env.worst.end(path.parent, path.way);
                 return Ok(End::Over);
@@ -469,12 +481,12 @@ impl Explorer<'_> {
                 Step::To(next) => {
                     // Calls and returns count too: a loop may consist of little else.
                     if matches!(
-                        env.insn(pc),
+                        insn,
                         Insn::JumpIf { .. } | Insn::Jump { .. } | Insn::Call(_) | Insn::Exit
                     ) {
                         self.jumps += 1;
                     }
-                    if matches!(env.insn(pc), Insn::JumpIf { .. }) {
+                    if matches!(insn, Insn::JumpIf { .. }) {
                         self.turn(path, pc, next);
                     }
                     self.goes(path, env, next);

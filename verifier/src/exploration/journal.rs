@@ -119,7 +119,7 @@ impl Env<'_> {
                     self.call_maps.insert(pc, was);
                 }
                 Some(Undo::CallMap(pc, None)) => {
-                    self.call_maps.remove(&pc);
+                    self.call_maps.remove(pc);
                 }
                 Some(Undo::Walks(planned)) => self.queue.truncate(planned),
                 None => break,

@@ -19,6 +19,11 @@ pub(crate) struct Liveness {
 }
 
 impl Liveness {
+    /// Where no states are compared nobody asks: all may be read.
+    pub(crate) fn unknown() -> Liveness {
+        Liveness { at: Vec::new() }
+    }
+
     pub(crate) fn compute(cfg: &Cfg, platform: &Platform) -> Liveness {
         let n = cfg.insns.len();
         let mut live = Liveness {

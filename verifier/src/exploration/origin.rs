@@ -136,6 +136,10 @@ impl Origins {
     }
 
     fn mark(&mut self, of: Origin, needed: Needed) {
+        let marked = |n: &Node| n.needed >= needed;
+        if self.nodes.get(of.index()).is_none_or(marked) {
+            return;
+        }
         self.work.push(of);
         while let Some(at) = self.work.pop() {
             if let Some(node) = self.nodes.get_mut(at.0 as usize)

@@ -23,8 +23,6 @@
 //!
 //! **Invariant:** a bound may be too large, never too small; what has none says why.
 
-use std::collections::BTreeMap;
-
 use probity_isa::{CallTarget, Insn, Pc, Reg};
 use probity_platform::{Callback as Calls, MostCalls};
 
@@ -32,6 +30,7 @@ use crate::clocks::Clocks;
 use crate::env::Env;
 use crate::global;
 use crate::induction::Head;
+use crate::numbered::Numbered;
 use crate::object::Spot;
 use crate::reject::{Outcome, fail};
 use crate::report::{NoBound, Rule};
@@ -129,8 +128,8 @@ pub(crate) enum Called {
 /// Costs of what is called, as far as they are known.
 #[derive(Debug, Default)]
 struct Costs {
-    globals: BTreeMap<usize, Cost>,
-    parts: BTreeMap<usize, Cost>,
+    globals: Numbered<usize, Cost>,
+    parts: Numbered<usize, Cost>,
 }
 
 /// One walk.
@@ -143,7 +142,7 @@ pub(crate) struct Log {
     ends: Vec<u64>,
     /// Nodes in the order in which they were closed, but for the first one, which closes last.
     closed: Vec<u32>,
-    laps: BTreeMap<u32, Laps>,
+    laps: Numbered<u32, Laps>,
     /// Calls: the one before on the way, and what is called.
     calls: Vec<(u32, Called)>,
 }
@@ -331,7 +330,7 @@ impl Worst {
         self.log.ends.truncate(node);
         self.log.closed.truncate(mark.closed);
         self.log.calls.truncate(mark.calls);
-        self.log.laps.split_off(&number(node));
+        self.log.laps.retain(|n, _| *n < number(node));
         self.clocks.truncate(mark.clocks);
         self.bounds.truncate(mark.bounds);
         self.parts.truncate(mark.parts);
@@ -410,7 +409,7 @@ impl Worst {
             backs: vec![Vec::new(); nodes],
             closed: vec![false; nodes],
         };
-        let mut ticked: BTreeMap<u32, Vec<Id>> = BTreeMap::new();
+        let mut ticked: Numbered<u32, Vec<Id>> = Numbered::default();
         for &n in log.closed.iter().chain([&0]) {
             let node = n as usize;
             let mut end: Option<Cost> = log.ends.get(node).filter(|n| **n > 0).map(|n| Ok(*n));

@@ -18,6 +18,7 @@ use probity_platform::{Managed, Platform, ProgKind};
 
 use crate::cfg::Cfg;
 use crate::managed::{self, Contains, Owner, parse};
+use crate::numbered::Numbered;
 use crate::reject::{Failure, Outcome, fail};
 use crate::report::{Rule, Verified};
 
@@ -74,7 +75,7 @@ pub(crate) struct Declared {
 
 /// Records of allocated structures by type, as they are asked for.
 pub(crate) struct Records<'a> {
-    known: RefCell<BTreeMap<u32, Rc<Special>>>,
+    known: RefCell<Numbered<u32, Rc<Special>>>,
     declared: &'a Declared,
 }
 

@@ -111,12 +111,10 @@ fn known<'a>(env: &mut Env<'a>, types: &'a Btf, row: &Kfunc, id: u32) -> Option<
     if let Some(known) = env.kfuncs.get(&id) {
         return Some(known.clone());
     }
-    let contexts = match &env.contexts {
-        Some(known) => known.clone(),
-        None => Rc::from(contexts(types, env.kind, env.platform.projections)),
-    };
-    env.contexts = Some(contexts.clone());
-    let proto = Rc::new(prototype::prototype(types, TypeId(id), row, &contexts)?);
+    let made = || contexts(types, env.kind, env.platform.projections);
+    let is_context = |name: &str| env.contexts.get_or_init(made).contains(&name);
+    let proto = prototype::prototype(types, TypeId(id), row, &is_context)?;
+    let proto = Rc::new(proto);
     env.kfuncs.insert(id, proto.clone());
     Some(proto)
 }
@@ -154,12 +152,10 @@ fn contexts<'a>(
 /// The kernel's types list both for each kind in one structure.
 pub(crate) fn context_structure(types: &Btf, kind: &ProgKind, side: &str) -> Option<TypeId> {
     let list = types.find_struct("bpf_ctx_convert")?;
-    let named = |name: &str| {
-        let of = name.strip_prefix("BPF_PROG_TYPE_");
-        let of = of.and_then(|n| n.strip_suffix(side)?.strip_suffix('_'));
-        of.is_some_and(|n| n.eq_ignore_ascii_case(kind.name))
-    };
-    let found = types.members(list).iter().find(|m| named(m.name))?;
+    let name = kind.name.to_ascii_uppercase();
+    let found = types
+        .members(list)
+        .named(&format!("BPF_PROG_TYPE_{name}_{side}"))?;
     let id = types.resolve(found.ty);
     let structure = matches!(types.kind(id), Some(probity_btf::Kind::Struct));
     structure.then_some(id)

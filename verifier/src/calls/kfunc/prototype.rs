@@ -119,7 +119,7 @@ pub(crate) fn prototype(
     types: &Btf,
     func: TypeId,
     row: &Kfunc,
-    contexts: &[&str],
+    is_context: &dyn Fn(&str) -> bool,
 ) -> Option<Prototype> {
     let proto = types.proto(func)?;
     let Some(Type::FuncProto { ret, params }) = types.ty(proto) else {
@@ -133,7 +133,7 @@ pub(crate) fn prototype(
             is_number(types, n.ty) && (n.name.ends_with("__sz") || n.name.ends_with("__szk"))
         });
         out.push(Param {
-            kind: kind(types, row, contexts, i, p.name, p.ty, sized),
+            kind: kind(types, row, is_context, i, p.name, p.ty, sized),
             nullable: p.name.ends_with("__nullable"),
             optional: p.name.ends_with("__opt"),
         });
@@ -147,7 +147,7 @@ pub(crate) fn prototype(
 fn kind(
     types: &Btf,
     row: &Kfunc,
-    contexts: &[&str],
+    is_context: &dyn Fn(&str) -> bool,
     index: usize,
     name: &str,
     ty: TypeId,
@@ -174,9 +174,7 @@ fn kind(
     let target = types.ty(pointee);
     let structure = matches!(target, Some(Type::Struct(_) | Type::Union(_)));
     let named = if structure { types.name(pointee) } else { "" };
-    if row.special == Some(KfuncSpecial::CastToKernelContext)
-        || structure && contexts.contains(&named)
-    {
+    if row.special == Some(KfuncSpecial::CastToKernelContext) || structure && is_context(named) {
         return ParamKind::Context;
     }
     let iterates = [

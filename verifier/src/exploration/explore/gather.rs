@@ -280,6 +280,10 @@ impl Explorer<'_> {
         let Some((place, history)) = self.nodes[n].from else {
             return false;
         };
+        // What is kept of a plain program's entry is no state to walk from.
+        if self.nodes[n].state.frames.is_empty() {
+            return false;
+        }
         self.flush(env, path.parent);
         let mut exact = std::mem::replace(path, nowhere());
         exact.alone = true;
