@@ -23,11 +23,10 @@ pub fn from_bytes(bytes: &[u8]) -> Result<Vec<RawInsn>, Error> {
 pub fn decode(raw: &[RawInsn]) -> Result<Vec<Insn>, Error> {
     let mut insns = Vec::with_capacity(raw.len());
     while let Some(slot) = raw.get(insns.len()) {
-        if let Some(insn) = plain(*slot) {
-            insns.push(insn);
-            continue;
-        }
-        let insn = decode_at(raw, insns.len())?;
+        let insn = match plain(*slot, raw.get(insns.len() + 1)) {
+            Some(insn) => insn,
+            None => decode_at(raw, insns.len())?,
+        };
         insns.push(insn);
         if insn.slots() == 2 {
             insns.push(Insn::Imm64High);
@@ -41,7 +40,7 @@ pub fn decode_at(raw: &[RawInsn], pc: Pc) -> Result<Insn, Error> {
     let slot = *raw
         .get(pc)
         .ok_or(Error::OutOfProgram { pc, len: raw.len() })?;
-    if let Some(insn) = plain(slot) {
+    if let Some(insn) = plain(slot, raw.get(pc + 1)) {
         return Ok(insn);
     }
     let row = find_row(slot, pc)?;
@@ -57,19 +56,28 @@ pub fn decode_at(raw: &[RawInsn], pc: Pc) -> Result<Insn, Error> {
     .to_insn())
 }
 
-/// An instruction of one slot, if nothing is wrong with it: most are. What is wrong with others is found field by field.
+/// An instruction, if nothing is wrong with it: most are. What is wrong with others is found field by field.
 #[inline]
-fn plain(slot: RawInsn) -> Option<Insn> {
+fn plain(slot: RawInsn, next: Option<&RawInsn>) -> Option<Insn> {
     let row = index::row_of_slot(slot)?;
-    if matches!(row.kind, Kind::LoadImm64(_)) {
-        return None;
-    }
+    let next = match row.kind {
+        Kind::LoadImm64(_) => {
+            let next = next?;
+            let unused = RawInsn { imm: 0, ..*next } == RawInsn::default();
+            let allowed = next.imm == 0 || !matches!(row.next, Field::Unused);
+            if !unused || !allowed {
+                return None;
+            }
+            next.imm
+        }
+        _ => 0,
+    };
     let ops = Operands {
         dst: plain_register(row.dst, slot.dst)?,
         src: plain_register(row.src, slot.src)?,
         off: slot.off,
         imm: slot.imm,
-        next: 0,
+        next,
     };
     let kind = row.kind;
     Some(Form { kind, ops }.to_insn())

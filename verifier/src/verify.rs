@@ -343,7 +343,10 @@ impl Prepared {
             ..
         } = self;
         let object = &relocated.object;
-        let rows = Rows::of(&cfg.insns, platform);
+        let rows = match cfg.has_calls() {
+            true => Rows::of(&cfg.insns, platform),
+            false => Rows::default(),
+        };
         crate::iter::laps(cfg, &rows);
         let cfg = &*cfg;
         if cfg.subprogs.len() > platform.limits.subprograms {
@@ -358,9 +361,12 @@ impl Prepared {
             )));
         }
         instructions(cfg, platform).map_err(Stopped::early)?;
-        maps(cfg, object, platform, policy).map_err(Stopped::early)?;
-        let arena = crate::arena::of_program(cfg, object, platform).map_err(Stopped::early)?;
-        crate::special::usable(cfg, object, platform, kind, special).map_err(Stopped::early)?;
+        let mut arena = None;
+        if cfg.has_wide() {
+            maps(cfg, object, platform, policy).map_err(Stopped::early)?;
+            arena = crate::arena::of_program(cfg, object, platform).map_err(Stopped::early)?;
+            crate::special::usable(cfg, object, platform, kind, special).map_err(Stopped::early)?;
+        }
         let live = match cfg.is_plain() && !cfg.meets() && recorded.is_none() {
             true => Liveness::unknown(),
             false => Liveness::compute(cfg, platform),

@@ -73,6 +73,9 @@ pub(crate) fn compute(
 ) -> (Vec<Effects>, Vec<Effects>) {
     let n = cfg.subprogs.len();
     let mut all = vec![Effects::default(); n];
+    if !cfg.has_calls() && !cfg.has_wide() {
+        return (all.clone(), all);
+    }
     // One subprogram calls none.
     let mut callees: Vec<Vec<usize>> = vec![Vec::new(); if n > 1 { n } else { 0 }];
     // Writing through a dynptr moves a packet only where there are dynptrs of packets.

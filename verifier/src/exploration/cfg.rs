@@ -34,6 +34,18 @@ pub(crate) struct Cfg {
     plain: bool,
     /// States are compared somewhere.
     meets: bool,
+    /// There may be 64-bit immediates: maps, variables, addresses.
+    wide: bool,
+    /// There may be calls.
+    calls: bool,
+}
+
+/// What a program that only goes forward has.
+#[derive(Default)]
+struct Forward {
+    branches: usize,
+    wide: bool,
+    calls: bool,
 }
 
 /// What is known of an instruction, one bit each.
@@ -111,6 +123,8 @@ impl Cfg {
             closing: Vec::new(),
             plain: false,
             meets: true,
+            wide: true,
+            calls: true,
         };
         for s in &cfg.subprogs {
             if let Some(last) = s.end.checked_sub(1)
@@ -141,8 +155,13 @@ impl Cfg {
     /// In one pass, what [`Cfg::check`] finds of a program of one subprogram without a jump backwards: most are.
     /// `false`, and nothing is marked: it is another, or is not well formed.
     fn goes_forward(&mut self) -> bool {
-        match self.forward_branches() {
-            Some(branches) => {
+        match self.forward() {
+            Some(Forward {
+                branches,
+                wide,
+                calls,
+            }) => {
+                (self.wide, self.calls) = (wide, calls);
                 self.plain = branches <= FEW_BRANCHES && self.insns.len() <= SHORT;
                 self.meets = self.marks.iter().any(|m| m.has(Marks::MERGE));
                 true
@@ -154,13 +173,13 @@ impl Cfg {
         }
     }
 
-    /// How many branches such a program has.
-    fn forward_branches(&mut self) -> Option<usize> {
+    /// What such a program has.
+    fn forward(&mut self) -> Option<Forward> {
         if self.subprogs.len() != 1 || !self.closing.is_empty() {
             return None;
         }
         let (insns, marks) = (&self.insns[..], &mut self.marks[..]);
-        let mut branches = 0;
+        let mut found = Forward::default();
         marks.first_mut()?.add_way();
         let mut pc = 0;
         while let Some(insn) = insns.get(pc) {
@@ -180,9 +199,16 @@ impl Cfg {
                     imm: Imm64::Func { .. },
                     ..
                 } => return None,
-                Insn::LoadImm64 { .. } => (Some(pc + 2), None),
+                Insn::LoadImm64 { .. } => {
+                    found.wide = true;
+                    (Some(pc + 2), None)
+                }
+                Insn::Call(_) => {
+                    found.calls = true;
+                    (Some(pc + 1), None)
+                }
                 Insn::LoadPacket { .. } => {
-                    branches += 1;
+                    found.branches += 1;
                     (Some(pc + 1), None)
                 }
                 _ => (Some(pc + 1), None),
@@ -198,17 +224,27 @@ impl Cfg {
                 if matches!(insns.get(at)?, Insn::Imm64High) {
                     return None;
                 }
-                branches += usize::from(next.is_some());
+                found.branches += usize::from(next.is_some());
                 marks.get_mut(at)?.add_way();
             }
             pc += insn.slots();
         }
-        Some(branches)
+        Some(found)
     }
 
     /// One subprogram without loops, and so few branches that it is walked through in no time.
     pub(crate) fn is_plain(&self) -> bool {
         self.plain
+    }
+
+    /// There may be 64-bit immediates: maps, variables, addresses.
+    pub(crate) fn has_wide(&self) -> bool {
+        self.wide
+    }
+
+    /// There may be calls.
+    pub(crate) fn has_calls(&self) -> bool {
+        self.calls
     }
 
     /// States are compared somewhere.

@@ -8,9 +8,10 @@ use probity_isa::Pc;
 
 use crate::report::{Access, Fact};
 
+const REACHED: u32 = 1 << 31;
+
 pub(crate) struct Facts {
-    reached: Vec<bool>,
-    /// Where each instruction's access is in the list, and 1; 0: it has none.
+    /// Of each instruction: whether it is [`REACHED`], and where its access is in the list, and 1; 0: it has none.
     places: Vec<u32>,
     accesses: Vec<Option<Access>>,
 }
@@ -19,24 +20,23 @@ impl Facts {
     /// Of so many instructions, none of which is reached.
     pub(crate) fn new(insns: usize) -> Facts {
         Facts {
-            reached: vec![false; insns],
             places: vec![0; insns],
             accesses: Vec::new(),
         }
     }
 
     pub(crate) fn is_reached(&self, pc: Pc) -> bool {
-        self.reached.get(pc).is_some_and(|r| *r)
+        self.places.get(pc).is_some_and(|p| p & REACHED != 0)
     }
 
     pub(crate) fn set_reached(&mut self, pc: Pc, reached: bool) {
-        if let Some(r) = self.reached.get_mut(pc) {
-            *r = reached;
+        if let Some(place) = self.places.get_mut(pc) {
+            *place = *place & !REACHED | if reached { REACHED } else { 0 };
         }
     }
 
     pub(crate) fn access(&self, pc: Pc) -> Option<Access> {
-        let at = self.places.get(pc)?.checked_sub(1)?;
+        let at = (self.places.get(pc)? & !REACHED).checked_sub(1)?;
         *self.accesses.get(at as usize)?
     }
 
@@ -44,12 +44,13 @@ impl Facts {
         let Some(place) = self.places.get_mut(pc) else {
             return;
         };
-        if *place == 0 {
+        if *place & !REACHED == 0 {
             self.accesses.push(None);
             // Programs have fewer instructions.
-            *place = u32::try_from(self.accesses.len()).unwrap_or(0);
+            let at = u32::try_from(self.accesses.len()).unwrap_or(0);
+            *place = *place & REACHED | at & !REACHED;
         }
-        if let Some(at) = place.checked_sub(1)
+        if let Some(at) = (*place & !REACHED).checked_sub(1)
             && let Some(known) = self.accesses.get_mut(at as usize)
         {
             *known = access;
@@ -58,12 +59,11 @@ impl Facts {
 
     /// Of each instruction. `ways` are those taken at conditional jumps: 1 falls through, 2 jumps.
     pub(crate) fn all(&self, ways: &[u8]) -> Vec<Fact> {
-        let insns = self.reached.iter().zip(&self.places).zip(ways);
-        let fact = |((reached, place), ways): ((&bool, &u32), &u8)| Fact {
-            reached: *reached,
-            access: match place {
+        let fact = |(place, ways): (&u32, &u8)| Fact {
+            reached: place & REACHED != 0,
+            access: match place & !REACHED {
                 0 => None,
-                place => self.accesses.get(*place as usize - 1).copied().flatten(),
+                at => self.accesses.get(at as usize - 1).copied().flatten(),
             },
             map: None,
             decided: match ways {
@@ -72,6 +72,6 @@ impl Facts {
                 _ => None,
             },
         };
-        insns.map(fact).collect()
+        self.places.iter().zip(ways).map(fact).collect()
     }
 }
