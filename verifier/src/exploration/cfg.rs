@@ -4,18 +4,17 @@
 //! the same subprogram, every instruction can be reached by following them from its subprogram's entry,
 //! calls lead to entries, and no chain of direct calls repeats a subprogram.
 
+mod forward;
+
 use std::ops::RangeInclusive;
 
-use probity_isa::{CallTarget, Imm64, Insn, Pc, RawInsn};
+use probity_isa::{Insn, Pc, RawInsn};
 use probity_objfile::Subprog;
 
-use crate::env::{MAX_FRAMES, SHORT};
+use crate::env::MAX_FRAMES;
 use crate::loops;
 use crate::reject::{Failure, Outcome, fail};
 use crate::report::Rule;
-
-/// Paths through as many are few.
-const FEW_BRANCHES: usize = 3;
 
 pub(crate) struct Cfg {
     pub insns: Vec<Insn>,
@@ -37,14 +36,6 @@ pub(crate) struct Cfg {
     /// There may be 64-bit immediates: maps, variables, addresses.
     wide: bool,
     /// There may be calls.
-    calls: bool,
-}
-
-/// What a program that only goes forward has.
-#[derive(Default)]
-struct Forward {
-    branches: usize,
-    wide: bool,
     calls: bool,
 }
 
@@ -93,6 +84,24 @@ impl Cfg {
         frames: usize,
         ends: &dyn Fn(&Insn) -> bool,
     ) -> Outcome<Cfg> {
+        let mut cfg = Cfg::decoded(raw, subprogs, ends)?;
+        if !cfg.goes_forward() {
+            cfg.check(frames)?;
+        } else if cfg!(debug_assertions) {
+            let fresh = vec![Marks::default(); cfg.marks.len()];
+            let marks = std::mem::replace(&mut cfg.marks, fresh);
+            let checked = cfg.check(frames);
+            debug_assert!(checked.is_ok() && cfg.marks == marks && cfg.backs.is_empty());
+        }
+        Ok(cfg)
+    }
+
+    /// Nothing is checked or marked yet.
+    fn decoded(
+        raw: &[RawInsn],
+        subprogs: &[Subprog],
+        ends: &dyn Fn(&Insn) -> bool,
+    ) -> Outcome<Cfg> {
         if raw.is_empty() {
             return Err(fail(
                 Rule::Malformed,
@@ -133,13 +142,6 @@ impl Cfg {
                 cfg.closing.push(last);
             }
         }
-        if !cfg.goes_forward() {
-            cfg.check(frames)?;
-        } else if cfg!(debug_assertions) {
-            let marks = std::mem::replace(&mut cfg.marks, vec![Marks::default(); n + 1]);
-            let checked = cfg.check(frames);
-            debug_assert!(checked.is_ok() && cfg.marks == marks && cfg.backs.is_empty());
-        }
         Ok(cfg)
     }
 
@@ -150,86 +152,6 @@ impl Cfg {
         self.check_depth(frames)?;
         self.find_merges();
         Ok(())
-    }
-
-    /// In one pass, what [`Cfg::check`] finds of a program of one subprogram without a jump backwards: most are.
-    /// `false`, and nothing is marked: it is another, or is not well formed.
-    fn goes_forward(&mut self) -> bool {
-        match self.forward() {
-            Some(Forward {
-                branches,
-                wide,
-                calls,
-            }) => {
-                (self.wide, self.calls) = (wide, calls);
-                self.plain = branches <= FEW_BRANCHES && self.insns.len() <= SHORT;
-                self.meets = self.marks.iter().any(|m| m.has(Marks::MERGE));
-                true
-            }
-            None => {
-                self.marks.fill(Marks::default());
-                false
-            }
-        }
-    }
-
-    /// What such a program has.
-    fn forward(&mut self) -> Option<Forward> {
-        if self.subprogs.len() != 1 || !self.closing.is_empty() {
-            return None;
-        }
-        let (insns, marks) = (&self.insns[..], &mut self.marks[..]);
-        let mut found = Forward::default();
-        marks.first_mut()?.add_way();
-        let mut pc = 0;
-        while let Some(insn) = insns.get(pc) {
-            // What leads here stands before.
-            let here = marks.get_mut(pc)?;
-            if !here.has(Marks::WAY) {
-                return None;
-            }
-            here.add(Marks::REACHED);
-            let (next, target) = match *insn {
-                Insn::JumpIf { rel, .. } => (Some(pc + 1), Some(i32::from(rel))),
-                Insn::Jump { rel, .. } => (None, Some(rel)),
-                Insn::Exit => (None, None),
-                Insn::JumpReg { .. } | Insn::MayGoto { .. } => return None,
-                Insn::Call(CallTarget::Subprog { .. }) => return None,
-                Insn::LoadImm64 {
-                    imm: Imm64::Func { .. },
-                    ..
-                } => return None,
-                Insn::LoadImm64 { .. } => {
-                    found.wide = true;
-                    (Some(pc + 2), None)
-                }
-                Insn::Call(_) => {
-                    found.calls = true;
-                    (Some(pc + 1), None)
-                }
-                Insn::LoadPacket { .. } => {
-                    found.branches += 1;
-                    (Some(pc + 1), None)
-                }
-                _ => (Some(pc + 1), None),
-            };
-            if let Some(next) = next {
-                if next >= insns.len() {
-                    return None;
-                }
-                marks.get_mut(next)?.add_way();
-            }
-            if let Some(rel) = target {
-                let at = usize::try_from(rel).ok()? + pc + 1;
-                if matches!(insns.get(at)?, Insn::Imm64High) {
-                    return None;
-                }
-                found.branches += usize::from(next.is_some());
-                marks.get_mut(at)?.add_way();
-            }
-            pc += insn.slots();
-        }
-        Some(found)
     }
 
     /// One subprogram without loops, and so few branches that it is walked through in no time.
