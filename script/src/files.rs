@@ -99,11 +99,11 @@ impl Files {
                 return None;
             }
             for line in file.text.split_inclusive('\n') {
-                let found = imports(line).iter().any(|path| self.has(path));
-                match line.split_once(';').filter(|_| found) {
-                    Some((_, rest)) => out.push_str(rest),
-                    None if found => out.push('\n'),
-                    None => out.push_str(line),
+                let found = |part: &&str| imports(part).iter().any(|path| self.has(path));
+                let kept = line.split_inclusive(';').filter(|part| !found(part));
+                kept.for_each(|part| out.push_str(part));
+                if line.ends_with('\n') && !out.ends_with('\n') {
+                    out.push('\n');
                 }
             }
             if !out.ends_with('\n') {
@@ -141,7 +141,7 @@ impl File {
 /// What the lines of a text import.
 fn imports(text: &str) -> Vec<String> {
     let mut out = Vec::new();
-    for line in text.lines() {
+    for line in text.lines().flat_map(|line| line.split(';')) {
         let line = line.trim_start();
         let (rest, passed): (_, &[&str]) = match line.strip_prefix('#') {
             Some(directive) => (
@@ -190,8 +190,12 @@ mod tests {
         assert_eq!(files.list().len(), 3);
         assert!(files.has("a.bt") && files.has("./b.bt") && !files.has("c.bt"));
         assert_eq!(files.name(), "s");
-        let whole = "\n#include <linux/none.h>\nbegin { }\n\n\n";
+        let whole = "\n#include <linux/none.h>\nbegin { }\n";
         assert_eq!(files.whole().as_deref(), Some(whole));
+        let text = "import \"a.bt\"; import \"b.bt\"; begin { x }";
+        let files = Files::gather(text, "s", &[], &find);
+        assert_eq!(files.list().len(), 3);
+        assert_eq!(files.whole().as_deref(), Some(" begin { x }\n"));
         let files = Files::gather("import \"c.o\";\nimport \"c.o\"", "s", &[], &find);
         assert_eq!((files.list().len(), files.objects().len()), (1, 1));
         assert_eq!(files.whole(), None, "a text holds no object");

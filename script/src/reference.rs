@@ -104,7 +104,7 @@ pub const FORMS: &[Form] = &[
     },
     Form {
         title: "Functions in C",
-        doc: "`import \"FILE.o\"` brings in an object's global functions: they are called by name, with arguments and results of the types that C gives them, and the object's maps and variables come along.\nNumbers become as wide as C has them; `&$x`, `&@m[1]`, texts and what an event or the kernel points to are handed over by address.\n`import \"FILE.bpf.c\"` compiles first, with the machine's `clang`; `vmlinux.h`, or `probity/bpf.h` for those who do without, need not be installed.\nEach call is verified with what it is called with, so a text must be as long as the function reads.",
+        doc: "`import \"FILE.o\"` brings in an object's global functions: they are called by name, with arguments and results of the types that C gives them, and the object's maps and variables come along.\nNumbers become as wide as C has them; `&$x`, `&@m[1]`, texts and what an event or the kernel points to are handed over by address.\n`import \"FILE.bpf.c\"` compiles first, with the machine's `clang`; `vmlinux.h`, or `probity/bpf.h` for those who do without, need not be installed.\nEach call is verified with what it is called with, so a text must be as long as the function reads; one that sends signals, writes to a process or changes what a kernel function returns needs `--unsafe`.",
         example: "import \"limit.o\";\nbegin { for ($i : 0..5) { if may_tell(7, nsecs, 2) { print($i); } } print(bucket_of(7)->refused); }",
         prints: "0\n1\n3\n",
     },

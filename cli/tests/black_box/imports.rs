@@ -70,6 +70,10 @@ fn what_a_function_does_not_take_is_said() {
             "minus(\"a\", 1);",
             &["`int32` is wanted for `a`, this is of type `string`"],
         ),
+        (
+            "letters(pair_of(1, 2));",
+            &["a pointer to `int8` is wanted for `text`, this is of type `struct pair *`"],
+        ),
         ("print(total_of(curtask));", &["struct pair"]),
         (
             "$n = 1; total_of(&$n);",

@@ -385,7 +385,9 @@ impl<'a> Checker<'a> {
             (Ty::Str(_), _) if bytes => {}
             (Ty::Int { bytes: 8, .. }, _) => return Ok(e),
             (_, Some(given)) => {
-                if !bytes && given != Ty::Void && !self.same_memory(to, &given) {
+                // Any memory is bytes; a structure is no text.
+                let any = bytes && !(**to == Ty::CHAR && matches!(given, Ty::Struct(..)));
+                if !any && given != Ty::Void && !self.same_memory(to, &given) {
                     return Err(wanted(&e));
                 }
                 let own =
