@@ -74,12 +74,7 @@ impl Entry<'_> {
     #[inline]
     pub fn call(&self, ctx: &mut Context) -> Result<Outcome, CallError> {
         if self.stateless {
-            let Some(r1) = self.prepared.context(ctx) else {
-                return Err(CallError::Context);
-            };
-            // SAFETY: as in `run`; what is not used may be null. Without it no call ends by an epoch.
-            let ret = unsafe { (self.main)(ptr::null_mut(), r1) };
-            return Ok(Outcome { ret });
+            return self.without_state(ctx);
         }
         if self.prepared.is_watched() {
             cold_path();
@@ -94,9 +89,22 @@ impl Entry<'_> {
         Ok(Outcome { ret })
     }
 
+    #[inline(always)]
+    fn without_state(&self, ctx: &mut Context) -> Result<Outcome, CallError> {
+        let Some(r1) = self.prepared.context(ctx) else {
+            return Err(CallError::Context);
+        };
+        // SAFETY: as in `run`; what is not used may be null. Without it no call ends by an epoch.
+        let ret = unsafe { (self.main)(ptr::null_mut(), r1) };
+        Ok(Outcome { ret })
+    }
+
     /// `at` is the instruction at which the call was ended, when it was.
     #[inline(never)]
     pub(crate) fn run(&self, ctx: &mut Context, at: &mut usize) -> Result<Outcome, CallError> {
+        if self.stateless {
+            return self.without_state(ctx);
+        }
         let Some(mut call) = self.prepared.call(ctx) else {
             return Err(CallError::Context);
         };
