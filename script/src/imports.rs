@@ -1,7 +1,6 @@
 //! A script's own object and the objects that it imports → one object, linked.
 
-use probity_isa::RawInsn;
-use probity_objfile::{Initial, Map, Object, Program};
+use probity_objfile::{Extern, Initial, Map, Object, Program};
 
 use crate::ast::{Ast, Item};
 use crate::diagnostics::Diagnostic;
@@ -18,6 +17,8 @@ const FREE: [&str; 6] = [
 
 /// Helpers that write to programs' memory, change what a function returns, and send signals.
 const UNSAFE: [u32; 4] = [36, 58, 109, 117];
+/// Kernel functions that do, or end the kernel itself.
+const UNSAFE_KFUNCS: [&str; 2] = ["bpf_send_signal_task", "crash_kexec"];
 /// `BPF_JMP | BPF_CALL`.
 const CALL: u8 = 0x85;
 
@@ -89,7 +90,8 @@ pub(crate) fn link(mut own: Object, ast: &Ast, allow_unsafe: bool) -> Result<Obj
             function.global = false;
         }
     }
-    let acting = object.programs.iter().find_map(acts);
+    let externs = &object.externs;
+    let acting = object.programs.iter().find_map(|p| acts(p, externs));
     if let Some(function) = acting.filter(|_| !allow_unsafe) {
         let d = wrong(&format_args!(
             "the imported function `{function}` is unsafe: it changes more than its own memory"
@@ -103,15 +105,20 @@ pub(crate) fn link(mut own: Object, ast: &Ast, allow_unsafe: bool) -> Result<Obj
     Ok(object)
 }
 
-/// The function of a program, other than its own, that calls a helper which scripts need leave for.
-fn acts(program: &Program) -> Option<&str> {
-    let is_action =
-        |i: &RawInsn| i.opcode == CALL && i.src == 0 && UNSAFE.contains(&(i.imm as u32));
-    let slots = program.insns.iter().enumerate();
-    let pc = slots
-        .filter(|(_, i)| is_action(i))
-        .map(|(pc, _)| pc)
-        .find(|pc| *pc >= program.subprogs.first().map_or(0, |s| s.end))?;
+/// The function of a program, other than its own, that calls what scripts need leave for.
+fn acts<'a>(program: &'a Program, externs: &[Extern]) -> Option<&'a str> {
+    let own = program.subprogs.first().map_or(0, |s| s.end);
+    let helpers = program
+        .insns
+        .iter()
+        .enumerate()
+        .filter(|(_, i)| i.opcode == CALL && i.src == 0 && UNSAFE.contains(&(i.imm as u32)));
+    let kfuncs = program.extern_refs.iter().filter(|r| {
+        let named = externs.get(r.index).map(|e| e.name.as_str());
+        named.is_some_and(|name| UNSAFE_KFUNCS.contains(&name))
+    });
+    let places = helpers.map(|(pc, _)| pc).chain(kfuncs.map(|r| r.pc));
+    let pc = places.filter(|pc| *pc >= own).min()?;
     let function = program
         .subprogs
         .iter()

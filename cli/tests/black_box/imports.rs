@@ -93,6 +93,13 @@ fn what_a_function_does_not_take_is_said() {
             &["the imported function `interrupt` is unsafe", "--unsafe"],
         ),
         (
+            "interrupt_task();",
+            &[
+                "the imported function `interrupt_task` is unsafe",
+                "--unsafe",
+            ],
+        ),
+        (
             "by_value(1);",
             &["cannot be called: it takes a structure by value"],
         ),

@@ -129,6 +129,16 @@ long interrupt(void)
 	return send_signal(2);
 }
 
+/* The same by a kernel function. */
+static struct task_struct *(*const current_task)(void) = (void *)158;
+extern int bpf_send_signal_task(struct task_struct *task, int number, u32 whom, u64 value)
+	__attribute__((section(".ksyms")));
+
+long interrupt_task(void)
+{
+	return bpf_send_signal_task(current_task(), 2, 1, 0);
+}
+
 int by_value(struct inner in)
 {
 	return in.low;
