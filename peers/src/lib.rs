@@ -30,7 +30,7 @@ pub use clock::cpu_time;
 pub use engine::{Answer, AtMost, Engine, Function, Ready, Subject, agree};
 pub use measure::{Settings, Times, measure};
 pub use source::{Source, Tools};
-pub use threads::{ByThreads, ring_by_threads};
+pub use threads::{ByThreads, Round, ring_by_threads};
 
 /// Does a program refer to that map?
 fn uses_map(program: &probity_verifier::VerifiedProgram, index: usize) -> bool {

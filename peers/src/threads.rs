@@ -1,6 +1,5 @@
 //! A program that writes records → several threads that run it at once, and whether all records came out.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Barrier, Mutex};
 
 use probity_jit::Jit;
@@ -11,7 +10,7 @@ use crate::{Subject, clock};
 /// Runs of each thread between two turns of the reader: what fits the buffer.
 const RUNS: u64 = 192;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ByThreads {
     /// What the programs said they wrote.
     pub written: u64,
@@ -19,9 +18,16 @@ pub struct ByThreads {
     pub read: u64,
     /// Whether as many records were read, each of them whole.
     pub whole: bool,
+    /// What each round took.
+    pub rounds: Vec<Round>,
+}
+
+/// What all threads took to write as many records as in any other round.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Round {
     /// CPU nanoseconds of the writers, all together.
     pub writers_ns: u64,
-    /// The same of the thread that took longest in each round: what passed while all wrote, each on a processor of its own.
+    /// The same of the thread that took longest: what passed while all wrote, each on a processor of its own.
     pub elapsed_ns: u64,
 }
 
@@ -41,18 +47,16 @@ pub fn ring_by_threads(
     let jit = Jit::new(instance.clone()).map_err(|e| e.to_string())?;
     let start = Barrier::new(threads + 1);
     let end = Barrier::new(threads + 1);
-    let totals = Mutex::new((0u64, 0u64, None));
+    let totals = Mutex::new((0u64, Round::default(), None));
     let mut result = ByThreads {
         written: 0,
         read: 0,
         whole: true,
-        writers_ns: 0,
-        elapsed_ns: 0,
+        rounds: Vec::new(),
     };
-    let longest = AtomicU64::new(0);
     std::thread::scope(|scope| {
         for cpu in 0..threads {
-            let (jit, start, end, totals, longest) = (&jit, &start, &end, &totals, &longest);
+            let (jit, start, end, totals) = (&jit, &start, &end, &totals);
             scope.spawn(move || {
                 let context = Context::xdp(&subject.input).map_err(|e| e.to_string());
                 let entry = jit.entry(subject.index, cpu).map_err(|e| e.to_string());
@@ -68,11 +72,13 @@ pub fn ring_by_threads(
                         },
                         Err(e) => failed = Some(e.clone()),
                     });
-                    longest.fetch_max(took.as_nanos() as u64, Relaxed);
+                    let took = took.as_nanos() as u64;
                     if let Ok(mut totals) = totals.lock() {
-                        totals.0 += written;
-                        totals.1 += took.as_nanos() as u64;
-                        totals.2 = totals.2.take().or(failed);
+                        let (all, round, why) = &mut *totals;
+                        *all += written;
+                        round.writers_ns += took;
+                        round.elapsed_ns = round.elapsed_ns.max(took);
+                        *why = why.take().or(failed);
                     }
                     end.wait();
                 }
@@ -81,7 +87,9 @@ pub fn ring_by_threads(
         for _ in 0..rounds {
             start.wait();
             end.wait();
-            result.elapsed_ns += longest.swap(0, Relaxed);
+            if let Ok(mut totals) = totals.lock() {
+                result.rounds.push(std::mem::take(&mut totals.1));
+            }
             for map in instance.maps() {
                 let Some(ring) = map.ring() else {
                     continue;
@@ -94,9 +102,8 @@ pub fn ring_by_threads(
             }
         }
     });
-    let (written, writers_ns, failed) = totals.into_inner().map_err(|e| e.to_string())?;
+    let (written, _, failed) = totals.into_inner().map_err(|e| e.to_string())?;
     result.written = written;
-    result.writers_ns = writers_ns;
     result.whole &= result.read == written;
     match failed {
         Some(why) => Err(why),

@@ -81,7 +81,7 @@ pub struct Args {
 }
 
 /// Rounds in which two threads fill a ring buffer.
-const ROUNDS: u64 = 50;
+const ROUNDS: u64 = 201;
 
 fn engine() -> impl TypedValueParser<Value = Engine> {
     PossibleValuesParser::new(Engine::ALL.map(Engine::name))
@@ -196,7 +196,7 @@ fn empty(
 }
 
 /// The rows of two threads that write to one ring buffer, if nothing was lost: how often a record comes out, and what
-/// one costs the thread that writes it, its waiting for the other one included.
+/// one costs the thread that writes it, its waiting for the other one included; medians of the rounds.
 fn two_threads(found: &Found, rows: &[Row], remarks: &mut Remarks) -> Vec<Row> {
     let alone = row::of(rows, &found.subject.name, Engine::Jit);
     let Some((alone, operations)) = alone.and_then(|r| Some((r, r.operations?))) else {
@@ -204,19 +204,24 @@ fn two_threads(found: &Found, rows: &[Row], remarks: &mut Remarks) -> Vec<Row> {
     };
     let failed = match probity_peers::ring_by_threads(&found.subject, 2, ROUNDS) {
         Ok(measured) if measured.whole => {
-            let row = |name: &str, total: u64| {
-                let ns = total as f64 / measured.written.max(1) as f64 * f64::from(operations);
-                Row {
+            // Every round writes as many.
+            let records = measured.written as f64 / measured.rounds.len().max(1) as f64;
+            let row = |name: &str, of: &dyn Fn(&probity_peers::Round) -> u64| {
+                let each = measured.rounds.iter().map(|r| of(r) as f64);
+                let each = each.map(|ns| ns / records.max(1.0) * f64::from(operations));
+                let least = each.clone().fold(f64::INFINITY, f64::min);
+                Some(Row {
                     program: name.into(),
-                    ns,
-                    least_ns: ns,
+                    ns: crate::bench::median(each.collect())?,
+                    least_ns: least,
                     ..alone.clone()
-                }
+                })
             };
-            return vec![
-                row(goals::TWO_THREADS, measured.elapsed_ns),
-                row(goals::EACH_OF_TWO, measured.writers_ns),
+            let rows = [
+                row(goals::TWO_THREADS, &|r| r.elapsed_ns),
+                row(goals::EACH_OF_TWO, &|r| r.writers_ns),
             ];
+            return rows.into_iter().flatten().collect();
         }
         Ok(measured) => format!(
             "{} records were written and {} read",
