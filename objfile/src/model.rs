@@ -54,6 +54,16 @@ pub struct Program {
     pub exception_cb: Option<usize>,
 }
 
+/// Licences under which Linux lets programs call all helpers (`license_is_gpl_compatible`).
+pub const GPL_COMPATIBLE: [&str; 6] = [
+    "GPL",
+    "GPL v2",
+    "GPL and additional rights",
+    "Dual BSD/GPL",
+    "Dual MIT/GPL",
+    "Dual MPL/GPL",
+];
+
 /// A function inside a [`Program`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subprog {

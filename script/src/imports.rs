@@ -1,20 +1,12 @@
 //! A script's own object and the objects that it imports → one object, linked.
 
-use probity_objfile::{Extern, Initial, Map, Object, Program};
+use probity_objfile::{Extern, GPL_COMPATIBLE, Initial, Map, Object, Program};
 
 use crate::ast::{Ast, Item};
 use crate::diagnostics::Diagnostic;
 
-/// Licenses under which Linux lets programs call all helpers, that of scripts first.
-const FREE: [&str; 6] = [
-    "GPL",
-    "GPL v2",
-    "GPL and additional rights",
-    "Dual BSD/GPL",
-    "Dual MIT/GPL",
-    "Dual MPL/GPL",
-];
-
+/// Under which scripts are compiled.
+const OWN_LICENSE: &str = "GPL";
 /// Helpers that write to programs' memory, change what a function returns, and send signals.
 const UNSAFE: [u32; 4] = [36, 58, 109, 117];
 /// Kernel functions that do, or end the kernel itself.
@@ -44,8 +36,8 @@ pub(crate) fn link(mut own: Object, ast: &Ast, allow_unsafe: bool) -> Result<Obj
         let license = probity_objfile::open(name, bytes)
             .map_err(|e| wrong(&e))?
             .license;
-        let free = |l: &Option<String>| l.as_deref().is_some_and(|l| FREE.contains(&l));
-        if own.license.as_deref() == Some(FREE[0]) && free(&license) {
+        let free = |l: &Option<String>| l.as_deref().is_some_and(|l| GPL_COMPATIBLE.contains(&l));
+        if own.license.as_deref() == Some(OWN_LICENSE) && free(&license) {
             own.license = license;
         }
     }

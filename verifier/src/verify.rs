@@ -492,14 +492,6 @@ fn known_kind<'a>(
 
 /// Whether the licence is compatible with the GPL.
 fn license(object: &Object, policy: &Policy) -> Outcome<bool> {
-    const COMPATIBLE: &[&str] = &[
-        "GPL",
-        "GPL v2",
-        "GPL and additional rights",
-        "Dual BSD/GPL",
-        "Dual MIT/GPL",
-        "Dual MPL/GPL",
-    ];
     let license = object.license.as_deref().unwrap_or_default();
     if let Some(allowed) = &policy.licenses
         && !allowed.iter().any(|l| l == license)
@@ -510,7 +502,7 @@ fn license(object: &Object, policy: &Policy) -> Outcome<bool> {
             &format!("`{license}` is not on its list"),
         ));
     }
-    Ok(COMPATIBLE.contains(&license))
+    Ok(probity_objfile::GPL_COMPATIBLE.contains(&license))
 }
 
 fn size(program: &Program, platform: &Platform, policy: &Policy) -> Outcome<()> {
