@@ -5,7 +5,8 @@
 //! far) is an error, never another instruction.
 
 use crate::form::{Form, Operands};
-use crate::table::{Field, Kind, Row, row_of};
+use crate::index::row_of;
+use crate::table::{Field, Kind, Row};
 use crate::{Error, Insn, Pc, RawInsn, Reg};
 
 /// Encodes a program of one [`Insn`] for each slot.

@@ -23,7 +23,8 @@ static PLACES: [u8; FAMILY * FAMILIES] = {
     places
 };
 
-pub(crate) fn row(kind: Kind) -> Option<&'static Row> {
+/// The row of `kind`, if there is such an instruction.
+pub(crate) fn row_of(kind: Kind) -> Option<&'static Row> {
     let place = *PLACES.get(number(kind))?;
     // Kinds that are no instruction (a swap of 13 bits) may have another's number.
     TABLE.get(place as usize).filter(|row| row.kind == kind)

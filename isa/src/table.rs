@@ -190,11 +190,6 @@ pub(crate) fn places_of(opcode: u8) -> impl Iterator<Item = usize> {
     })
 }
 
-/// The row of `kind`, if there is such an instruction.
-pub fn row_of(kind: Kind) -> Option<&'static Row> {
-    crate::index::row(kind)
-}
-
 /// The first Linux release that accepts all rows but jumps through a register, or a later one.
 pub const NEWEST: (u8, u8) = {
     let mut newest = (0, 0);

@@ -11,13 +11,7 @@ use std::collections::BTreeMap;
 use crate::error::Error;
 use crate::placement;
 use crate::symbol::Symbol;
-
-/// Instruction sets that code is linked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Arch {
-    X86_64,
-    Aarch64,
-}
+use crate::target::Arch;
 
 /// What is written where when code is linked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,9 @@
 //! **Invariant:** any bytes are decoded or refused, without a panic and without more memory than
 //! they account for; what is decoded can be linked without leaving its own bytes.
 
-use crate::code::{Arch, Code, Fixup, Place, Placed};
+use crate::code::{Code, Fixup, Place, Placed};
 use crate::symbol::Symbol;
+use crate::target::Arch;
 
 pub(crate) fn encode(code: &Code) -> Vec<u8> {
     let mut out = Vec::with_capacity(code.bytes.len() + 64 * code.functions.len() + 1024);

@@ -20,10 +20,10 @@ use probity_runtime::helpers::Inline;
 use probity_runtime::{Answer, Bound, Call, Instance};
 use probity_verifier::Region;
 
-use crate::code::Arch;
 use crate::frame::Frame;
 use crate::lowerings::Lowerings;
 use crate::symbol::Symbol;
+use crate::target::Arch;
 use crate::translate::Translator;
 
 /// Bytes that are compared or copied in place, at most.

@@ -5,9 +5,10 @@
 
 use probity_runtime::{Instance, kernel_read_fn};
 
-use crate::code::{Arch, Code, Place, Placed, arm64_call, write};
+use crate::code::{Code, Place, Placed, arm64_call, write};
 use crate::error::Error;
 use crate::pages::Pages;
+use crate::target::Arch;
 
 /// A function that a host calls.
 #[derive(Clone, Copy)]

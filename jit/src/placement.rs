@@ -10,7 +10,7 @@
 
 use cranelift_codegen::CompiledCode;
 
-use crate::code::Arch;
+use crate::target::Arch;
 
 /// Bytes of a line.
 pub(crate) const LINE: u32 = 64;

@@ -6,10 +6,16 @@ use std::sync::Arc;
 use cranelift_codegen::isa::{Builder, TargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
 
-use crate::code::Arch;
 use crate::error::Error;
 use crate::lowerings::Lowerings;
 use crate::options::Options;
+
+/// Instruction sets that code is linked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arch {
+    X86_64,
+    Aarch64,
+}
 
 /// What code is generated for.
 pub(crate) struct Target {

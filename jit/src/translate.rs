@@ -18,7 +18,6 @@ use probity_verifier::VerifiedProgram;
 
 use crate::alu::{alu, compare, immediate, of_size, of_width, swap};
 use crate::call::signature;
-use crate::code::Arch;
 use crate::epoch::loop_heads;
 use crate::error::Error;
 use crate::flow::{Function, heads, landing, reached, successors};
@@ -30,6 +29,7 @@ use crate::ranges::Ranges;
 use crate::registers::Local;
 use crate::selects::Selections;
 use crate::symbol::Symbol;
+use crate::target::Arch;
 use crate::words::Words;
 
 /// Turns that `may_goto` grants a function, as in Linux.

@@ -1,7 +1,8 @@
 //! Bytes → instructions → bytes.
 
 use super::samples;
-use crate::table::{Field, Kind, TABLE, row_of};
+use crate::index::row_of;
+use crate::table::{Field, Kind, TABLE};
 use crate::*;
 
 #[test]

@@ -53,7 +53,7 @@ fn every_encodable_instruction_has_its_mnemonic() {
     }
     let llvm: std::collections::HashSet<_> = TABLE.iter().map(|r| (r.text, r.kind)).collect();
     for (kind, text) in gnu::WORDS.iter().chain(&gnu::OTHER_WORDS) {
-        assert!(table::row_of(*kind).is_some(), "{text}");
+        assert!(crate::index::row_of(*kind).is_some(), "{text}");
         assert!(llvm.iter().all(|(t, k)| t != text || k == kind), "{text}");
     }
 }
@@ -180,8 +180,8 @@ fn the_table_tokenises() {
         }
     }
     for (kind, text) in &ALIASES {
-        assert!(table::row_of(*kind).is_some(), "{text}");
-        assert!(table::row_of(*kind).unwrap().text != *text, "{text}");
+        assert!(crate::index::row_of(*kind).is_some(), "{text}");
+        assert!(crate::index::row_of(*kind).unwrap().text != *text, "{text}");
     }
 }
 
