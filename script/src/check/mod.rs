@@ -4,6 +4,7 @@
 //! script is walked again until no walk learns a new type, and what the last walk gives is the result.
 
 mod access;
+mod args;
 mod constants;
 mod convert;
 mod expr;
@@ -30,7 +31,7 @@ use crate::probes::{self, ProbeKind};
 use crate::source::Span;
 use crate::types::{Space, Ty};
 
-pub(crate) use access::ctx_word;
+pub(crate) use args::ctx_word;
 pub(crate) use expr::literal;
 pub use filters::{CgroupFilter, NamespaceFilter};
 pub(crate) use known::{known, literal_type};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::access::ctx_word;
+use super::args::ctx_word;
 use super::named::{DeclaredField, DeclaredStruct, in_space};
 use super::{Checked, Checker};
 use crate::diagnostics::Diagnostic;
