@@ -9,6 +9,7 @@ mod data;
 mod elf;
 mod error;
 mod externs;
+mod functions;
 #[doc(hidden)]
 pub mod fuzzing;
 mod hook;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use probity_btf::{Btf, BtfExt};
 
 use crate::elf::{Elf, Symbol};
-use crate::link::{Func, Linker, functions};
+use crate::functions::{Func, functions};
+use crate::link::Linker;
 use crate::{Error, Object, data, externs, maps, struct_ops};
 
 /// Reads an object file. `name` is for people: the file's stem.
