@@ -206,7 +206,7 @@ impl Ring for RingBuf {
     }
     #[inline(always)]
     fn lock(&self) {
-        self.producing.lock.lock();
+        self.producing.lock.lock(&self.producing.position);
     }
     #[inline(always)]
     fn unlock(&self) {

@@ -1,13 +1,15 @@
 //! A lock that threads take in turns of some microseconds when they contend for it.
 //!
-//! Whoever takes what the lock protects from another core waits for its cache lines to come over, which takes ten times as
-//! long as writing a record. So the lock stays its last holder's: others take it at once when its turn is over, and
-//! otherwise wait without a look at the line until it is. A lock that nobody contends for changes hands
-//! once in a turn or more seldom, and nobody waits.
+//! Whoever takes what the lock protects from another core waits for its cache lines to come over, and for those of what it
+//! then writes, which takes as long as writing some fifty records. So the lock stays its last holder's: others take it at
+//! once when its turn is over, and otherwise wait. Meanwhile they seldom look at the line, to see whether its
+//! owner still does anything: the first time soon, then after twice as long each time. A lock that nobody contends for
+//! changes hands once in a turn or more seldom, and nobody waits.
 //!
 //! **Invariant:** one thread holds the lock; a turn only decides who asks when.
 //!
-//! **Invariant:** nobody waits for a turn longer than it lasts, whatever its owner does.
+//! **Invariant:** nobody waits for a turn longer than it lasts, whatever its owner does, nor longer than [`LOOK`] when its
+//! owner does nothing meanwhile.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::*;
@@ -15,13 +17,15 @@ use std::time::Duration;
 
 use crate::maps::pause;
 
-/// How long a turn lasts: some ten times what it takes to pass the lines on.
-const TURN: Duration = Duration::from_micros(3);
+/// Nanoseconds that a turn lasts: some ten times what it takes to pass the lines on.
+const TURN: u64 = 10_000;
+/// When who waits first looks whether the owner does anything.
+const LOOK: Duration = Duration::from_micros(1);
 /// Added to the owner while it holds the lock.
 const HELD: u64 = 1;
 
 #[derive(Default)]
-pub(super) struct Turns {
+pub(super) struct Turns<const TURN_NS: u64 = TURN> {
     /// The thread whose turn it is, or was last, and [`HELD`].
     word: AtomicU64,
     /// When its turn began, in nanoseconds.
@@ -48,23 +52,24 @@ fn now() -> u64 {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32).as_nanos() as u64
 }
 
-impl Turns {
+impl<const TURN_NS: u64> Turns<TURN_NS> {
+    /// `done` lies beside the lock, and changes when a holder has done something.
     #[inline(always)]
-    pub fn lock(&self) {
+    pub fn lock(&self, done: &AtomicU64) {
         let me = me();
         let taken = self.word.compare_exchange(me, me | HELD, Acquire, Relaxed);
         if taken.is_err() {
-            self.take_over(me);
+            self.take_over(me, done);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn take_over(&self, me: u64) {
+    fn take_over(&self, me: u64, done: &AtomicU64) {
         let mut pauses = 0;
         loop {
             let since = self.since.load(Relaxed);
-            self.wait(since);
+            Self::wait(since, done);
             let word = self.word.load(Relaxed);
             // Meanwhile another's turn may have begun.
             if self.since.load(Relaxed) != since {
@@ -83,10 +88,22 @@ impl Turns {
         }
     }
 
-    /// Until the turn that began then is over.
-    fn wait(&self, since: u64) {
-        while Duration::from_nanos(now().wrapping_sub(since)) < TURN {
+    /// Until the turn that began then is over, or its owner seems to have stopped.
+    fn wait(since: u64, done: &AtomicU64) {
+        let began = now();
+        let mut time = began;
+        let mut seen = done.load(Relaxed);
+        let mut look = LOOK;
+        while time.wrapping_sub(since) < TURN_NS {
+            if Duration::from_nanos(time.wrapping_sub(began)) >= look {
+                let before = std::mem::replace(&mut seen, done.load(Relaxed));
+                if before == seen {
+                    return;
+                }
+                look += look + LOOK;
+            }
             std::hint::spin_loop();
+            time = now();
         }
     }
 
@@ -106,6 +123,7 @@ mod tests {
     #[derive(Default)]
     struct Counted {
         lock: Turns,
+        done: AtomicU64,
         count: UnsafeCell<u64>,
     }
     // SAFETY: the count is only touched under the lock.
@@ -126,7 +144,7 @@ mod tests {
                     let counted: &Counted = counted;
                     start.wait();
                     for _ in 0..LAPS {
-                        counted.lock.lock();
+                        counted.lock.lock(&counted.done);
                         // SAFETY: under the lock.
                         unsafe { *counted.count.get() += 1 };
                         counted.lock.unlock();
@@ -141,20 +159,34 @@ mod tests {
         assert_eq!(shared.count.into_inner(), THREADS * LAPS);
     }
 
-    #[test]
-    fn an_owner_that_has_gone_is_not_waited_for() {
+    /// A lock whose last owner has ended.
+    fn left<const TURN_NS: u64>() -> Turns<TURN_NS> {
         let lock = Turns::default();
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                lock.lock();
+                lock.lock(&AtomicU64::new(0));
                 lock.unlock();
             });
         });
+        lock
+    }
+
+    #[test]
+    fn an_owner_that_has_gone_is_not_waited_for() {
+        let lock = left::<TURN>();
         // Its turn may last for ever by the clock's reading: what lies ahead of now is no turn.
         lock.since.store(now() + 1_000_000_000, Relaxed);
-        lock.lock();
+        lock.lock(&AtomicU64::new(0));
         assert_eq!(lock.word.load(Relaxed), me() | HELD);
         lock.unlock();
         assert_eq!(lock.word.load(Relaxed), me());
+    }
+
+    #[test]
+    fn a_turn_in_which_nothing_is_done_is_not_waited_for() {
+        // Each lasts for centuries.
+        let lock = left::<{ u64::MAX }>();
+        lock.lock(&AtomicU64::new(0));
+        assert_eq!(lock.word.load(Relaxed), me() | HELD);
     }
 }
