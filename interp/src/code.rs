@@ -1,7 +1,7 @@
 //! `Verified` program → [`Code`]: instructions with what is known about each slot before any call.
 
 use probity_isa::{CallTarget, Imm64, Insn, Pc};
-use probity_runtime::{Bound, BoundKfunc, Instance, hidden_word};
+use probity_runtime::{Bound, BoundKfunc, Instance, absent, hidden_word};
 use probity_verifier::{Region, VerifiedProgram};
 
 /// One program, ready to be interpreted.
@@ -27,6 +27,11 @@ pub(crate) enum Site {
     Hidden(i32),
     /// The load is through a kernel pointer.
     Kernel,
+    /// The load gives a pointer that is promised not to be NULL: this, where there is none.
+    Promised {
+        kernel: bool,
+        absent: u64,
+    },
     /// The value of a 64-bit immediate.
     Value(u64),
     /// Index into [`Code::helpers`].
@@ -62,6 +67,12 @@ impl Code {
             let fact = p.facts().get(pc).copied().unwrap_or_default();
             if !fact.reached {
                 return Site::Dead;
+            }
+            if let Some(access) = fact.access
+                && let Some(absent) = absent(&access)
+            {
+                let kernel = access.region == Region::Kernel;
+                return Site::Promised { kernel, absent };
             }
             match insn {
                 Insn::Load { .. } | Insn::LoadAcquire { .. } => match fact.access.map(|a| a.region)

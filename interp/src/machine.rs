@@ -128,6 +128,13 @@ impl<O: Observer> Machine<'_, O> {
                     let v = match *site {
                         Site::Hidden(word) => self.memory.hidden(call, word),
                         Site::Kernel => Some(kernel_read(call, address, size)),
+                        Site::Promised { kernel, absent } => {
+                            let v = match kernel {
+                                true => Some(kernel_read(call, address, size)),
+                                false => self.memory.load(call, address, size),
+                            };
+                            v.map(|v| if v == 0 { absent } else { v })
+                        }
                         _ => self.memory.load(call, address, size),
                     };
                     let v = v.ok_or_else(|| memory_fault(FaultKind::Load, address, size))?;

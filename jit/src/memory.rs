@@ -3,11 +3,12 @@
 //! **Invariant:** two accesses that may meet carry the same alias region: Cranelift takes
 //! accesses of different regions (and those of none) for disjoint.
 
+use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
     AliasRegion, AliasRegionData, AtomicRmwOp, InstBuilder, MemFlagsData, TrapCode, Value, types,
 };
 use probity_isa::{AtomicOp, Pc, Reg, Size, Src};
-use probity_runtime::{Call, hidden_word};
+use probity_runtime::{Call, absent, hidden_word};
 use probity_verifier::{Access, Region};
 
 use crate::alu::{narrow, of_size, widen_signed};
@@ -138,7 +139,7 @@ impl Translator<'_, '_> {
             return self.extended(v, signed);
         }
         let access = self.access(pc);
-        match access.map(|a| a.region) {
+        let v = match access.map(|a| a.region) {
             Some(Region::Context(kind)) if hidden_word(kind).is_some() => {
                 let word = hidden_word(kind).unwrap_or_default();
                 let ctx = self.constant_word(Call::CTX);
@@ -170,7 +171,13 @@ impl Translator<'_, '_> {
                 }
                 v
             }
-        }
+        };
+        let Some(absent) = access.as_ref().and_then(absent) else {
+            return v;
+        };
+        let absent = self.b.ins().iconst(types::I64, absent as i64);
+        let null = self.b.ins().icmp_imm_s(IntCC::Equal, v, 0);
+        self.b.ins().select(null, absent, v)
     }
 
     fn load_at(&mut self, at: Place, access: Option<Access>, size: Size, signed: bool) -> Value {

@@ -38,8 +38,8 @@ pub use instance::{Bound, Instance, MAX_CPUS, Options, Program};
 pub use kfuncs::{BoundKfunc, KfuncArg, call_kfunc};
 pub use maps::{ArrayLayout, Direct, Map, Operation, Slots, Span};
 pub use memory::{
-    BadArgument, FRAME, Memory, Reenter, call_helper, kernel_read, kernel_read_fn, packet_load,
-    packet_load_fn,
+    BadArgument, FRAME, Memory, Reenter, absent, call_helper, kernel_read, kernel_read_fn,
+    packet_load, packet_load_fn,
 };
 pub use platform::platform;
 pub use pool::Pool;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 
 use probity_isa::{AtomicOp, Size};
 use probity_platform::{Arg, ArgKind, MemAccess, Ret};
+use probity_verifier::Access;
 
 use crate::arena::{self, Arena};
 use crate::context::{self, DATA, DATA_END, DATA_META};
@@ -355,6 +356,17 @@ pub(crate) fn own_end(call: &Call<'_>, address: u64) -> Option<u64> {
             let span = call.instance().span(address)?;
             inside(span.start, span.end)
         })
+}
+
+/// Where structures lie that the surroundings do not have, though the kernel promises them: no processor can address that,
+/// so that what is read there is 0.
+pub(crate) const NOWHERE: u64 = 1 << 62;
+
+/// What such a load gives in the place of NULL, if what it loads is promised not to be: comparisons with NULL are gone
+/// from compiled code. Members, and arguments, at different offsets are at different addresses.
+pub fn absent(access: &Access) -> Option<u64> {
+    let at = access.offset.unwrap_or_default() as u64 & 0xffff;
+    access.promised.then_some(NOWHERE + (at << 32))
 }
 
 /// A read through a kernel pointer: 0 where the surroundings have no such memory.

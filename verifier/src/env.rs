@@ -370,7 +370,11 @@ impl<'a> Env<'a> {
                 let offset = known
                     .offset
                     .filter(|_| region != Region::Mixed && known.offset == access.offset);
-                Access { region, offset }
+                Access {
+                    region,
+                    offset,
+                    promised: known.promised && access.promised,
+                }
             }
         };
         if before != Some(joined) {

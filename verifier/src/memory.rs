@@ -60,6 +60,25 @@ pub(crate) enum Place {
     Plain,
 }
 
+impl Place {
+    /// What a load gives is a pointer that comparisons take to be never NULL ([`crate::branch`]), by the kernel's word.
+    fn promised(&self) -> bool {
+        match self {
+            Place::Field(FieldKind::Btf { nullable, .. }) => !nullable,
+            Place::Typed { trust, null, .. } => !null && *trust == Trust::Trusted,
+            Place::Argument(value) => match **value {
+                Value::Pointer(p) => {
+                    let trusted =
+                        matches!(p.to, To::Kernel { trust, .. } if trust == Trust::Trusted);
+                    trusted && !p.null
+                }
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+}
+
 impl Kind {
     pub(crate) fn writes(self) -> bool {
         matches!(self, Kind::Write | Kind::Atomic)
@@ -109,7 +128,12 @@ pub(crate) fn resolve(
         )));
     }
     let (place, region, offset) = region(env, state, &pointer, reg, off, size, kind)?;
-    env.record(pc, Access { region, offset })?;
+    let access = Access {
+        region,
+        offset,
+        promised: kind == Kind::Read && place.promised(),
+    };
+    env.record(pc, access)?;
     Ok(place)
 }
 

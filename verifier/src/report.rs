@@ -226,6 +226,9 @@ pub struct Access {
     pub region: Region,
     /// Byte offset from the start of the region (for the stack: from the frame pointer, negative), when it is one constant.
     pub offset: Option<i64>,
+    /// Of a load: on every path it gives a pointer that the kernel promises is not NULL. So must it be where there is no
+    /// kernel, since comparisons with NULL are decided.
+    pub promised: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,6 +1,7 @@
 //! Helpers that ask where and when the call happens: time, CPU, task, attachment.
 
 use super::{Entry, entry, env, err, once, write};
+use crate::memory::NOWHERE;
 use crate::{Answer, Call, Clock, Env};
 
 pub(super) const ENTRIES: &[Entry] = &[
@@ -193,9 +194,9 @@ unsafe extern "C" fn get_current_task(
     unsafe { (*call).once(Answer::TASK, |c| c.env().task()) }
 }
 
-/// Where tasks lie that the surroundings do not know: no processor can address that, so nothing is read there. What is
-/// proved of these helpers is that they never give NULL.
-const UNKNOWN_TASKS: u64 = 1 << 63;
+/// Where tasks lie that the surroundings do not know: as [`NOWHERE`], behind it. What is proved of these helpers is that they never
+/// give NULL.
+const UNKNOWN_TASKS: u64 = 2 * NOWHERE;
 const TASK_BYTES: u64 = 1 << 14;
 /// Of its registers, from a task's address.
 const REGISTERS: u64 = TASK_BYTES / 2;

@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, OnceLock};
 
-use probity_btf::{BtfBuilder, FuncLinkage, IntEncoding, Kind};
+use probity_btf::{BtfBuilder, FuncLinkage, IntEncoding, Kind, TypeId};
 use probity_interp::Interp;
 use probity_jit::{Jit, Lowerings};
-use probity_objfile::Object;
+use probity_objfile::{Object, StructOps};
 use probity_platform::{Platform, Policy};
 use probity_runtime::{Context, Engine, Instance, Options, Sample, platform};
 use probity_verifier::{Verified, verify};
@@ -22,7 +22,8 @@ pub fn in_process() -> Arc<Platform> {
 }
 
 /// Assembles against a platform. `kfunc NAME` calls a kernel function of its types, and
-/// `# exception NAME` names the program's exception callback, a function of a number.
+/// `# exception NAME` names the program's exception callback, a function of a number;
+/// `# implements STRUCTURE.MEMBER` says what a program `main` of the section `struct_ops` is.
 pub fn assemble(platform: &Platform, name: &str, text: &str) -> Result<Object, String> {
     let types = platform.types.as_deref().ok_or("no types")?;
     let mut with_ids = String::new();
@@ -40,6 +41,18 @@ pub fn assemble(platform: &Platform, name: &str, text: &str) -> Result<Object, S
     let named = text.lines().find_map(|l| l.strip_prefix("# exception "));
     if let Some(callback) = named {
         exception_callback(&mut object, callback.trim())?;
+    }
+    let implements = text.lines().find_map(|l| l.strip_prefix("# implements "));
+    if let Some((structure, member)) = implements.and_then(|l| l.trim().split_once('.')) {
+        object.struct_ops.push(StructOps {
+            name: "variable".into(),
+            type_name: structure.into(),
+            link: true,
+            optional: false,
+            type_id: TypeId::VOID,
+            bytes: Vec::new(),
+            members: vec![(member.into(), "main".into())],
+        });
     }
     Ok(object)
 }

@@ -100,7 +100,7 @@ impl<const TURN_NS: u64> Turns<TURN_NS> {
                 if before == seen {
                     return;
                 }
-                look += look + LOOK;
+                look = 2 * look + LOOK;
             }
             std::hint::spin_loop();
             time = now();

@@ -10,6 +10,7 @@ use crate::value::{Pointer, Socket, To, Trust, Value};
 
 /// What the engines are told of a call that reads a kernel structure: where there is no kernel it has no meaning.
 pub(super) const KERNEL: Access = Access {
+    promised: false,
     region: Region::Kernel,
     offset: None,
 };
