@@ -109,6 +109,20 @@ mod skb {
     pub const SIZE: usize = 192;
 }
 
+/// What Linux takes a frame's protocol for: its type, or, where a length stands in its place, what follows.
+fn protocol(frame: &[u8]) -> Option<[u8; 2]> {
+    /// Types are no less.
+    const ETH_P_802_3_MIN: u16 = 0x600;
+    const ETH_P_802_3: [u8; 2] = [0, 1];
+    const ETH_P_802_2: [u8; 2] = [0, 4];
+    let ether_type: [u8; 2] = frame.get(12..14)?.try_into().ok()?;
+    Some(match frame.get(14..16) {
+        _ if u16::from_be_bytes(ether_type) >= ETH_P_802_3_MIN => ether_type,
+        Some([0xff, 0xff]) => ETH_P_802_3,
+        _ => ETH_P_802_2,
+    })
+}
+
 /// Words of `struct pt_regs` of x86-64.
 pub const PT_REGS: usize = 21;
 
@@ -180,8 +194,8 @@ impl Context {
     pub fn skb(packet: &[u8]) -> Result<Context, Error> {
         let mut bytes = [0u8; skb::SIZE];
         bytes[skb::LEN..][..4].copy_from_slice(&(packet.len() as u32).to_ne_bytes());
-        if let Some(ether_type) = packet.get(12..14) {
-            bytes[skb::PROTOCOL..][..2].copy_from_slice(ether_type);
+        if let Some(protocol) = protocol(packet) {
+            bytes[skb::PROTOCOL..][..2].copy_from_slice(&protocol);
         }
         let mut ctx = Context::bytes(&bytes)?.with_packet(packet)?;
         ctx.length_at = Some(skb::LEN);

@@ -17,8 +17,9 @@ const TEST_RUN: i64 = 10;
 const LOOKUP_AND_DELETE: i64 = 21;
 const MAP_FREEZE: i64 = 22;
 
-/// Raw tracepoints: test runs take words of context, not a packet.
+/// Raw tracepoints and system call programs: test runs take words of context, not a packet.
 const RAW_TRACEPOINT: u32 = 17;
+const SYSCALL: u32 = 31;
 
 /// `union bpf_attr`, filled by offset.
 struct Attr([u64; 18]);
@@ -239,6 +240,11 @@ impl Loaded {
         })
     }
 
+    /// One that was loaded elsewhere.
+    pub fn of(fd: OwnedFd, prog_type: u32) -> Loaded {
+        Loaded { fd, prog_type }
+    }
+
     /// A program of a packet's that was pinned.
     pub fn pinned(path: &std::path::Path) -> io::Result<Loaded> {
         use std::os::unix::ffi::OsStrExt;
@@ -248,14 +254,15 @@ impl Loaded {
         Ok(Loaded { fd, prog_type: TC })
     }
 
-    /// The return value and the packet as it is afterwards; a raw tracepoint takes `words` instead of a packet.
+    /// The return value and the packet as it is afterwards; a raw tracepoint and a system call program take `words` instead of a packet.
     pub fn run(&self, words: &[u64], packet: &[u8]) -> io::Result<(u32, Vec<u8>)> {
         let mut out = vec![0u8; packet.len() + 512];
         let attr = Attr::new().u32(0, self.fd.as_raw_fd() as u32);
-        let mut attr = if self.prog_type == RAW_TRACEPOINT {
+        let mut attr = if matches!(self.prog_type, RAW_TRACEPOINT | SYSCALL) {
+            // A raw tracepoint is told a CPU.
             attr.u32(40, size_of_val(words) as u32)
                 .u64(48, words.as_ptr() as u64)
-                .u32(64, 1)
+                .u32(64, u32::from(self.prog_type == RAW_TRACEPOINT))
         } else {
             attr.u32(8, packet.len() as u32)
                 .u32(12, out.len() as u32)

@@ -28,7 +28,10 @@ pub fn run(write: bool) -> Result<()> {
     let mut count = 0;
     let mut sources = sources(Path::new("programs"))?;
     sources.extend(self::sources(Path::new("benches/programs"))?);
-    sources.extend(self::sources(Path::new("tests/tests/maps/objects"))?);
+    for objects in ["maps", "engines"] {
+        let objects = Path::new("tests/tests").join(objects).join("objects");
+        sources.extend(self::sources(&objects)?);
+    }
     sources.extend(self::sources(Path::new("host/tests/extensions"))?);
     sources.extend(self::sources(Path::new("cli/tests/objects"))?);
     let rust = rust_programs::compiler()?;

@@ -108,6 +108,18 @@ pub fn make(map: &Map, btf: Option<&OwnedFd>) -> io::Result<Made> {
     })
 }
 
+/// Puts a map or a program into an array of them.
+pub fn put(array: &Made, slot: u32, what: &OwnedFd) -> io::Result<()> {
+    let fd = what.as_raw_fd();
+    let elem = MapElem {
+        map_fd: array.fd.as_raw_fd() as u32,
+        key: (&raw const slot) as u64,
+        value: (&raw const fd) as u64,
+        ..MapElem::default()
+    };
+    sys::bpf(MAP_UPDATE_ELEM, &elem).map(drop)
+}
+
 /// Sizes that a program's loader sets before it loads, where the object leaves them open: the least that the
 /// kernel takes.
 pub fn complete(map: &mut Map) {

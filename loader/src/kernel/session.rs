@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use probity_isa::{Imm64, Insn};
-use probity_objfile::{Object, ProgType, Program, Relocated};
+use probity_objfile::{Initial, Object, ProgType, Program, Relocated};
 
 use super::attach::{self, Attach};
 use super::load::{Answer, Load};
@@ -24,6 +24,9 @@ pub struct Session<'a> {
     types_error: Option<String>,
     maps: BTreeMap<usize, Result<Made, String>>,
     pub strict_alignment: bool,
+    /// Its programs share program arrays, as they must to jump to each other. Not all objects that mean no harm can: such an
+    /// array is for programs of one kind.
+    pub shared_arrays: bool,
 }
 
 /// Programs that `freplace` programs of other objects may extend.
@@ -47,6 +50,7 @@ impl<'a> Session<'a> {
             types_error,
             maps: BTreeMap::new(),
             strict_alignment: false,
+            shared_arrays: false,
         })
     }
 
@@ -94,6 +98,42 @@ impl<'a> Session<'a> {
             .ok_or("no such function")?;
         let fd = self.prepared(index, &NoTargets, |load| load.descriptor())??;
         Ok((fd, func.0))
+    }
+
+    /// Puts into the maps that are there, other than programs' own, what the object says is in them from the start: maps
+    /// and programs.
+    pub fn fill(&mut self) -> Result<(), String> {
+        let maps: Vec<usize> = self.maps.keys().copied().collect();
+        for index in maps {
+            let Some(map) = self.relocated.object.maps.get(index) else {
+                continue;
+            };
+            for (slot, initial) in map.initial.clone() {
+                let fd = match initial {
+                    Initial::Map(inner) => self.made(inner)?,
+                    Initial::Program(name) => {
+                        let programs = &self.relocated.object.programs;
+                        let program = programs.iter().position(|p| p.name == name);
+                        let program = program.ok_or_else(|| format!("no program `{name}`"))?;
+                        self.prepared(program, &NoTargets, |load| load.descriptor())??
+                    }
+                };
+                if let Some(Ok(made)) = self.maps.get(&index) {
+                    maps::put(made, slot, &fd).map_err(|e| format!("slot {slot}: {e}"))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The map of this index.
+    fn made(&mut self, index: usize) -> Result<OwnedFd, String> {
+        let map = self.relocated.object.maps.get(index).ok_or("no such map")?;
+        let btf = self.types.as_ref().map(|t| &t.fd);
+        let make = || maps::make(map, btf).map_err(|e| format!("map `{}`: {e}", map.name));
+        let made = self.maps.entry(index).or_insert_with(make);
+        let made = made.as_ref().map_err(Clone::clone)?;
+        made.fd.try_clone().map_err(|e| e.to_string())
     }
 
     fn prepared<T>(
@@ -184,7 +224,7 @@ impl<'a> Session<'a> {
                 continue;
             };
             let make = || maps::make(map, btf).map_err(|e| format!("map `{}`: {e}", map.name));
-            if maps::exclusive(map.kind) {
+            if maps::exclusive(map.kind) && !self.shared_arrays {
                 if let Entry::Vacant(place) = own.entry(index) {
                     place.insert(make()?);
                 }

@@ -12,8 +12,8 @@ const fn reads(id: u32, name: &'static str, function: HelperFn) -> Entry {
 }
 
 pub(super) const ENTRIES: &[Entry] = &[
-    reads(4, "probe_read", probe_read_kernel),
-    entry(45, "probe_read_str", probe_read_kernel_str),
+    reads(4, "probe_read", probe_read),
+    entry(45, "probe_read_str", probe_read_str),
     entry(112, "probe_read_user", probe_read_user),
     reads(113, "probe_read_kernel", probe_read_kernel),
     entry(114, "probe_read_user_str", probe_read_user_str),
@@ -93,9 +93,29 @@ fn nul(bytes: &[u8]) -> Option<usize> {
     Some(8 * words.len() + at)
 }
 
+/// What Linux says of an address that cannot be read, where the kernel's are asked for: whether it could be one. The
+/// lowest ones could not, nor those that no processor has; here all others may stand for the kernel's.
+fn no_kernel_address(address: u64) -> i32 {
+    const LOWEST: u64 = 1 << 16;
+    let canonical = matches!(address >> 47, 0 | 0x1_ffff);
+    match canonical && address >= LOWEST {
+        true => libc::EFAULT,
+        false => libc::ERANGE,
+    }
+}
+
+/// `error` is what the program is told of memory that cannot be read.
+///
 /// # Safety
 /// `to` is writable for `size` bytes; `call` is valid.
-unsafe fn probe(call: *mut Call<'_>, space: Space, to: u64, size: u64, from: u64) -> u64 {
+unsafe fn probe(
+    call: *mut Call<'_>,
+    space: Space,
+    to: u64,
+    size: u64,
+    from: u64,
+    error: i32,
+) -> u64 {
     let size = size as u32 as usize;
     // SAFETY: by the contract.
     let through = |out: &mut [u8]| unsafe {
@@ -104,7 +124,7 @@ unsafe fn probe(call: *mut Call<'_>, space: Space, to: u64, size: u64, from: u64
             out.fill(0);
         }
         write(to, out);
-        if ok { 0 } else { err(libc::EFAULT) }
+        if ok { 0 } else { err(error) }
     };
     // Most reads are of a few bytes.
     match size {
@@ -116,7 +136,14 @@ unsafe fn probe(call: *mut Call<'_>, space: Space, to: u64, size: u64, from: u64
 
 /// # Safety
 /// As for [`probe`].
-unsafe fn probe_str(call: *mut Call<'_>, space: Space, to: u64, size: u64, from: u64) -> u64 {
+unsafe fn probe_str(
+    call: *mut Call<'_>,
+    space: Space,
+    to: u64,
+    size: u64,
+    from: u64,
+    error: i32,
+) -> u64 {
     let size = size as u32 as usize;
     if size == 0 {
         return 0;
@@ -143,10 +170,35 @@ unsafe fn probe_str(call: *mut Call<'_>, space: Space, to: u64, size: u64, from:
             None => {
                 out.fill(0);
                 write(to, out);
-                err(libc::EFAULT)
+                err(error)
             }
         }
     }
+}
+
+// The two that came first take addresses of either space.
+unsafe extern "C" fn probe_read(
+    call: *mut Call<'_>,
+    to: u64,
+    size: u64,
+    from: u64,
+    _: u64,
+    _: u64,
+) -> u64 {
+    // SAFETY: `call` is valid, the row promises `size` writable bytes.
+    unsafe { probe(call, Space::Kernel, to, size, from, libc::EFAULT) }
+}
+
+unsafe extern "C" fn probe_read_str(
+    call: *mut Call<'_>,
+    to: u64,
+    size: u64,
+    from: u64,
+    _: u64,
+    _: u64,
+) -> u64 {
+    // SAFETY: `call` is valid, the row promises `size` writable bytes.
+    unsafe { probe_str(call, Space::Kernel, to, size, from, libc::EFAULT) }
 }
 
 unsafe extern "C" fn probe_read_kernel(
@@ -158,7 +210,7 @@ unsafe extern "C" fn probe_read_kernel(
     _: u64,
 ) -> u64 {
     // SAFETY: `call` is valid, the row promises `size` writable bytes.
-    unsafe { probe(call, Space::Kernel, to, size, from) }
+    unsafe { probe(call, Space::Kernel, to, size, from, no_kernel_address(from)) }
 }
 
 unsafe extern "C" fn probe_read_user(
@@ -170,7 +222,7 @@ unsafe extern "C" fn probe_read_user(
     _: u64,
 ) -> u64 {
     // SAFETY: `call` is valid, the row promises `size` writable bytes.
-    unsafe { probe(call, Space::User, to, size, from) }
+    unsafe { probe(call, Space::User, to, size, from, libc::EFAULT) }
 }
 
 unsafe extern "C" fn probe_read_kernel_str(
@@ -182,7 +234,7 @@ unsafe extern "C" fn probe_read_kernel_str(
     _: u64,
 ) -> u64 {
     // SAFETY: `call` is valid, the row promises `size` writable bytes.
-    unsafe { probe_str(call, Space::Kernel, to, size, from) }
+    unsafe { probe_str(call, Space::Kernel, to, size, from, no_kernel_address(from)) }
 }
 
 unsafe extern "C" fn probe_read_user_str(
@@ -194,7 +246,7 @@ unsafe extern "C" fn probe_read_user_str(
     _: u64,
 ) -> u64 {
     // SAFETY: `call` is valid, the row promises `size` writable bytes.
-    unsafe { probe_str(call, Space::User, to, size, from) }
+    unsafe { probe_str(call, Space::User, to, size, from, libc::EFAULT) }
 }
 
 unsafe extern "C" fn copy_from_user(
@@ -206,7 +258,7 @@ unsafe extern "C" fn copy_from_user(
     _: u64,
 ) -> u64 {
     // SAFETY: `call` is valid, the row promises `size` writable bytes.
-    unsafe { probe(call, Space::User, to, size, from) }
+    unsafe { probe(call, Space::User, to, size, from, libc::EFAULT) }
 }
 
 /// Of whatever task: the environment has one memory of the user's.
@@ -224,6 +276,6 @@ unsafe extern "C" fn copy_from_user_task(
             write(to, &vec![0; size as u32 as usize]);
             return err(libc::EINVAL);
         }
-        probe(call, Space::User, to, size, from)
+        probe(call, Space::User, to, size, from, libc::EFAULT)
     }
 }

@@ -116,6 +116,7 @@ pub struct Left {
     pub result: Result<u64, String>,
     pub ctx: Vec<u8>,
     pub packet: Option<Vec<u8>>,
+    pub metadata: Vec<u8>,
     pub maps: Vec<(String, Vec<(Vec<u8>, Option<Vec<Vec<u8>>>)>)>,
     /// Of ring buffers, which are empty then.
     pub records: Vec<Vec<u8>>,
@@ -199,6 +200,7 @@ fn call(
         records,
         ctx: ctx.read(),
         packet: ctx.packet(),
+        metadata: ctx.metadata(),
     }
 }
 

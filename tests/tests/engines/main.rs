@@ -10,4 +10,5 @@ mod harness;
 mod kernel;
 mod objects;
 mod random;
+mod results;
 mod strings;
