@@ -1,6 +1,8 @@
 //! A program that writes records → several threads that run it at once, and whether all records came out.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Barrier, Mutex};
+use std::time::Instant;
 
 use probity_jit::Jit;
 use probity_runtime::{Context, Instance, Options};
@@ -27,8 +29,52 @@ pub struct ByThreads {
 pub struct Round {
     /// CPU nanoseconds of the writers, all together.
     pub writers_ns: u64,
-    /// The same of the thread that took longest: what passed while all wrote, each on a processor of its own.
+    /// What passed from when the first began until the last was done, each on a processor of its own.
     pub elapsed_ns: u64,
+}
+
+/// Of the threads that are done with a round.
+#[derive(Default)]
+struct Totals {
+    written: u64,
+    writers_ns: u64,
+    /// When the first began and the last was done.
+    between: Option<(Instant, Instant)>,
+    failed: Option<String>,
+}
+
+impl Totals {
+    fn end_round(&mut self) -> Round {
+        let between = self.between.take();
+        Round {
+            writers_ns: std::mem::take(&mut self.writers_ns),
+            elapsed_ns: between.map_or(0, |(from, to)| to.duration_since(from).as_nanos() as u64),
+        }
+    }
+}
+
+/// Keeps the calling thread on one of the processors that it may use. Two that share one would not write at once, and
+/// neither would wait for the other.
+fn stay_on(nth: usize) -> Result<(), String> {
+    let size = size_of::<libc::cpu_set_t>();
+    // SAFETY: a set of processors is plain words; the calls read and write no more than one.
+    let done = unsafe {
+        let mut all: libc::cpu_set_t = std::mem::zeroed();
+        if libc::sched_getaffinity(0, size, &raw mut all) != 0 {
+            return Err(std::io::Error::last_os_error().to_string());
+        }
+        let mut usable = (0..libc::CPU_SETSIZE as usize).filter(|n| libc::CPU_ISSET(*n, &all));
+        let Some(cpu) = usable.nth(nth) else {
+            return Err(format!("{} processors are needed", nth + 1));
+        };
+        let mut one: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(cpu, &mut one);
+        libc::sched_setaffinity(0, size, &raw const one)
+    };
+    match done {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error().to_string()),
+    }
 }
 
 /// Runs a program, that returns how many records of two words it wrote (the second the complement of the first), on
@@ -47,7 +93,8 @@ pub fn ring_by_threads(
     let jit = Jit::new(instance.clone()).map_err(|e| e.to_string())?;
     let start = Barrier::new(threads + 1);
     let end = Barrier::new(threads + 1);
-    let totals = Mutex::new((0u64, Round::default(), None));
+    let totals = Mutex::new(Totals::default());
+    let awake = AtomicU64::new(0);
     let mut result = ByThreads {
         written: 0,
         read: 0,
@@ -56,13 +103,20 @@ pub fn ring_by_threads(
     };
     std::thread::scope(|scope| {
         for cpu in 0..threads {
-            let (jit, start, end, totals) = (&jit, &start, &end, &totals);
+            let (jit, start, end, totals, awake) = (&jit, &start, &end, &totals, &awake);
             scope.spawn(move || {
+                let placed = stay_on(cpu);
                 let context = Context::xdp(&subject.input).map_err(|e| e.to_string());
                 let entry = jit.entry(subject.index, cpu).map_err(|e| e.to_string());
-                let mut both = context.and_then(|c| Ok((entry?, c)));
-                for _ in 0..rounds {
+                let mut both = placed.and(context).and_then(|c| Ok((entry?, c)));
+                for round in 1..=rounds {
                     start.wait();
+                    // Who waits is woken sooner or later.
+                    awake.fetch_add(1, Relaxed);
+                    while awake.load(Relaxed) < round * threads as u64 {
+                        std::thread::yield_now();
+                    }
+                    let from = Instant::now();
                     let mut written = 0;
                     let mut failed = None;
                     let took = clock::batch(RUNS, || match &mut both {
@@ -72,13 +126,13 @@ pub fn ring_by_threads(
                         },
                         Err(e) => failed = Some(e.clone()),
                     });
-                    let took = took.as_nanos() as u64;
+                    let to = Instant::now();
                     if let Ok(mut totals) = totals.lock() {
-                        let (all, round, why) = &mut *totals;
-                        *all += written;
-                        round.writers_ns += took;
-                        round.elapsed_ns = round.elapsed_ns.max(took);
-                        *why = why.take().or(failed);
+                        totals.written += written;
+                        totals.writers_ns += took.as_nanos() as u64;
+                        let (first, last) = totals.between.unwrap_or((from, to));
+                        totals.between = Some((first.min(from), last.max(to)));
+                        totals.failed = totals.failed.take().or(failed);
                     }
                     end.wait();
                 }
@@ -88,7 +142,7 @@ pub fn ring_by_threads(
             start.wait();
             end.wait();
             if let Ok(mut totals) = totals.lock() {
-                result.rounds.push(std::mem::take(&mut totals.1));
+                result.rounds.push(totals.end_round());
             }
             for map in instance.maps() {
                 let Some(ring) = map.ring() else {
@@ -102,10 +156,10 @@ pub fn ring_by_threads(
             }
         }
     });
-    let (written, _, failed) = totals.into_inner().map_err(|e| e.to_string())?;
-    result.written = written;
-    result.whole &= result.read == written;
-    match failed {
+    let totals = totals.into_inner().map_err(|e| e.to_string())?;
+    result.written = totals.written;
+    result.whole &= result.read == result.written;
+    match totals.failed {
         Some(why) => Err(why),
         None => Ok(result),
     }

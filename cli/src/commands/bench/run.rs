@@ -202,6 +202,13 @@ fn two_threads(found: &Found, rows: &[Row], remarks: &mut Remarks) -> Vec<Row> {
     let Some((alone, operations)) = alone.and_then(|r| Some((r, r.operations?))) else {
         return Vec::new();
     };
+    if std::thread::available_parallelism().is_ok_and(|n| n.get() < 2) {
+        let why = "two processors are needed";
+        remarks
+            .theirs
+            .push(format!("{}: {why}", goals::TWO_THREADS));
+        return Vec::new();
+    }
     let failed = match probity_peers::ring_by_threads(&found.subject, 2, ROUNDS) {
         Ok(measured) if measured.whole => {
             // Every round writes as many.
