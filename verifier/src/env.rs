@@ -1,6 +1,6 @@
 //! What stays the same while one program is verified, and what is gathered on the way.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::Cell;
 use std::rc::Rc;
 
 use probity_domains::Scalar;
@@ -17,7 +17,7 @@ use crate::extended::Extended;
 use crate::facts::Facts;
 use crate::global::Parameter;
 use crate::journal::Journal;
-use crate::kfunc::{Prototype, Rows};
+use crate::kfunc::{Contexts, Prototype, Rows};
 use crate::liveness::Liveness;
 use crate::memo::Memo;
 use crate::numbered::{Numbered, Sparse};
@@ -159,8 +159,8 @@ pub(crate) struct Env<'a> {
     pub kfunc_rows: Rows<'a>,
     /// Prototypes of the kernel functions called so far, by id.
     pub kfuncs: Numbered<u32, Rc<Prototype>>,
-    /// Names of the structures that stand for the context, once it was asked whether a kernel function takes one.
-    pub contexts: OnceCell<Vec<&'a str>>,
+    /// The structures that stand for contexts where kernel functions are called.
+    pub contexts: &'a Contexts,
     /// What the longest run is made of.
     pub worst: Worst,
     /// Of static subprograms, in this walk.
@@ -189,6 +189,7 @@ impl<'a> Env<'a> {
         poisoned: &'a [Poisoned],
         special: &'a [Special],
         declared: &'a Declared,
+        contexts: &'a Contexts,
         gpl: bool,
     ) -> Env<'a> {
         let once = cfg.is_plain();
@@ -233,7 +234,7 @@ impl<'a> Env<'a> {
             helpers: Sparse::default(),
             kfunc_rows: Rows::default(),
             kfuncs: Numbered::default(),
-            contexts: OnceCell::new(),
+            contexts,
             worst: Worst::default(),
             summaries: Numbered::default(),
             recorder: None,

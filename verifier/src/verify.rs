@@ -12,7 +12,7 @@ use crate::cfg::Cfg;
 use crate::env::{Env, MAX_FRAMES};
 use crate::explain;
 use crate::explore::Stopped;
-use crate::kfunc::Rows;
+use crate::kfunc::{Contexts, Rows};
 use crate::liveness::Liveness;
 use crate::parallel::in_parallel;
 use crate::recorded::Recorded;
@@ -109,6 +109,8 @@ pub struct Prepared {
     /// Managed fields of each map's values.
     special: Vec<Special>,
     declared: Declared,
+    /// Where programs call kernel functions.
+    contexts: Contexts,
 }
 
 impl Prepared {
@@ -122,8 +124,15 @@ impl Prepared {
         let declared = Declared::default();
         let object = &relocated.object;
         let special = |m| Special::of(m, object.btf.as_deref(), platform, &declared);
+        let programs = object
+            .programs
+            .iter()
+            .filter(|p| crate::kfunc::any(&p.insns));
+        let kinds = programs.filter_map(|p| options.prog_type.or(p.hook.prog_type));
+        let kinds = kinds.filter_map(|t| platform.prog_kind(t.0));
         Ok(Prepared {
             special: object.maps.iter().map(special).collect(),
+            contexts: Contexts::of(kinds, platform),
             relocated,
             platform: platform.clone(),
             policy: Arc::new(policy.clone()),
@@ -340,6 +349,7 @@ impl Prepared {
             policy,
             special,
             declared,
+            contexts,
             ..
         } = self;
         let object = &relocated.object;
@@ -379,7 +389,7 @@ impl Prepared {
             .unwrap_or_default();
         let mut env = Env::new(
             object, program, platform, policy, options, kind, cfg, &live, poisoned, special,
-            declared, gpl,
+            declared, contexts, gpl,
         );
         env.effects = effects;
         env.own_effects = own_effects;

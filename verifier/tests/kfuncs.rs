@@ -8,9 +8,9 @@ mod harness;
 use std::sync::Arc;
 
 use probity_btf::{Btf, BtfBuilder, FuncLinkage, IntEncoding, MemberDef, TypeId};
-use probity_objfile::assemble;
+use probity_objfile::{ProgType, assemble};
 use probity_platform::{Platform, Policy, Version};
-use probity_verifier::{Options, verify};
+use probity_verifier::{Options, Prepared, Verdict, verify};
 
 const MAPS: &str = "\
 .license \"GPL\"
@@ -289,4 +289,66 @@ fn hostile_prototypes_end_in_a_verdict() {
         }
     }
     assert!(judged > 0, "no types were read");
+}
+
+/// What an object's programs share, their kinds of contexts too, changes no verdict: in any order, with rejected ones
+/// between them, and again.
+#[test]
+fn programs_of_many_kinds_share_an_object() {
+    let types = Arc::new(kernel());
+    let platform = Arc::new(Platform::linux(Version(6, 18), Some(types.clone())));
+    let programs = [
+        ("tc", "call bpf_cast_to_kern_ctx\nr0 = *(u64 *)(r0 + 8)"),
+        ("xdp", "call bpf_cast_to_kern_ctx\nr0 = *(u64 *)(r0 + 0)"),
+        ("xdp.frags", "r2 = 0\ncall bpf_xdp_pull_data"),
+        ("xdp/devmap", "r1 = 1\nr2 = 0\ncall bpf_xdp_pull_data"),
+        ("syscall", "call bpf_cast_to_kern_ctx"),
+        ("classifier", "r0 = r5"),
+        (
+            "tp_btf/task_newtask",
+            "r1 = *(u64 *)(r1 + 0)\ncall bpf_cast_to_kern_ctx",
+        ),
+        (
+            "fentry/wake_up_new_task",
+            "r1 = *(u64 *)(r1 + 0)\nr0 = *(u64 *)(r1 + 0)",
+        ),
+    ];
+    let mut text = MAPS.to_string();
+    for (n, (section, code)) in programs.iter().enumerate() {
+        let lines: Vec<String> = code.lines().map(|line| resolved(&types, line)).collect();
+        let code = lines.join("\n");
+        text += &format!(".section \"{section}\"\np{n}:\n{code}\nr0 = 0\nexit\n");
+    }
+    let object = assemble("shared", &text, &|_| None).expect("programs");
+    assert_eq!(object.programs.len(), programs.len());
+    let shared = |options: &Options| {
+        Prepared::new(&object, &platform, &Policy::default(), options).expect("an object")
+    };
+    let shown = |prepared: &Prepared, index: usize| {
+        let report = prepared.verify(index).expect("a program");
+        let verdict = match &report.verdict {
+            Verdict::Accept(v) => format!("{:?}", v.facts()),
+            Verdict::Reject(r) => r.to_string(),
+        };
+        (report.name, report.stats.processed, verdict)
+    };
+    // As each is, and all of one kind.
+    for prog_type in [None, Some(ProgType(3))] {
+        let options = Options {
+            prog_type,
+            ..Options::default()
+        };
+        let alone: Vec<_> = (0..programs.len())
+            .map(|n| shown(&shared(&options), n))
+            .collect();
+        let accepted = alone.iter().filter(|a| a.2.starts_with('[')).count();
+        assert!(accepted > 1 && accepted < programs.len(), "{alone:#?}");
+        let kept = shared(&options);
+        let mut at = 1;
+        for _ in 0..100 {
+            at = at * 5 % 101;
+            let index = at % programs.len();
+            assert_eq!(shown(&kept, index), alone[index]);
+        }
+    }
 }

@@ -39,6 +39,14 @@ pub(crate) struct Cfg {
     calls: bool,
 }
 
+/// A subprogram calls another.
+#[derive(Clone, Copy, Debug)]
+struct DirectCall {
+    from: usize,
+    to: usize,
+    pc: Pc,
+}
+
 /// What is known of an instruction, one bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Marks(u8);
@@ -148,9 +156,10 @@ impl Cfg {
     fn check(&mut self, frames: usize) -> Outcome<()> {
         self.check_flow()?;
         self.check_reachable()?;
-        self.check_recursion()?;
-        self.check_depth(frames)?;
-        self.find_merges();
+        let calls = self.direct_calls();
+        self.check_recursion(&calls)?;
+        self.check_depth(&calls, frames)?;
+        self.find_merges(&calls);
         Ok(())
     }
 
@@ -342,7 +351,7 @@ impl Cfg {
     }
 
     /// Chains of calls, dead ones too, are not longer than there are frames.
-    fn check_depth(&self, frames: usize) -> Outcome<()> {
+    fn check_depth(&self, calls: &[DirectCall], frames: usize) -> Outcome<()> {
         if self.subprogs.len() == 1 {
             return Ok(());
         }
@@ -352,11 +361,7 @@ impl Cfg {
             *d = 1;
         }
         while let Some(from) = work.pop() {
-            let s = &self.subprogs[from];
-            for pc in s.start..s.end {
-                let Some(to) = self.callee(pc) else {
-                    continue;
-                };
+            for &DirectCall { to, pc, .. } in calls_from(calls, from) {
                 if depth[from] >= depth[to] {
                     depth[to] = depth[from] + 1;
                     if depth[to] > frames {
@@ -380,26 +385,29 @@ impl Cfg {
             .and_then(|t| self.subprog_entry(t))
     }
 
-    /// Calls from each subprogram.
-    fn check_recursion(&self) -> Outcome<()> {
-        if self.subprogs.len() == 1 && !(0..self.insns.len()).any(|pc| self.callee(pc).is_some()) {
-            return Ok(());
-        }
-        let mut calls: Vec<Vec<(usize, Pc)>> = vec![Vec::new(); self.subprogs.len()];
+    /// All of them, by where they stand.
+    fn direct_calls(&self) -> Vec<DirectCall> {
+        let mut calls = Vec::new();
         for (from, s) in self.subprogs.iter().enumerate() {
-            calls[from].extend((s.start..s.end).filter_map(|pc| Some((self.callee(pc)?, pc))));
-            calls[from].sort_unstable();
+            let found = (s.start..s.end).filter_map(|pc| Some((pc, self.callee(pc)?)));
+            calls.extend(found.map(|(pc, to)| DirectCall { from, to, pc }));
         }
-        if calls.iter().all(Vec::is_empty) {
+        calls
+    }
+
+    fn check_recursion(&self, calls: &[DirectCall]) -> Outcome<()> {
+        if calls.is_empty() {
             return Ok(());
         }
+        let mut calls = calls.to_vec();
+        calls.sort_unstable_by_key(|c| (c.from, c.to, c.pc));
         // 0: not seen, 1: on the way, 2: done.
-        let mut mark = vec![0u8; calls.len()];
-        for start in 0..calls.len() {
+        let mut mark = vec![0u8; self.subprogs.len()];
+        for start in 0..mark.len() {
             if mark[start] == 2 {
                 continue;
             }
-            let mut stack = vec![(start, calls[start].iter())];
+            let mut stack = vec![(start, calls_from(&calls, start).iter())];
             mark[start] = 1;
             while let Some((at_sub, rest)) = stack.last_mut() {
                 match rest.next().copied() {
@@ -407,7 +415,7 @@ impl Cfg {
                         mark[*at_sub] = 2;
                         stack.pop();
                     }
-                    Some((to, pc)) if mark[to] == 1 => {
+                    Some(DirectCall { to, pc, .. }) if mark[to] == 1 => {
                         let known = format!("`{}` is called while it runs", self.subprogs[to].name);
                         return Err(at(
                             pc,
@@ -416,9 +424,9 @@ impl Cfg {
                             &known,
                         ));
                     }
-                    Some((to, _)) if mark[to] == 0 => {
+                    Some(DirectCall { to, .. }) if mark[to] == 0 => {
                         mark[to] = 1;
-                        stack.push((to, calls[to].iter()));
+                        stack.push((to, calls_from(&calls, to).iter()));
                     }
                     Some(_) => {}
                 }
@@ -428,7 +436,7 @@ impl Cfg {
     }
 
     /// Whether more than one path may lead through each subprogram.
-    fn forks(&self) -> Vec<bool> {
+    fn forks(&self, calls: &[DirectCall]) -> Vec<bool> {
         let forking = |insn: &Insn| {
             matches!(
                 insn,
@@ -446,12 +454,9 @@ impl Cfg {
         // Callees come before or after their callers: until nothing changes.
         loop {
             let mut changed = false;
-            for (i, s) in self.subprogs.iter().enumerate() {
-                let callees = (s.start..s.end).filter_map(|pc| self.callee(pc));
-                if !all[i] && callees.into_iter().any(|c| all[c]) {
-                    all[i] = true;
-                    changed = true;
-                }
+            for call in calls {
+                changed |= all[call.to] && !all[call.from];
+                all[call.from] |= all[call.to];
             }
             if !changed {
                 return all;
@@ -475,13 +480,13 @@ impl Cfg {
         }
     }
 
-    fn find_merges(&mut self) {
+    fn find_merges(&mut self, calls: &[DirectCall]) {
         // Where there is one subprogram, nothing returns.
         let forks = match self.subprogs.len() {
             1 => Vec::new(),
-            _ => self.forks(),
+            _ => self.forks(calls),
         };
-        self.find_spans(&forks);
+        self.find_spans(&forks, calls);
         for s in &self.subprogs {
             self.marks[s.start].add_way();
         }
@@ -577,20 +582,25 @@ impl Cfg {
         self.spans.get(subprog).map_or(0, |s| s.1)
     }
 
-    fn find_spans(&mut self, forks: &[bool]) {
+    fn find_spans(&mut self, forks: &[bool], calls: &[DirectCall]) {
         if forks.is_empty() {
             return;
         }
-        let own = self.subprogs.iter().map(|s| (false, s.end - s.start));
-        self.spans = own.collect();
-        let callees = |s: &Subprog| (s.start..s.end).filter_map(|pc| self.callee(pc)).collect();
-        let callees: Vec<Vec<usize>> = self.subprogs.iter().map(callees).collect();
+        let own = self.subprogs.iter().map(|s| s.end - s.start);
+        self.spans = forks.iter().copied().zip(own).collect();
         // No chain of calls is longer than there are frames, so this many passes reach the last of it.
         for _ in 0..MAX_FRAMES {
-            for (i, s) in self.subprogs.iter().enumerate() {
-                let slots = callees[i].iter().map(|c| self.spans[*c].1);
+            let mut changed = false;
+            for (from, s) in self.subprogs.iter().enumerate() {
+                let called = calls_from(calls, from);
+                let slots = called.iter().map(|c| self.spans[c.to].1);
                 let slots = slots.fold(s.end - s.start, usize::saturating_add);
-                self.spans[i] = (forks[i] || !callees[i].is_empty(), slots);
+                let span = (forks[from] || !called.is_empty(), slots);
+                changed |= self.spans[from] != span;
+                self.spans[from] = span;
+            }
+            if !changed {
+                return;
             }
         }
     }
@@ -618,6 +628,13 @@ impl Cfg {
             self.meets = true;
         }
     }
+}
+
+/// Those of the subprogram, in a list that is ascending by it.
+fn calls_from(calls: &[DirectCall], from: usize) -> &[DirectCall] {
+    let start = calls.partition_point(|c| c.from < from);
+    let end = calls.partition_point(|c| c.from <= from);
+    &calls[start..end]
 }
 
 fn at(pc: Pc, rule: Rule, must: &str, known: &str) -> Box<Failure> {
@@ -653,7 +670,7 @@ fn by_start(given: &[Subprog], start: Pc) -> Option<&Subprog> {
 /// The subprograms given, checked to cover the program; without any, those that calls lead to.
 fn ranges(insns: &[Insn], given: &[Subprog]) -> Outcome<Vec<Subprog>> {
     let n = insns.len();
-    let mut starts: Vec<Pc> = Vec::with_capacity(given.len() + 1);
+    let mut starts: Vec<Pc> = Vec::with_capacity(2 * given.len() + 1);
     starts.push(0);
     starts.extend(given.iter().map(|s| s.start));
     for (pc, insn) in insns.iter().enumerate() {

@@ -21,7 +21,7 @@ impl Facts {
     pub(crate) fn new(insns: usize) -> Facts {
         Facts {
             places: vec![0; insns],
-            accesses: Vec::new(),
+            accesses: Vec::with_capacity(insns.min(8)),
         }
     }
 

@@ -72,8 +72,11 @@ impl Origins {
             needed: Needed::Not,
             ..none
         };
+        // Small programs have few more.
+        let mut nodes = Vec::with_capacity(16);
+        nodes.extend([none, idle]);
         Origins {
-            nodes: vec![none, idle],
+            nodes,
             more: Numbered::default(),
             work: Vec::new(),
             attempts: 0,

@@ -339,6 +339,8 @@ impl Worst {
     /// The walk from a subprogram in this role has ended.
     pub(crate) fn ended(&mut self, role: Role, subprog: usize) {
         let log = std::mem::take(&mut self.log);
+        // Most programs have one.
+        self.walks.reserve_exact(usize::from(self.walks.is_empty()));
         self.walks.push((role, subprog, log));
     }
 

@@ -59,7 +59,7 @@ fn is_listed(types: &Btf, id: TypeId, field: &str, to: u32, suffix: &str) -> boo
     if name.is_empty() || field.is_empty() {
         return false;
     }
-    let Some(list) = types.find_struct(&format!("{name}{suffix}")) else {
+    let Some(list) = types.find_struct(&[name, suffix].concat()) else {
         return false;
     };
     let member = types.members(list).named(field);

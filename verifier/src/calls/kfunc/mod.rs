@@ -7,6 +7,7 @@
 //! [`probity_platform::KfuncSpecial`] of its row.
 
 mod args;
+mod contexts;
 mod effects;
 mod prototype;
 mod result;
@@ -16,7 +17,7 @@ use std::rc::Rc;
 
 use probity_btf::{Btf, TypeId};
 use probity_isa::{Pc, Reg};
-use probity_platform::{Context, Kfunc, KfuncFlag, KfuncSpecial, ProgKind};
+use probity_platform::{Kfunc, KfuncFlag, KfuncSpecial};
 
 use crate::args::StackWrite;
 use crate::call::{self, Next};
@@ -28,8 +29,9 @@ use crate::timer::MapOf;
 use crate::value::{Id, MapRef};
 use crate::{alloc, dynptr, irq, iter};
 
+pub(crate) use contexts::Contexts;
 pub(crate) use prototype::{Param, ParamKind, Prototype};
-pub(crate) use rows::{Rows, row};
+pub(crate) use rows::{Rows, any, row};
 
 /// What is known of a call before its arguments are looked at.
 #[derive(Clone)]
@@ -111,8 +113,7 @@ fn known<'a>(env: &mut Env<'a>, types: &'a Btf, row: &Kfunc, id: u32) -> Option<
     if let Some(known) = env.kfuncs.get(&id) {
         return Some(known.clone());
     }
-    let made = || contexts(types, env.kind, env.platform.projections);
-    let is_context = |name: &str| env.contexts.get_or_init(made).contains(&name);
+    let is_context = |name: &str| env.contexts.has(env.kind, name);
     let proto = prototype::prototype(types, TypeId(id), row, &is_context)?;
     let proto = Rc::new(proto);
     env.kfuncs.insert(id, proto.clone());
@@ -126,39 +127,6 @@ pub(crate) fn arguments(types: Option<&Btf>, id: u32) -> usize {
         Some(probity_btf::Type::FuncProto { params, .. }) => params.len(),
         _ => call::ARGS.len(),
     }
-}
-
-/// Names of the structures that stand for the context of a program of this kind.
-fn contexts<'a>(
-    types: &'a Btf,
-    kind: &'a ProgKind,
-    projections: &[(&'static str, &'static str)],
-) -> Vec<&'a str> {
-    let mut names = Vec::new();
-    if let Some(user) = context_structure(types, kind, "prog") {
-        names.push(types.name(user));
-    } else if let Context::Struct { name, .. } = kind.context {
-        names.push(name);
-    }
-    let kernel = |user: &str| projections.iter().find(|p| p.0 == user).map(|p| p.1);
-    if let Some(kernel) = names.first().and_then(|n| kernel(n)) {
-        names.push(kernel);
-    }
-    names
-}
-
-/// The structure behind the context of a program kind: as programs see it (`prog`) or the kernel (`kern`).
-///
-/// The kernel's types list both for each kind in one structure.
-pub(crate) fn context_structure(types: &Btf, kind: &ProgKind, side: &str) -> Option<TypeId> {
-    let list = types.find_struct("bpf_ctx_convert")?;
-    let name = kind.name.to_ascii_uppercase();
-    let found = types
-        .members(list)
-        .named(&format!("BPF_PROG_TYPE_{name}_{side}"))?;
-    let id = types.resolve(found.ty);
-    let structure = matches!(types.kind(id), Some(probity_btf::Kind::Struct));
-    structure.then_some(id)
 }
 
 /// May this program call it at all?

@@ -13,7 +13,7 @@ use crate::value::{Pointer, To, Trust, Value};
 use crate::{arena, dynptr};
 
 use super::prototype::Returns;
-use super::{Call, Found, context_structure};
+use super::{Call, Found};
 
 pub(super) fn result(
     env: &mut Env<'_>,
@@ -29,7 +29,7 @@ pub(super) fn result(
         Some(Special::ArenaAlloc) => return arena::pages(env, found),
         Some(Special::RdonlyCast) => return rdonly_cast(call, found),
         Some(Special::CastToKernelContext) => {
-            let Some(id) = context_structure(call.types, env.kind, "kern") else {
+            let Some(id) = env.contexts.kernel(env.kind) else {
                 let must = "the kernel sees the context as a structure";
                 let known = format!("that of `{}` programs it does not", env.kind.name);
                 return Err(fail(Rule::CallNotAllowed, must, &known));

@@ -3,7 +3,7 @@
 //! **Invariant:** what is not in here is no function that programs may call.
 
 use probity_btf::TypeId;
-use probity_isa::{CallTarget, Insn};
+use probity_isa::{CallTarget, Insn, RawInsn};
 use probity_platform::{Kfunc, KfuncFlag, Platform};
 
 /// Ascending by the function's id in the platform's types.
@@ -54,6 +54,13 @@ pub(crate) fn row<'a>(insn: &Insn, platform: &'a Platform) -> Option<&'a Kfunc> 
 
 fn look_up(platform: &Platform, id: u32) -> Option<&Kfunc> {
     platform.kfunc(platform.types.as_deref()?.name(TypeId(id)))
+}
+
+/// Whether any of the slots calls a kernel function: by `BPF_PSEUDO_KFUNC_CALL`.
+pub(crate) fn any(slots: &[RawInsn]) -> bool {
+    slots
+        .iter()
+        .any(|slot| slot.opcode == 0x85 && slot.src == 2)
 }
 
 fn called(insn: &Insn) -> Option<u32> {

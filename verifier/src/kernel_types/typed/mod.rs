@@ -175,14 +175,14 @@ fn tracepoint(
         let known = format!("the tracepoint `{name}` does not sleep");
         return Err(fail(Rule::ProgramKind, must, &known));
     }
-    let full = format!("btf_trace_{name}");
+    let full = ["btf_trace_", name].concat();
     let Some(id) = types.find_typedef(&full) else {
         return Err(missing(&full));
     };
     // Only the functions behind it have names of parameters; the first is shared by tracepoints of a class.
     let named = types
-        .find_func(&format!("__bpf_trace_{name}"))
-        .or_else(|| types.find_func(&format!("__traceiter_{name}")));
+        .find_func(&["__bpf_trace_", name].concat())
+        .or_else(|| types.find_func(&["__traceiter_", name].concat()));
     let plain = types.pointee(id);
     let proto = named
         .and_then(|f| Prototype::of(types, f))
@@ -236,8 +236,8 @@ fn function(
     attach: Option<u32>,
 ) -> Outcome<TypedContext> {
     let full = match attach {
-        Some(LSM_MAC | LSM_CGROUP) => format!("bpf_lsm_{name}"),
-        Some(TRACE_ITER) => format!("bpf_iter_{name}"),
+        Some(LSM_MAC | LSM_CGROUP) => ["bpf_lsm_", name].concat(),
+        Some(TRACE_ITER) => ["bpf_iter_", name].concat(),
         Some(TRACE_FENTRY | TRACE_FEXIT | MODIFY_RETURN) => name.to_string(),
         _ => {
             return Err(unsupported(&format!(

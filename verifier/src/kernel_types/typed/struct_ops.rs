@@ -158,7 +158,7 @@ fn stub<'a>(
 ) -> Option<Prototype<'a>> {
     row.stubs
         .iter()
-        .filter_map(|prefix| types.find_func(&format!("{prefix}{member}")))
+        .filter_map(|prefix| types.find_func(&[prefix, member].concat()))
         .filter_map(|f| Prototype::of(types, f))
         .find(|s| s.params.len() == proto.params.len())
 }
