@@ -71,13 +71,13 @@ impl Packed {
                 Keep::Nothing => NOTHING,
                 Keep::Idle => IDLE,
                 Keep::Value(value) => {
-                    let row = row(value);
+                    let (row, used) = row(value);
                     let at = len;
                     len += 1;
-                    for (i, word) in row.into_iter().enumerate() {
-                        if word != 0 {
+                    for (i, word) in row[..used].iter().enumerate() {
+                        if *word != 0 {
                             words[at] |= 1 << i;
-                            words[len] = word;
+                            words[len] = *word;
                             len += 1;
                         }
                     }
@@ -153,14 +153,17 @@ fn unpacked(words: &mut &[u32]) -> Value {
     value(&row)
 }
 
-fn row(value: &Value) -> [u32; ROW] {
+/// The row of a value, and how many of its words come before those that are certainly 0.
+fn row(value: &Value) -> ([u32; ROW], usize) {
     let mut row = [0; ROW];
-    match value {
-        Value::Uninit => {}
+    let used = match value {
+        Value::Uninit => 0,
         Value::Number(n) => {
             let [low, high] = halves(n.add as u64);
             row[1..OF_NUMBER].copy_from_slice(&[n.link, n.origin.index() as u32, low, high]);
-            row[0] = put_set(&n.set, &mut row[OF_NUMBER..]);
+            let (form, used) = put_set(&n.set, &mut row[OF_NUMBER..]);
+            row[0] = form;
+            OF_NUMBER + used
         }
         Value::Pointer(p) => {
             let (tag, of, first, second) = to_parts(p.to);
@@ -170,10 +173,12 @@ fn row(value: &Value) -> [u32; ROW] {
             let null = if p.null { NULL } else { 0 };
             let to =
                 u32::from(tag) << TAG | u32::from(first) << FIRST | u32::from(second) << SECOND;
-            row[0] = IS_POINTER | null | to | put_set(&p.var, &mut row[OF_POINTER..]);
+            let (form, used) = put_set(&p.var, &mut row[OF_POINTER..]);
+            row[0] = IS_POINTER | null | to | form;
+            OF_POINTER + used
         }
-    }
-    row
+    };
+    (row, used)
 }
 
 fn value(row: &[u32; ROW]) -> Value {
@@ -208,17 +213,17 @@ fn whole(low: u32, high: u32) -> u64 {
     u64::from(low) | u64::from(high) << 32
 }
 
-/// What the first word says of the set; its words, if it has any, are behind.
-fn put_set(set: &Scalar, words: &mut [u32]) -> u32 {
+/// What the first word says of the set, and how many words it has, which are behind.
+fn put_set(set: &Scalar, words: &mut [u32]) -> (u32, usize) {
     if let Some(x) = set.as_constant() {
         words[..2].copy_from_slice(&halves(x));
-        return CONSTANT << FORM;
+        return (CONSTANT << FORM, 2);
     }
     if set.is_unknown() {
-        return ANY << FORM;
+        return (ANY << FORM, 0);
     }
     words[..SET].copy_from_slice(&set.words());
-    0
+    (0, SET)
 }
 
 fn set(head: u32, words: &[u32]) -> Scalar {
@@ -533,7 +538,7 @@ mod tests {
     fn the_longest_fit() {
         let v = values()
             .into_iter()
-            .max_by_key(|v| row(v).iter().filter(|w| **w != 0).count());
+            .max_by_key(|v| row(v).0.iter().filter(|w| **w != 0).count());
         let v = v.expect("there are some");
         let packed = Packed::of(|_| Keep::Value(&v));
         assert_eq!(packed.all(), [v; Reg::COUNT]);

@@ -70,6 +70,13 @@ enum Holds {
     Number { min: u64, max: u64, of: Origin },
     /// A pointer, and where it is none into a packet, with this offset.
     Pointer { to: To, off: i64, null: bool },
+    /// A packet pointer to between these places, counted from its base, whatever that is.
+    Place {
+        to: To,
+        null: bool,
+        min: i64,
+        max: i64,
+    },
 }
 
 /// A state that is compared with many stored ones, which mostly differ from it at the same spot.
@@ -92,6 +99,8 @@ enum Seen {
         to: To,
         off: i64,
         null: bool,
+        /// Into a packet: the first and the last place, if they are known.
+        places: Option<(i64, i64)>,
         packet: bool,
     },
 }
@@ -129,8 +138,22 @@ impl<'a> Glance<'a> {
                     off: at,
                     null: may_be,
                     packet,
+                    ..
                 },
             ) => at != off && !packet || may_be != null || other != to,
+            (
+                Holds::Place { to, null, min, max },
+                Seen::Pointer {
+                    to: other,
+                    null: may_be,
+                    places,
+                    ..
+                },
+            ) => {
+                may_be != null
+                    || other != to
+                    || places.is_some_and(|(first, last)| first < *min || last > *max)
+            }
             _ => true,
         }
     }
@@ -171,10 +194,17 @@ impl Seen {
                 to: p.to,
                 off: p.off,
                 null: p.null,
+                places: places(p).filter(|_| p.is_packet()),
                 packet: p.is_packet(),
             },
         }
     }
+}
+
+/// The first and the last place that a pointer with a variable part may point to, counted from its base.
+fn places(p: &Pointer) -> Option<(i64, i64)> {
+    let at = |var: i64| p.off.checked_add(var);
+    Some((at(p.var.smin())?, at(p.var.smax())?))
 }
 
 impl Spot {
@@ -372,12 +402,26 @@ impl Comparison<'_> {
     }
 
     fn fail(&self, spot: Spot, old: &Value) {
+        let any_place =
+            |p: &Pointer| self.granted.unaligned && p.id != 0 && p.var.as_constant() == Some(0);
         let holds = match old {
             Value::Number(n) => Holds::Number {
                 min: n.set.umin(),
                 max: n.set.umax(),
                 of: n.origin,
             },
+            Value::Pointer(p)
+                if p.is_packet()
+                    && !any_place(p)
+                    && let Some((min, max)) = places(p) =>
+            {
+                Holds::Place {
+                    to: p.to,
+                    null: p.null,
+                    min,
+                    max,
+                }
+            }
             Value::Pointer(p) => Holds::Pointer {
                 to: p.to,
                 off: p.off,
@@ -561,5 +605,88 @@ impl Comparison<'_> {
         };
         wrong = wrong.or(a.of(Byte::Zero).without(zero));
         wrong.and(ByteSet::from(rest)).is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Packet pointers at places around each other, some of them at the ends of what 64 bits count.
+    fn pointers() -> Vec<Pointer> {
+        let bounds = |min, max| Scalar::from_signed(min, max).expect("min <= max");
+        let mut all = Vec::new();
+        for off in [0, 1, 4, -4, 1 << 20, i64::MIN, i64::MAX] {
+            for var in [
+                Scalar::constant(0),
+                Scalar::constant(4),
+                Scalar::constant(u64::MAX),
+                bounds(0, 3),
+                bounds(-4, 8),
+                bounds(i64::MIN, 0),
+                Scalar::unknown(),
+            ] {
+                for (id, range) in [(0, 0), (0, 8), (1, 0), (1, 4)] {
+                    for (to, null) in [
+                        (To::Packet, false),
+                        (To::Packet, true),
+                        (To::PacketMeta, false),
+                    ] {
+                        all.push(Pointer {
+                            off,
+                            var,
+                            id,
+                            range,
+                            null,
+                            ..Pointer::new(to)
+                        });
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    /// A glance rules out no packet pointer that the comparison finds covered, and most of the others.
+    #[test]
+    fn a_glance_at_a_packet_pointer_rules_out_none_that_is_covered() {
+        let origins = Origins::new();
+        let all = pointers();
+        let spot = Spot::reg(0, Reg::R1);
+        for unaligned in [false, true] {
+            let granted = Granted {
+                uninit: false,
+                unaligned,
+            };
+            let (mut covered, mut ruled_out, mut others) = (0, 0, 0);
+            for new in &all {
+                let mut state = State::entry(0);
+                state.frame_mut().regs[Reg::R1.index()] = Value::Pointer(*new);
+                for old in &all {
+                    let failed = Cell::<Failed>::default();
+                    let mut c = Comparison {
+                        mode: Mode::Within,
+                        lap: None,
+                        origins: &origins,
+                        granted,
+                        names: Names::default(),
+                        bases: Vec::new(),
+                        links: Vec::new(),
+                        failed: &failed,
+                    };
+                    c.fail(spot, &Value::Pointer(*old));
+                    let is_covered = c.pointer(old, new);
+                    let out = Glance::at(&state, &origins).rules_out(&mut failed.get());
+                    assert!(!(is_covered && out), "{old:?} covers {new:?}");
+                    covered += usize::from(is_covered);
+                    ruled_out += usize::from(out);
+                    others += usize::from(!is_covered && !out);
+                }
+            }
+            assert!(
+                covered > all.len() && ruled_out > others,
+                "{covered} {ruled_out} {others}"
+            );
+        }
     }
 }
