@@ -246,7 +246,9 @@ pub(crate) fn within_packet(a: &Pointer, b: &Pointer, shifted: bool) -> bool {
         0 => true,
         // Nothing is known of where the packet ends.
         _ if b.range == 0 => false,
-        n => i64::from(n) + further <= i64::from(b.range),
+        n => i64::from(n)
+            .checked_add(further)
+            .is_some_and(|n| n <= i64::from(b.range)),
     };
     there
         && a.var
