@@ -1,7 +1,9 @@
 //! `Verified` program → [`Code`]: instructions with what is known about each slot before any call.
 
+use std::sync::Arc;
+
 use probity_isa::{CallTarget, Imm64, Insn, Pc};
-use probity_runtime::{Bound, BoundKfunc, Instance, absent, hidden_word};
+use probity_runtime::{Bound, BoundKfunc, Instance, Map, absent, hidden_word};
 use probity_verifier::{Region, VerifiedProgram};
 
 /// One program, ready to be interpreted.
@@ -17,6 +19,8 @@ pub(crate) struct Code {
     pub targets: Vec<Pc>,
     /// Where exceptions end.
     pub exception_callback: Option<Pc>,
+    /// The map that is the program's arena.
+    pub arena: Option<Arc<Map>>,
 }
 
 /// What an instruction needs beside itself.
@@ -32,6 +36,8 @@ pub(crate) enum Site {
         kernel: bool,
         absent: u64,
     },
+    /// The access is to the arena.
+    Arena,
     /// The value of a 64-bit immediate.
     Value(u64),
     /// Index into [`Code::helpers`].
@@ -75,14 +81,19 @@ impl Code {
                 return Site::Promised { kernel, absent };
             }
             match insn {
-                Insn::Load { .. } | Insn::LoadAcquire { .. } => match fact.access.map(|a| a.region)
-                {
+                Insn::Load { .. }
+                | Insn::LoadAcquire { .. }
+                | Insn::Store { .. }
+                | Insn::StoreRelease { .. }
+                | Insn::Atomic { .. } => match fact.access.map(|a| a.region) {
                     Some(Region::Context(kind)) => {
                         hidden_word(kind).map_or(Site::Plain, Site::Hidden)
                     }
                     Some(Region::Kernel) => Site::Kernel,
+                    Some(Region::Arena) => Site::Arena,
                     _ => Site::Plain,
                 },
+                Insn::AddrSpaceCast { .. } => Site::Arena,
                 Insn::LoadImm64 { imm, .. } => {
                     value(instance, program, pc, imm).map_or(Site::Dead, Site::Value)
                 }
@@ -131,6 +142,10 @@ impl Code {
                 .programs()
                 .get(program)
                 .and_then(|p| p.exception_callback()),
+            arena: instance
+                .programs()
+                .get(program)
+                .and_then(|p| instance.map(p.arena()?).cloned()),
         }
     }
 }

@@ -259,6 +259,7 @@ mod tests {
             functions,
             targets: Vec::new(),
             exception_callback: None,
+            arena: None,
         }];
         let mut ctx = Context::words(&[0]).expect("a context");
         let prepared = Prepared::new(&instance, 0, 0, None)?;

@@ -4,8 +4,8 @@
 
 use probity_isa::{AtomicOp, CallTarget, Insn, Pc, Reg, Size};
 use probity_runtime::{
-    Call, Fault, FaultKind, Holding, Memory, Reenter, call_helper, call_kfunc, kernel_read,
-    packet_load,
+    BpfArena, Call, Fault, FaultKind, Holding, Memory, Reenter, call_helper, call_kfunc,
+    kernel_read, packet_load,
 };
 
 use crate::alu::{self, Regs, compare, operand, sign_extend};
@@ -102,6 +102,13 @@ impl<O: Observer> Machine<'_, O> {
                 size: size.bytes() as u64,
                 ..Fault::new(at.program, at.pc, kind)
             };
+            if let Site::Arena = *site {
+                let arena = current.arena.as_ref().and_then(|m| m.arena());
+                let arena = arena.ok_or_else(|| fault(&at, FaultKind::Instruction))?;
+                access_arena(arena, insn, &mut regs);
+                at.pc = next;
+                continue;
+            }
             match *insn {
                 Insn::Alu { .. }
                 | Insn::Neg { .. }
@@ -188,15 +195,7 @@ impl<O: Observer> Machine<'_, O> {
                         self.memory
                             .atomic(call, op, size, address, regs[src.index()], regs[0]);
                     let old = old.ok_or_else(|| memory_fault(FaultKind::Atomic, address, size))?;
-                    match op {
-                        AtomicOp::Cmpxchg => regs[0] = old,
-                        AtomicOp::Xchg
-                        | AtomicOp::Add { fetch: true }
-                        | AtomicOp::Or { fetch: true }
-                        | AtomicOp::And { fetch: true }
-                        | AtomicOp::Xor { fetch: true } => regs[src.index()] = old,
-                        _ => {}
-                    }
+                    fetched(op, src, old, &mut regs);
                 }
                 Insn::LoadPacket { size, index, imm } => {
                     if regs[6] != call.ctx {
@@ -399,6 +398,64 @@ impl<O: Observer> Reenter for Machine<'_, O> {
             self.fault = Some(fault);
             1
         })
+    }
+}
+
+/// An access to the arena, or a cast to or from its addresses.
+fn access_arena(arena: &BpfArena, insn: &Insn, regs: &mut Regs) {
+    match *insn {
+        Insn::AddrSpaceCast { dst, src, to, .. } => {
+            regs[dst.index()] = arena.cast(regs[src.index()], to != 0);
+        }
+        Insn::Load {
+            size,
+            signed,
+            dst,
+            base,
+            off,
+        } => {
+            let v = arena.load(regs[base.index()], off, size);
+            regs[dst.index()] = if signed { sign_extend(v, size) } else { v };
+        }
+        Insn::Store {
+            size,
+            base,
+            off,
+            src,
+        } => arena.store(regs[base.index()], off, size, operand(regs, src)),
+        Insn::LoadAcquire {
+            size,
+            dst,
+            base,
+            off,
+        } => regs[dst.index()] = arena.load_acquire(regs[base.index()], off, size),
+        Insn::StoreRelease {
+            size,
+            base,
+            off,
+            src,
+        } => arena.store_release(regs[base.index()], off, size, regs[src.index()]),
+        Insn::Atomic {
+            op,
+            size,
+            base,
+            off,
+            src,
+        } => {
+            let place = (regs[base.index()], off);
+            let old = arena.atomic(op, size, place, regs[src.index()], regs[0]);
+            fetched(op, src, old, regs);
+        }
+        _ => {}
+    }
+}
+
+/// What an atomic operation that fetches leaves in registers.
+fn fetched(op: AtomicOp, src: Reg, old: u64, regs: &mut Regs) {
+    match op {
+        AtomicOp::Cmpxchg => regs[0] = old,
+        _ if op.fetches() => regs[src.index()] = old,
+        _ => {}
     }
 }
 

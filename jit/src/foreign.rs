@@ -32,6 +32,10 @@ pub enum Referent {
     Map(u32),
     /// The values of a map that is an array.
     Values(u32),
+    /// What low halves of addresses are added to in a map that is an arena.
+    Arena(u32),
+    /// Whether pages of an arena are there: (arena, place, bytes).
+    ArenaHas,
     /// The slots of a map of programs: each holds a program's index, or all ones.
     Slots(u32),
     /// The count that a host moves to end calls.
@@ -90,9 +94,11 @@ impl Foreign {
                     Symbol::Store(n) => Referent::Map(n),
                     Symbol::Routine(Routine::KernelRead) => Referent::KernelRead,
                     Symbol::Routine(Routine::PacketLoad) => Referent::PacketLoad,
+                    Symbol::Routine(Routine::ArenaHas) => Referent::ArenaHas,
                     Symbol::Map(n) => Referent::Map(n),
                     Symbol::Values(n) => Referent::Values(n),
                     Symbol::Slots(n) => Referent::Slots(n),
+                    Symbol::Arena(n) => Referent::Arena(n),
                     Symbol::Epoch => Referent::Epoch,
                     // What is inside is no reference to the outside.
                     Symbol::Function { .. } | Symbol::Entries => Referent::Map(u32::MAX),

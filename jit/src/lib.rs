@@ -18,6 +18,7 @@
 //! **Invariant:** nothing here knows of ELF, and no helper or map kind by name.
 
 mod alu;
+mod arena;
 mod cache;
 mod call;
 mod code;

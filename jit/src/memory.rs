@@ -5,7 +5,8 @@
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
-    AliasRegion, AliasRegionData, AtomicRmwOp, InstBuilder, MemFlagsData, TrapCode, Value, types,
+    AliasRegion, AliasRegionData, AtomicRmwOp, InstBuilder, MemFlagsData, TrapCode, Type, Value,
+    types,
 };
 use probity_isa::{AtomicOp, Pc, Reg, Size, Src};
 use probity_runtime::{Call, absent, hidden_word};
@@ -154,6 +155,10 @@ impl Translator<'_, '_> {
                 let v = self.call_symbol(Symbol::Routine(Routine::KernelRead), &args);
                 self.extend(v, size, signed)
             }
+            Some(Region::Arena) => {
+                let v = self.arena_load(size, base, off, false);
+                self.extended(v, signed)
+            }
             // No function here gives a socket: a load that only a NULL check guards.
             Some(Region::Socket) => {
                 let zero = self.b.ins().iconst(types::I8, 0);
@@ -255,6 +260,9 @@ impl Translator<'_, '_> {
     }
 
     pub(crate) fn store(&mut self, pc: Pc, size: Size, base: Reg, off: i16, src: Src) {
+        if self.is_in_arena(pc) {
+            return self.arena_store(size, base, off, src);
+        }
         let v = self.low_operand(src, of_size(size));
         if let Some(at) = self.slot(pc, base, off) {
             self.write_slot(at, v);
@@ -275,6 +283,10 @@ impl Translator<'_, '_> {
     }
 
     pub(crate) fn load_acquire(&mut self, pc: Pc, size: Size, base: Reg, off: i16) -> Value {
+        if self.is_in_arena(pc) {
+            let v = self.arena_load(size, base, off, true);
+            return self.widen(v);
+        }
         self.words.forget();
         let at = self.place(pc, base, off);
         let address = self.address(at);
@@ -283,6 +295,9 @@ impl Translator<'_, '_> {
     }
 
     pub(crate) fn store_release(&mut self, pc: Pc, size: Size, base: Reg, off: i16, src: Reg) {
+        if self.is_in_arena(pc) {
+            return self.arena_store_release(size, base, off, src);
+        }
         self.words.forget();
         let at = self.place(pc, base, off);
         let address = self.address(at);
@@ -299,30 +314,51 @@ impl Translator<'_, '_> {
         off: i16,
         src: Reg,
     ) {
+        if self.is_in_arena(pc) {
+            return self.arena_atomic(op, size, base, off, src);
+        }
         self.words.forget();
         let at = self.place(pc, base, off);
         let address = self.address(at);
         let ty = of_size(size);
-        let v = self.low(src, ty);
-        let (rmw, fetch) = match op {
-            AtomicOp::Add { fetch } => (AtomicRmwOp::Add, fetch),
-            AtomicOp::Or { fetch } => (AtomicRmwOp::Or, fetch),
-            AtomicOp::And { fetch } => (AtomicRmwOp::And, fetch),
-            AtomicOp::Xor { fetch } => (AtomicRmwOp::Xor, fetch),
-            AtomicOp::Xchg => (AtomicRmwOp::Xchg, true),
-            AtomicOp::Cmpxchg => {
-                let expected = self.low(Reg::R0, ty);
-                let old = self.b.ins().atomic_cas(at.flags, address, expected, v);
-                let old = self.widen(old);
-                self.set(Reg::R0, old);
-                return;
-            }
+        let operands = self.atomic_operands(op, src, ty);
+        let old = self.atomic_at(op, ty, at.flags, address, operands);
+        let to = match op {
+            AtomicOp::Cmpxchg => Reg::R0,
+            _ if op.fetches() => src,
+            _ => return,
         };
-        let old = self.b.ins().atomic_rmw(ty, at.flags, rmw, address, v);
-        if fetch {
-            let old = self.widen(old);
-            self.set(src, old);
+        let old = self.widen(old);
+        self.set(to, old);
+    }
+
+    /// What an atomic operation brings, and what it expects.
+    pub(crate) fn atomic_operands(&mut self, op: AtomicOp, src: Reg, ty: Type) -> (Value, Value) {
+        let v = self.low(src, ty);
+        match op {
+            AtomicOp::Cmpxchg => (v, self.low(Reg::R0, ty)),
+            _ => (v, v),
         }
+    }
+
+    /// A read-modify-write at an address; gives the old value.
+    pub(crate) fn atomic_at(
+        &mut self,
+        op: AtomicOp,
+        ty: Type,
+        flags: MemFlagsData,
+        address: Value,
+        (v, expected): (Value, Value),
+    ) -> Value {
+        let rmw = match op {
+            AtomicOp::Add { .. } => AtomicRmwOp::Add,
+            AtomicOp::Or { .. } => AtomicRmwOp::Or,
+            AtomicOp::And { .. } => AtomicRmwOp::And,
+            AtomicOp::Xor { .. } => AtomicRmwOp::Xor,
+            AtomicOp::Xchg => AtomicRmwOp::Xchg,
+            AtomicOp::Cmpxchg => return self.b.ins().atomic_cas(flags, address, expected, v),
+        };
+        self.b.ins().atomic_rmw(ty, flags, rmw, address, v)
     }
 }
 

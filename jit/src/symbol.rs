@@ -4,7 +4,7 @@
 //! linked, not before, so that compiled code means the same in every process and for every instance.
 
 use cranelift_codegen::ir::UserExternalName;
-use probity_runtime::{Instance, helpers, kernel_read_fn, packet_load_fn};
+use probity_runtime::{Instance, arena_has_fn, helpers, kernel_read_fn, packet_load_fn};
 
 /// Something with an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,10 +23,12 @@ pub(crate) enum Symbol {
     Map(u32),
     /// The count that a host moves to end calls.
     Epoch,
-    /// The first value of a map whose values lie side by side.
+    /// The first value of a map whose values lie side by side, the first page of an arena.
     Values(u32),
     /// What a map's own helpers take in the place of its address.
     Store(u32),
+    /// What low halves of addresses are added to in a map that is an arena.
+    Arena(u32),
     /// The first slot of a map whose elements programs follow.
     Slots(u32),
     /// A helper's code for one map.
@@ -38,15 +40,17 @@ pub(crate) enum Symbol {
 pub(crate) enum Routine {
     KernelRead,
     PacketLoad,
+    ArenaHas,
 }
 
 impl Routine {
-    pub const ALL: &[Routine] = &[Routine::KernelRead, Routine::PacketLoad];
+    pub const ALL: &[Routine] = &[Routine::KernelRead, Routine::PacketLoad, Routine::ArenaHas];
 
     fn address(self) -> u64 {
         let function = match self {
             Routine::KernelRead => kernel_read_fn as *const (),
             Routine::PacketLoad => packet_load_fn as *const (),
+            Routine::ArenaHas => arena_has_fn as *const (),
         };
         function as u64
     }
@@ -63,6 +67,7 @@ mod space {
     pub const STORES: u32 = 6;
     pub const KFUNCS: u32 = 7;
     pub const SLOTS: u32 = 8;
+    pub const ARENAS: u32 = 9;
     /// And the helper's number, below 256.
     pub const DIRECT: u32 = 256;
     pub const PROGRAMS: u32 = 512;
@@ -84,6 +89,7 @@ impl Symbol {
             Symbol::Epoch => (space::EPOCH, 0),
             Symbol::Store(n) => (space::STORES, n),
             Symbol::Slots(n) => (space::SLOTS, n),
+            Symbol::Arena(n) => (space::ARENAS, n),
             Symbol::Direct { helper, map } => (space::DIRECT + u32::from(helper), map),
         }
     }
@@ -102,6 +108,7 @@ impl Symbol {
             space::EPOCH if index == 0 => Symbol::Epoch,
             space::STORES => Symbol::Store(index),
             space::SLOTS => Symbol::Slots(index),
+            space::ARENAS => Symbol::Arena(index),
             n @ space::DIRECT..space::PROGRAMS => Symbol::Direct {
                 helper: (n - space::DIRECT) as u8,
                 map: index,
@@ -141,9 +148,10 @@ impl Symbol {
             Symbol::Routine(r) => Some(r.address()),
             Symbol::Map(n) => instance.map(n as usize).map(|m| m.address()),
             Symbol::Epoch => Some(instance.epoch().address()),
-            Symbol::Values(n) => Some(instance.map(n as usize)?.array()?.base),
+            Symbol::Values(n) => instance.map(n as usize)?.values_start(),
             Symbol::Store(n) => Some(instance.map(n as usize)?.store_address()),
             Symbol::Slots(n) => Some(instance.map(n as usize)?.slots()?.base),
+            Symbol::Arena(n) => Some(instance.map(n as usize)?.arena()?.origin()),
             Symbol::Direct { helper, map } => {
                 let direct = instance.direct(u32::from(helper), map as usize)?;
                 Some(direct.function as usize as u64)
@@ -171,6 +179,7 @@ mod tests {
             Symbol::Values(u32::MAX),
             Symbol::Store(5),
             Symbol::Slots(5),
+            Symbol::Arena(5),
             Symbol::Direct {
                 helper: 255,
                 map: 1,

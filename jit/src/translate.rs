@@ -486,7 +486,8 @@ impl<'a> Translator<'a, '_> {
             Insn::Call(CallTarget::Reg(_)) => {
                 return Err(self.unsupported(pc, insn.to_string()));
             }
-            Insn::AddrSpaceCast { .. } | Insn::Imm64High => {
+            Insn::AddrSpaceCast { dst, src, to, .. } => self.cast(pc, dst, src, to)?,
+            Insn::Imm64High => {
                 return Err(self.unsupported(pc, insn.to_string()));
             }
             Insn::Exit => {

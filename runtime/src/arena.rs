@@ -8,9 +8,10 @@
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
-use probity_isa::Size;
+use probity_isa::{AtomicOp, Size};
 
 /// A block of zeroed bytes, aligned to 16 bytes at least.
 #[derive(Debug)]
@@ -124,6 +125,51 @@ pub(crate) unsafe fn store(p: *mut u8, size: Size, v: u64) {
                 }
             }
         }
+    }
+}
+
+/// A read-modify-write; gives the old value, zero-extended. `expected` is r0, for `Cmpxchg`. `None` for another size than 4 or 8.
+///
+/// # Safety
+/// `p` is writable for `size` bytes, and a multiple of it.
+pub(crate) unsafe fn atomic(
+    p: *mut u8,
+    op: AtomicOp,
+    size: Size,
+    operand: u64,
+    expected: u64,
+) -> Option<u64> {
+    match size {
+        Size::W => {
+            // SAFETY: by the contract.
+            let a = unsafe { AtomicU32::from_ptr(p.cast()) };
+            let v = operand as u32;
+            Some(u64::from(match op {
+                AtomicOp::Add { .. } => a.fetch_add(v, SeqCst),
+                AtomicOp::Or { .. } => a.fetch_or(v, SeqCst),
+                AtomicOp::And { .. } => a.fetch_and(v, SeqCst),
+                AtomicOp::Xor { .. } => a.fetch_xor(v, SeqCst),
+                AtomicOp::Xchg => a.swap(v, SeqCst),
+                AtomicOp::Cmpxchg => a
+                    .compare_exchange(expected as u32, v, SeqCst, SeqCst)
+                    .unwrap_or_else(|v| v),
+            }))
+        }
+        Size::DW => {
+            // SAFETY: by the contract.
+            let a = unsafe { AtomicU64::from_ptr(p.cast()) };
+            Some(match op {
+                AtomicOp::Add { .. } => a.fetch_add(operand, SeqCst),
+                AtomicOp::Or { .. } => a.fetch_or(operand, SeqCst),
+                AtomicOp::And { .. } => a.fetch_and(operand, SeqCst),
+                AtomicOp::Xor { .. } => a.fetch_xor(operand, SeqCst),
+                AtomicOp::Xchg => a.swap(operand, SeqCst),
+                AtomicOp::Cmpxchg => a
+                    .compare_exchange(expected, operand, SeqCst, SeqCst)
+                    .unwrap_or_else(|v| v),
+            })
+        }
+        Size::B | Size::H => None,
     }
 }
 

@@ -10,7 +10,7 @@ use probity_verifier::{Region, Verified, VerifiedProgram};
 
 use crate::context;
 use crate::kfuncs::{self, BoundKfunc, Unbound};
-use crate::maps::{Direct, Map, Operation, Values};
+use crate::maps::{self, Direct, Map, Operation, Values};
 use crate::objects::Objects;
 use crate::timers::Timers;
 use crate::{Answer, Env, Epoch, Error, HelperFn, Process, Span, helpers, hidden_word};
@@ -22,7 +22,7 @@ pub const MAX_CPUS: usize = 1024;
 pub struct Options {
     /// Elements of each per-CPU map element: calls are made on CPU 0 to `cpus - 1`.
     pub cpus: usize,
-    /// Upper bound of the memory of all maps, and of the structures that programs allocate, in bytes.
+    /// Upper bound of the memory of all maps, pages of arenas, and the structures that programs allocate, in bytes.
     pub max_map_bytes: u64,
     /// Of each CPU's part of perf event arrays.
     pub perf_bytes: usize,
@@ -96,6 +96,7 @@ pub struct Program {
     context_size: usize,
     exception_callback: Option<Pc>,
     tail_calls: bool,
+    arena: Option<usize>,
 }
 
 impl Program {
@@ -114,6 +115,10 @@ impl Program {
     pub fn tail_calls(&self) -> bool {
         self.tail_calls
     }
+    /// The map that is its arena.
+    pub fn arena(&self) -> Option<usize> {
+        self.arena
+    }
     /// Where the subprogram starts that exceptions end in.
     pub fn exception_callback(&self) -> Option<Pc> {
         self.exception_callback
@@ -131,16 +136,26 @@ impl Instance {
         let mut programs = Vec::new();
         for p in verified.programs() {
             check_program(&linux, &verified, p, &options.functions, &mut used)?;
+            let arena = arena(object, p);
+            if let Some(u) = arena.and_then(|n| used.get_mut(n)) {
+                *u = true;
+            }
             programs.push(Program {
                 verified: p.clone(),
                 context_size: context_size(&verified, p),
                 exception_callback: exception_callback(object, p),
                 tail_calls: tail_calls(&verified, p).next().is_some(),
+                arena,
             });
         }
         reach_contexts(&mut programs);
         let home = Arc::new(());
         let (maps, left) = make_maps(&verified, &used, &options, &home)?;
+        // Arenas and structures that programs allocate take what is left, as they grow.
+        let left = Arc::new(AtomicU64::new(left));
+        for arena in maps.iter().flatten().filter_map(|m| m.arena()) {
+            arena.draw_on(&left);
+        }
         let objects = Objects::new(verified.clone(), options.cpus, left);
         initialise(&verified, &maps, &programs)?;
         let mut extents: Vec<_> = maps
@@ -424,7 +439,6 @@ fn check_program(
             Insn::Call(CallTarget::Reg(_)) => {
                 return Err(unsupported(pc, "a call through a register".into()));
             }
-            Insn::AddrSpaceCast { .. } => return Err(unsupported(pc, "an arena".into())),
             Insn::LoadImm64 { imm, .. } => match imm {
                 Imm64::MapIdx(n) | Imm64::MapIdxValue { index: n, .. } => {
                     match used.get_mut(*n as usize) {
@@ -494,6 +508,19 @@ fn reach_contexts(programs: &mut [Program]) {
     for (p, need) in programs.iter_mut().zip(need) {
         p.context_size = need;
     }
+}
+
+/// The arena among the maps that the program names; the proof has that there is one at most.
+fn arena(object: &objfile::Object, p: &VerifiedProgram) -> Option<usize> {
+    p.insns().iter().find_map(|insn| match insn {
+        Insn::LoadImm64 {
+            imm: Imm64::MapIdx(n) | Imm64::MapIdxValue { index: n, .. },
+            ..
+        } => {
+            Some(*n as usize).filter(|n| object.maps.get(*n).is_some_and(|m| m.kind == maps::ARENA))
+        }
+        _ => None,
+    })
 }
 
 fn exception_callback(object: &objfile::Object, p: &VerifiedProgram) -> Option<Pc> {

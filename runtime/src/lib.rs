@@ -36,7 +36,7 @@ pub use epoch::{Epoch, Holding, Watch};
 pub use error::Error;
 pub use instance::{Bound, Instance, MAX_CPUS, Options, Program};
 pub use kfuncs::{BoundKfunc, KfuncArg, call_kfunc};
-pub use maps::{ArrayLayout, Direct, Map, Operation, Slots, Span};
+pub use maps::{ArrayLayout, BpfArena, Direct, Map, Operation, Slots, Span, arena_has_fn};
 pub use memory::{
     BadArgument, FRAME, Memory, Reenter, absent, call_helper, kernel_read, kernel_read_fn,
     packet_load, packet_load_fn,

@@ -4,8 +4,6 @@
 //! ring buffer records, keys and values of maps) before it is used; what does not lie wholly in
 //! one region is refused.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
-
 use probity_isa::{AtomicOp, Size};
 use probity_platform::{Arg, ArgKind, MemAccess, Ret};
 use probity_verifier::Access;
@@ -150,38 +148,8 @@ impl Memory {
         {
             return None;
         }
-        match size {
-            Size::W => {
-                // SAFETY: aligned, and in a live, writable region.
-                let a = unsafe { AtomicU32::from_ptr(address as *mut u32) };
-                let v = operand as u32;
-                Some(u64::from(match op {
-                    AtomicOp::Add { .. } => a.fetch_add(v, SeqCst),
-                    AtomicOp::Or { .. } => a.fetch_or(v, SeqCst),
-                    AtomicOp::And { .. } => a.fetch_and(v, SeqCst),
-                    AtomicOp::Xor { .. } => a.fetch_xor(v, SeqCst),
-                    AtomicOp::Xchg => a.swap(v, SeqCst),
-                    AtomicOp::Cmpxchg => a
-                        .compare_exchange(expected as u32, v, SeqCst, SeqCst)
-                        .unwrap_or_else(|v| v),
-                }))
-            }
-            Size::DW => {
-                // SAFETY: aligned, and in a live, writable region.
-                let a = unsafe { AtomicU64::from_ptr(address as *mut u64) };
-                Some(match op {
-                    AtomicOp::Add { .. } => a.fetch_add(operand, SeqCst),
-                    AtomicOp::Or { .. } => a.fetch_or(operand, SeqCst),
-                    AtomicOp::And { .. } => a.fetch_and(operand, SeqCst),
-                    AtomicOp::Xor { .. } => a.fetch_xor(operand, SeqCst),
-                    AtomicOp::Xchg => a.swap(operand, SeqCst),
-                    AtomicOp::Cmpxchg => a
-                        .compare_exchange(expected, operand, SeqCst, SeqCst)
-                        .unwrap_or_else(|v| v),
-                })
-            }
-            Size::B | Size::H => None,
-        }
+        // SAFETY: aligned, and in a live, writable region.
+        unsafe { arena::atomic(address as *mut u8, op, size, operand, expected) }
     }
 
     /// The hidden word of the context that stands for a field ([`crate::hidden_word`]).

@@ -18,7 +18,7 @@ use probity_runtime::{Context, FaultKind, Instance, Options, Sample, Span};
 use probity_verifier::recorded::{Base, Concrete, Follower};
 use probity_verifier::{Access, Fact, Region, Rule, Verdict, verify_recorded};
 
-use crate::generate::{Features, KINDS, Program, Rng, program};
+use crate::generate::{Features, KINDS, Program, Rng, arena_pages, program};
 use crate::shrink::shrink;
 
 /// Instructions of one run.
@@ -188,6 +188,7 @@ pub fn run(
         ..Options::default()
     };
     let instance = Instance::new(Arc::new(verified), options).map_err(|e| e.to_string())?;
+    arena_pages(&instance);
     let instance = Arc::new(instance);
     let interp = Interp::new(instance.clone()).with_limit(LIMIT);
     let proved = instance.programs()[0].verified().clone();

@@ -17,7 +17,7 @@ use probity_runtime::{Clock, Engine, Env, FaultKind, Instance, Options, Space};
 use probity_verifier::{Verdict, Verified, verify};
 
 use crate::containment::{Broken, input};
-use crate::generate::{Features, KINDS, Program, Rng, program};
+use crate::generate::{Features, KINDS, Program, Rng, arena_pages, program};
 use crate::shrink::shrink;
 
 /// Makes the engine that is held against the interpreter; the number draws one of its variations.
@@ -203,6 +203,7 @@ fn differs(
 ) -> Result<Checked, String> {
     let kind = verified.programs()[0].prog_type().0;
     let (one, two) = (Side::new(verified)?, Side::new(verified)?);
+    let pages = [&one, &two].map(|side| arena_pages(&side.instance));
     let interp = Interp::new(one.instance.clone()).with_limit(64 * setting.longest);
     let other = make(two.instance.clone(), draw)?;
     let mut inputs = Rng(seed ^ 0x1237_5eed);
@@ -247,7 +248,7 @@ fn differs(
             );
         }
     }
-    let (a, b) = (one.left(), two.left());
+    let (a, b) = (one.left(&pages[0]), two.left(&pages[1]));
     if a != b {
         return Err(format!(
             "left behind:\ninterp {a:x?}\n{} {b:x?}",
@@ -296,7 +297,8 @@ impl Side {
         })
     }
 
-    fn left(&self) -> Left {
+    /// `pages`: those of the arena that are there.
+    fn left(&self, pages: &[u64]) -> Left {
         let mut left = Left {
             maps: Vec::new(),
             records: Vec::new(),
@@ -305,6 +307,11 @@ impl Side {
             asked: self.log.asked.lock().map(|a| a.clone()).unwrap_or_default(),
         };
         for map in self.instance.maps() {
+            for at in pages.iter().filter(|_| map.arena().is_some()) {
+                let mut page = vec![0; 4096];
+                let read = map.read_arena(*at, &mut page);
+                left.records.extend(read.is_ok().then_some(page));
+            }
             if let Some(ring) = map.ring() {
                 ring.consume(|record| {
                     left.records.push(record.to_vec());

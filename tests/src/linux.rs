@@ -20,6 +20,7 @@ const MAP_FREEZE: i64 = 22;
 /// Raw tracepoints and system call programs: test runs take words of context, not a packet.
 const RAW_TRACEPOINT: u32 = 17;
 const SYSCALL: u32 = 31;
+const SLEEPABLE: u32 = 1 << 4;
 
 /// `union bpf_attr`, filled by offset.
 struct Attr([u64; 18]);
@@ -228,6 +229,9 @@ impl Loaded {
             .u32(28, log.len() as u32)
             .u64(32, log.as_mut_ptr() as u64)
             .u64(120, fds.as_ptr() as u64);
+        if p.prog_type().0 == SYSCALL {
+            attr = attr.u32(44, SLEEPABLE);
+        }
         let fd = attr.fd(PROG_LOAD).map_err(|e| {
             let text = String::from_utf8_lossy(&log);
             let text = text.trim_end_matches('\0');

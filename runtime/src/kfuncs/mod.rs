@@ -8,6 +8,7 @@
 //!
 //! **Invariant:** functions follow only pointers that their declaration promises.
 
+mod arena;
 mod call;
 mod declare;
 mod dynptr;
@@ -54,6 +55,7 @@ const GROUPS: &[&[Entry]] = &[
     object::ENTRIES,
     list::ENTRIES,
     tree::ENTRIES,
+    arena::ENTRIES,
 ];
 
 /// Structures that declarations point to and programs keep in their own memory, with their sizes: multiples of 8; and contexts.

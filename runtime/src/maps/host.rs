@@ -20,6 +20,17 @@ impl Map {
     pub fn perf(&self) -> Option<&PerfArray> {
         self.store.perf()
     }
+    /// Copies bytes out of an arena, from an address as programs have it. Pages that are not there yet come to be, as at a
+    /// fault of a process that maps the arena; with `BPF_F_SEGV_ON_FAULT`, and outside of it, the error is `EFAULT`.
+    pub fn read_arena(&self, address: u64, out: &mut [u8]) -> Result<(), Error> {
+        let result = self.store.arena().map(|a| a.read(address, out));
+        self.refused(result.unwrap_or(err(libc::ENOTSUP)))
+    }
+    /// Copies bytes into an arena, as [`Map::read_arena`] does out of it.
+    pub fn write_arena(&self, address: u64, bytes: &[u8]) -> Result<(), Error> {
+        let result = self.store.arena().map(|a| a.write(address, bytes));
+        self.refused(result.unwrap_or(err(libc::ENOTSUP)))
+    }
     /// Adds to a queue or stack.
     pub fn push(&self, value: &[u8], flags: u64) -> Result<(), Error> {
         if value.len() != self.value_size {

@@ -9,6 +9,7 @@ use probity_btf::{Btf, TypeId};
 use probity_objfile as objfile;
 
 use super::array::ArrayLayout;
+use super::bpf_arena::BpfArena;
 use super::storage;
 use super::store::{Direct, Operation, Span, Spec, Store};
 use super::values::Values;
@@ -69,7 +70,12 @@ impl Map {
         } else {
             spec
         };
-        let bytes = bytes_needed(&spec);
+        // An arena pays for its other pages when they come to be.
+        let variables = def.data.as_ref().map_or(0, |d| d.bytes.len() as u64);
+        let bytes = match def.kind {
+            ARENA => variables.next_multiple_of(4096),
+            _ => bytes_needed(&spec),
+        };
         if bytes > *budget {
             return Err(Error::MapMemory {
                 map: def.name.clone(),
@@ -181,8 +187,11 @@ impl Map {
         })
     }
 
-    /// Writes a data section's bytes into the single value.
+    /// Writes a data section's bytes into the single value, or the first pages of an arena.
     fn fill(&self, bytes: &[u8]) -> Result<(), Error> {
+        if let Some(arena) = self.store.arena() {
+            return self.refused(arena.write(arena.address(), bytes));
+        }
         let Some(array) = self.store.array() else {
             return Err(Error::Map {
                 map: self.name.clone(),
@@ -271,8 +280,22 @@ impl Map {
 
     /// The address that `Imm64::MapIdxValue { off, .. }` gives.
     pub fn direct_value(&self, off: u32) -> Option<u64> {
+        if let Some(arena) = self.store.arena() {
+            return (u64::from(off) <= arena.len()).then(|| arena.address() + u64::from(off));
+        }
         let array = self.store.array().filter(|a| a.entries == 1)?;
         ((off as usize) < self.value_size).then(|| array.base + u64::from(off))
+    }
+
+    /// Where offsets of direct addresses count from.
+    pub fn values_start(&self) -> Option<u64> {
+        let arena = self.store.arena().map(BpfArena::address);
+        arena.or_else(|| Some(self.store.array()?.base))
+    }
+
+    /// The memory of an arena, as engines reach it.
+    pub fn arena(&self) -> Option<&BpfArena> {
+        self.store.arena()
     }
 
     /// Where values of the map lie, those that are not in use too; none for kinds that programs get no pointers into.
@@ -352,6 +375,9 @@ impl fmt::Debug for Map {
     }
 }
 
+/// `BPF_MAP_TYPE_ARENA`.
+pub(crate) const ARENA: u32 = 33;
+
 /// An upper estimate of what a map takes, for the limit.
 fn bytes_needed(spec: &Spec) -> u64 {
     let (key, value, entries) = (
@@ -370,6 +396,7 @@ fn bytes_needed(spec: &Spec) -> u64 {
     match spec.kind {
         4 => perf,
         27 | 31 => entries.saturating_mul(2),
+        ARENA => entries.saturating_mul(4096),
         19 | 21 => entry,
         _ => entry.saturating_mul(entries),
     }

@@ -20,6 +20,7 @@
 
 mod array;
 mod bloom;
+mod bpf_arena;
 mod hash;
 mod host;
 mod lpm;
@@ -42,6 +43,8 @@ mod tests;
 use crate::Error;
 
 pub use array::ArrayLayout;
+pub use bpf_arena::{BpfArena, arena_has_fn};
+pub(crate) use map::ARENA;
 pub use map::Map;
 pub use perf::PerfArray;
 pub use reference::Slots;
@@ -103,6 +106,7 @@ const KINDS: &[(u32, Make)] = &[
     (30, bloom::filter),
     (31, user_ring::ring),
     (32, storage::objects),
+    (ARENA, bpf_arena::arena),
 ];
 
 /// Whether maps of this kind exist in process.

@@ -3,6 +3,7 @@
 //! Some kinds hand out more than every kind has (an array's layout, a ring's consumer): others answer `None` there.
 
 use super::array::ArrayLayout;
+use super::bpf_arena::BpfArena;
 use super::perf::PerfArray;
 use super::reference::Slots;
 use super::ringbuf::RingBuf;
@@ -98,6 +99,9 @@ pub(crate) trait Store: Send + Sync {
     }
     /// The slots of a kind whose elements programs follow but do not write.
     fn slots(&self) -> Option<Slots> {
+        None
+    }
+    fn arena(&self) -> Option<&BpfArena> {
         None
     }
     fn percpu(&self) -> bool {

@@ -43,7 +43,7 @@ pub(crate) struct Objects {
     verified: Arc<Verified>,
     cpus: usize,
     /// Bytes that chunks may still take.
-    left: AtomicU64,
+    left: Arc<AtomicU64>,
     /// Two for each type of the object's: of structures, and of those that each CPU has.
     pools: OnceLock<Box<[OnceLock<Option<Box<Pool>>>]>>,
     /// First address of each chunk, its end, and the size of a structure there and what lies between two.
@@ -99,11 +99,11 @@ impl Chunk {
 
 impl Objects {
     /// `left`: bytes that structures may take.
-    pub fn new(verified: Arc<Verified>, cpus: usize, left: u64) -> Objects {
+    pub fn new(verified: Arc<Verified>, cpus: usize, left: Arc<AtomicU64>) -> Objects {
         Objects {
             verified,
             cpus,
-            left: AtomicU64::new(left),
+            left,
             pools: OnceLock::new(),
             chunks: RwLock::default(),
             any: AtomicBool::new(false),

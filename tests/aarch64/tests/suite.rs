@@ -111,7 +111,11 @@ fn case(
             Referent::Helper(id) if !HELPERS.contains(&id) => {
                 return Err(format!("its helper {id} is not one of the host's"));
             }
-            Referent::KernelRead | Referent::Kfunc(_) | Referent::Epoch => {
+            Referent::KernelRead
+            | Referent::Kfunc(_)
+            | Referent::Epoch
+            | Referent::Arena(_)
+            | Referent::ArenaHas => {
                 return Err("it needs a function that the host lacks".into());
             }
             Referent::Map(n) | Referent::Values(n) => {
@@ -237,7 +241,8 @@ fn input(
             Referent::PacketLoad => (3, 0),
             Referent::Map(n) => (4, n),
             Referent::Values(n) | Referent::Slots(n) => (5, n),
-            Referent::Kfunc(_) | Referent::Epoch => (0, 0),
+            Referent::Kfunc(_) | Referent::Epoch | Referent::Arena(_) | Referent::ArenaHas => (0, 0),
+
         };
         for v in [r.at, kind, index] {
             word(&mut out, v as usize);

@@ -19,6 +19,8 @@ pub(super) enum Is {
     Record,
     /// One that the program allocated: 16 plain bytes come first.
     Structure,
+    /// Anywhere in the arena, or beside it.
+    Arena,
 }
 
 /// How a subprogram is called.
@@ -49,6 +51,8 @@ pub(super) struct Generator<'r> {
     pub loops: u32,
     /// It is much about structures that it allocates.
     pub structures: bool,
+    /// It has an arena.
+    pub arena: bool,
     /// One lies in the frame, and the function must give it away.
     pub held: bool,
 }
@@ -87,6 +91,7 @@ fn is_shift(op: AluOp) -> bool {
 impl<'r> Generator<'r> {
     pub fn new(r: &'r mut Rng, kind: Kind, features: Features) -> Generator<'r> {
         let structures = kind.locks && features.has(Features::STRUCTURE) && r.once_in(2);
+        let arena = !structures && features.has(Features::ARENA) && r.once_in(3);
         Generator {
             r,
             kind,
@@ -98,6 +103,7 @@ impl<'r> Generator<'r> {
             inside: None,
             loops: 0,
             structures,
+            arena,
             held: false,
         }
     }
@@ -268,12 +274,16 @@ impl<'r> Generator<'r> {
             (|g, _| g.subprogram_call(), 1, F::SUBPROGRAM),
             (|g, _| g.callback_call(), 1, F::CALLBACK),
             (|g, d| g.structure(d), 12, F::STRUCTURE),
+            (|g, _| g.arena(), 12, F::ARENA),
         ];
         // Where locks may not be taken, no map with one may be used.
-        let features = match self.structures {
-            true => self.features,
-            false => self.features.without(F::STRUCTURE),
-        };
+        let mut features = self.features;
+        if !self.structures {
+            features = features.without(F::STRUCTURE);
+        }
+        if !self.arena {
+            features = features.without(F::ARENA);
+        }
         let on = |f: F| f == F::NONE || features.has(f);
         let all: u64 = LINES.iter().filter(|l| on(l.2)).map(|l| l.1).sum();
         let mut at = self.r.next() % all;

@@ -6,6 +6,7 @@
 //!
 //! The same programs are for the containment oracle, for the engines against each other, and for Linux.
 
+mod arena;
 mod body;
 mod calls;
 mod control;
@@ -18,6 +19,7 @@ use probity_btf::{BtfBuilder, FuncLinkage, TypeId};
 use probity_isa::{CallTarget, Imm64, Insn, Listing, Pc, Reg};
 use probity_objfile::{Extern, ExternKind, ExternRef, Map, Object, ObjectBuilder, ProgramDef};
 use probity_platform::Platform;
+use probity_runtime::Instance;
 
 /// A small generator of numbers (splitmix64).
 #[derive(Clone, Debug)]
@@ -132,6 +134,7 @@ features! {
     MISTAKES = 23,
     SAME_OPERAND = 24,
     STRUCTURE = 25,
+    ARENA = 26,
 }
 
 impl Features {
@@ -223,9 +226,11 @@ pub(crate) const RING: u32 = 2;
 pub(crate) const PROGRAMS: u32 = 3;
 pub(crate) const EVENTS: u32 = 4;
 pub(crate) const CELLS: u32 = 5;
+/// Of programs that use it, and of those that have the next two.
+pub(crate) const ARENA: u32 = 6;
 /// Of programs that allocate structures only: an array of two and a hash of four values that own some.
-pub(crate) const SHELVES: u32 = 6;
-pub(crate) const STORE: u32 = 7;
+pub(crate) const SHELVES: u32 = 7;
+pub(crate) const STORE: u32 = 8;
 
 /// The maps of every generated object: 16-byte values in an array of one, a hash and an array of four; a ring
 /// buffer, an array of programs, perf events.
@@ -267,11 +272,35 @@ fn shelves(value: Option<TypeId>) -> [Map; 2] {
     })
 }
 
+/// The arena of programs that have one, after the others.
+fn arena_map() -> Map {
+    const MMAPABLE: u32 = 1 << 10;
+    Map {
+        flags: MMAPABLE,
+        ..map("arena", 33, 0, 0, arena::PAGES)
+    }
+}
+
+/// Makes some pages of the arena be there, and says where they are.
+pub fn arena_pages(instance: &Instance) -> Vec<u64> {
+    let arena = instance.map_by_name("arena");
+    let Some((map, start)) = arena.and_then(|m| Some((m, m.arena()?.address()))) else {
+        return Vec::new();
+    };
+    let pages = arena::THERE.map(|n| start + u64::from(n) * 4096);
+    for at in pages {
+        // A byte that is read makes its page.
+        map.read_arena(at, &mut [0]).expect("a page of the arena");
+    }
+    pages.into()
+}
+
 /// A random program of a kind.
 pub fn program(r: &mut Rng, kind: Kind, features: Features) -> Program {
     let mut g = body::Generator::new(r, kind, features);
     g.entry();
     g.first_structures();
+    g.first_arena();
     let lines = g.r.of(&[6, 12, 25, 40]);
     g.lines(lines, 3);
     g.end();
@@ -308,6 +337,9 @@ impl Program {
         let types = structures::needed(&self.code).then(|| structures::Types::new(builder.types()));
         for map in maps() {
             builder.add_map(map);
+        }
+        if types.is_some() || arena::needed(&self.code) {
+            builder.add_map(arena_map());
         }
         for map in types.iter().flat_map(|t| shelves(Some(t.shelf))) {
             builder.add_map(map);
@@ -349,24 +381,29 @@ impl Program {
     /// Assembly that makes the same object, but for the types of values and kernel functions.
     pub fn text(&self, platform: &Platform) -> String {
         let mut names = maps();
-        if structures::needed(&self.code) {
+        let structures = structures::needed(&self.code);
+        if structures || arena::needed(&self.code) {
+            names.push(arena_map());
+        }
+        if structures {
             names.extend(shelves(None));
         }
         let mut out = String::from(".license \"GPL\"\n");
-        let kinds = [
-            "array",
-            "hash",
-            "ringbuf",
-            "prog_array",
-            "perf_event_array",
-            "array",
-            "array",
-            "hash",
-        ];
-        for (m, kind) in names.iter().zip(kinds) {
+        for m in &names {
+            let kind = match m.kind {
+                1 => "hash",
+                3 => "prog_array",
+                4 => "perf_event_array",
+                27 => "ringbuf",
+                33 => "arena",
+                _ => "array",
+            };
             out += &format!(".map {} kind={kind}", m.name);
             if m.key_size > 0 {
                 out += &format!(" key={} value={}", m.key_size, m.value_size);
+            }
+            if m.flags > 0 {
+                out += &format!(" flags={}", m.flags);
             }
             out += &format!(" max_entries={}\n", m.max_entries);
         }

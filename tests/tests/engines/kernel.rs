@@ -150,3 +150,28 @@ fn linux_gives_the_same_on_objects() {
     println!("{runs} runs of objects");
     assert!(runs > 0, "no object could be compared");
 }
+
+#[test]
+fn linux_gives_the_same_in_an_arena() {
+    /// Where Linux puts the arena for the host: its low half is what it is in process.
+    const ADDRESS: u64 = 1 << 44 | 64 << 10;
+    if !allowed() {
+        return;
+    }
+    let platform = in_process();
+    let text = include_str!("../../engine/arena.s");
+    let mut object = assemble(&platform, "arena", text).unwrap_or_else(|e| panic!("{e}"));
+    object.maps[0].map_extra = ADDRESS;
+    let verified = prove(&platform, &object).unwrap_or_else(|e| panic!("{e}"));
+    let pair = Pair::new(verified).unwrap_or_else(|e| panic!("{e}"));
+    let loaded = load(&pair, pair.jit.instance().programs()[0].verified());
+    let loaded = loaded.unwrap_or_else(|e| panic!("{e}"));
+    let mut rng = Rng::seeded("linux_gives_the_same_in_an_arena");
+    for _ in 0..20 {
+        let words = [rng.word()];
+        let (i, j) = pair.call(0, &|| context(31, &words, &[]), 0);
+        assert_eq!(i, j, "{words:x?}");
+        let (ret, _) = loaded.run(&words, &[]).expect("a test run");
+        assert_eq!(i.result.map(|r| r as u32), Ok(ret), "{words:x?}");
+    }
+}

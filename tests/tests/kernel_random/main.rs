@@ -44,6 +44,7 @@ fn features() -> Features {
     Features::ALL
         .without(Features::CALLBACK)
         .without(Features::STRUCTURE)
+        .without(Features::ARENA)
         .without(Features::DIVISION)
         .without(Features::SHIFT_BY_REGISTER)
         .without(Features::BYTE_SWAP)
