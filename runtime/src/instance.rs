@@ -1,19 +1,22 @@
 //! `Verified` × [`Options`] → [`Instance`]: maps exist, helpers are bound.
 
+mod maps;
+mod programs;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
-use probity_isa::{CallTarget, Imm64, Insn, Pc};
-use probity_objfile::{self as objfile, ProgType};
-use probity_platform::{Arg, Effects, Platform, Ret};
-use probity_verifier::{Region, Verified, VerifiedProgram};
+use probity_objfile::ProgType;
+use probity_platform::{Arg, Effects, Ret};
+use probity_verifier::Verified;
 
-use crate::context;
-use crate::kfuncs::{self, BoundKfunc, Unbound};
-use crate::maps::{self, Direct, Map, Operation, Values};
+use crate::kfuncs::{self, BoundKfunc};
+use crate::maps::{Direct, Map, Operation, Values};
 use crate::objects::Objects;
 use crate::timers::Timers;
-use crate::{Answer, Env, Epoch, Error, HelperFn, Process, Span, helpers, hidden_word};
+use crate::{Answer, Env, Epoch, Error, HelperFn, Process, Span, helpers};
+
+pub use programs::Program;
 
 pub const MAX_CPUS: usize = 1024;
 
@@ -89,42 +92,6 @@ pub struct Bound {
     pub inline: Option<helpers::Inline>,
 }
 
-/// One program of an instance.
-#[derive(Clone, Debug)]
-pub struct Program {
-    verified: Arc<VerifiedProgram>,
-    context_size: usize,
-    exception_callback: Option<Pc>,
-    tail_calls: bool,
-    arena: Option<usize>,
-}
-
-impl Program {
-    pub fn verified(&self) -> &Arc<VerifiedProgram> {
-        &self.verified
-    }
-    pub fn name(&self) -> &str {
-        self.verified.name()
-    }
-    /// Bytes that a context must have at least: as far as the program reads or writes it, and, when it makes
-    /// tail calls, as far as any program does that these may lead to.
-    pub fn context_size(&self) -> usize {
-        self.context_size
-    }
-    /// It makes tail calls.
-    pub fn tail_calls(&self) -> bool {
-        self.tail_calls
-    }
-    /// The map that is its arena.
-    pub fn arena(&self) -> Option<usize> {
-        self.arena
-    }
-    /// Where the subprogram starts that exceptions end in.
-    pub fn exception_callback(&self) -> Option<Pc> {
-        self.exception_callback
-    }
-}
-
 impl Instance {
     pub fn new(verified: Arc<Verified>, options: Options) -> Result<Instance, Error> {
         if options.cpus == 0 || options.cpus > MAX_CPUS {
@@ -132,32 +99,16 @@ impl Instance {
         }
         let object = &verified.relocated().object;
         let mut used = vec![false; object.maps.len()];
-        let linux = Platform::linux(probity_platform::linux::NEWEST, None);
-        let mut programs = Vec::new();
-        for p in verified.programs() {
-            check_program(&linux, &verified, p, &options.functions, &mut used)?;
-            let arena = arena(object, p);
-            if let Some(u) = arena.and_then(|n| used.get_mut(n)) {
-                *u = true;
-            }
-            programs.push(Program {
-                verified: p.clone(),
-                context_size: context_size(&verified, p),
-                exception_callback: exception_callback(object, p),
-                tail_calls: tail_calls(&verified, p).next().is_some(),
-                arena,
-            });
-        }
-        reach_contexts(&mut programs);
+        let programs = programs::all(&verified, &options.functions, &mut used)?;
         let home = Arc::new(());
-        let (maps, left) = make_maps(&verified, &used, &options, &home)?;
+        let (maps, left) = maps::make(&verified, &used, &options, &home)?;
         // Arenas and structures that programs allocate take what is left, as they grow.
         let left = Arc::new(AtomicU64::new(left));
         for arena in maps.iter().flatten().filter_map(|m| m.arena()) {
             arena.draw_on(&left);
         }
         let objects = Objects::new(verified.clone(), options.cpus, left);
-        initialise(&verified, &maps, &programs)?;
+        maps::initialise(&verified, &maps, &programs)?;
         let mut extents: Vec<_> = maps
             .iter()
             .enumerate()
@@ -382,309 +333,6 @@ impl Instance {
                 what: "does not exist".into(),
             });
         };
-        put_program(&self.verified, map, index, program, &self.programs)
+        maps::put_program(&self.verified, map, index, program, &self.programs)
     }
-}
-
-/// Refuses what has no meaning in process, and notes which maps the program uses.
-fn check_program(
-    linux: &Platform,
-    verified: &Verified,
-    p: &VerifiedProgram,
-    functions: &[kfuncs::Entry],
-    used: &mut [bool],
-) -> Result<(), Error> {
-    let unsupported = |pc, what: String| Error::Unsupported {
-        program: p.name().to_string(),
-        pc,
-        what,
-    };
-    let platform = verified.platform();
-    for (pc, insn) in p.insns().iter().enumerate() {
-        let fact = p.facts().get(pc).copied().unwrap_or_default();
-        if !fact.reached {
-            continue;
-        }
-        match insn {
-            Insn::Call(CallTarget::Helper(id)) => {
-                let name = platform
-                    .helper(*id)
-                    .map_or_else(|| format!("helper {id}"), |h| format!("bpf_{}", h.name));
-                if helpers::find(*id).is_none() {
-                    return Err(unsupported(pc, name));
-                }
-                let kind = p.prog_type().0;
-                let theirs = platform.helper(*id).map(|h| h.prototype(kind));
-                if theirs.is_none() || theirs != linux.helper(*id).map(|h| h.prototype(kind)) {
-                    return Err(Error::ForeignPlatform {
-                        program: p.name().to_string(),
-                        platform: platform.name.clone(),
-                        what: format!("the prototype of {name} differs from Linux's"),
-                    });
-                }
-            }
-            Insn::Call(CallTarget::Kfunc { id, .. }) => {
-                match BoundKfunc::new(platform, *id, functions) {
-                    Ok(_) => {}
-                    Err(Unbound::Missing(what)) => return Err(unsupported(pc, what)),
-                    Err(Unbound::Foreign(what)) => {
-                        return Err(Error::ForeignPlatform {
-                            program: p.name().to_string(),
-                            platform: platform.name.clone(),
-                            what,
-                        });
-                    }
-                }
-            }
-            Insn::Call(CallTarget::Reg(_)) => {
-                return Err(unsupported(pc, "a call through a register".into()));
-            }
-            Insn::LoadImm64 { imm, .. } => match imm {
-                Imm64::MapIdx(n) | Imm64::MapIdxValue { index: n, .. } => {
-                    match used.get_mut(*n as usize) {
-                        Some(u) => *u = true,
-                        None => {
-                            return Err(unsupported(
-                                pc,
-                                format!("map {n}, which the object has not,"),
-                            ));
-                        }
-                    }
-                }
-                Imm64::MapFd(_) | Imm64::MapFdValue { .. } => {
-                    return Err(unsupported(pc, "a map by file descriptor".into()));
-                }
-                Imm64::BtfId { .. } => return Err(unsupported(pc, "a kernel variable".into())),
-                Imm64::Value(_) | Imm64::Func { .. } => {}
-            },
-            _ => {}
-        }
-        if fact.access.map(|a| a.region) == Some(Region::Kernel)
-            && !matches!(insn, Insn::Load { .. })
-        {
-            return Err(unsupported(
-                pc,
-                "a kernel structure, other than read,".into(),
-            ));
-        }
-        if let Some(Region::Context(kind)) = fact.access.map(|a| a.region)
-            && !context::is_plain(kind)
-            && hidden_word(kind).is_none()
-        {
-            return Err(unsupported(pc, format!("a context field of kind {kind:?}")));
-        }
-    }
-    Ok(())
-}
-
-/// Instructions of a program that make tail calls: calls of helpers that do not return when they succeed.
-fn tail_calls<'a>(verified: &'a Verified, p: &'a VerifiedProgram) -> impl Iterator<Item = Pc> + 'a {
-    let kind = p.prog_type().0;
-    let gone = move |id: u32| {
-        let helper = verified.platform().helper(id);
-        helper.is_some_and(|h| h.prototype(kind).effects.may_not_return)
-    };
-    let all = p.insns().iter().zip(p.facts()).enumerate();
-    all.filter(move |(_, (insn, fact))| match insn {
-        Insn::Call(CallTarget::Helper(id)) => fact.reached && gone(*id),
-        _ => false,
-    })
-    .map(|(pc, _)| pc)
-}
-
-/// A tail call hands on the context, so that who makes one is held to what the programs of its kind need.
-fn reach_contexts(programs: &mut [Program]) {
-    let need: Vec<usize> = programs
-        .iter()
-        .map(|p| {
-            if !p.tail_calls {
-                return p.context_size;
-            }
-            let kind = p.verified.prog_type();
-            let same = programs.iter().filter(|o| o.verified.prog_type() == kind);
-            same.map(|o| o.context_size).max().unwrap_or_default()
-        })
-        .collect();
-    for (p, need) in programs.iter_mut().zip(need) {
-        p.context_size = need;
-    }
-}
-
-/// The arena among the maps that the program names; the proof has that there is one at most.
-fn arena(object: &objfile::Object, p: &VerifiedProgram) -> Option<usize> {
-    p.insns().iter().find_map(|insn| match insn {
-        Insn::LoadImm64 {
-            imm: Imm64::MapIdx(n) | Imm64::MapIdxValue { index: n, .. },
-            ..
-        } => {
-            Some(*n as usize).filter(|n| object.maps.get(*n).is_some_and(|m| m.kind == maps::ARENA))
-        }
-        _ => None,
-    })
-}
-
-fn exception_callback(object: &objfile::Object, p: &VerifiedProgram) -> Option<Pc> {
-    let given = object.programs.get(p.index())?;
-    let callback = given.subprogs.get(given.exception_cb?)?;
-    Some(callback.start)
-}
-
-/// One past the last byte of the context that the program accesses.
-fn context_size(verified: &Verified, p: &VerifiedProgram) -> usize {
-    use probity_platform::Context;
-    let whole = match verified
-        .platform()
-        .prog_kind(p.prog_type().0)
-        .map(|k| &k.context)
-    {
-        Some(Context::Struct { size, .. }) => *size as usize,
-        Some(Context::Bytes { from, size, .. }) => from.saturating_add(*size) as usize,
-        Some(Context::Words { count, .. }) => *count as usize * 8,
-        Some(Context::Memory { size }) => *size as usize,
-        Some(Context::Typed | Context::None) | None => 0,
-    };
-    let mut need = 0;
-    for (insn, fact) in p.insns().iter().zip(p.facts()) {
-        let Some(access) = fact.access.filter(|_| fact.reached) else {
-            continue;
-        };
-        if !matches!(access.region, Region::Context(_)) {
-            continue;
-        }
-        let size = match insn {
-            Insn::Load { size, .. }
-            | Insn::Store { size, .. }
-            | Insn::Atomic { size, .. }
-            | Insn::LoadAcquire { size, .. }
-            | Insn::StoreRelease { size, .. } => size.bytes(),
-            _ => 8,
-        };
-        let end = access
-            .offset
-            .and_then(|o| usize::try_from(o).ok())
-            .map_or(whole, |o| o.saturating_add(size));
-        need = need.max(end);
-    }
-    need
-}
-
-/// The object's maps, and how many bytes are left of those that they may take.
-fn make_maps(
-    verified: &Verified,
-    used: &[bool],
-    options: &Options,
-    home: &Arc<()>,
-) -> Result<(Vec<Option<Arc<Map>>>, u64), Error> {
-    let object = &verified.relocated().object;
-    let fields = verified.map_fields();
-    let mut used = used.to_vec();
-    // What a used map is initialised with is used too; maps of maps do not nest deeper.
-    for (n, def) in object.maps.iter().enumerate() {
-        if !used[n] {
-            continue;
-        }
-        for (_, initial) in &def.initial {
-            if let objfile::Initial::Map(m) = initial
-                && let Some(u) = used.get_mut(*m)
-            {
-                *u = true;
-            }
-        }
-    }
-    let mut budget = options.max_map_bytes;
-    let mut out = Vec::new();
-    for ((def, used), fields) in object.maps.iter().zip(used).zip(&fields) {
-        let values = Values::of(&fields.own);
-        if let Some(kept) = options.maps.iter().find(|m| m.name() == def.name) {
-            kept.usable_as(def, options.cpus, &values)?;
-            out.push(Some(kept.clone()));
-            continue;
-        }
-        match Map::new(def, options, values, &mut budget) {
-            Ok(map) => {
-                let map = map.of_types(object.btf.as_ref(), def.value_type);
-                out.push(Some(Arc::new(map.at_home(home))));
-            }
-            Err(e) if used => return Err(e),
-            // A map that no program uses is not worth an error.
-            Err(_) => out.push(None),
-        }
-    }
-    Ok((out, budget))
-}
-
-/// Static initialisers of program arrays and maps of maps.
-fn initialise(
-    verified: &Verified,
-    maps: &[Option<Arc<Map>>],
-    programs: &[Program],
-) -> Result<(), Error> {
-    let object = &verified.relocated().object;
-    for (def, map) in object.maps.iter().zip(maps) {
-        let Some(map) = map else { continue };
-        for (slot, initial) in &def.initial {
-            match initial {
-                objfile::Initial::Map(n) => {
-                    let inner =
-                        maps.get(*n)
-                            .and_then(Option::as_ref)
-                            .ok_or_else(|| Error::Map {
-                                map: def.name.clone(),
-                                what: format!("its initial map {n} does not exist in process"),
-                            })?;
-                    map.set_reference(&slot.to_ne_bytes(), inner.address())?;
-                }
-                objfile::Initial::Program(name) => {
-                    let at = programs
-                        .iter()
-                        .position(|p| p.name() == name)
-                        .ok_or_else(|| Error::Map {
-                            map: def.name.clone(),
-                            what: format!(
-                                "its initial program {name} is not among the verified ones"
-                            ),
-                        })?;
-                    put_program(verified, map, *slot, at, programs)?;
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-/// A program array holds programs of one kind, that of the programs that jump through it, as in Linux.
-fn put_program(
-    verified: &Verified,
-    map: &Map,
-    index: u32,
-    program: usize,
-    programs: &[Program],
-) -> Result<(), Error> {
-    let p = programs.get(program).ok_or(Error::NoProgram(program))?;
-    let kind = p.verified.prog_type();
-    let refused = |than: &str| {
-        Err(Error::Map {
-            map: map.name().to_string(),
-            what: format!("program {} is of another kind than {than}", p.name()),
-        })
-    };
-    let maps = &verified.relocated().object.maps;
-    let jumps = |user: &Program| {
-        tail_calls(verified, &user.verified).any(|pc| {
-            // Where it depends on the path which array it is, it may be this one.
-            let known = user.verified.facts().get(pc).and_then(|f| f.map);
-            known.is_none_or(|n| maps.get(n).is_some_and(|def| def.name == map.name()))
-        })
-    };
-    let others = programs.iter().filter(|o| o.verified.prog_type() != kind);
-    if others.filter(|o| o.tail_calls).any(jumps) {
-        return refused("those that jump through it");
-    }
-    for (_, other) in map.references() {
-        let other = programs.get(other as usize).map(|o| o.verified.prog_type());
-        if other.is_some_and(|o| o != kind) {
-            return refused("those it holds");
-        }
-    }
-    map.set_reference(&index.to_ne_bytes(), program as u64)
 }
