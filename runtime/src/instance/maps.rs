@@ -123,7 +123,9 @@ pub(super) fn put_program(
         return refused("those that jump through it");
     }
     for (_, other) in map.references() {
-        let other = programs.get(other as usize).map(|o| o.verified().prog_type());
+        let other = programs
+            .get(other as usize)
+            .map(|o| o.verified().prog_type());
         if other.is_some_and(|o| o != kind) {
             return refused("those it holds");
         }
