@@ -83,11 +83,11 @@ const fn atomic(op: AtomicOp) -> usize {
     }
 }
 
-/// What a slot must hold in the fields that a row fixes or does not use: the two compared at once.
+/// What a slot, as the number that its bytes are, must hold in the fields that a row fixes or does not use.
 #[derive(Clone, Copy)]
 struct Fixed {
-    mask: u128,
-    value: u128,
+    mask: u64,
+    value: u64,
 }
 
 static FIXED: [Fixed; TABLE.len()] = {
@@ -97,12 +97,12 @@ static FIXED: [Fixed; TABLE.len()] = {
         let row = &TABLE[i];
         all[i] = Fixed {
             mask: 0xff,
-            value: row.opcode as u128,
+            value: row.opcode as u64,
         }
-        .with(row.dst, 8, 0xff)
-        .with(row.src, 16, 0xff)
-        .with(row.off, 24, 0xffff)
-        .with(row.imm, 40, 0xffff_ffff);
+        .with(row.dst, 8, 0xf)
+        .with(row.src, 12, 0xf)
+        .with(row.off, 16, 0xffff)
+        .with(row.imm, 32, 0xffff_ffff);
         i += 1;
     }
     all
@@ -116,8 +116,8 @@ impl Fixed {
             Field::Is(n) => n as u32 & ones,
         };
         Fixed {
-            mask: self.mask | (ones as u128) << shift,
-            value: self.value | (value as u128) << shift,
+            mask: self.mask | (ones as u64) << shift,
+            value: self.value | (value as u64) << shift,
         }
     }
 }
@@ -125,11 +125,11 @@ impl Fixed {
 /// The row of which the slot is an instruction, but for registers above r10 and a second slot.
 #[inline]
 pub(crate) fn row_of_slot(slot: RawInsn) -> Option<&'static Row> {
-    let fields = u128::from(slot.opcode)
-        | u128::from(slot.dst) << 8
-        | u128::from(slot.src) << 16
-        | u128::from(slot.off as u16) << 24
-        | u128::from(slot.imm as u32) << 40;
+    // A register's number has four bits in a slot's bytes.
+    if (slot.dst | slot.src) >> 4 != 0 {
+        return None;
+    }
+    let fields = u64::from_le_bytes(slot.to_bytes());
     places_of(slot.opcode)
         .find(|at| FIXED[*at].mask & fields == FIXED[*at].value)
         .map(|at| &TABLE[at])

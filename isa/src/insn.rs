@@ -27,6 +27,7 @@ impl RawInsn {
         }
     }
 
+    #[inline]
     pub fn to_bytes(self) -> [u8; 8] {
         let o = self.off.to_le_bytes();
         let i = self.imm.to_le_bytes();

@@ -65,6 +65,7 @@ impl Drop for Ends<'_> {
 
 // SAFETY: every call goes to the other allocator as it came; counting touches atomics only and does not allocate.
 unsafe impl GlobalAlloc for Counting {
+    #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if self.is_on() {
             self.counted(layout.size(), 0);
@@ -73,6 +74,7 @@ unsafe impl GlobalAlloc for Counting {
         unsafe { Pool.alloc(layout) }
     }
 
+    #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         if self.is_on() {
             self.counted(layout.size(), 0);
@@ -81,6 +83,7 @@ unsafe impl GlobalAlloc for Counting {
         unsafe { Pool.alloc_zeroed(layout) }
     }
 
+    #[inline]
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
         if self.is_on() {
             self.counted(0, layout.size());
@@ -89,6 +92,7 @@ unsafe impl GlobalAlloc for Counting {
         unsafe { Pool.dealloc(place, layout) }
     }
 
+    #[inline]
     unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         if self.is_on() {
             self.counted(size, layout.size());

@@ -38,7 +38,7 @@ struct Kept {
 struct List {
     /// Each holds, at its start, where the next one is.
     first: Cell<*mut u8>,
-    /// Bytes that may still be kept: none before anything was, and after the thread has ended.
+    /// Blocks that may still be kept: none before anything was, and after the thread has ended.
     room: Cell<usize>,
 }
 
@@ -59,7 +59,7 @@ impl Drop for Ends {
         KEPT.with(|kept| {
             kept.phase.set(Phase::Ended);
             for (class, list) in kept.lists.iter().enumerate() {
-                while let Some(place) = list.take(class) {
+                while let Some(place) = list.take() {
                     // SAFETY: it came from there with this layout.
                     unsafe { System.dealloc(place, layout(class)) }
                 }
@@ -82,8 +82,8 @@ impl Kept {
         let on = self.phase.get() == Phase::New && ENDS.try_with(|_| ()).is_ok();
         if on {
             self.phase.set(Phase::On);
-            for list in &self.lists {
-                list.room.set(KEPT_BYTES);
+            for (class, list) in self.lists.iter().enumerate() {
+                list.room.set(KEPT_BYTES / size(class));
             }
         }
         on
@@ -99,7 +99,7 @@ impl List {
     }
 
     #[inline]
-    fn take(&self, class: usize) -> Option<*mut u8> {
+    fn take(&self) -> Option<*mut u8> {
         let place = self.first.get();
         if place.is_null() {
             return None;
@@ -107,7 +107,7 @@ impl List {
         // SAFETY: a block that is kept holds, at its start, where the next one is (`keep` wrote it), and is aligned
         // for that.
         self.first.set(unsafe { place.cast::<*mut u8>().read() });
-        self.room.set(self.room.get() + size(class));
+        self.room.set(self.room.get() + 1);
         Some(place)
     }
 
@@ -115,10 +115,10 @@ impl List {
     ///
     /// # Safety
     ///
-    /// The block is of the class, and nobody uses it any more.
+    /// The block is of the list's class, and nobody uses it any more.
     #[inline]
-    unsafe fn keep(&self, class: usize, place: *mut u8) -> bool {
-        let Some(room) = self.room.get().checked_sub(size(class)) else {
+    unsafe fn keep(&self, place: *mut u8) -> bool {
+        let Some(room) = self.room.get().checked_sub(1) else {
             return false;
         };
         // SAFETY: the block has at least STEP bytes, is aligned to as many, and is ours now.
@@ -136,7 +136,7 @@ impl List {
 #[inline(never)]
 unsafe fn without_room(class: usize, place: *mut u8) {
     // SAFETY: the caller's promises are the same.
-    let kept = KEPT.with(|k| k.begin() && unsafe { k.lists[class].keep(class, place) });
+    let kept = KEPT.with(|k| k.begin() && unsafe { k.lists[class].keep(place) });
     if !kept {
         // SAFETY: it came from there with this layout.
         unsafe { System.dealloc(place, layout(class)) }
@@ -172,7 +172,7 @@ unsafe impl GlobalAlloc for Pool {
             // SAFETY: the caller's promises are the same.
             return unsafe { System.alloc(wanted) };
         };
-        match KEPT.with(|k| k.lists[class].take(class)) {
+        match KEPT.with(|k| k.lists[class].take()) {
             Some(place) => place,
             // SAFETY: the size is not 0.
             None => unsafe { System.alloc(layout(class)) },
@@ -201,7 +201,7 @@ unsafe impl GlobalAlloc for Pool {
             return unsafe { System.dealloc(place, given) };
         };
         // SAFETY: it was asked for with this layout, so it is of this class; the caller gives it up.
-        if !KEPT.with(|k| unsafe { k.lists[class].keep(class, place) }) {
+        if !KEPT.with(|k| unsafe { k.lists[class].keep(place) }) {
             // SAFETY: see above.
             unsafe { without_room(class, place) }
         }
@@ -332,9 +332,9 @@ mod tests {
             for place in places {
                 give_back((place as *mut u8, of(1024, 8)));
             }
-            KEPT.with(|k| KEPT_BYTES - k.lists[1024 / STEP - 1].room.get())
+            KEPT.with(|k| k.lists[1024 / STEP - 1].room.get())
         });
-        let kept = kept.join().expect("the thread ends");
-        assert_eq!(kept, KEPT_BYTES);
+        let room = kept.join().expect("the thread ends");
+        assert_eq!(room, 0, "half of them were kept");
     }
 }

@@ -12,7 +12,7 @@ use crate::Options;
 use crate::branch::Compared;
 use crate::cfg::Cfg;
 use crate::cover::Granted;
-use crate::effects::Effects;
+use crate::effects::EffectsOf;
 use crate::extended::Extended;
 use crate::facts::Facts;
 use crate::global::Parameter;
@@ -131,16 +131,12 @@ pub(crate) struct Env<'a> {
     pub reads: Slots,
     /// The map of each call visited, when it is the same on all paths so far.
     pub call_maps: Sparse<Pc, Option<usize>>,
-    /// Ways taken at each conditional jump: 1 falls through, 2 jumps.
-    pub ways: Vec<u8>,
     /// Deepest byte used by each subprogram.
     pub stack_depth: Vec<i64>,
     /// What to put back when an attempt fails.
     pub journal: Journal,
-    /// What a call of each subprogram may do.
-    pub effects: Vec<Effects>,
-    /// The same, without what it calls.
-    pub own_effects: Vec<Effects>,
+    /// What each subprogram may do.
+    pub effects: Vec<EffectsOf>,
     /// Parameters of the global functions that were asked for.
     pub parameters: Numbered<usize, Rc<Vec<Parameter>>>,
     pub queue: Queue,
@@ -219,11 +215,9 @@ impl<'a> Env<'a> {
             facts: Facts::new(cfg.insns.len()),
             reads: Slots::default(),
             call_maps: Sparse::default(),
-            ways: vec![0; cfg.insns.len()],
             stack_depth: vec![0; cfg.subprogs.len()],
             journal: Journal::default(),
             effects: Vec::new(),
-            own_effects: Vec::new(),
             parameters: Numbered::default(),
             queue: Queue::default(),
             callbacks: Numbered::default(),
@@ -271,7 +265,7 @@ impl<'a> Env<'a> {
 
     /// Whether the subprogram, not what it calls, may throw an exception.
     pub(crate) fn throws_itself(&self, subprog: usize) -> bool {
-        self.own_effects.get(subprog).is_some_and(|e| e.throws)
+        self.effects.get(subprog).is_some_and(|e| e.own.throws)
     }
 
     pub(crate) fn sleepable(&self) -> bool {
@@ -395,11 +389,10 @@ impl<'a> Env<'a> {
 
     /// A conditional jump goes these ways: 1 falls through, 2 jumps.
     pub(crate) fn goes(&mut self, pc: Pc, ways: u8) {
-        if let Some(w) = self.ways.get_mut(pc)
-            && *w | ways != *w
-        {
-            self.journal.ways(pc, *w);
-            *w |= ways;
+        let known = self.facts.ways(pc);
+        if known | ways != known {
+            self.journal.ways(pc, known);
+            self.facts.set_ways(pc, known | ways);
         }
     }
 

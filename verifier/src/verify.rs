@@ -381,7 +381,7 @@ impl Prepared {
             true => Liveness::unknown(),
             false => Liveness::compute(cfg, platform),
         };
-        let (own_effects, effects) = crate::effects::compute(cfg, platform, &rows, kind.kind);
+        let effects = crate::effects::compute(cfg, platform, &rows, kind.kind);
         let poisoned = relocated
             .poisoned
             .get(index)
@@ -392,7 +392,6 @@ impl Prepared {
             declared, contexts, gpl,
         );
         env.effects = effects;
-        env.own_effects = own_effects;
         env.arena = arena;
         env.kfunc_rows = rows;
         crate::global::ends_anywhere(&env).map_err(Stopped::early)?;
@@ -433,7 +432,7 @@ impl Prepared {
         let worst = env.worst.of_program();
         (stats.worst_case_insns, stats.worst_case_why) = (worst.ok(), worst.err());
         crate::worst::allowed(&env, worst).map_err(Stopped::early)?;
-        let mut facts = env.facts.all(&env.ways);
+        let mut facts = env.facts.all();
         for (pc, map) in env.call_maps.iter() {
             if let Some(fact) = facts.get_mut(pc) {
                 fact.map = *map;

@@ -30,6 +30,7 @@ struct Kept<T> {
 
 impl<T> Memo<T> {
     /// Where each instruction is met `once`, or few times, keeping costs more than it saves.
+    #[inline]
     pub(crate) fn new(once: bool) -> Memo<T> {
         Memo {
             off: once,

@@ -19,6 +19,15 @@ pub(crate) struct Effects {
     pub throws: bool,
 }
 
+/// Those of a subprogram.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct EffectsOf {
+    /// Of itself.
+    pub own: Effects,
+    /// With what it calls.
+    pub all: Effects,
+}
+
 impl Effects {
     fn join(self, other: Effects) -> Effects {
         Effects {
@@ -64,17 +73,17 @@ pub(crate) fn throws(insn: &Insn, platform: &Platform) -> bool {
     kfunc::row(insn, platform).is_some_and(|row| Effects::of_kfunc(row).throws)
 }
 
-/// The effects of each subprogram itself, and with what it calls.
+/// The effects of each subprogram.
 pub(crate) fn compute(
     cfg: &Cfg,
     platform: &Platform,
     rows: &Rows<'_>,
     prog_kind: u32,
-) -> (Vec<Effects>, Vec<Effects>) {
+) -> Vec<EffectsOf> {
     let n = cfg.subprogs.len();
-    let mut all = vec![Effects::default(); n];
+    let mut found = vec![EffectsOf::default(); n];
     if !cfg.has_calls() && !cfg.has_wide() {
-        return (all.clone(), all);
+        return found;
     }
     // One subprogram calls none.
     let mut callees: Vec<Vec<usize>> = vec![Vec::new(); if n > 1 { n } else { 0 }];
@@ -86,8 +95,9 @@ pub(crate) fn compute(
             if !matches!(insn, Insn::Call(_) | Insn::LoadImm64 { .. }) {
                 continue;
             }
-            all[s] = all[s].join(Effects::of(insn, platform, rows, prog_kind));
-            all[s].changes_packet |= packets && dynptr::writes(insn, platform, prog_kind);
+            let own = &mut found[s].own;
+            *own = own.join(Effects::of(insn, platform, rows, prog_kind));
+            own.changes_packet |= packets && dynptr::writes(insn, platform, prog_kind);
             if let Some(callees) = callees.get_mut(s) {
                 callees.extend(insn.subprog_target(pc).and_then(|t| cfg.subprog_entry(t)));
             }
@@ -96,21 +106,22 @@ pub(crate) fn compute(
             callees.sort_unstable();
             callees.dedup();
         }
+        found[s].all = found[s].own;
     }
-    let own = all.clone();
     if callees.iter().all(Vec::is_empty) {
-        return (own, all);
+        return found;
     }
     // Each pass but the last adds an effect somewhere, so there are few.
     loop {
         let mut changed = false;
         for s in 0..n {
-            let joined = callees[s].iter().fold(all[s], |e, &c| e.join(all[c]));
-            changed |= joined != all[s];
-            all[s] = joined;
+            let known = found[s].all;
+            let joined = callees[s].iter().fold(known, |e, &c| e.join(found[c].all));
+            changed |= joined != known;
+            found[s].all = joined;
         }
         if !changed {
-            return (own, all);
+            return found;
         }
     }
 }

@@ -305,7 +305,7 @@ fn goes_through(types: &Btf, mut id: TypeId, name: &str) -> bool {
 /// A call: the arguments are checked, the function is noted to be walked, and any number comes back.
 pub(crate) fn call(env: &mut Env<'_>, state: &mut State, pc: Pc, subprog: usize) -> Outcome<Next> {
     let name = env.cfg.subprogs[subprog].name.clone();
-    let effects = env.effects.get(subprog).copied().unwrap_or_default();
+    let effects = env.effects.get(subprog).map(|e| e.all).unwrap_or_default();
     if !state.regions.locks.is_empty() {
         let known = format!("`{name}` is global");
         let must = "no global function is called while a lock is held";

@@ -89,24 +89,23 @@ impl Cfg {
         frames: usize,
         ends: &dyn Fn(&Insn) -> bool,
     ) -> Outcome<Cfg> {
-        let mut cfg = Cfg::decoded(raw, subprogs, ends)?;
-        if !cfg.goes_forward() {
+        let mut cfg = Cfg::decoded(raw)?;
+        if !cfg.goes_forward(subprogs) {
+            cfg.divide(subprogs, ends)?;
             cfg.check(frames)?;
         } else if cfg!(debug_assertions) {
             let fresh = vec![Marks::default(); cfg.marks.len()];
             let marks = std::mem::replace(&mut cfg.marks, fresh);
-            let checked = cfg.check(frames);
+            let alone = std::mem::take(&mut cfg.subprogs);
+            let checked = cfg.divide(subprogs, ends).and_then(|()| cfg.check(frames));
             debug_assert!(checked.is_ok() && cfg.marks == marks && cfg.backs.is_empty());
+            debug_assert!(cfg.subprogs == alone && cfg.closing.is_empty());
         }
         Ok(cfg)
     }
 
-    /// Nothing is checked or marked yet.
-    fn decoded(
-        raw: &[RawInsn],
-        subprogs: &[Subprog],
-        ends: &dyn Fn(&Insn) -> bool,
-    ) -> Outcome<Cfg> {
+    /// Nothing is divided, checked or marked yet.
+    fn decoded(raw: &[RawInsn]) -> Outcome<Cfg> {
         if raw.is_empty() {
             return Err(fail(
                 Rule::Malformed,
@@ -126,8 +125,8 @@ impl Cfg {
             }
         })?;
         let n = insns.len();
-        let mut cfg = Cfg {
-            subprogs: ranges(&insns, subprogs)?,
+        Ok(Cfg {
+            subprogs: Vec::new(),
             insns,
             // Calls do not end a subprogram, but a throw may: one more, so that there is an instruction behind.
             marks: vec![Marks::default(); n + 1],
@@ -139,15 +138,15 @@ impl Cfg {
             meets: true,
             wide: true,
             calls: true,
-        };
-        for s in &cfg.subprogs {
-            if let Some(last) = s.end.checked_sub(1)
-                && ends(&cfg.insns[last])
-            {
-                cfg.closing.push(last);
-            }
-        }
-        Ok(cfg)
+        })
+    }
+
+    /// Finds the subprograms, and which of them end with a call that does not return.
+    fn divide(&mut self, given: &[Subprog], ends: &dyn Fn(&Insn) -> bool) -> Outcome<()> {
+        self.subprogs = ranges(&self.insns, given)?;
+        let lasts = self.subprogs.iter().filter_map(|s| s.end.checked_sub(1));
+        self.closing = lasts.filter(|last| ends(&self.insns[*last])).collect();
+        Ok(())
     }
 
     fn check(&mut self, frames: usize) -> Outcome<()> {
@@ -505,16 +504,21 @@ fn ranges(insns: &[Insn], given: &[Subprog]) -> Outcome<Vec<Subprog>> {
             ));
         }
         let end = starts.get(i + 1).copied().unwrap_or(n);
-        all.push(match by_start(given, start) {
-            Some(s) => Subprog { end, ..s.clone() },
-            None => Subprog {
-                name: format!("sub_{start}"),
-                start,
-                end,
-                func: None,
-                global: false,
-            },
-        });
+        all.push(subprog(given, start, end));
     }
     Ok(all)
+}
+
+/// The subprogram at these slots, with the name and type given to what starts there.
+fn subprog(given: &[Subprog], start: Pc, end: Pc) -> Subprog {
+    match by_start(given, start) {
+        Some(s) => Subprog { end, ..s.clone() },
+        None => Subprog {
+            name: format!("sub_{start}"),
+            start,
+            end,
+            func: None,
+            global: false,
+        },
+    }
 }

@@ -200,6 +200,7 @@ struct Explorer<'s> {
     lap_by_lap: Numbered<Pc, ()>,
     /// How deep a state is that is about to be stored.
     deep: u64,
+    /// Counted from 1.
     turns: Vec<Turned>,
     stats: &'s mut Stats,
     budget: usize,
@@ -250,7 +251,7 @@ impl<'s> Explorer<'s> {
             provisional: Vec::new(),
             exactly: Numbered::default(),
             lap_by_lap: Numbered::default(),
-            turns: vec![Turned::default()],
+            turns: Vec::new(),
             stats,
             budget,
             insns: 0,
@@ -555,7 +556,7 @@ impl Explorer<'_> {
     }
 
     fn turn(&mut self, path: &mut Waiting, pc: Pc, to: Pc) {
-        let known = [self.turns.len(), pc, to].map(u32::try_from);
+        let known = [self.turns.len() + 1, pc, to].map(u32::try_from);
         if let [Ok(at), Ok(pc), Ok(to)] = known {
             let turned = Turned {
                 before: path.history,
@@ -569,10 +570,7 @@ impl Explorer<'_> {
 
     fn turns_to(&self, mut at: u32) -> Vec<Turn> {
         let mut all = Vec::new();
-        while at != 0 {
-            let Some(turn) = self.turns.get(at as usize) else {
-                break;
-            };
+        while let Some(turn) = at.checked_sub(1).and_then(|i| self.turns.get(i as usize)) {
             all.push(Turn {
                 pc: turn.pc as Pc,
                 to: turn.to as Pc,

@@ -9,9 +9,14 @@ use probity_isa::Pc;
 use crate::report::{Access, Fact};
 
 const REACHED: u32 = 1 << 31;
+/// Ways taken at a conditional jump, from this bit on.
+const WAYS: u32 = 29;
+/// Where the access is. Programs have fewer instructions.
+const PLACE: u32 = (1 << WAYS) - 1;
 
 pub(crate) struct Facts {
-    /// Of each instruction: whether it is [`REACHED`], and where its access is in the list, and 1; 0: it has none.
+    /// Of each instruction: whether it is [`REACHED`], the ways taken, and where its access is in the list, and 1; 0: it
+    /// has none.
     places: Vec<u32>,
     accesses: Vec<Option<Access>>,
 }
@@ -36,7 +41,7 @@ impl Facts {
     }
 
     pub(crate) fn access(&self, pc: Pc) -> Option<Access> {
-        let at = (self.places.get(pc)? & !REACHED).checked_sub(1)?;
+        let at = (self.places.get(pc)? & PLACE).checked_sub(1)?;
         *self.accesses.get(at as usize)?
     }
 
@@ -44,34 +49,44 @@ impl Facts {
         let Some(place) = self.places.get_mut(pc) else {
             return;
         };
-        if *place & !REACHED == 0 {
+        if *place & PLACE == 0 {
             self.accesses.push(None);
-            // Programs have fewer instructions.
             let at = u32::try_from(self.accesses.len()).unwrap_or(0);
-            *place = *place & REACHED | at & !REACHED;
+            *place |= at & PLACE;
         }
-        if let Some(at) = (*place & !REACHED).checked_sub(1)
+        if let Some(at) = (*place & PLACE).checked_sub(1)
             && let Some(known) = self.accesses.get_mut(at as usize)
         {
             *known = access;
         }
     }
 
-    /// Of each instruction. `ways` are those taken at conditional jumps: 1 falls through, 2 jumps.
-    pub(crate) fn all(&self, ways: &[u8]) -> Vec<Fact> {
-        let fact = |(place, ways): (&u32, &u8)| Fact {
+    /// Ways taken at a conditional jump: 1 falls through, 2 jumps.
+    pub(crate) fn ways(&self, pc: Pc) -> u8 {
+        self.places.get(pc).map_or(0, |p| (p >> WAYS & 3) as u8)
+    }
+
+    pub(crate) fn set_ways(&mut self, pc: Pc, ways: u8) {
+        if let Some(place) = self.places.get_mut(pc) {
+            *place = *place & !(3 << WAYS) | u32::from(ways & 3) << WAYS;
+        }
+    }
+
+    /// Of each instruction.
+    pub(crate) fn all(&self) -> Vec<Fact> {
+        let fact = |place: &u32| Fact {
             reached: place & REACHED != 0,
-            access: match place & !REACHED {
+            access: match place & PLACE {
                 0 => None,
                 at => self.accesses.get(at as usize - 1).copied().flatten(),
             },
             map: None,
-            decided: match ways {
+            decided: match place >> WAYS & 3 {
                 1 => Some(false),
                 2 => Some(true),
                 _ => None,
             },
         };
-        self.places.iter().zip(ways).map(fact).collect()
+        self.places.iter().map(fact).collect()
     }
 }

@@ -97,11 +97,7 @@ impl Env<'_> {
             match self.journal.entries.pop() {
                 Some(Undo::Reached(pc)) => self.facts.set_reached(pc, false),
                 Some(Undo::Access(pc, was)) => self.facts.set_access(pc, was),
-                Some(Undo::Ways(pc, was)) => {
-                    if let Some(ways) = self.ways.get_mut(pc) {
-                        *ways = was;
-                    }
-                }
+                Some(Undo::Ways(pc, was)) => self.facts.set_ways(pc, was),
                 Some(Undo::Depth(subprog, was)) => {
                     if let Some(depth) = self.stack_depth.get_mut(subprog) {
                         *depth = was;

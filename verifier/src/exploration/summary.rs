@@ -160,7 +160,7 @@ impl End {
 
 /// Whether a call in this state depends on the arguments alone.
 pub(crate) fn suits(env: &Env<'_>, state: &State, subprog: usize) -> bool {
-    let effects = env.effects.get(subprog).copied().unwrap_or_default();
+    let effects = env.effects.get(subprog).map(|e| e.all).unwrap_or_default();
     let frames = &state.frames;
     !effects.changes_packet
         && !effects.throws

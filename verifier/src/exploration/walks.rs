@@ -3,8 +3,6 @@
 //!
 //! **Invariant:** an entry is walked once: entries that are the same are told apart by nothing that a walk depends on.
 
-use std::rc::Rc;
-
 use probity_isa::{Pc, Reg};
 
 use crate::call::ARGS;
@@ -54,7 +52,7 @@ pub(crate) enum Role {
 /// Entries, walked and not.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    entries: Vec<Rc<Entry>>,
+    entries: Vec<Entry>,
     /// Entries before this one are walked.
     next: usize,
 }
@@ -66,7 +64,7 @@ impl Queue {
             // Most programs have one.
             self.entries
                 .reserve_exact(usize::from(self.entries.is_empty()));
-            self.entries.push(Rc::new(entry));
+            self.entries.push(entry);
         }
     }
 

@@ -5,8 +5,9 @@
 //! **Invariant:** it finds what [`Cfg::check`] finds, or nothing.
 
 use probity_isa::{CallTarget, Imm64, Insn};
+use probity_objfile::Subprog;
 
-use super::{Cfg, Marks};
+use super::{Cfg, Marks, subprog};
 use crate::env::SHORT;
 
 /// Paths through as many are few.
@@ -21,15 +22,20 @@ struct Forward {
 }
 
 impl Cfg {
-    /// In one pass, what [`Cfg::check`] finds of a program of one subprogram without a jump backwards: most are.
-    /// `false`, and nothing is marked: it is another, or is not well formed.
-    pub(super) fn goes_forward(&mut self) -> bool {
-        match self.forward() {
+    /// In one pass, what [`Cfg::divide`] and [`Cfg::check`] find of a program of one subprogram without a jump
+    /// backwards: most are. `false`, and nothing is marked: it is another, or is not well formed.
+    pub(super) fn goes_forward(&mut self, given: &[Subprog]) -> bool {
+        let found = match given.iter().all(|s| s.start == 0) {
+            true => self.forward(),
+            false => None,
+        };
+        match found {
             Some(Forward {
                 branches,
                 wide,
                 calls,
             }) => {
+                self.subprogs = vec![subprog(given, 0, self.insns.len())];
                 (self.wide, self.calls) = (wide, calls);
                 self.plain = branches <= FEW_BRANCHES && self.insns.len() <= SHORT;
                 self.meets = self.marks.iter().any(|m| m.has(Marks::MERGE));
@@ -44,9 +50,6 @@ impl Cfg {
 
     /// What such a program has.
     fn forward(&mut self) -> Option<Forward> {
-        if self.subprogs.len() != 1 || !self.closing.is_empty() {
-            return None;
-        }
         let (insns, marks) = (&self.insns[..], &mut self.marks[..]);
         let mut found = Forward::default();
         marks.first_mut()?.add_way();
@@ -138,13 +141,15 @@ mod tests {
             for which in 0..alphabet.len().pow(length) {
                 let letter = |at: u32| alphabet[which / alphabet.len().pow(at) % alphabet.len()];
                 let raw: Vec<RawInsn> = (0..length).flat_map(letter).copied().collect();
-                let decoded = || Cfg::decoded(&raw, &[], &|_| false).expect("they decode");
+                let decoded = || Cfg::decoded(&raw).expect("they decode");
                 let (mut fast, mut slow) = (decoded(), decoded());
-                let checked = slow.check(8);
+                let divided = slow.divide(&[], &|_| false);
+                let checked = divided.and_then(|()| slow.check(8));
                 let loops = slow.marks.iter().any(|m| m.has(Marks::LOOPING));
-                assert_eq!(fast.goes_forward(), checked.is_ok() && !loops, "{raw:?}");
+                assert_eq!(fast.goes_forward(&[]), checked.is_ok() && !loops, "{raw:?}");
                 if checked.is_ok() && !loops {
                     assert_eq!(fast.marks, slow.marks, "{raw:?}");
+                    assert_eq!(fast.subprogs, slow.subprogs, "{raw:?}");
                     assert!(slow.backs.is_empty() && slow.spans.is_empty() && !slow.may_goto);
                     forward += 1;
                 } else {

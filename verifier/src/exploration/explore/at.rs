@@ -7,7 +7,9 @@ use probity_isa::Pc;
 use super::nodes::Entry;
 
 pub(super) struct At {
-    /// Where each instruction's list is, and 1; 0: it has none yet.
+    /// Of so many instructions.
+    insns: usize,
+    /// Where each instruction's list is, and 1; 0: it has none yet. None before there is a list.
     places: Vec<u32>,
     lists: Vec<Vec<Entry>>,
     /// In place of one that is not there.
@@ -17,7 +19,8 @@ pub(super) struct At {
 impl At {
     pub(super) fn new(insns: usize) -> At {
         At {
-            places: vec![0; insns],
+            insns,
+            places: Vec::new(),
             lists: Vec::new(),
             none: Vec::new(),
         }
@@ -37,9 +40,9 @@ impl Index<Pc> for At {
 
     #[inline]
     fn index(&self, pc: Pc) -> &Vec<Entry> {
-        match self.places[pc] {
-            0 => &self.none,
-            place => &self.lists[place as usize - 1],
+        match self.places.get(pc) {
+            None | Some(0) => &self.none,
+            Some(place) => &self.lists[*place as usize - 1],
         }
     }
 }
@@ -47,6 +50,9 @@ impl Index<Pc> for At {
 impl IndexMut<Pc> for At {
     #[inline]
     fn index_mut(&mut self, pc: Pc) -> &mut Vec<Entry> {
+        if self.places.is_empty() {
+            self.places = vec![0; self.insns];
+        }
         let place = &mut self.places[pc];
         if *place == 0 {
             // Programs have fewer instructions.
