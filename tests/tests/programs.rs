@@ -8,7 +8,7 @@ use probity_btf::Btf;
 use probity_objfile::Object;
 use probity_platform::{Platform, Policy, Version};
 use probity_tests::{marks, programs};
-use probity_verifier::{Options, Report, Verdict, verify};
+use probity_verifier::{Options, Prepared, ProgramReport, Report, Verdict, verify};
 
 fn platform() -> Arc<Platform> {
     let types = std::fs::read("/sys/kernel/btf/vmlinux")
@@ -113,4 +113,40 @@ fn unsafe_programs_are_rejected_where_they_are_wrong() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// All that a verdict says, but for the time that it took.
+fn said(report: &ProgramReport) -> String {
+    let mut stats = report.stats;
+    stats.time_ns = 0;
+    let verdict = match &report.verdict {
+        Verdict::Accept(v) => format!("{:?} {:?}", v.insns(), v.facts()),
+        Verdict::Reject(r) => format!("{r:?}"),
+    };
+    format!("{} {stats:?} {verdict}", report.name)
+}
+
+/// What an object keeps for all of its programs says nothing of which were verified before.
+#[test]
+fn verdicts_do_not_depend_on_what_was_verified_before() {
+    let platform = platform();
+    let mut several = 0;
+    for path in safe().into_iter().chain(broken()) {
+        let object = open(&path, &platform);
+        let prepared =
+            || Prepared::new(&object, &platform, &Policy::default(), &Options::default()).unwrap();
+        let of = |prepared: &Prepared, index| said(&prepared.verify(index).unwrap());
+        let count = object.programs.len();
+        several += usize::from(count > 1);
+        let alone: Vec<String> = (0..count).map(|i| of(&prepared(), i)).collect();
+        let shared = prepared();
+        for index in (0..count).chain((0..count).rev()) {
+            assert_eq!(of(&shared, index), alone[index], "{}", path.display());
+        }
+        let backwards = prepared();
+        for index in (0..count).rev() {
+            assert_eq!(of(&backwards, index), alone[index], "{}", path.display());
+        }
+    }
+    assert!(several >= 5, "only {several} objects of several programs");
 }
