@@ -20,6 +20,10 @@ const MOST_FAILED: u32 = 2;
 const MOST_DULL: u32 = 8;
 /// The lap after which a guess is made.
 const GUESS_AT: u32 = 2;
+/// Where states cut nothing, they are stored after so many jumps, at the head of a loop and elsewhere, or instructions.
+const FAR_AT_HEAD: u32 = 5;
+const FAR: u32 = 20;
+const FAR_INSNS: u32 = 100;
 /// Most states kept.
 const MAX_STORED: usize = 1 << 18;
 
@@ -84,6 +88,7 @@ impl Explorer<'_> {
         if let Some(last) = above.first() {
             self.widen(env, &mut path.state, *last);
         }
+        let missed = list.last().is_some_and(|e| self.nodes[e.node].open == 0);
         self.at[pc] = list;
         if self.hold(env, path) {
             return Ok(Visit::Hold);
@@ -102,12 +107,7 @@ impl Explorer<'_> {
             && self.wasted < self.budget
             && !self.hopeless(pc);
         let entered = self.enters_anew(env, path);
-        let worth = lap
-            || young
-            || entered
-            || env.thorough()
-            || self.jumps >= 2 && self.insns >= 8
-            || env.cfg.is_looping(pc) && self.insns >= 100;
+        let worth = lap || young || entered || self.is_far_on(env, pc);
         if worth {
             if self.nodes.len() >= MAX_STORED {
                 let must = format!("at most {MAX_STORED} states are kept");
@@ -121,6 +121,7 @@ impl Explorer<'_> {
             } else {
                 self.store_path(env, path)
             };
+            self.at.stored(pc, missed);
             self.nodes[n].lap = lap_count;
             if entered {
                 self.nodes[n].entered = true;
@@ -139,6 +140,21 @@ impl Explorer<'_> {
             }
         }
         Ok(Visit::Go)
+    }
+
+    /// Whether enough was walked since a state was stored that one is worth it here.
+    fn is_far_on(&self, env: &Env<'_>, pc: Pc) -> bool {
+        if self.at.is_barren(pc) && !env.options.store_often {
+            // Laps count from one head to the next ([`Explorer::far_above`]).
+            let jumps = match env.cfg.is_head(pc) {
+                true => FAR_AT_HEAD,
+                false => FAR,
+            };
+            return self.jumps >= jumps || self.insns >= FAR_INSNS;
+        }
+        env.thorough()
+            || self.jumps >= 2 && self.insns >= 8
+            || env.cfg.is_looping(pc) && self.insns >= FAR_INSNS
     }
 
     /// At the head of a loop that the path is in: where its last lap started, in the same frames.
@@ -269,6 +285,9 @@ impl Explorer<'_> {
 
     /// The path ends where the node stands for it.
     fn cut(&mut self, env: &mut Env<'_>, path: &mut Waiting, n: usize, mode: Mode) {
+        if self.nodes[n].hits == 0 {
+            self.at.useful(path.pc);
+        }
         self.nodes[n].hits += 1;
         let ties = match self.nodes[n].open {
             0 => self.ties_of_closed(n).to_vec(),
