@@ -135,6 +135,7 @@ impl Translator<'_, '_> {
         }
         let call = self.b.ins().call(callee, &args);
         let r0 = self.b.inst_results(call)[0];
+        self.rename_frame();
         if self.watched.is_some() {
             self.leave_if_ended();
         }
@@ -171,6 +172,13 @@ impl Translator<'_, '_> {
                 }
             }
         };
+        if helper
+            .args
+            .iter()
+            .any(|a| matches!(a.kind, ArgKind::Func(_)))
+        {
+            self.rename_frame();
+        }
         if self.watched.is_some() {
             self.watch_helper(&helper, r0);
         }
@@ -287,6 +295,7 @@ impl Translator<'_, '_> {
         self.b.ins().brif(failed, out, &[], on, &[]);
         self.b.switch_to_block(out);
         let zero = self.constant(0);
+        self.forget_frame();
         self.b.ins().return_(&[zero]);
         self.b.switch_to_block(on);
         self.clobber();

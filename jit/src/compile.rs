@@ -21,6 +21,7 @@ use crate::code::{Builder, Code, Placed, Reference, Reloc};
 use crate::error::Error;
 use crate::flow::{Function, functions, loops_at, reached};
 use crate::frame::Use;
+use crate::frames;
 use crate::generate::{Shape, generate};
 use crate::in_place;
 use crate::kfunc;
@@ -232,6 +233,7 @@ fn declare(instance: &Instance, p: &VerifiedProgram, lowerings: Lowerings) -> Ve
     };
     let mut functions = functions(p, instance.exports(), &helper_args);
     kfunc::mark_throws(instance, p, &mut functions);
+    frames::mark(instance, p, &mut functions);
     if lowerings.has(Lowerings::TAILS) {
         tail::mark(instance, p, &mut functions);
     }
@@ -271,7 +273,9 @@ fn define(
         .any(|(pc, insn)| loops_at(p, pc, insn));
     let lean = Shape::lean(lowerings, this.range.len(), loops);
     let uses = |pc: usize| call::use_of(instance, p, lowerings, pc);
-    let frame = call::frame(instance, p, this, lowerings);
+    let mut frame = call::frame(instance, p, this, lowerings);
+    // What reads at any address may read all of it.
+    frame.clear |= this.named;
     let kfunc = |pc: usize| match p.insns().get(pc) {
         Some(Insn::Call(CallTarget::Kfunc { id, .. })) => instance.kfunc(*id),
         _ => None,
@@ -328,6 +332,7 @@ fn define(
         regs,
         slots,
         memory: None,
+        named: None,
         top: cranelift_codegen::ir::Value::from_u32(0),
         turns,
         signatures: Default::default(),

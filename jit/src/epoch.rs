@@ -77,6 +77,7 @@ impl Translator<'_, '_> {
     /// What every function gives then: to a helper with a callback it means that there is to be no other lap.
     fn leave(&mut self) {
         let one = self.constant(1);
+        self.forget_frame();
         self.b.ins().return_(&[one]);
     }
 

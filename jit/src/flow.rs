@@ -20,6 +20,8 @@ pub(crate) struct Function {
     pub callback: bool,
     /// An exception may leave it: its callers look ([`crate::kfunc`]).
     pub throws: bool,
+    /// It says where its stack is ([`crate::frames`]).
+    pub named: bool,
     /// It makes tail calls, or is made one to ([`crate::tail`]): its calling convention is theirs.
     pub tail: bool,
 }
@@ -40,6 +42,7 @@ pub(crate) fn functions(
             args: RegSet::EMPTY,
             callback: s.global && exports.contains(&s.name),
             throws: false,
+            named: false,
             tail: false,
         })
         .collect();
@@ -50,6 +53,7 @@ pub(crate) fn functions(
             args: RegSet::EMPTY,
             callback: false,
             throws: false,
+            named: false,
             tail: false,
         });
     }

@@ -24,7 +24,7 @@ pub(crate) fn uses(kfunc: &BoundKfunc) -> Use {
             KfuncArg::Memory { bytes, .. } => u32::try_from(*bytes).ok(),
             // What programs allocate lies in no frame.
             KfuncArg::Object | KfuncArg::Constant => Some(0),
-            // Numbers that the declaration lets be anything may be addresses too.
+            // Numbers that the declaration lets be anything may be addresses too, and what is read at any address has no known end.
             _ => None,
         };
     }
@@ -92,6 +92,7 @@ impl Translator<'_, '_> {
         let zero = self.constant(0);
         args.resize(6, zero);
         let r0 = self.call_symbol(Symbol::Kfunc(id), &args);
+        self.rename_frame();
         self.clobber();
         self.set(Reg::R0, r0);
         if kfunc.throws {
@@ -127,6 +128,7 @@ impl Translator<'_, '_> {
     fn throw(&mut self, pc: Pc) -> Result<(), Error> {
         let zero = self.constant(0);
         if self.this.range.start != self.functions.first().map_or(0, |f| f.range.start) {
+            self.forget_frame();
             self.b.ins().return_(&[zero]);
             return Ok(());
         }
@@ -134,8 +136,10 @@ impl Translator<'_, '_> {
         let cookie = self.call_word(Call::COOKIE);
         let none = self.b.ins().iconst(types::I32, 0);
         self.b.ins().store(flags, none, self.call, Call::THROWN);
+        self.rename_frame();
         let callback = self.instance.programs()[self.index].exception_callback();
         let Some(start) = callback else {
+            self.forget_frame();
             self.b.ins().return_(&[cookie]);
             return Ok(());
         };
@@ -150,6 +154,7 @@ impl Translator<'_, '_> {
         let callback = self.function(n);
         let call = self.b.ins().call(callback, &args);
         let r0 = self.b.inst_results(call)[0];
+        self.forget_frame();
         self.b.ins().return_(&[r0]);
         Ok(())
     }

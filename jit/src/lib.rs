@@ -32,6 +32,7 @@ mod flow;
 #[cfg(any(feature = "aarch64", target_arch = "aarch64"))]
 mod foreign;
 mod frame;
+mod frames;
 mod generate;
 mod in_place;
 mod inline;

@@ -155,6 +155,7 @@ impl Translator<'_, '_> {
 
     /// Leaves the function for a program, by its index.
     fn leave_for(&mut self, program: Value) {
+        self.forget_frame();
         let flags = MemFlagsData::new().with_notrap();
         let table = self.address_of(Symbol::Entries, 0);
         let at = self.b.ins().ishl_imm_u(program, 3);

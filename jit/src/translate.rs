@@ -54,6 +54,8 @@ pub(crate) struct Translator<'a, 'f> {
     /// Frame slots that are values.
     pub slots: BTreeMap<i32, Variable>,
     pub memory: Option<StackSlot>,
+    /// What says where it is, and the value that leads to the caller's ([`crate::frames`]).
+    pub named: Option<(StackSlot, Value)>,
     /// The address where it ends: the frame pointer's value.
     pub top: Value,
     pub turns: Option<Variable>,
@@ -265,6 +267,7 @@ impl<'a> Translator<'a, '_> {
         }
         self.top = self.frame_address(0);
         self.set(Reg::R10, self.top);
+        self.name_frame(main, bytes);
         if let Some(turns) = self.turns {
             let all = self.b.ins().iconst(types::I64, MAY_GOTO_TURNS);
             self.b.def_var(turns, all);
@@ -493,9 +496,14 @@ impl<'a> Translator<'a, '_> {
             Insn::Exit => {
                 let r0 = self.get(Reg::R0);
                 match self.back {
-                    Some(back) => self.b.ins().jump(back, &[r0.into()]),
-                    None => self.b.ins().return_(&[r0]),
-                };
+                    Some(back) => {
+                        self.b.ins().jump(back, &[r0.into()]);
+                    }
+                    None => {
+                        self.forget_frame();
+                        self.b.ins().return_(&[r0]);
+                    }
+                }
                 return Ok(false);
             }
         }

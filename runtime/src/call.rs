@@ -10,6 +10,8 @@
 //!   an error. After each call of a helper whose row says `may_not_return`, an engine looks at r0; when it
 //!   is 0, it goes on with that program, r1 being [`Call::ctx`], in place of the function that was running
 //!   (a subprogram's caller gets the program's r0).
+//! - A kernel function that reads at any address ([`crate::KfuncArg::Address`]) finds what functions have on their
+//!   stacks by [`Call::FRAMES`], which an engine sets before it calls one.
 //! - A kernel function that throws ([`crate::BoundKfunc::throws`]) sets [`Call::thrown`] and leaves the cookie. The
 //!   engine gives up the functions of the program that is running, up to and with its main one, which gives what the
 //!   program's exception callback ([`crate::Program::exception_callback`]) gives for the cookie, or else the cookie.
@@ -55,6 +57,25 @@ impl Answer {
     }
 }
 
+/// Stack memory of one function that is running, for kernel functions that read at any address ([`crate::KfuncArg::Address`]).
+///
+/// Where a program calls one, the engine has [`Call::FRAMES`] lead to those of all its functions that are running.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Frames {
+    /// Address of the caller's, or 0.
+    pub outer: u64,
+    /// Its first byte, and one past its last; all of it is initialised.
+    pub start: u64,
+    pub end: u64,
+}
+
+impl Frames {
+    pub const OUTER: i32 = offset_of!(Frames, outer) as i32;
+    pub const START: i32 = offset_of!(Frames, start) as i32;
+    pub const END: i32 = offset_of!(Frames, end) as i32;
+}
+
 /// A helper. `call` is valid and unaliased for the duration; arguments are as the helper's row demands.
 pub type HelperFn =
     unsafe extern "C" fn(call: *mut Call<'_>, r1: u64, r2: u64, r3: u64, r4: u64, r5: u64) -> u64;
@@ -81,6 +102,8 @@ pub struct Call<'a> {
     pub(crate) thrown: u32,
     /// Length of a key that a helper lends to its callback, otherwise 0.
     lent_len: u32,
+    /// Address of the innermost [`Frames`], where the engine says which there are; otherwise 0.
+    pub(crate) frames: u64,
     /// The key's address, when there is one.
     lent_at: MaybeUninit<u64>,
     /// Program that a successful tail call goes on with; written by what succeeds.
@@ -227,6 +250,7 @@ impl<'a> Prepared<'a> {
             answered: 0,
             thrown: 0,
             lent_len: 0,
+            frames: 0,
             lent_at: MaybeUninit::uninit(),
             next: MaybeUninit::uninit(),
             callback: self.callback,
@@ -264,6 +288,7 @@ impl Call<'_> {
     pub const ENDED: i32 = (offset_of!(Call, watch) + offset_of!(Watch, ended)) as i32;
     pub const THROWN: i32 = offset_of!(Call, thrown) as i32;
     pub const COOKIE: i32 = offset_of!(Call, cookie) as i32;
+    pub const FRAMES: i32 = offset_of!(Call, frames) as i32;
 }
 
 impl<'a> Call<'a> {
@@ -313,6 +338,20 @@ impl<'a> Call<'a> {
         self.answers[n].write(given);
         self.answered |= answer.bit();
         given
+    }
+
+    /// Where the frame ends that an address lies in, of those that the engine names.
+    pub(crate) fn frame_end(&self, address: u64) -> Option<u64> {
+        let mut at = self.frames;
+        while at != 0 {
+            // SAFETY: by the engine's contract, a live one.
+            let frames = unsafe { *(at as *const Frames) };
+            if (frames.start..frames.end).contains(&address) {
+                return Some(frames.end);
+            }
+            at = frames.outer;
+        }
+        None
     }
 
     /// What the host lent to its functions ([`Context::lend`]).

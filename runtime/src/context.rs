@@ -12,6 +12,7 @@
 //! | [`BUFFER`], [`BUFFER_END`] | bounds of the memory that the packet may grow into |
 //! | [`NULL`] | 0: pointers that may be NULL and are, in process |
 //! | [`REDIRECT`], [`REDIRECT_FLAGS`] | what `redirect` and `redirect_map` asked for |
+//! | [`RETVAL`] | what `get_retval` gives: what the operation that a control group's program judges returns |
 //!
 //! **Invariant:** `BUFFER <= DATA_META <= DATA <= DATA_END <= BUFFER_END`, all inside of one
 //! allocation that neither moves nor shrinks during a call.
@@ -26,7 +27,7 @@ use probity_platform::FieldKind;
 use crate::arena::{self, Arena};
 use crate::{Env, Error};
 
-pub const HEADER_BYTES: i32 = 64;
+pub const HEADER_BYTES: i32 = 80;
 pub const DATA: i32 = -8;
 pub const DATA_END: i32 = -16;
 pub const DATA_META: i32 = -24;
@@ -35,6 +36,7 @@ pub const BUFFER_END: i32 = -40;
 pub const NULL: i32 = -48;
 pub const REDIRECT: i32 = -56;
 pub const REDIRECT_FLAGS: i32 = -64;
+pub const RETVAL: i32 = -72;
 
 /// Bytes free before a packet, as XDP drivers leave them.
 pub const HEADROOM: usize = 256;
@@ -373,6 +375,18 @@ impl Context {
             target: word as u32,
             flags: self.header(REDIRECT_FLAGS),
         })
+    }
+
+    /// What the operation returns that a control group's program judges: 0, or what a program said last (`set_retval`).
+    /// Programs that are called one after the other with this context see what those before them said, as in Linux.
+    /// A context with a field of that name (`struct bpf_sockopt`) holds it there instead.
+    pub fn retval(&self) -> i32 {
+        self.header(RETVAL) as i32
+    }
+
+    /// Before a program is called: what the operation returns so far.
+    pub fn set_retval(&mut self, retval: i32) {
+        self.set_header(RETVAL, i64::from(retval) as u64);
     }
 
     #[inline]

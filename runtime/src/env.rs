@@ -80,6 +80,10 @@ pub trait Env: Send + Sync {
     fn func_ip(&self) -> u64 {
         0
     }
+    /// What the interface of that number takes at most, in bytes without their Ethernet header; `None` where there is none.
+    fn mtu(&self, _interface: u32) -> Option<u32> {
+        None
+    }
     /// A line of `trace_printk`, without its final newline.
     fn trace(&self, _line: &[u8]) {}
 }
@@ -105,6 +109,8 @@ pub struct Sample {
     pub task: u64,
     pub attach_cookie: u64,
     pub func_ip: u64,
+    /// Numbers of interfaces, and what each takes at most ([`Env::mtu`]).
+    pub mtus: Vec<(u32, u32)>,
     pub kernel_stack: Option<Vec<u64>>,
     pub user_stack: Option<Vec<u64>>,
     /// Readable memory: address and bytes; either space.
@@ -127,6 +133,7 @@ impl Default for Sample {
             task: 0,
             attach_cookie: 0,
             func_ip: 0,
+            mtus: Vec::new(),
             kernel_stack: None,
             user_stack: None,
             memory: Vec::new(),
@@ -198,6 +205,10 @@ impl Env for Sample {
     }
     fn func_ip(&self) -> u64 {
         self.func_ip
+    }
+    fn mtu(&self, interface: u32) -> Option<u32> {
+        let known = self.mtus.iter().find(|(n, _)| *n == interface);
+        known.map(|(_, mtu)| *mtu)
     }
 }
 

@@ -27,7 +27,7 @@ pub mod shared;
 mod task_id;
 pub mod timers;
 
-pub use call::{Answer, Call, HelperFn, MAX_TAIL_CALLS, Prepared, ReenterFn};
+pub use call::{Answer, Call, Frames, HelperFn, MAX_TAIL_CALLS, Prepared, ReenterFn};
 pub use context::{Context, Lent, Redirect, hidden_word};
 pub use counting::Counting;
 pub use engine::{Engine, Fault, FaultKind, Outcome};

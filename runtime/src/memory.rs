@@ -61,6 +61,16 @@ impl Memory {
         self.depth = self.depth.saturating_sub(FRAME);
     }
 
+    /// The bounds of the stack frame that an address lies in.
+    pub fn frame_at(&self, address: u64) -> Option<(u64, u64)> {
+        let top = self.stack.address() + self.stack.len() as u64;
+        let below = top
+            .checked_sub(address)
+            .filter(|n| (1..=self.depth as u64).contains(n))?;
+        let end = top - (below - 1) / FRAME as u64 * FRAME as u64;
+        Some((end - FRAME as u64, end))
+    }
+
     /// Whether the call may read (or write) all `len` bytes at `address`.
     pub fn allows(&self, call: &Call<'_>, address: u64, len: u64, write: bool) -> bool {
         let inside = |start: u64, end: u64| {
@@ -324,6 +334,45 @@ pub(crate) fn own_end(call: &Call<'_>, address: u64) -> Option<u64> {
             let span = call.instance().span(address)?;
             inside(span.start, span.end)
         })
+}
+
+/// Reads memory as the kernel's: what the call itself owns, with its stack where the engine names it, or else what the environment has.
+pub(crate) fn read_any(call: &Call<'_>, address: u64, out: &mut [u8]) -> bool {
+    let own = own_end(call, address).or_else(|| call.frame_end(address));
+    match (own, address.checked_add(out.len() as u64)) {
+        (Some(own), Some(end)) if end <= own => {
+            // SAFETY: the bytes lie in a live region.
+            unsafe { arena::read_into(address as *const u8, out) };
+            true
+        }
+        _ => call.env().read(Space::Kernel, address, out),
+    }
+}
+
+/// Single bytes, as [`read_any`] reads them: where the last one lay is not asked for again.
+pub(crate) struct Reader<'a> {
+    call: &'a Call<'a>,
+    own: (u64, u64),
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(call: &'a Call<'a>) -> Reader<'a> {
+        Reader { call, own: (0, 0) }
+    }
+
+    pub fn byte(&mut self, address: u64) -> Option<u8> {
+        if !(self.own.0..self.own.1).contains(&address) {
+            let end = own_end(self.call, address).or_else(|| self.call.frame_end(address));
+            let Some(end) = end else {
+                let mut byte = [0];
+                let there = self.call.env().read(Space::Kernel, address, &mut byte);
+                return there.then_some(byte[0]);
+            };
+            self.own = (address, end);
+        }
+        // SAFETY: the byte lies in a live region.
+        Some(unsafe { arena::load(address as *const u8, Size::B) } as u8)
+    }
 }
 
 /// Where structures lie that the surroundings do not have, though the kernel promises them: no processor can address that,

@@ -13,7 +13,7 @@ pub(crate) mod net;
 mod object;
 mod output;
 mod print;
-mod probe;
+pub(crate) mod probe;
 mod ring;
 mod storage;
 mod string;

@@ -95,7 +95,7 @@ fn nul(bytes: &[u8]) -> Option<usize> {
 
 /// What Linux says of an address that cannot be read, where the kernel's are asked for: whether it could be one. The
 /// lowest ones could not, nor those that no processor has; here all others may stand for the kernel's.
-fn no_kernel_address(address: u64) -> i32 {
+pub(crate) fn no_kernel_address(address: u64) -> i32 {
     const LOWEST: u64 = 1 << 16;
     let canonical = matches!(address >> 47, 0 | 0x1_ffff);
     match canonical && address >= LOWEST {
@@ -259,6 +259,47 @@ unsafe extern "C" fn copy_from_user(
 ) -> u64 {
     // SAFETY: `call` is valid, the row promises `size` writable bytes.
     unsafe { probe(call, Space::User, to, size, from, libc::EFAULT) }
+}
+
+/// A string with its NUL, at most as long as there is room; with the one flag that there is, what lies behind it becomes zeros.
+///
+/// # Safety
+/// `call` is valid, `to` writable for `size` bytes.
+pub(crate) unsafe fn copy_user_string(
+    call: *mut Call<'_>,
+    to: u64,
+    size: u64,
+    from: u64,
+    flags: u64,
+) -> u64 {
+    /// `BPF_F_PAD_ZEROS`.
+    const PAD_ZEROS: u64 = 1;
+    let size = size as u32 as usize;
+    if flags & !PAD_ZEROS != 0 {
+        return err(libc::EINVAL);
+    }
+    if size == 0 {
+        return 0;
+    }
+    let mut out = vec![0; size];
+    // SAFETY: by the contract.
+    unsafe {
+        let Some(len) = read_string_into(&*call, Space::User, from, &mut out[..size - 1]) else {
+            if flags & PAD_ZEROS != 0 {
+                out.fill(0);
+                write(to, &out);
+            }
+            return err(libc::EFAULT);
+        };
+        out[len..].fill(0);
+        let written = if flags & PAD_ZEROS != 0 {
+            size
+        } else {
+            len + 1
+        };
+        write(to, &out[..written]);
+        len as u64 + 1
+    }
 }
 
 /// Of whatever task: the environment has one memory of the user's.

@@ -4,7 +4,7 @@ use probity_isa::Size;
 
 use super::{BoundKfunc, KfuncArg};
 use crate::memory::enter;
-use crate::{BadArgument, Call, Reenter};
+use crate::{BadArgument, Call, Frames, Reenter};
 
 /// Calls a kernel function after comparing its arguments with its declaration and the call's memory.
 pub fn call_kfunc<R: Reenter>(
@@ -17,10 +17,25 @@ pub fn call_kfunc<R: Reenter>(
     let (callback, outer) = (call.callback, call.engine);
     call.callback = Some(enter::<R>);
     call.engine.write(std::ptr::from_mut(engine).cast());
+    let mut frames = [Frames::default(); 5];
+    let outer_frames = call.frames;
+    for ((kind, frames), value) in kfunc.args.iter().zip(&mut frames).zip(args) {
+        if *kind == KfuncArg::Address
+            && let Some((start, end)) = engine.memory().frame_at(value)
+        {
+            *frames = Frames {
+                outer: call.frames,
+                start,
+                end,
+            };
+            call.frames = std::ptr::from_ref(frames) as u64;
+        }
+    }
     // SAFETY: the arguments are what the declaration demands, as just checked; `enter::<R>` finds an R behind `engine`.
     let r0 = unsafe { (kfunc.function)(call, args[0], args[1], args[2], args[3], args[4]) };
     call.callback = callback;
     call.engine = outer;
+    call.frames = outer_frames;
     Ok(r0)
 }
 
@@ -38,7 +53,7 @@ fn check<R: Reenter>(
             size,
         };
         let (bytes, write, nullable) = match *kind {
-            KfuncArg::Any | KfuncArg::Constant => continue,
+            KfuncArg::Any | KfuncArg::Constant | KfuncArg::Address => continue,
             KfuncArg::Object if call.instance().objects().is_object(value) => continue,
             KfuncArg::Object => return Err(bad(0)),
             KfuncArg::Memory {

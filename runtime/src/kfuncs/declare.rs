@@ -29,6 +29,8 @@ pub enum KfuncArg {
     Object,
     /// A constant of the proof's, or nothing: never an address.
     Constant,
+    /// Any address, or none: what can be read there the function finds out.
+    Address,
 }
 
 /// A type as it is written: a base with pointers to it.
@@ -194,6 +196,9 @@ impl Declared<'_> {
             let next = self.params.get(i + 1).map_or("", |(name, _)| *name);
             let write = !ty.constant;
             match (ty.pointers, ty.base) {
+                // What Linux's verifier fills in has no type; what it does not look at has that of what is read.
+                (1.., Base::Int(_)) if name.ends_with("__ign") => KfuncArg::Address,
+                _ if name.ends_with("unsafe_ptr__ign") => KfuncArg::Address,
                 _ if name.ends_with("__ign") => KfuncArg::Constant,
                 (0, _) if name.ends_with("__k") => KfuncArg::Constant,
                 (0, _) => KfuncArg::Any,

@@ -9,6 +9,7 @@
 //! **Invariant:** functions follow only pointers that their declaration promises.
 
 mod arena;
+mod bits;
 mod call;
 mod declare;
 mod dynptr;
@@ -17,9 +18,11 @@ mod list;
 mod num;
 mod object;
 mod region;
+mod string;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod user;
 
 use probity_btf::{Btf, Kind, TypeId};
 use probity_platform::{KfuncFlag, KfuncSpecial, Platform};
@@ -56,10 +59,14 @@ const GROUPS: &[&[Entry]] = &[
     list::ENTRIES,
     tree::ENTRIES,
     arena::ENTRIES,
+    bits::ENTRIES,
+    string::ENTRIES,
+    user::ENTRIES,
 ];
 
 /// Structures that declarations point to and programs keep in their own memory, with their sizes: multiples of 8; and contexts.
 const STRUCTS: &[(&str, u32)] = &[
+    ("bpf_iter_bits", 16),
     ("bpf_iter_num", 8),
     ("bpf_dynptr", 16),
     ("bpf_list_head", 16),

@@ -1,6 +1,6 @@
 //! Programs that can be run by themselves return on both engines what their annotations say, and what they return in Linux.
 //!
-//! Ours (`objects/results.bpf.c`) always; the kernel's selftests where `PROBITY_SELFTESTS` names a directory of built ones.
+//! Ours (`objects/*.bpf.c`) always; the kernel's selftests where `PROBITY_SELFTESTS` names a directory of built ones.
 //! Linux is asked by `BPF_PROG_TEST_RUN`, as root. A difference is a failure unless `explained.toml` says why it is none.
 
 use std::path::{Path, PathBuf};
@@ -66,14 +66,17 @@ impl Explained {
 
 #[test]
 fn ours_return_what_they_say_here_and_in_linux() {
-    let object = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/engines/objects/results.o");
-    let count = compare(std::slice::from_ref(&object));
-    assert_eq!(count.wrong, Vec::<String>::new());
-    // Each of them is accepted, exists in process and says what it returns.
-    let here = probity_objfile::open("results", &std::fs::read(&object).expect("a file"));
-    let programs = here.expect("an object").programs.len();
-    assert!(programs > 0);
-    assert_eq!((count.ran, count.annotated), (programs, programs));
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/engines/objects");
+    for name in ["results.o", "anywhere.o"] {
+        let object = dir.join(name);
+        let count = compare(std::slice::from_ref(&object));
+        assert_eq!(count.wrong, Vec::<String>::new());
+        // Each of them is accepted, exists in process and says what it returns.
+        let here = probity_objfile::open(name, &std::fs::read(&object).expect("a file"));
+        let programs = here.expect("an object").programs.len();
+        assert!(programs > 0);
+        assert_eq!((count.ran, count.annotated), (programs, programs), "{name}");
+    }
 }
 
 #[test]
@@ -293,6 +296,7 @@ fn other_surroundings() -> Options {
         cgroup_id: 5,
         attach_cookie: 9,
         func_ip: 11,
+        mtus: vec![(1, 65536)],
         random: AtomicU64::new(0x7654_3210),
         ..Sample::default()
     };

@@ -5,13 +5,15 @@ use probity_platform::linux::kinds;
 
 use crate::context::{self, REDIRECT, REDIRECT_FLAGS};
 use crate::helpers::map::map;
-use crate::helpers::{Entry, entry};
+use crate::helpers::net::Packet;
+use crate::helpers::{Entry, entry, err};
 use crate::{Call, arena};
 
 pub(in crate::helpers) const ENTRIES: &[Entry] = &[
     entry(23, "redirect", redirect),
     entry(51, "redirect_map", redirect_map),
     entry(69, "fib_lookup", fib_lookup),
+    entry(163, "check_mtu", check_mtu),
     entry(152, "redirect_neigh", redirect_neigh),
     entry(155, "redirect_peer", redirect_peer),
 ];
@@ -140,4 +142,52 @@ unsafe extern "C" fn fib_lookup(
 ) -> u64 {
     const NOT_FWDED: u64 = 4;
     NOT_FWDED
+}
+
+/// Whether the packet, or one of another length, fits what an interface of the environment takes. A packet is never one
+/// that is cut into segments later.
+unsafe extern "C" fn check_mtu(
+    call: *mut Call<'_>,
+    ctx: u64,
+    interface: u64,
+    mtu_len: u64,
+    len_diff: u64,
+    flags: u64,
+) -> u64 {
+    const ETHERNET_HEADER: i32 = 14;
+    const CHK_SEGS: u64 = 1;
+    const FRAG_NEEDED: u64 = 1;
+    /// Where contexts have the number of the packet's own interface: an `xdp_md`, an `__sk_buff`.
+    const OWN: [u64; 2] = [12, 40];
+    let diff = len_diff as i32;
+    // SAFETY: `call` is valid, `ctx` its context; the row promises 4 bytes to read and write.
+    unsafe {
+        let xdp = (*call).kind() == kinds::XDP;
+        let given = arena::load(mtu_len as *const u8, Size::W) as i32;
+        let known = if xdp { 0 } else { CHK_SEGS };
+        if flags & !known != 0 || flags & CHK_SEGS != 0 && (diff != 0 || given != 0) {
+            return err(libc::EINVAL);
+        }
+        let own = OWN[usize::from(!xdp)];
+        let interface = match interface as u32 {
+            0 if (*call).ctx_size() >= own + 4 => {
+                arena::load((ctx + own) as *const u8, Size::W) as u32
+            }
+            n => n,
+        };
+        let Some(mtu) = (*call).env().mtu(interface) else {
+            return err(libc::ENODEV);
+        };
+        let len = match given {
+            0 => Packet::of(ctx).len() as i32,
+            n => n.wrapping_add(ETHERNET_HEADER),
+        };
+        arena::store(mtu_len as *mut u8, Size::W, u64::from(mtu));
+        let most = (mtu as i32).wrapping_add(ETHERNET_HEADER);
+        if len.wrapping_add(diff) <= most {
+            0
+        } else {
+            FRAG_NEEDED
+        }
+    }
 }

@@ -405,3 +405,42 @@ SEC("raw_tp") GIVES(0x1e) int arithmetic(void *ctx)
 		return 1;
 	return n / zero + n % zero;
 }
+
+static long (*const check_mtu)(void *ctx, u32 interface, u32 *mtu, int by, u64 flags) = (void *)163;
+
+// The loopback interface takes 64 KiB: its own number, and 0 for that of the packet.
+SEC("tc") GIVES(0) int mtu_of_packets(struct __sk_buff *skb)
+{
+	u32 mtu = 0;
+
+	if (check_mtu(skb, 0, &mtu, 0, 0) || mtu != 65536)
+		return 1;
+	if (check_mtu(skb, 1, &mtu, 0, 0) || check_mtu(skb, 1, &mtu, 1, 0) != 1)
+		return 2;
+	mtu = 65537;
+	if (check_mtu(skb, 0, &mtu, 0, 0) != 1 || mtu != 65536 || check_mtu(skb, 0, &mtu, 0, 1) != -22)
+		return 3;
+	mtu = 0;
+	if (check_mtu(skb, 0, &mtu, 1, 1) != -22 || check_mtu(skb, 0, &mtu, 0, 2) != -22 || mtu)
+		return 4;
+	if (check_mtu(skb, 0, &mtu, 0, 1) || mtu != 65536)
+		return 5;
+	mtu = 0;
+	if (check_mtu(skb, 0, &mtu, 65536 + 14 - 64, 0) || check_mtu(skb, 0x7fffffff, &mtu, 0, 0) != -19)
+		return 6;
+	return 0;
+}
+
+SEC("xdp") GIVES(0) int mtu_of_frames(struct xdp_md *xdp)
+{
+	u32 mtu = 0;
+
+	if (check_mtu(xdp, 0, &mtu, 0, 0) || mtu != 65536)
+		return 1;
+	if (check_mtu(xdp, 1, &mtu, 1, 0) != 1 || check_mtu(xdp, 0, &mtu, 0, 1) != -22)
+		return 2;
+	mtu = 0;
+	if (check_mtu(xdp, 0, &mtu, 65536 + 14 - 64 + 1, 0) != 1 || mtu != 65536)
+		return 3;
+	return check_mtu(xdp, 77, &mtu, 0, 0) == -19 ? 0 : 4;
+}
