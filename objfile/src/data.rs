@@ -13,8 +13,8 @@ pub(crate) const ARENA: u32 = 33;
 pub(crate) const RDONLY_PROG: u32 = 1 << 7;
 /// `BPF_F_MMAPABLE`.
 pub(crate) const MMAPABLE: u32 = 1 << 10;
-/// Bytes of all data sections of an object together.
-const MAX_DATA: u64 = 64 << 20;
+/// Bytes of all data sections of an object together: schedulers have tables of 160 MiB in `.bss`.
+const MAX_DATA: u64 = 512 << 20;
 /// clang puts variables of address space 1 here.
 pub(crate) const ARENA_SECTION: &str = ".addr_space.1";
 

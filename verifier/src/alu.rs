@@ -435,7 +435,6 @@ fn pointer(
         To::Dynptr { .. }
         | To::FlowKeys
         | To::Map(_)
-        | To::PerCpu { .. }
         | To::Arena
         | To::PacketEnd
         | To::Socket(_) => {

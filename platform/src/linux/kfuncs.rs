@@ -1,7 +1,7 @@
 //! Kernel functions that programs may call, as rows: flags, callers, first version, file that registers them.
 //!
 //! Prototypes are in the kernel's BTF; flags and callers are not, so they are here.
-//! Flags up to Linux 6.12 are the facts of the `BTF_ID_FLAGS` lists in the file that the row names;
+//! Flags up to Linux 6.12, and those of sched_ext up to 7.3, are the facts of the `BTF_ID_FLAGS` lists in the file that the row names;
 //! rows that name `Linux 6.18` instead came later, and their flags are from the published descriptions of those versions.
 //! Which kinds may call what was measured on Linux 6.18 where they load there, as was which functions sleep,
 //! and `tests/kernel_kfuncs.rs` measures both again. Of those that exist for the kernel's own tests, the ones in modules are left out.
@@ -14,6 +14,20 @@ use crate::{Attached, Kfunc, KfuncFlag as Flag, KfuncSpecial as Special, Version
 /// All kernel functions known, ascending by name.
 pub static KFUNCS: &[Kfunc] = &[
     row("__bpf_trap", &[], ALL, Version(6, 17), "Linux 6.18"),
+    row(
+        "__scx_bpf_dsq_insert_vtime",
+        &[Flag::Rcu],
+        &[k::STRUCT_OPS],
+        Version(6, 19),
+        "kernel/sched/ext.c",
+    ),
+    row(
+        "__scx_bpf_select_cpu_and",
+        &[Flag::Rcu],
+        &[k::STRUCT_OPS, k::SYSCALL],
+        Version(6, 19),
+        "kernel/sched/ext.c",
+    ),
     row(
         "bbr_cwnd_event",
         &[],
@@ -1116,6 +1130,20 @@ pub static KFUNCS: &[Kfunc] = &[
     row("bpf_strcmp", &[], ALL, Version(6, 17), "Linux 6.18"),
     row("bpf_strcspn", &[], ALL, Version(6, 17), "Linux 6.18"),
     row(
+        "bpf_stream_print_stack",
+        &[Flag::TrustedArgs],
+        ALL,
+        Version(7, 0),
+        "kernel/bpf/stream.c",
+    ),
+    row(
+        "bpf_stream_vprintk",
+        &[Flag::TrustedArgs],
+        ALL,
+        Version(7, 0),
+        "kernel/bpf/stream.c",
+    ),
+    row(
         "bpf_stream_vprintk_impl",
         &[Flag::TrustedArgs],
         ALL,
@@ -1172,11 +1200,25 @@ pub static KFUNCS: &[Kfunc] = &[
         "kernel/bpf/helpers.c",
     ),
     row(
+        "bpf_task_work_schedule_resume",
+        &[Flag::TrustedArgs],
+        ALL,
+        Version(7, 0),
+        "kernel/bpf/helpers.c",
+    ),
+    row(
         "bpf_task_work_schedule_resume_impl",
         &[Flag::TrustedArgs],
         ALL,
         Version(6, 18),
         "Linux 6.18",
+    ),
+    row(
+        "bpf_task_work_schedule_signal",
+        &[Flag::TrustedArgs],
+        ALL,
+        Version(7, 0),
+        "kernel/bpf/helpers.c",
     ),
     row(
         "bpf_task_work_schedule_signal_impl",
@@ -1204,6 +1246,13 @@ pub static KFUNCS: &[Kfunc] = &[
         &[],
         ALL,
         Version(6, 10),
+        "kernel/bpf/helpers.c",
+    ),
+    row(
+        "bpf_wq_set_callback",
+        &[],
+        ALL,
+        Version(7, 0),
         "kernel/bpf/helpers.c",
     ),
     row(
@@ -1438,10 +1487,52 @@ pub static KFUNCS: &[Kfunc] = &[
         "drivers/hid/bpf/hid_bpf_dispatch.c",
     ),
     row(
+        "scx_bpf_cid_curr",
+        &[Flag::RetNull, Flag::RcuProtected],
+        TRACING,
+        Version(7, 2),
+        "kernel/sched/ext.c",
+    ),
+    row(
+        "scx_bpf_cidperf_cap",
+        &[],
+        TRACING,
+        Version(7, 2),
+        "kernel/sched/ext.c",
+    ),
+    row(
+        "scx_bpf_cidperf_cur",
+        &[],
+        TRACING,
+        Version(7, 2),
+        "kernel/sched/ext.c",
+    ),
+    row(
+        "scx_bpf_cidperf_set",
+        &[],
+        TRACING,
+        Version(7, 2),
+        "kernel/sched/ext.c",
+    ),
+    row(
         "scx_bpf_consume",
         &[],
         &[k::STRUCT_OPS],
         Version(6, 12),
+        "kernel/sched/ext.c",
+    ),
+    row(
+        "scx_bpf_cpu_curr",
+        &[Flag::RetNull, Flag::RcuProtected],
+        TRACING,
+        Version(6, 18),
+        "kernel/sched/ext.c",
+    ),
+    row(
+        "scx_bpf_cpu_node",
+        &[],
+        TRACING,
+        Version(6, 15),
         "kernel/sched/ext.c",
     ),
     row(
@@ -1543,10 +1634,87 @@ pub static KFUNCS: &[Kfunc] = &[
         "kernel/sched/ext.c",
     ),
     row(
+        "scx_bpf_dsq_insert",
+        &[Flag::Rcu],
+        &[k::STRUCT_OPS],
+        Version(6, 13),
+        "kernel/sched/ext.c",
+    ),
+    row(
+        "scx_bpf_dsq_insert___v2",
+        &[Flag::Rcu],
+        &[k::STRUCT_OPS],
+        Version(6, 19),
+        "kernel/sched/ext.c",
+    ),
+    row(
+        "scx_bpf_dsq_insert_vtime",
+        &[Flag::Rcu],
+        &[k::STRUCT_OPS],
+        Version(6, 13),
+        "kernel/sched/ext.c",
+    ),
+    row(
+        "scx_bpf_dsq_move",
+        &[Flag::Rcu],
+        &[k::STRUCT_OPS, k::SYSCALL],
+        Version(6, 13),
+        "kernel/sched/ext.c",
+    ),
+    row(
+        "scx_bpf_dsq_move_set_slice",
+        &[Flag::Rcu],
+        &[k::STRUCT_OPS, k::SYSCALL],
+        Version(6, 13),
+        "kernel/sched/ext.c",
+    ),
+    row(
+        "scx_bpf_dsq_move_set_vtime",
+        &[Flag::Rcu],
+        &[k::STRUCT_OPS, k::SYSCALL],
+        Version(6, 13),
+        "kernel/sched/ext.c",
+    ),
+    row(
+        "scx_bpf_dsq_move_to_local",
+        &[],
+        &[k::STRUCT_OPS],
+        Version(6, 13),
+        "kernel/sched/ext.c",
+    ),
+    row(
+        "scx_bpf_dsq_move_to_local___v2",
+        &[],
+        &[k::STRUCT_OPS],
+        Version(7, 1),
+        "kernel/sched/ext.c",
+    ),
+    row(
+        "scx_bpf_dsq_move_vtime",
+        &[Flag::Rcu],
+        &[k::STRUCT_OPS, k::SYSCALL],
+        Version(6, 13),
+        "kernel/sched/ext.c",
+    ),
+    row(
         "scx_bpf_dsq_nr_queued",
         &[],
         TRACING,
         Version(6, 12),
+        "kernel/sched/ext.c",
+    ),
+    row(
+        "scx_bpf_dsq_peek",
+        &[Flag::RetNull, Flag::RcuProtected],
+        TRACING,
+        Version(6, 19),
+        "kernel/sched/ext.c",
+    ),
+    row(
+        "scx_bpf_dsq_reenq",
+        &[],
+        TRACING,
+        Version(7, 1),
         "kernel/sched/ext.c",
     ),
     row(
@@ -1564,6 +1732,13 @@ pub static KFUNCS: &[Kfunc] = &[
         "kernel/sched/ext.c",
     ),
     row(
+        "scx_bpf_events",
+        &[Flag::TrustedArgs],
+        TRACING,
+        Version(6, 15),
+        "kernel/sched/ext.c",
+    ),
+    row(
         "scx_bpf_exit_bstr",
         &[Flag::TrustedArgs],
         TRACING,
@@ -1578,10 +1753,24 @@ pub static KFUNCS: &[Kfunc] = &[
         "kernel/sched/ext.c",
     ),
     row(
+        "scx_bpf_get_idle_cpumask_node",
+        &[Flag::Acquire],
+        TRACING,
+        Version(6, 15),
+        "kernel/sched/ext.c",
+    ),
+    row(
         "scx_bpf_get_idle_smtmask",
         &[Flag::Acquire],
         TRACING,
         Version(6, 12),
+        "kernel/sched/ext.c",
+    ),
+    row(
+        "scx_bpf_get_idle_smtmask_node",
+        &[Flag::Acquire],
+        TRACING,
+        Version(6, 15),
         "kernel/sched/ext.c",
     ),
     row(
@@ -1599,10 +1788,38 @@ pub static KFUNCS: &[Kfunc] = &[
         "kernel/sched/ext.c",
     ),
     row(
+        "scx_bpf_kick_cid",
+        &[],
+        TRACING,
+        Version(7, 2),
+        "kernel/sched/ext.c",
+    ),
+    row(
         "scx_bpf_kick_cpu",
         &[],
         TRACING,
         Version(6, 12),
+        "kernel/sched/ext.c",
+    ),
+    row(
+        "scx_bpf_locked_rq",
+        &[Flag::RetNull],
+        TRACING,
+        Version(6, 18),
+        "kernel/sched/ext.c",
+    ),
+    row(
+        "scx_bpf_now",
+        &[],
+        TRACING,
+        Version(6, 14),
+        "kernel/sched/ext.c",
+    ),
+    row(
+        "scx_bpf_nr_cids",
+        &[],
+        TRACING,
+        Version(7, 2),
         "kernel/sched/ext.c",
     ),
     row(
@@ -1613,6 +1830,20 @@ pub static KFUNCS: &[Kfunc] = &[
         "kernel/sched/ext.c",
     ),
     row(
+        "scx_bpf_nr_node_ids",
+        &[],
+        TRACING,
+        Version(6, 15),
+        "kernel/sched/ext.c",
+    ),
+    row(
+        "scx_bpf_nr_online_cids",
+        &[],
+        TRACING,
+        Version(7, 2),
+        "kernel/sched/ext.c",
+    ),
+    row(
         "scx_bpf_pick_any_cpu",
         &[Flag::Rcu],
         TRACING,
@@ -1620,10 +1851,24 @@ pub static KFUNCS: &[Kfunc] = &[
         "kernel/sched/ext.c",
     ),
     row(
+        "scx_bpf_pick_any_cpu_node",
+        &[Flag::Rcu],
+        TRACING,
+        Version(6, 15),
+        "kernel/sched/ext.c",
+    ),
+    row(
         "scx_bpf_pick_idle_cpu",
         &[Flag::Rcu],
         TRACING,
         Version(6, 12),
+        "kernel/sched/ext.c",
+    ),
+    row(
+        "scx_bpf_pick_idle_cpu_node",
+        &[Flag::Rcu],
+        TRACING,
+        Version(6, 15),
         "kernel/sched/ext.c",
     ),
     row(
@@ -1648,6 +1893,20 @@ pub static KFUNCS: &[Kfunc] = &[
         "kernel/sched/ext.c",
     ),
     row(
+        "scx_bpf_reenqueue_local___v2",
+        &[],
+        TRACING,
+        Version(6, 19),
+        "kernel/sched/ext.c",
+    ),
+    row(
+        "scx_bpf_select_cpu_and",
+        &[Flag::Rcu],
+        &[k::STRUCT_OPS, k::SYSCALL],
+        Version(6, 16),
+        "kernel/sched/ext.c",
+    ),
+    row(
         "scx_bpf_select_cpu_dfl",
         &[Flag::Rcu],
         &[k::STRUCT_OPS],
@@ -1655,10 +1914,24 @@ pub static KFUNCS: &[Kfunc] = &[
         "kernel/sched/ext.c",
     ),
     row(
+        "scx_bpf_sub_dispatch",
+        &[],
+        &[k::STRUCT_OPS],
+        Version(7, 1),
+        "kernel/sched/ext.c",
+    ),
+    row(
         "scx_bpf_task_cgroup",
         &[Flag::Rcu, Flag::Acquire],
         TRACING,
         Version(6, 12),
+        "kernel/sched/ext.c",
+    ),
+    row(
+        "scx_bpf_task_cid",
+        &[Flag::Rcu],
+        TRACING,
+        Version(7, 2),
         "kernel/sched/ext.c",
     ),
     row(
@@ -1676,10 +1949,38 @@ pub static KFUNCS: &[Kfunc] = &[
         "kernel/sched/ext.c",
     ),
     row(
+        "scx_bpf_task_set_dsq_vtime",
+        &[Flag::Rcu],
+        TRACING,
+        Version(6, 19),
+        "kernel/sched/ext.c",
+    ),
+    row(
+        "scx_bpf_task_set_slice",
+        &[Flag::Rcu],
+        TRACING,
+        Version(6, 19),
+        "kernel/sched/ext.c",
+    ),
+    row(
         "scx_bpf_test_and_clear_cpu_idle",
         &[],
         TRACING,
         Version(6, 12),
+        "kernel/sched/ext.c",
+    ),
+    row(
+        "scx_bpf_this_cid",
+        &[],
+        TRACING,
+        Version(7, 2),
+        "kernel/sched/ext.c",
+    ),
+    row(
+        "scx_bpf_tid_to_task",
+        &[Flag::RetNull, Flag::RcuProtected],
+        TRACING,
+        Version(7, 2),
         "kernel/sched/ext.c",
     ),
     row(
@@ -1971,9 +2272,15 @@ const SPECIAL: &[(&str, Special)] = &[
         Special::ResSpinUnlock { irq: true },
     ),
     ("bpf_session_cookie", Special::WritableResult),
+    ("bpf_task_work_schedule_resume", TASK_WORK),
     ("bpf_task_work_schedule_resume_impl", TASK_WORK),
+    ("bpf_task_work_schedule_signal", TASK_WORK),
     ("bpf_task_work_schedule_signal_impl", TASK_WORK),
     ("bpf_throw", Special::Throw),
+    (
+        "bpf_wq_set_callback",
+        Special::AsyncCallback(crate::Callback::WorkQueue),
+    ),
     (
         "bpf_wq_set_callback_impl",
         Special::AsyncCallback(crate::Callback::WorkQueue),

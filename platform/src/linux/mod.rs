@@ -42,6 +42,8 @@ impl Platform {
     /// Linux of this version on x86-64, as root sees it, with the types of that kernel if they are at hand.
     ///
     /// Rows newer than `version` are left out, and what [`versions`] knows; the rest is what Linux 6.18 demands.
+    /// Of kernel functions `types` say which are there: with the newest version none is left out, so that a kernel
+    /// newer than that has those of its own.
     pub fn linux(version: Version, types: Option<Arc<Btf>>) -> Platform {
         Platform {
             name: format!("linux {version}"),
@@ -63,7 +65,7 @@ impl Platform {
                 .collect(),
             kfuncs: kfuncs::KFUNCS
                 .iter()
-                .filter(|k| k.since <= version)
+                .filter(|k| k.since <= version || version == NEWEST)
                 .map(|k| versions::narrowed_kfunc(k, version))
                 .collect(),
             structs: STRUCTS.into(),

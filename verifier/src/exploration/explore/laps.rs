@@ -8,6 +8,7 @@
 //! Nothing is claimed of the larger state but that it includes the path's. That it stands for other laps too is
 //! found as for any open node: another lap comes back to it, and lies within it.
 
+use probity_domains::Scalar;
 use probity_isa::{Pc, Reg};
 
 use super::attempt::Kind;
@@ -102,13 +103,13 @@ fn forget(old: &State, state: &mut State, wanted: impl Fn(&Number) -> bool) -> b
         let regs: Vec<usize> = (0..Reg::COUNT)
             .filter(|r| widened(&a.regs.get(*r), &b.regs.get(*r)))
             .collect();
-        let slots: Vec<usize> = (0..a.stack.len().min(b.stack.len()))
-            .filter(
-                |s| match (a.stack.slot(*s).whole(), b.stack.slot(*s).whole()) {
-                    (Some(a), Some(b)) => widened(&a, &b),
-                    _ => false,
-                },
-            )
+        let slots: Vec<(usize, usize)> = (0..a.stack.len().min(b.stack.len()))
+            .filter_map(|s| {
+                let (a, b) = (a.stack.slot(s), b.stack.slot(s));
+                let bytes = b.spilled();
+                let both = bytes > 0 && a.spilled() == bytes;
+                (both && widened(&a.value(), &b.value())).then_some((s, bytes))
+            })
             .collect();
         if regs.is_empty() && slots.is_empty() {
             continue;
@@ -118,8 +119,9 @@ fn forget(old: &State, state: &mut State, wanted: impl Fn(&Number) -> bool) -> b
         for r in regs {
             b.regs[r] = Value::unknown();
         }
-        for s in slots {
-            b.stack.set_spill(s, Value::unknown());
+        for (s, bytes) in slots {
+            let any = Scalar::unknown().zero_extend(8 * bytes as u32);
+            b.stack.set_spill(s, Value::number(any));
         }
     }
     any
