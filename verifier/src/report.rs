@@ -76,7 +76,7 @@ pub enum NoBound {
     MayGoto,
     /// A helper or kernel function that calls a subprogram as often as it likes.
     Callback,
-    /// Some other loop that was proved to end.
+    /// Some other loop that was proved to end, or loops within loops with more laps than 64 bits count.
     Loop,
 }
 
@@ -98,7 +98,7 @@ impl NoBound {
             }
             NoBound::MayGoto => "a loop ends when its `may_goto` has taken too long",
             NoBound::Callback => "what is called decides how often it calls a subprogram",
-            NoBound::Loop => "the laps of a loop are not counted",
+            NoBound::Loop => "the laps of a loop are not counted, or too many to be counted",
         }
     }
 }

@@ -350,7 +350,11 @@ impl Worst {
         let main = self.of_role(&mut known, |r, _| r == Role::Main);
         // Behind a throw the program goes on there.
         let exception = self.of_role(&mut known, |r, _| r == Role::Exception);
-        plus(main, exception)
+        match plus(main, exception) {
+            // Or more than that: sums and products stop there.
+            Ok(u64::MAX) => Err(NoBound::Loop),
+            cost => cost,
+        }
     }
 
     fn of_role(&self, known: &mut Costs, wanted: impl Fn(Role, usize) -> bool) -> Cost {
