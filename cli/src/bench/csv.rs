@@ -1,6 +1,14 @@
 //! Rows ⇄ comma-separated values (RFC 4180), with a header; what `--csv` writes and `--compare` reads.
 
+use std::ffi::OsStr;
+use std::path::Path;
+
 use super::row::{Cell, Engine, OURS, Other, Row, THEIRS};
+
+/// Whether a path on the command line is a run that was kept.
+pub fn is_run(path: &Path) -> bool {
+    path.extension() == Some(OsStr::new("csv"))
+}
 
 /// The header and the rows. Columns of engines that were not asked are left out.
 pub fn write(rows: &[Row], against: &[Engine]) -> String {

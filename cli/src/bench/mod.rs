@@ -7,7 +7,6 @@
 pub mod compare;
 pub mod csv;
 pub mod engines;
-pub mod files;
 pub mod filter;
 pub mod order;
 pub mod others;

@@ -23,7 +23,7 @@ Examples:
   probity verify --policy vendor.toml extension.o
   probity verify --kernel 6.1 --btf vmlinux-6.1 extension.o
   probity verify --prog-type xdp program.s
-  probity verify --quiet --jobs 4 objects/*.o
+  probity verify --quiet --jobs 4 objects
 
 One line a program. With --json one object a line, with the keys
   object program section prog_type verdict(accept|reject|unsupported) insns processed
@@ -34,7 +34,7 @@ worst_case_insns is what one run executes at most: loops by their laps, function
 \"unsupported\" names what the verifier does not model yet; it is never an acceptance.
 Exit status 0 when every program is accepted, 1 otherwise.")]
 pub struct Args {
-    /// Objects (ELF) or assembly files (.s)
+    /// Objects (ELF), assembly files (.s), or directories with objects below them
     #[arg(required = true, value_name = "OBJECT")]
     objects: Vec<PathBuf>,
     /// One JSON object a line
@@ -125,11 +125,12 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let policy = args.common.policy()?;
     let mut options = args.common.options(&platform)?;
     options.programs = args.program.map(|name| vec![name]);
+    let objects = input::objects(&args.objects)?;
     let threads = parallel::threads(args.jobs);
     // Where there are fewer objects, programs of one are verified side by side.
-    options.jobs = threads / args.objects.len().max(1);
+    options.jobs = threads / objects.len().max(1);
     let mut ok = true;
-    let progress = output::progress(args.objects.len());
+    let progress = output::progress(objects.len());
     let verify = |path: &PathBuf| -> Result<(bool, String)> {
         progress.set_message(path.display().to_string());
         let object = read(path, &platform, &args.common.set)?;
@@ -145,7 +146,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         }
         Ok((ok, told))
     };
-    let told = parallel::in_order(&args.objects, threads, verify, |_, verdicts| {
+    let told = parallel::in_order(&objects, threads, verify, |_, verdicts| {
         match verdicts {
             Ok((accepted, told)) => {
                 ok &= accepted;

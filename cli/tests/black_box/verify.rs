@@ -148,6 +148,32 @@ fn several_objects_one_of_them_bad() {
     probity!["verify", "-q", &first, &last].run().ok();
 }
 
+/// Objects below it, in order, and nothing else of it.
+#[test]
+fn a_directory() {
+    let scratch = Scratch::new();
+    scratch.file("notes.txt", b"not for it");
+    let empty = scratch.path("");
+    probity!["verify", &empty]
+        .run()
+        .fails(&["holds no BPF object"]);
+    let done = probity![
+        "verify",
+        "-q",
+        &programs("tc-meter"),
+        &programs("port-counter")
+    ]
+    .run();
+    let objects: Vec<&str> = done
+        .stdout
+        .lines()
+        .filter_map(|l| l.split_whitespace().nth(1)?.rsplit('/').next())
+        .collect();
+    assert_eq!(objects.first(), Some(&"tc-meter.o"), "{done}");
+    assert_eq!(objects.last(), Some(&"port-counter.o"), "{done}");
+    done.ok();
+}
+
 #[test]
 fn the_same_on_every_run() {
     let report = || {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use probity_platform::{NEWEST, Platform};
 use probity_verifier::Prepared;
 use serde_json::Value;
@@ -14,7 +14,7 @@ use crate::bench::filter::Filter;
 use crate::bench::others::{Asked, Question};
 use crate::bench::row::{Engine, Other, Row};
 use crate::bench::{
-    ENOUGH, TURNS, compare, complete, csv, files, median, order, ours, plot, report, table,
+    ENOUGH, TURNS, compare, complete, csv, median, order, ours, plot, report, table,
 };
 use crate::commands::verify::{Common, json_row};
 use crate::{input, kernel, output, value};
@@ -109,7 +109,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     };
     let old = args.compare.as_deref().map(kept).transpose()?;
     let (kept_runs, objects): (Vec<PathBuf>, Vec<PathBuf>) =
-        args.objects.iter().cloned().partition(|p| files::is_run(p));
+        args.objects.iter().cloned().partition(|p| csv::is_run(p));
     let mut bench = Bench {
         rows: Vec::new(),
         against: args.against.clone(),
@@ -187,10 +187,7 @@ struct Settings<'a> {
 
 impl Bench {
     fn measure(&mut self, args: &Args, objects: &[PathBuf], filter: &Filter) -> Result<()> {
-        let files = files::find(objects)?;
-        if files.is_empty() {
-            bail!("no objects there");
-        }
+        let files = input::objects(objects)?;
         let mut asked = Vec::new();
         for &engine in &self.against {
             asked.push((engine, Asked::new(engine, args.limit)?));
