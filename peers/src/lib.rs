@@ -9,6 +9,7 @@
 
 mod clock;
 pub mod engine;
+mod gauge;
 mod linux;
 mod measure;
 mod memory;
@@ -28,6 +29,7 @@ use probity_isa::{Imm64, Insn};
 
 pub use clock::cpu_time;
 pub use engine::{Answer, AtMost, Engine, Function, Ready, Subject, agree};
+pub use gauge::Gauge;
 pub use measure::{Settings, Times, measure};
 pub use source::{Source, Tools};
 pub use threads::{ByThreads, Round, ring_by_threads};
@@ -47,8 +49,8 @@ fn uses_map(program: &probity_verifier::VerifiedProgram, index: usize) -> bool {
 /// Makes a program callable on an engine; otherwise says why it is not.
 pub fn prepare(engine: Engine, subject: &Subject, tools: &Tools) -> Result<Ready, String> {
     let ready = match engine {
-        Engine::Jit => ours::jit(subject),
-        Engine::Interp => ours::interp(subject),
+        Engine::Jit => ours::jit(subject, tools),
+        Engine::Interp => ours::interp(subject, tools),
         Engine::Linux => linux::prepare(subject),
         Engine::Native => native::prepare(subject, tools, source::Shape::Native),
         Engine::Scalar => native::prepare(subject, tools, source::Shape::Scalar),
@@ -82,16 +84,18 @@ type Prepared = Result<(Box<dyn Function>, std::time::Duration), String>;
 /// The median of some runs of what can be made again, in CPU time.
 fn timed<T>(
     runs: usize,
+    gauge: &Gauge,
     mut make: impl FnMut() -> Result<T, String>,
 ) -> Result<(T, std::time::Duration), String> {
     let mut times = Vec::new();
-    loop {
-        let start = cpu_time();
-        let made = make()?;
-        times.push(cpu_time().saturating_sub(start));
-        if times.len() >= runs {
-            times.sort_unstable();
-            return Ok((made, times[times.len() / 2]));
-        }
+    let mut made = None;
+    for _ in 0..runs.max(1) {
+        times.push(gauge.calmly(|| {
+            let start = cpu_time();
+            made = Some(make()?);
+            Ok::<_, String>(cpu_time().saturating_sub(start))
+        })?);
     }
+    times.sort_unstable();
+    Ok((made.ok_or("not made")?, times[times.len() / 2]))
 }

@@ -1,8 +1,8 @@
-//! Functions → nanoseconds a run: batches in turns, and the median of the batches of each.
+//! Functions → nanoseconds a run: batches in turns, in calm moments, and the median of the batches of each.
 
 use std::time::Duration;
 
-use crate::Ready;
+use crate::{Gauge, Ready};
 
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
@@ -41,7 +41,11 @@ impl Times {
 
 /// Times every function. Each round runs a batch of each, beginning with another one each time, so that what disturbs
 /// the machine for a while disturbs all of them.
-pub fn measure(functions: &mut [Ready], settings: Settings) -> Vec<Result<Times, String>> {
+pub fn measure(
+    functions: &mut [Ready],
+    settings: Settings,
+    gauge: &Gauge,
+) -> Vec<Result<Times, String>> {
     let mut runs = Vec::new();
     for f in &mut *functions {
         runs.push(calibrate(f, settings.batch));
@@ -53,7 +57,7 @@ pub fn measure(functions: &mut [Ready], settings: Settings) -> Vec<Result<Times,
             let Ok(count) = runs[n] else {
                 continue;
             };
-            match functions[n].function.batch(count) {
+            match gauge.calmly(|| functions[n].function.batch(count)) {
                 Ok(took) => times[n].push(took.as_secs_f64() * 1e9 / count as f64),
                 Err(why) => runs[n] = Err(why),
             }
@@ -121,7 +125,7 @@ mod tests {
             compile_us: 0.0,
             cached_us: None,
         }];
-        let times = measure(&mut ready, Settings::default());
+        let times = measure(&mut ready, Settings::default(), &Gauge::new());
         let Ok(times) = &times[0] else {
             panic!("not measured");
         };

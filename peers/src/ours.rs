@@ -16,9 +16,9 @@ const COMPILATIONS: usize = 7;
 /// Runs of a batch that fills a ring buffer, which is emptied between batches.
 const WITH_RING: u64 = 256;
 
-pub fn jit(subject: &Subject) -> Prepared {
+pub fn jit(subject: &Subject, tools: &Tools) -> Prepared {
     let instance = instance(subject)?;
-    let (jit, took) = timed(COMPILATIONS, || {
+    let (jit, took) = timed(COMPILATIONS, &tools.gauge, || {
         Jit::new(instance.clone()).map_err(|e| e.to_string())
     })?;
     Ok((Box::new(Ours::new(jit, instance, subject)?), took))
@@ -34,16 +34,18 @@ pub fn second_start(subject: &Subject, tools: &Tools) -> Result<Duration, String
         jit.map_err(|e| e.to_string())
     };
     start()?;
-    let (jit, took) = timed(COMPILATIONS, start)?;
+    let (jit, took) = timed(COMPILATIONS, &tools.gauge, start)?;
     match jit.from_cache() {
         true => Ok(took),
         false => Err("its code is not found in the cache".into()),
     }
 }
 
-pub fn interp(subject: &Subject) -> Prepared {
+pub fn interp(subject: &Subject, tools: &Tools) -> Prepared {
     let instance = instance(subject)?;
-    let (interp, took) = timed(COMPILATIONS, || Ok(Interp::new(instance.clone())))?;
+    let (interp, took) = timed(COMPILATIONS, &tools.gauge, || {
+        Ok(Interp::new(instance.clone()))
+    })?;
     Ok((Box::new(Ours::new(interp, instance, subject)?), took))
 }
 

@@ -23,7 +23,7 @@ fn prepare(subject: &Subject, tools: &Tools, cranelift: bool) -> Prepared {
     let code = bytecode(subject, tools, Shape::Memory)?;
     // Its machines borrow their programs, and this one lives as long as the measurement: to the end.
     let code: &'static [u8] = code.leak();
-    let (vm, took) = timed(COMPILATIONS, || {
+    let (vm, took) = timed(COMPILATIONS, &tools.gauge, || {
         let mut vm = EbpfVmMbuff::new(Some(code)).map_err(|e| e.to_string())?;
         match cranelift {
             true => vm.cranelift_compile(),

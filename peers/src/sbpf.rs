@@ -27,7 +27,7 @@ const VERSION: SBPFVersion = SBPFVersion::V3;
 pub fn prepare(subject: &Subject, tools: &Tools) -> Prepared {
     let code = bytecode(subject, tools, Shape::MemoryWide)?;
     let loader = Arc::new(BuiltinProgram::new_loader(Config::default()));
-    let (executable, took) = timed(COMPILATIONS, || {
+    let (executable, took) = timed(COMPILATIONS, &tools.gauge, || {
         let functions = FunctionRegistry::default();
         let executable = Executable::from_text_bytes(&code, loader.clone(), VERSION, functions);
         let executable = executable.map_err(|e| e.to_string())?;

@@ -5,6 +5,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::Gauge;
+
 const BENCH_H: &str = include_str!("../../programs/bench/bench.h");
 const BPF_H: &str = include_str!("../../programs/include/probity/bpf.h");
 
@@ -69,6 +71,8 @@ pub struct Tools {
     clang: Option<PathBuf>,
     wasm_ld: Option<PathBuf>,
     directory: PathBuf,
+    /// Tells calm moments.
+    pub gauge: Gauge,
 }
 
 impl Tools {
@@ -81,6 +85,7 @@ impl Tools {
             clang: on_path("clang"),
             wasm_ld: on_path("wasm-ld"),
             directory: std::env::temp_dir().join(name),
+            gauge: Gauge::new(),
         };
         let write = || {
             std::fs::create_dir_all(tools.directory.join("probity"))?;

@@ -7,7 +7,7 @@ use std::time::Instant;
 use probity_jit::Jit;
 use probity_runtime::{Context, Instance, Options};
 
-use crate::{Subject, clock};
+use crate::{Gauge, Subject, clock};
 
 /// Runs of each thread between two turns of the reader: what fits the buffer.
 const RUNS: u64 = 192;
@@ -31,6 +31,8 @@ pub struct Round {
     pub writers_ns: u64,
     /// What passed from when the first began until the last was done, each on a processor of its own.
     pub elapsed_ns: u64,
+    /// Whether each of those processors was its thread's alone, before and after.
+    pub calm: bool,
 }
 
 /// Of the threads that are done with a round.
@@ -40,6 +42,7 @@ struct Totals {
     writers_ns: u64,
     /// When the first began and the last was done.
     between: Option<(Instant, Instant)>,
+    disturbed: bool,
     failed: Option<String>,
 }
 
@@ -49,6 +52,7 @@ impl Totals {
         Round {
             writers_ns: std::mem::take(&mut self.writers_ns),
             elapsed_ns: between.map_or(0, |(from, to)| to.duration_since(from).as_nanos() as u64),
+            calm: !std::mem::take(&mut self.disturbed),
         }
     }
 }
@@ -83,6 +87,7 @@ pub fn ring_by_threads(
     subject: &Subject,
     threads: usize,
     rounds: u64,
+    gauge: &Gauge,
 ) -> Result<ByThreads, String> {
     let options = Options {
         cpus: threads,
@@ -111,6 +116,7 @@ pub fn ring_by_threads(
                 let mut both = placed.and(context).and_then(|c| Ok((entry?, c)));
                 for round in 1..=rounds {
                     start.wait();
+                    let mut calm = gauge.is_calm();
                     // Who waits is woken sooner or later.
                     awake.fetch_add(1, Relaxed);
                     while awake.load(Relaxed) < round * threads as u64 {
@@ -127,11 +133,13 @@ pub fn ring_by_threads(
                         Err(e) => failed = Some(e.clone()),
                     });
                     let to = Instant::now();
+                    calm &= gauge.is_calm();
                     if let Ok(mut totals) = totals.lock() {
                         totals.written += written;
                         totals.writers_ns += took.as_nanos() as u64;
                         let (first, last) = totals.between.unwrap_or((from, to));
                         totals.between = Some((first.min(from), last.max(to)));
+                        totals.disturbed |= !calm;
                         totals.failed = totals.failed.take().or(failed);
                     }
                     end.wait();

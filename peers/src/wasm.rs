@@ -16,7 +16,9 @@ pub fn prepare(subject: &Subject, tools: &Tools) -> Prepared {
     let bytes = std::fs::read(file).map_err(|e| e.to_string())?;
     let engine = Engine::default();
     let text = |e: wasmtime::Error| e.to_string();
-    let (module, took) = timed(COMPILATIONS, || Module::new(&engine, &bytes).map_err(text))?;
+    let (module, took) = timed(COMPILATIONS, &tools.gauge, || {
+        Module::new(&engine, &bytes).map_err(text)
+    })?;
     let mut store = Store::new(&engine, ());
     let instance = Instance::new(&mut store, &module, &[]).map_err(text)?;
     let memory = instance.get_memory(&mut store, "memory");

@@ -89,7 +89,7 @@ pub fn rows(
             ready.extend([there, here]);
         }
     }
-    let mut times = probity_peers::measure(&mut ready, settings);
+    let mut times = probity_peers::measure(&mut ready, settings, &tools.gauge);
     let frame = match times.split_off(measured)[..] {
         [Ok(there), Ok(here)] => Some(there.over(here)),
         _ => None,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use probity_peers::Engine;
+use probity_peers::{Engine, Gauge};
 
 use super::goals::{self, Bound};
 use super::means;
@@ -11,14 +11,23 @@ use super::table::{each, number};
 use crate::bench::table::time;
 
 /// The sections, from the second level of headings on.
-pub fn markdown(rows: &[Row]) -> String {
-    let mut text = String::new();
+pub fn markdown(rows: &[Row], gauge: &Gauge) -> String {
+    let mut text = calm(gauge);
     reached(&mut text, rows);
     nanoseconds(&mut text, rows);
     ratios(&mut text, rows);
     operations(&mut text, rows);
     starts(&mut text, rows);
     text
+}
+
+/// What of it was measured beside others.
+fn calm(gauge: &Gauge) -> String {
+    let (taken, disturbed) = gauge.counts();
+    format!(
+        "A batch counts that was taken in a calm moment: a fixed piece of work took about its least before and after. \
+         Of {taken} measurements {disturbed} found none within 20 ms and were taken all the same.\n\n"
+    )
 }
 
 fn reached(text: &mut String, rows: &[Row]) {

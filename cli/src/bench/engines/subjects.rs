@@ -1,16 +1,16 @@
 //! Objects on the command line, or the shipped ones → programs to measure.
 
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use probity_objfile::Object;
-use probity_peers::{Source, Subject, cpu_time, set};
+use probity_peers::{Gauge, Source, Subject, cpu_time, set};
 use probity_platform::{Platform, Policy};
 use probity_verifier::{Options, Prepared, Verdict};
 
-use crate::bench::files;
 use crate::bench::filter::Filter;
 use crate::input;
 
@@ -45,6 +45,7 @@ pub fn find(
     platform: &Arc<Platform>,
     policy: &Policy,
     options: &Options,
+    gauge: &Gauge,
 ) -> Result<Vec<Found>> {
     let mut opened = Vec::new();
     if paths.is_empty() {
@@ -58,14 +59,14 @@ pub fn find(
             });
         }
     }
-    for path in files::find(paths)? {
+    for path in input::objects(paths)? {
         opened.push(open(&path, platform)?);
     }
     let mut found = Vec::new();
     for mut opened in opened {
         crate::bench::complete(&mut opened.object, options.prog_type);
         let whole = format!("in {}", opened.shown);
-        found.extend(proved(&opened, filter, platform, policy, options).context(whole)?);
+        found.extend(proved(&opened, filter, platform, policy, options, gauge).context(whole)?);
     }
     if found.is_empty() {
         bail!("no program there that is measured");
@@ -95,6 +96,7 @@ fn proved(
     platform: &Arc<Platform>,
     policy: &Policy,
     options: &Options,
+    gauge: &Gauge,
 ) -> Result<Vec<Found>> {
     let object = &opened.object;
     let wanted = |name: &str| !set::is_part(name) && filter.names(&opened.shown, name);
@@ -136,7 +138,7 @@ fn proved(
                 source,
                 setup: index_of(&format!("{name}_setup")),
             },
-            verify_us: verify_us(&prepared, n),
+            verify_us: verify_us(&prepared, n, gauge),
             insns: program.insns.len(),
             shipped: opened.shipped,
         });
@@ -145,13 +147,16 @@ fn proved(
 }
 
 /// The median of some verifications, in CPU time; fewer where they take long.
-fn verify_us(prepared: &Prepared, program: usize) -> f64 {
+fn verify_us(prepared: &Prepared, program: usize, gauge: &Gauge) -> f64 {
     let mut times = Vec::new();
     let begin = cpu_time();
     while times.len() < VERIFICATIONS && cpu_time().saturating_sub(begin) < ENOUGH {
-        let start = cpu_time();
-        std::hint::black_box(prepared.verify(program));
-        times.push(cpu_time().saturating_sub(start));
+        let took = gauge.calmly(|| {
+            let start = cpu_time();
+            std::hint::black_box(prepared.verify(program));
+            Ok::<_, Infallible>(cpu_time().saturating_sub(start))
+        });
+        times.extend(took);
     }
     times.sort_unstable();
     let median = times.get(times.len() / 2);

@@ -1,0 +1,129 @@
+//! Whether the processor is ours alone: what another guest runs on the same core halves what we get done there.
+//!
+//! On shared machines such moments come and go within milliseconds, and no clock of this thread counts them.
+
+use std::hint::black_box;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// Steps of the piece of work: some 10 µs.
+const STEPS: u64 = 6_000;
+/// How much more than the least it takes in a calm moment at most, in percent.
+const CALM: u64 = 115;
+/// How long the least is looked for at first.
+const LOOK: Duration = Duration::from_millis(500);
+/// How long one measurement is waited with, and repeated.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// A fixed piece of work that fills all units of a core, and the least that it took so far.
+#[derive(Debug)]
+pub struct Gauge {
+    least_ns: AtomicU64,
+    taken: AtomicU64,
+    disturbed: AtomicU64,
+}
+
+impl Gauge {
+    /// Takes half a second.
+    pub fn new() -> Gauge {
+        let gauge = Gauge {
+            least_ns: AtomicU64::new(u64::MAX),
+            taken: AtomicU64::new(0),
+            disturbed: AtomicU64::new(0),
+        };
+        let begin = Instant::now();
+        while begin.elapsed() < LOOK {
+            gauge.is_calm();
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        gauge
+    }
+
+    /// Whether the work takes about the least that it ever took.
+    pub fn is_calm(&self) -> bool {
+        let took = work();
+        let least = self.least_ns.fetch_min(took, Relaxed).min(took);
+        took.saturating_mul(100) <= least.saturating_mul(CALM)
+    }
+
+    /// What `f` measures where it was calm before and after; where that does not come soon, what it measures all the same.
+    pub fn calmly<E>(&self, mut f: impl FnMut() -> Result<Duration, E>) -> Result<Duration, E> {
+        self.taken.fetch_add(1, Relaxed);
+        let begin = Instant::now();
+        loop {
+            while !self.is_calm() && begin.elapsed() < PATIENCE {}
+            let took = f()?;
+            if self.is_calm() {
+                return Ok(took);
+            }
+            if begin.elapsed() >= PATIENCE {
+                self.disturbed.fetch_add(1, Relaxed);
+                return Ok(took);
+            }
+        }
+    }
+
+    /// How many measurements there were, and how many of them found no calm moment.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.taken.load(Relaxed), self.disturbed.load(Relaxed))
+    }
+}
+
+impl Default for Gauge {
+    fn default() -> Gauge {
+        Gauge::new()
+    }
+}
+
+/// Nanoseconds of eight chains of steps that do not wait for each other.
+fn work() -> u64 {
+    let start = Instant::now();
+    let mut x: [u64; 8] = black_box([1, 2, 3, 4, 5, 6, 7, 8]);
+    for n in 0..STEPS {
+        x[0] = x[0].wrapping_mul(3).wrapping_add(n);
+        x[1] ^= x[1] << 7;
+        x[2] = x[2].wrapping_add(n ^ x[2]);
+        x[3] = (x[3] >> 3).wrapping_add(n);
+        x[4] ^= n.wrapping_add(x[4]);
+        x[5] = x[5].wrapping_add(x[5] >> 5);
+        x[6] = x[6].wrapping_sub(n);
+        x[7] ^= x[7] >> 9;
+    }
+    black_box(x);
+    start.elapsed().as_nanos() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_measurement_is_taken_and_counted_on_any_machine() {
+        let gauge = Gauge::new();
+        let mut calls = 0;
+        let took = gauge.calmly(|| {
+            calls += 1;
+            Ok::<_, ()>(Duration::from_nanos(calls))
+        });
+        // The last one counts.
+        assert_eq!(took, Ok(Duration::from_nanos(calls)));
+        assert_eq!(gauge.calmly(|| Err("no")), Err("no"));
+        let (taken, disturbed) = gauge.counts();
+        assert!(taken == 2 && disturbed <= 1, "{gauge:?}");
+    }
+
+    #[test]
+    fn never_calm_beside_a_least_that_nothing_reaches() {
+        let gauge = Gauge {
+            least_ns: AtomicU64::new(1),
+            taken: AtomicU64::new(0),
+            disturbed: AtomicU64::new(0),
+        };
+        assert!(!gauge.is_calm());
+        assert_eq!(
+            gauge.calmly(|| Ok::<_, ()>(Duration::ZERO)),
+            Ok(Duration::ZERO)
+        );
+        assert_eq!(gauge.counts(), (1, 1));
+    }
+}
