@@ -10,8 +10,14 @@ use crate::{Done, Scratch, probity, programs};
 
 /// Every subcommand that opens an object, on this file.
 fn each_opener(file: &Path) -> Vec<Done> {
+    let mut done = each_opener_of_one(file);
+    done.push(probity!["verify", file].run());
+    done
+}
+
+/// Those that open one object; `verify` takes directories of them as well.
+fn each_opener_of_one(file: &Path) -> Vec<Done> {
     vec![
-        probity!["verify", file].run(),
         probity!["run", file].run(),
         probity!["dis", file].run(),
         probity!["dump", "--stage", "object", file].run(),
@@ -76,7 +82,6 @@ fn files_that_are_no_objects() {
         // A program of this machine: right format, wrong machine.
         (PathBuf::from(env!("CARGO_BIN_EXE_probity")), "machine"),
         (scratch.path("missing.o"), "No such file"),
-        (programs("tc-meter"), "directory"),
         (PathBuf::from("/dev/zero"), "larger than"),
         (PathBuf::from("/dev/null"), "ELF"),
     ] {
@@ -85,6 +90,15 @@ fn files_that_are_no_objects() {
             assert!(done.stdout.is_empty(), "{done}");
             assert!(done.stderr.lines().count() <= 4, "{done}");
         }
+    }
+}
+
+#[test]
+fn a_directory_where_one_object_is_meant() {
+    for done in each_opener_of_one(&programs("tc-meter")) {
+        let done = done.fails(&["error: ", "tc-meter", "directory"]);
+        assert!(done.stdout.is_empty(), "{done}");
+        assert!(done.stderr.lines().count() <= 4, "{done}");
     }
 }
 
