@@ -1,6 +1,7 @@
 //! Whether the processor is ours alone: what another guest runs on the same core halves what we get done there.
 //!
-//! On shared machines such moments come and go within milliseconds, and no clock of this thread counts them.
+//! On shared machines such moments come and go, some within milliseconds and some after seconds, and no clock of this
+//! thread counts them.
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -12,8 +13,10 @@ const STEPS: u64 = 6_000;
 const CALM: u64 = 115;
 /// How long the least is looked for at first.
 const LOOK: Duration = Duration::from_millis(500);
-/// How long one measurement is waited with, and repeated.
-const PATIENCE: Duration = Duration::from_millis(20);
+/// How long one measurement is waited with and repeated: at least, and at most.
+const PATIENCE: [Duration; 2] = [Duration::from_millis(20), Duration::from_secs(5)];
+/// How much longer than they take all measurements together may be waited with beyond the least.
+const WAITED_PER_TAKEN: u64 = 15;
 
 /// A fixed piece of work that fills all units of a core, and the least that it took so far.
 #[derive(Debug)]
@@ -21,6 +24,8 @@ pub struct Gauge {
     least_ns: AtomicU64,
     taken: AtomicU64,
     disturbed: AtomicU64,
+    took_ns: AtomicU64,
+    waited_ns: AtomicU64,
 }
 
 impl Gauge {
@@ -30,6 +35,8 @@ impl Gauge {
             least_ns: AtomicU64::new(u64::MAX),
             taken: AtomicU64::new(0),
             disturbed: AtomicU64::new(0),
+            took_ns: AtomicU64::new(0),
+            waited_ns: AtomicU64::new(0),
         };
         let begin = Instant::now();
         while begin.elapsed() < LOOK {
@@ -49,18 +56,27 @@ impl Gauge {
     /// What `f` measures where it was calm before and after; where that does not come soon, what it measures all the same.
     pub fn calmly<E>(&self, mut f: impl FnMut() -> Result<Duration, E>) -> Result<Duration, E> {
         self.taken.fetch_add(1, Relaxed);
+        let patience = self.patience();
         let begin = Instant::now();
         loop {
-            while !self.is_calm() && begin.elapsed() < PATIENCE {}
+            while !self.is_calm() && begin.elapsed() < patience {}
+            let waited = begin.elapsed();
             let took = f()?;
-            if self.is_calm() {
-                return Ok(took);
-            }
-            if begin.elapsed() >= PATIENCE {
-                self.disturbed.fetch_add(1, Relaxed);
+            let calm = self.is_calm();
+            if calm || begin.elapsed() >= patience {
+                self.disturbed.fetch_add(u64::from(!calm), Relaxed);
+                let ns = |d: Duration| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
+                self.took_ns.fetch_add(ns(took), Relaxed);
+                self.waited_ns.fetch_add(ns(waited), Relaxed);
                 return Ok(took);
             }
         }
+    }
+
+    fn patience(&self) -> Duration {
+        let may = self.took_ns.load(Relaxed).saturating_mul(WAITED_PER_TAKEN);
+        let left = may.saturating_sub(self.waited_ns.load(Relaxed));
+        Duration::from_nanos(left).clamp(PATIENCE[0], PATIENCE[1])
     }
 
     /// How many measurements there were, and how many of them found no calm moment.
@@ -118,6 +134,8 @@ mod tests {
             least_ns: AtomicU64::new(1),
             taken: AtomicU64::new(0),
             disturbed: AtomicU64::new(0),
+            took_ns: AtomicU64::new(0),
+            waited_ns: AtomicU64::new(0),
         };
         assert!(!gauge.is_calm());
         assert_eq!(

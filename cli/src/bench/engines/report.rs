@@ -26,7 +26,7 @@ fn calm(gauge: &Gauge) -> String {
     let (taken, disturbed) = gauge.counts();
     format!(
         "A batch counts that was taken in a calm moment: a fixed piece of work took about its least before and after. \
-         Of {taken} measurements {disturbed} found none within 20 ms and were taken all the same.\n\n"
+         Of {taken} measurements {disturbed} found none soon and were taken all the same.\n\n"
     )
 }
 
