@@ -18,6 +18,30 @@ const PATIENCE: [Duration; 2] = [Duration::from_millis(20), Duration::from_secs(
 /// How much longer than they take all measurements together may be waited with beyond the least.
 const WAITED_PER_TAKEN: u64 = 15;
 
+/// How many in a hundred measurements of one thing must have been calm for the others to be left out.
+const SOME: usize = 20;
+
+/// A measurement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    pub took: Duration,
+    /// Whether it was calm before and after.
+    pub calm: bool,
+}
+
+/// The calm ones of the measurements of one thing, where there are some, else all; the shortest first.
+pub fn calm_ones(taken: &[Taken]) -> Vec<Duration> {
+    let calm = taken.iter().filter(|t| t.calm).count();
+    let all = calm * 100 < taken.len() * SOME;
+    let mut times: Vec<Duration> = taken
+        .iter()
+        .filter(|t| all || t.calm)
+        .map(|t| t.took)
+        .collect();
+    times.sort_unstable();
+    times
+}
+
 /// A fixed piece of work that fills all units of a core, and the least that it took so far.
 #[derive(Debug)]
 pub struct Gauge {
@@ -54,7 +78,7 @@ impl Gauge {
     }
 
     /// What `f` measures where it was calm before and after; where that does not come soon, what it measures all the same.
-    pub fn calmly<E>(&self, mut f: impl FnMut() -> Result<Duration, E>) -> Result<Duration, E> {
+    pub fn calmly<E>(&self, mut f: impl FnMut() -> Result<Duration, E>) -> Result<Taken, E> {
         self.taken.fetch_add(1, Relaxed);
         let patience = self.patience();
         let begin = Instant::now();
@@ -68,7 +92,7 @@ impl Gauge {
                 let ns = |d: Duration| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
                 self.took_ns.fetch_add(ns(took), Relaxed);
                 self.waited_ns.fetch_add(ns(waited), Relaxed);
-                return Ok(took);
+                return Ok(Taken { took, calm });
             }
         }
     }
@@ -122,6 +146,7 @@ mod tests {
             Ok::<_, ()>(Duration::from_nanos(calls))
         });
         // The last one counts.
+        let took = took.map(|t| t.took);
         assert_eq!(took, Ok(Duration::from_nanos(calls)));
         assert_eq!(gauge.calmly(|| Err("no")), Err("no"));
         let (taken, disturbed) = gauge.counts();
@@ -140,8 +165,28 @@ mod tests {
         assert!(!gauge.is_calm());
         assert_eq!(
             gauge.calmly(|| Ok::<_, ()>(Duration::ZERO)),
-            Ok(Duration::ZERO)
+            Ok(Taken {
+                took: Duration::ZERO,
+                calm: false
+            })
         );
         assert_eq!(gauge.counts(), (1, 1));
+    }
+
+    #[test]
+    fn a_few_calm_measurements_stand_for_all() {
+        let taken = |us, calm| Taken {
+            took: Duration::from_micros(us),
+            calm,
+        };
+        let us = |taken: &[Taken]| calm_ones(taken).iter().map(Duration::as_micros).collect();
+        let disturbed = [taken(9, false), taken(8, false), taken(7, false)];
+        let mut some = vec![taken(4, true)];
+        some.extend(disturbed);
+        let of_some: Vec<u128> = us(&some);
+        assert_eq!(of_some, [4]);
+        some.extend(disturbed);
+        let of_few: Vec<u128> = us(&some);
+        assert_eq!(of_few, [4, 7, 7, 8, 8, 9, 9]);
     }
 }

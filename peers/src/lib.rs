@@ -29,7 +29,7 @@ use probity_isa::{Imm64, Insn};
 
 pub use clock::cpu_time;
 pub use engine::{Answer, AtMost, Engine, Function, Ready, Subject, agree};
-pub use gauge::Gauge;
+pub use gauge::{Gauge, Taken, calm_ones};
 pub use measure::{Settings, Times, measure};
 pub use source::{Source, Tools};
 pub use threads::{ByThreads, Round, ring_by_threads};
@@ -81,7 +81,7 @@ pub fn prepare(engine: Engine, subject: &Subject, tools: &Tools) -> Result<Ready
 /// What an engine's module makes of a subject, and how long that took.
 type Prepared = Result<(Box<dyn Function>, std::time::Duration), String>;
 
-/// The median of some runs of what can be made again, in CPU time.
+/// The median of some runs of what can be made again, in CPU time: the calm ones, if there were some.
 fn timed<T>(
     runs: usize,
     gauge: &Gauge,
@@ -96,6 +96,6 @@ fn timed<T>(
             Ok::<_, String>(cpu_time().saturating_sub(start))
         })?);
     }
-    times.sort_unstable();
+    let times = calm_ones(&times);
     Ok((made.ok_or("not made")?, times[times.len() / 2]))
 }

@@ -1,8 +1,9 @@
-//! Functions → nanoseconds a run: batches in turns, in calm moments, and the median of the batches of each.
+//! Functions → nanoseconds a run: batches in turns, and the median of the calm batches of each.
 
 use std::time::Duration;
 
-use crate::{Gauge, Ready};
+use crate::Ready;
+use crate::gauge::{Gauge, Taken, calm_ones};
 
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
@@ -50,7 +51,7 @@ pub fn measure(
     for f in &mut *functions {
         runs.push(calibrate(f, settings.batch));
     }
-    let mut times: Vec<Vec<f64>> = vec![Vec::new(); functions.len()];
+    let mut batches: Vec<Vec<Taken>> = vec![Vec::new(); functions.len()];
     for round in 0..settings.rounds as usize {
         for n in 0..functions.len() {
             let n = (n + round) % functions.len();
@@ -58,16 +59,17 @@ pub fn measure(
                 continue;
             };
             match gauge.calmly(|| functions[n].function.batch(count)) {
-                Ok(took) => times[n].push(took.as_secs_f64() * 1e9 / count as f64),
+                Ok(taken) => batches[n].push(taken),
                 Err(why) => runs[n] = Err(why),
             }
         }
     }
-    let figures = runs.into_iter().zip(times);
+    let figures = runs.into_iter().zip(batches);
     figures
-        .map(|(count, mut times)| {
-            count?;
-            times.sort_unstable_by(f64::total_cmp);
+        .map(|(count, batches)| {
+            let count = count?;
+            let ns = |took: &Duration| took.as_secs_f64() * 1e9 / count as f64;
+            let times: Vec<f64> = calm_ones(&batches).iter().map(ns).collect();
             Ok(Times {
                 median: median(&times).ok_or("no rounds")?,
                 least: times[0],

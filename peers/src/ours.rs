@@ -12,7 +12,7 @@ use probity_runtime::{Context, Engine as _, Instance};
 use crate::{Answer, Function, Prepared, Subject, Tools, clock, timed};
 
 /// Compilations, of which the median counts.
-const COMPILATIONS: usize = 7;
+const COMPILATIONS: usize = 15;
 /// Runs of a batch that fills a ring buffer, which is emptied between batches.
 const WITH_RING: u64 = 256;
 

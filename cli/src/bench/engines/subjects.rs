@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use probity_objfile::Object;
-use probity_peers::{Gauge, Source, Subject, cpu_time, set};
+use probity_peers::{Gauge, Source, Subject, calm_ones, cpu_time, set};
 use probity_platform::{Platform, Policy};
 use probity_verifier::{Options, Prepared, Verdict};
 
@@ -15,7 +15,7 @@ use crate::bench::filter::Filter;
 use crate::input;
 
 /// Verifications of a program, of which the median counts, and how long they may take.
-const VERIFICATIONS: usize = 5;
+const VERIFICATIONS: usize = 21;
 const ENOUGH: Duration = Duration::from_millis(300);
 /// What a program gets that comes without an input: a frame with nothing in it.
 const NOTHING: [u8; 64] = [0; 64];
@@ -149,16 +149,17 @@ fn proved(
 /// The median of some verifications, in CPU time; fewer where they take long.
 fn verify_us(prepared: &Prepared, program: usize, gauge: &Gauge) -> f64 {
     let mut times = Vec::new();
-    let begin = cpu_time();
-    while times.len() < VERIFICATIONS && cpu_time().saturating_sub(begin) < ENOUGH {
-        let took = gauge.calmly(|| {
+    let mut all = Duration::ZERO;
+    while times.len() < VERIFICATIONS && all < ENOUGH {
+        let Ok(taken) = gauge.calmly(|| {
             let start = cpu_time();
             std::hint::black_box(prepared.verify(program));
             Ok::<_, Infallible>(cpu_time().saturating_sub(start))
         });
-        times.extend(took);
+        all += taken.took;
+        times.push(taken);
     }
-    times.sort_unstable();
+    let times = calm_ones(&times);
     let median = times.get(times.len() / 2);
     median.map_or(0.0, |t| t.as_secs_f64() * 1e6)
 }
