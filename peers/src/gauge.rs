@@ -12,7 +12,7 @@ const STEPS: u64 = 6_000;
 /// How much more than the least it takes in a calm moment at most, in percent.
 const CALM: u64 = 115;
 /// How long the least is looked for at first.
-const LOOK: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(100);
 /// How long one measurement is waited with and repeated: at least, and at most.
 const PATIENCE: [Duration; 2] = [Duration::from_millis(20), Duration::from_secs(5)];
 /// How much longer than they take all measurements together may be waited with beyond the least.
@@ -29,17 +29,27 @@ pub struct Taken {
     pub calm: bool,
 }
 
-/// The calm ones of the measurements of one thing, where there are some, else all; the shortest first.
-pub fn calm_ones(taken: &[Taken]) -> Vec<Duration> {
-    let calm = taken.iter().filter(|t| t.calm).count();
-    let all = calm * 100 < taken.len() * SOME;
-    let mut times: Vec<Duration> = taken
-        .iter()
-        .filter(|t| all || t.calm)
-        .map(|t| t.took)
-        .collect();
-    times.sort_unstable();
-    times
+/// What measurements of one thing come to: the calm ones, where there are some, else all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    pub median: Duration,
+    pub least: Duration,
+}
+
+impl Settled {
+    /// `None` where nothing was measured.
+    pub fn of(taken: &[Taken]) -> Option<Settled> {
+        let calm = taken.iter().filter(|t| t.calm).count();
+        let all = calm * 100 < taken.len() * SOME;
+        let counting = taken.iter().filter(|t| all || t.calm);
+        let mut times: Vec<Duration> = counting.map(|t| t.took).collect();
+        times.sort_unstable();
+        let (low, high) = (times.len().saturating_sub(1) / 2, times.len() / 2);
+        Some(Settled {
+            median: (*times.get(low)? + *times.get(high)?) / 2,
+            least: *times.first()?,
+        })
+    }
 }
 
 /// A fixed piece of work that fills all units of a core, and the least that it took so far.
@@ -53,7 +63,7 @@ pub struct Gauge {
 }
 
 impl Gauge {
-    /// Takes half a second.
+    /// Takes a tenth of a second.
     pub fn new() -> Gauge {
         let gauge = Gauge {
             least_ns: AtomicU64::new(u64::MAX),
@@ -75,6 +85,16 @@ impl Gauge {
         let took = work();
         let least = self.least_ns.fetch_min(took, Relaxed).min(took);
         took.saturating_mul(100) <= least.saturating_mul(CALM)
+    }
+
+    /// What `f` measures, and whether it was calm.
+    pub fn watched<E>(&self, f: impl FnOnce() -> Result<Duration, E>) -> Result<Taken, E> {
+        let before = self.is_calm();
+        let took = f()?;
+        Ok(Taken {
+            took,
+            calm: before && self.is_calm(),
+        })
     }
 
     /// What `f` measures where it was calm before and after; where that does not come soon, what it measures all the same.
@@ -174,19 +194,23 @@ mod tests {
     }
 
     #[test]
-    fn a_few_calm_measurements_stand_for_all() {
+    fn some_calm_measurements_stand_for_all() {
         let taken = |us, calm| Taken {
             took: Duration::from_micros(us),
             calm,
         };
-        let us = |taken: &[Taken]| calm_ones(taken).iter().map(Duration::as_micros).collect();
-        let disturbed = [taken(9, false), taken(8, false), taken(7, false)];
+        let us = |taken: &[Taken]| {
+            let settled = Settled::of(taken);
+            settled.map(|s| (s.median.as_micros(), s.least.as_micros()))
+        };
+        let disturbed = [taken(9, false), taken(8, false), taken(6, false)];
         let mut some = vec![taken(4, true)];
         some.extend(disturbed);
-        let of_some: Vec<u128> = us(&some);
-        assert_eq!(of_some, [4]);
-        some.extend(disturbed);
-        let of_few: Vec<u128> = us(&some);
-        assert_eq!(of_few, [4, 7, 7, 8, 8, 9, 9]);
+        assert_eq!(us(&some), Some((4, 4)));
+        some.extend([taken(2, true), taken(1, true), taken(7, true)]);
+        assert_eq!(us(&some), Some((3, 1)));
+        let few = [&disturbed[..], &disturbed, &[taken(1, true)]].concat();
+        assert_eq!(us(&few), Some((8, 1)));
+        assert_eq!(us(&[]), None);
     }
 }

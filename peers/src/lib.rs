@@ -29,7 +29,7 @@ use probity_isa::{Imm64, Insn};
 
 pub use clock::cpu_time;
 pub use engine::{Answer, AtMost, Engine, Function, Ready, Subject, agree};
-pub use gauge::{Gauge, Taken, calm_ones};
+pub use gauge::{Gauge, Settled, Taken};
 pub use measure::{Settings, Times, measure};
 pub use source::{Source, Tools};
 pub use threads::{ByThreads, Round, ring_by_threads};
@@ -96,6 +96,6 @@ fn timed<T>(
             Ok::<_, String>(cpu_time().saturating_sub(start))
         })?);
     }
-    let times = calm_ones(&times);
-    Ok((made.ok_or("not made")?, times[times.len() / 2]))
+    let settled = Settled::of(&times).ok_or("not measured")?;
+    Ok((made.ok_or("not made")?, settled.median))
 }

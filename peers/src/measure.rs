@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use crate::Ready;
-use crate::gauge::{Gauge, Taken, calm_ones};
+use crate::{Gauge, Ready, Settled, Taken};
 
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
@@ -68,11 +67,11 @@ pub fn measure(
     figures
         .map(|(count, batches)| {
             let count = count?;
-            let ns = |took: &Duration| took.as_secs_f64() * 1e9 / count as f64;
-            let times: Vec<f64> = calm_ones(&batches).iter().map(ns).collect();
+            let settled = Settled::of(&batches).ok_or("no rounds")?;
+            let ns = |took: Duration| took.as_secs_f64() * 1e9 / count as f64;
             Ok(Times {
-                median: median(&times).ok_or("no rounds")?,
-                least: times[0],
+                median: ns(settled.median),
+                least: ns(settled.least),
             })
         })
         .collect()
@@ -90,11 +89,6 @@ fn calibrate(ready: &mut Ready, batch: Duration) -> Result<u64, String> {
         let wanted = batch.as_secs_f64() / took.as_secs_f64().max(1e-9) * 1.1;
         runs = ((runs as f64 * wanted.clamp(2.0, 100.0)) as u64).min(most);
     }
-}
-
-fn median(sorted: &[f64]) -> Option<f64> {
-    let (low, high) = (sorted.len().saturating_sub(1) / 2, sorted.len() / 2);
-    Some((sorted.get(low)? + sorted.get(high)?) / 2.0)
 }
 
 #[cfg(test)]
@@ -132,7 +126,5 @@ mod tests {
             panic!("not measured");
         };
         assert!((times.median - 1000.0).abs() < 1e-6, "{times:?}");
-        assert_eq!(median(&[1.0, 2.0, 4.0, 5.0]), Some(3.0));
-        assert_eq!(median(&[]), None);
     }
 }

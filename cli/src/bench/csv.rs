@@ -86,7 +86,7 @@ fn row<'a>(get: &dyn Fn(&str) -> Option<&'a str>) -> Result<Row, String> {
             states: count(&key("states"))?,
             memory_bytes: count(&key("memory_bytes"))?,
             compiled: number(&key("compiled"))? == Some(1.0),
-            why: String::new(),
+            ..Other::default()
         };
         Ok::<_, String>((other != Other::default()).then_some(other))
     };

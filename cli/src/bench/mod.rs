@@ -31,6 +31,10 @@ pub const ENOUGH: Duration = Duration::from_secs(1);
 /// of their times hardly knows.
 pub const TURNS: usize = 3;
 
+pub fn micros(time: Duration) -> f64 {
+    time.as_nanos() as f64 / 1000.0
+}
+
 pub fn median(mut times: Vec<f64>) -> Option<f64> {
     times.sort_unstable_by(f64::total_cmp);
     let upper = times.get(times.len() / 2)?;

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use probity_peers::{Gauge, Taken};
 use probity_verifier::{Prepared, ProgramReport};
 
 use crate::ALLOCATOR;
@@ -9,8 +10,8 @@ use crate::ALLOCATOR;
 /// Our verdict on a program, measured.
 pub struct Measured {
     pub report: ProgramReport,
-    /// Microseconds from instructions to verdict, a run.
-    pub times_us: Vec<f64>,
+    /// From instructions to verdict, a run.
+    pub times: Vec<Taken>,
     pub memory_bytes: u64,
 }
 
@@ -21,25 +22,35 @@ pub fn measure(
     index: usize,
     runs: usize,
     enough: Duration,
+    gauge: &Gauge,
 ) -> Option<Measured> {
     let (first, memory) = ALLOCATOR.peak_of(|| prepared.verify(index));
     let report = first?;
     Some(Measured {
         report,
-        times_us: times(prepared, index, runs, enough),
+        times: times(prepared, index, runs, enough, gauge),
         memory_bytes: memory as u64,
     })
 }
 
 /// Verifies it so often again.
-pub fn times(prepared: &Prepared, index: usize, runs: usize, enough: Duration) -> Vec<f64> {
+pub fn times(
+    prepared: &Prepared,
+    index: usize,
+    runs: usize,
+    enough: Duration,
+    gauge: &Gauge,
+) -> Vec<Taken> {
     let mut times = Vec::new();
     let start = Instant::now();
     while times.len() < runs && (times.is_empty() || start.elapsed() < enough) {
-        let Some(report) = prepared.verify(index) else {
+        let Ok(taken) = gauge.watched(|| {
+            let report = prepared.verify(index).ok_or(())?;
+            Ok::<_, ()>(Duration::from_nanos(report.stats.time_ns))
+        }) else {
             break;
         };
-        times.push(report.stats.time_ns as f64 / 1000.0);
+        times.push(taken);
     }
     times
 }

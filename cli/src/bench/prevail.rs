@@ -69,7 +69,7 @@ pub fn measure(
     let middle = (times[times.len() / 2] + times[(times.len() - 1) / 2]) / 2;
     Ok(Other {
         verdict: Some(if accepts { "accept" } else { "reject" }.into()),
-        time_us: Some(middle.as_nanos() as f64 / 1000.0),
+        time_us: Some(super::micros(middle)),
         memory_bytes: Some(memory as u64),
         ..Other::default()
     })

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::median;
+use probity_peers::{Settled, Taken};
+
+use super::micros;
 
 /// An engine to hold ours against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -43,6 +45,9 @@ pub struct Other {
     pub processed: Option<u64>,
     pub states: Option<u64>,
     pub memory_bytes: Option<u64>,
+    /// Nanoseconds of each run and whether it was calm, where its process says so.
+    #[serde(default)]
+    pub times_ns: Vec<(u64, bool)>,
     /// The time holds more than verification: Linux's compiler ran over subprograms.
     #[serde(default)]
     pub compiled: bool,
@@ -251,20 +256,37 @@ impl Row {
 impl Other {
     /// A run, as far as it is known.
     pub fn takes_at_most(&self, time: Duration) -> bool {
-        self.time_us
-            .is_some_and(|us| us <= time.as_nanos() as f64 / 1000.0)
+        self.time_us.is_some_and(|us| us <= micros(time))
     }
 
-    /// The first one's, with the median of all their times and the most memory.
+    /// The first one's, with the times of all of them and the most memory.
     pub fn of_turns(turns: Vec<Other>) -> Option<Other> {
-        let time_us = median(turns.iter().filter_map(|t| t.time_us).collect());
         let memory_bytes = turns.iter().filter_map(|t| t.memory_bytes).max();
+        let times = turns.iter().flat_map(|t| t.times_ns.iter().copied());
+        let times_ns = times.collect();
         let first = turns.into_iter().next()?;
-        Some(Other {
-            time_us,
+        let all = Other {
             memory_bytes,
+            times_ns,
             ..first
-        })
+        };
+        Some(all.timed())
+    }
+
+    /// With the time that its times come to.
+    pub fn timed(self) -> Other {
+        let taken: Vec<Taken> = self
+            .times_ns
+            .iter()
+            .map(|(ns, calm)| Taken {
+                took: Duration::from_nanos(*ns),
+                calm: *calm,
+            })
+            .collect();
+        Other {
+            time_us: Settled::of(&taken).map(|s| micros(s.median)),
+            ..self
+        }
     }
 
     fn json(&self) -> Value {

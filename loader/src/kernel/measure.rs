@@ -21,8 +21,8 @@ pub struct Measured {
     pub accepted: Option<bool>,
     /// The line that tells why, where it did not accept.
     pub why: String,
-    /// Microseconds, the median of the loads.
-    pub time_us: Option<f64>,
+    /// Microseconds of each load, and whether the machine was calm before and after.
+    pub times_us: Vec<(u64, bool)>,
     /// Instructions visited.
     pub processed: Option<u64>,
     /// States stored in all, and held at most.
@@ -45,7 +45,13 @@ impl Measured {
 
 impl Load<'_> {
     /// Loads the program up to `runs` times, and no more once that took `enough`.
-    pub fn measured(&self, runs: usize, enough: Duration, meter: Option<&Meter>) -> Measured {
+    pub fn measured(
+        &self,
+        runs: usize,
+        enough: Duration,
+        meter: Option<&Meter>,
+        is_calm: &dyn Fn() -> bool,
+    ) -> Measured {
         let mut measured = Measured::default();
         let mut times = Vec::new();
         let start = Instant::now();
@@ -54,7 +60,9 @@ impl Load<'_> {
                 break;
             }
             let before = meter.and_then(Meter::start);
+            let before_it = is_calm();
             let result = self.attempt(LOG_STATS);
+            let calm = before_it && is_calm();
             if let (Some(meter), Some(before)) = (meter, before) {
                 let peak = meter.peak(&before);
                 measured.memory_bytes = measured.memory_bytes.max(peak);
@@ -78,18 +86,18 @@ impl Load<'_> {
                 }
             };
             let figures = Figures::of(&log);
-            times.extend(figures.time_us);
+            times.extend(figures.time_us.map(|us| (us, calm)));
             measured.processed = figures.processed;
             measured.states = figures.states;
             measured.peak_states = figures.peak_states;
         }
         if measured.accepted == Some(true) && self.has_subprograms() && compiler_is_on() {
-            match self.without_compiler(runs, enough, measured.processed) {
+            match self.without_compiler(runs, enough, measured.processed, is_calm) {
                 Some(net) => times = net,
                 None => measured.compiled = true,
             }
         }
-        measured.time_us = median(times);
+        measured.times_us = times;
         measured
     }
 
@@ -108,7 +116,8 @@ impl Load<'_> {
         runs: usize,
         enough: Duration,
         processed: Option<u64>,
-    ) -> Option<Vec<u64>> {
+        is_calm: &dyn Fn() -> bool,
+    ) -> Option<Vec<(u64, bool)>> {
         let processed = processed?;
         let (insns, funcs) = too_deep(self.insns, self.funcs, self.idle?)?;
         let load = Load {
@@ -120,14 +129,16 @@ impl Load<'_> {
         let mut times = Vec::new();
         let start = Instant::now();
         while times.len() < runs.max(1) && (times.is_empty() || start.elapsed() < enough) {
+            let before = is_calm();
             let (_, log) = load.attempt(LOG_STATS).err()?;
+            let calm = before && is_calm();
             let figures = Figures::of(&log);
             let visited = figures.processed?;
             let slack = 1 + processed / SLACK;
             if visited.abs_diff(processed + 1) > slack {
                 return None;
             }
-            times.push(figures.time_us?);
+            times.push((figures.time_us?, calm));
         }
         Some(times)
     }
@@ -210,13 +221,6 @@ impl Figures {
     }
 }
 
-fn median(mut times: Vec<u64>) -> Option<f64> {
-    times.sort_unstable();
-    let upper = *times.get(times.len() / 2)?;
-    let lower = *times.get((times.len() - 1) / 2)?;
-    Some((lower as f64 + upper as f64) / 2.0)
-}
-
 /// Does the kernel compile what it loads?
 fn compiler_is_on() -> bool {
     std::fs::read_to_string("/proc/sys/net/core/bpf_jit_enable").map_or(true, |t| t.trim() != "0")
@@ -270,13 +274,5 @@ mod tests {
             );
         }
         assert!(too_deep(&program, &[], 9).is_none());
-    }
-
-    #[test]
-    fn medians() {
-        assert_eq!(median(vec![]), None);
-        assert_eq!(median(vec![3]), Some(3.0));
-        assert_eq!(median(vec![9, 1, 2]), Some(2.0));
-        assert_eq!(median(vec![4, 1, 2, 9]), Some(3.0));
     }
 }

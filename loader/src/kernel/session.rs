@@ -71,16 +71,17 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// What the kernel says of a program of the object, and what that takes it: the median of up to `runs` loads,
-    /// of fewer once they took `enough`.
+    /// What the kernel says of a program of the object, and what that takes it: up to `runs` loads, fewer once they
+    /// took `enough`. `is_calm` says whether the machine is that, before and after each.
     pub fn measured(
         &mut self,
         index: usize,
         runs: usize,
         enough: Duration,
         meter: Option<&Meter>,
+        is_calm: &dyn Fn() -> bool,
     ) -> Measured {
-        let measure = |load: &Load<'_>| load.measured(runs, enough, meter);
+        let measure = |load: &Load<'_>| load.measured(runs, enough, meter, is_calm);
         match self.prepared(index, &NoTargets, measure) {
             Ok(measured) => measured,
             Err(why) => Measured::none(why),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use probity_objfile::Object;
-use probity_peers::{Gauge, Source, Subject, calm_ones, cpu_time, set};
+use probity_peers::{Gauge, Settled, Source, Subject, cpu_time, set};
 use probity_platform::{Platform, Policy};
 use probity_verifier::{Options, Prepared, Verdict};
 
@@ -159,7 +159,5 @@ fn verify_us(prepared: &Prepared, program: usize, gauge: &Gauge) -> f64 {
         all += taken.took;
         times.push(taken);
     }
-    let times = calm_ones(&times);
-    let median = times.get(times.len() / 2);
-    median.map_or(0.0, |t| t.as_secs_f64() * 1e6)
+    Settled::of(&times).map_or(0.0, |s| s.median.as_secs_f64() * 1e6)
 }

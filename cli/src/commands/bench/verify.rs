@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use probity_peers::{Gauge, Settled};
 use probity_platform::{NEWEST, Platform};
 use probity_verifier::Prepared;
 use serde_json::Value;
@@ -14,7 +15,7 @@ use crate::bench::filter::Filter;
 use crate::bench::others::{Asked, Question};
 use crate::bench::row::{Engine, Other, Row};
 use crate::bench::{
-    ENOUGH, TURNS, compare, complete, csv, median, order, ours, plot, report, table,
+    ENOUGH, TURNS, compare, complete, csv, micros, order, ours, plot, report, table,
 };
 use crate::commands::verify::{Common, json_row};
 use crate::{input, kernel, output, value};
@@ -32,9 +33,9 @@ Examples:
   probity bench verify --against linux --report figures.md programs
   probity bench verify --sort time:desc before.csv
 
-A row a program. A time is the median of the runs, from instructions to verdict: reading and relocating the
-object are not in it, neither is Linux's compiler (but where a time is marked *). Ours is one thread. Linux and
-ours take three turns with each program.
+A row a program. A time is the median of the runs, or of those in which a shared machine was calm; from instructions
+to verdict: reading and relocating the object are not in it, neither is Linux's compiler (but where a time is
+marked *). Ours is one thread. Linux and ours take three turns with each program.
 Memory is what is held at most, over what was held before; of Linux from 6.17 on, in a
 memory cgroup.
 A ratio is theirs over ours: 10 says that ours takes a tenth. Their geometric means are over the programs that both
@@ -183,6 +184,7 @@ struct Settings<'a> {
     policy: probity_platform::Policy,
     options: probity_verifier::Options,
     stop: probity_loader::Stop,
+    gauge: Gauge,
 }
 
 impl Bench {
@@ -204,6 +206,7 @@ impl Bench {
             options: args.common.options(&platform)?,
             platform: Arc::new(platform),
             stop: probity_loader::stop_on_signals()?,
+            gauge: Gauge::new(),
             args,
         };
         let progress = crate::progress::Progress::new(files.len());
@@ -268,18 +271,26 @@ impl Bench {
                 prog_type: settings.options.prog_type.map(|t| t.0),
                 set: settings.args.common.set.clone(),
             };
-            let Some(measured) = ours::measure(&prepared, index, runs_of_turn, enough) else {
+            let Some(measured) =
+                ours::measure(&prepared, index, runs_of_turn, enough, &settings.gauge)
+            else {
                 continue;
             };
             let mut row = row(path, &measured);
-            let mut times = measured.times_us;
+            let mut times = measured.times;
             for (engine, asked) in &mut *asked {
                 say(format!("{shown}: {} ({})", row.program, engine.title()));
                 match engine {
                     Engine::Linux => {
                         let mut others = vec![asked.ask(&question(runs_of_turn))];
                         while others.len() < turns && others[0].takes_at_most(enough) {
-                            times.extend(ours::times(&prepared, index, runs_of_turn, enough));
+                            times.extend(ours::times(
+                                &prepared,
+                                index,
+                                runs_of_turn,
+                                enough,
+                                &settings.gauge,
+                            ));
                             others.push(asked.ask(&question(runs_of_turn)));
                         }
                         row.linux = Other::of_turns(others);
@@ -287,7 +298,7 @@ impl Bench {
                     Engine::Prevail => row.prevail = Some(asked.ask(&question(runs))),
                 }
             }
-            row.time_us = median(times).unwrap_or_default();
+            row.time_us = Settled::of(&times).map_or(0.0, |s| micros(s.median));
             self.rows.push(row);
         }
         Ok(())

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use probity_loader::kernel::{self, Machine, Measured, Meter, Session};
 use probity_objfile::{Object, ProgType};
+use probity_peers::Gauge;
 
 use crate::bench::others::Question;
 use crate::bench::row::{Engine, Other};
@@ -70,6 +71,7 @@ fn linux(group: Option<&Path>) -> Result<()> {
     kernel::raise_limits();
     let machine = Machine::here();
     let meter = group.and_then(|g| Meter::enter(g).ok());
+    let gauge = Gauge::new();
     let mut lines = std::io::stdin().lock().lines();
     let mut next = lines.next();
     // An object at a time: its maps and types stay while its programs are asked about.
@@ -83,7 +85,7 @@ fn linux(group: Option<&Path>) -> Result<()> {
         let path = question.path.clone();
         loop {
             let other = match &mut session {
-                Ok(session) => figures(session, &question, meter.as_ref()),
+                Ok(session) => figures(session, &question, meter.as_ref(), &gauge),
                 Err(why) => nothing(why.clone()),
             };
             let mut out = std::io::stdout().lock();
@@ -101,23 +103,32 @@ fn linux(group: Option<&Path>) -> Result<()> {
     Ok(())
 }
 
-fn figures(session: &mut Session<'_>, question: &Question, meter: Option<&Meter>) -> Other {
-    other(session.measured(question.index, question.runs, ENOUGH, meter))
+fn figures(
+    session: &mut Session<'_>,
+    question: &Question,
+    meter: Option<&Meter>,
+    gauge: &Gauge,
+) -> Other {
+    let is_calm = || gauge.is_calm();
+    other(session.measured(question.index, question.runs, ENOUGH, meter, &is_calm))
 }
 
 fn other(measured: Measured) -> Other {
     let verdict = measured
         .accepted
         .map(|a| if a { "accept" } else { "reject" });
+    let times = measured.times_us.iter();
     Other {
         verdict: verdict.map(str::to_string),
-        time_us: measured.time_us,
+        time_us: None,
+        times_ns: times.map(|(us, calm)| (us * 1000, *calm)).collect(),
         processed: measured.processed,
         states: measured.states,
         memory_bytes: measured.memory_bytes,
         compiled: measured.compiled,
         why: measured.why,
     }
+    .timed()
 }
 
 #[cfg(feature = "prevail")]
