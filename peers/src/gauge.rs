@@ -13,13 +13,32 @@ const STEPS: u64 = 6_000;
 const CALM: u64 = 115;
 /// How long the least is looked for at first.
 const LOOK: Duration = Duration::from_millis(100);
-/// How long one measurement is waited with and repeated: at least, and at most.
-const PATIENCE: [Duration; 2] = [Duration::from_millis(20), Duration::from_secs(5)];
-/// How much longer than they take all measurements together may be waited with beyond the least.
-const WAITED_PER_TAKEN: u64 = 15;
-
+/// How long one measurement is waited with and repeated at most.
+const MOST: Duration = Duration::from_secs(5);
 /// How many in a hundred measurements of one thing must have been calm for the others to be left out.
 const SOME: usize = 20;
+
+/// How long measurements are waited with and repeated until it is calm.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Each of them, whatever was waited before.
+    pub each: Duration,
+    /// All together: so many times as long as they take.
+    pub all: u32,
+}
+
+impl Patience {
+    /// For some short ones.
+    pub const LONG: Patience = Patience {
+        each: Duration::from_millis(20),
+        all: 15,
+    };
+    /// For very many of all lengths.
+    pub const SHORT: Patience = Patience {
+        each: Duration::ZERO,
+        all: 2,
+    };
+}
 
 /// A measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +74,7 @@ impl Settled {
 /// A fixed piece of work that fills all units of a core, and the least that it took so far.
 #[derive(Debug)]
 pub struct Gauge {
+    patience: Patience,
     least_ns: AtomicU64,
     taken: AtomicU64,
     disturbed: AtomicU64,
@@ -64,8 +84,9 @@ pub struct Gauge {
 
 impl Gauge {
     /// Takes a tenth of a second.
-    pub fn new() -> Gauge {
+    pub fn new(patience: Patience) -> Gauge {
         let gauge = Gauge {
+            patience,
             least_ns: AtomicU64::new(u64::MAX),
             taken: AtomicU64::new(0),
             disturbed: AtomicU64::new(0),
@@ -85,16 +106,6 @@ impl Gauge {
         let took = work();
         let least = self.least_ns.fetch_min(took, Relaxed).min(took);
         took.saturating_mul(100) <= least.saturating_mul(CALM)
-    }
-
-    /// What `f` measures, and whether it was calm.
-    pub fn watched<E>(&self, f: impl FnOnce() -> Result<Duration, E>) -> Result<Taken, E> {
-        let before = self.is_calm();
-        let took = f()?;
-        Ok(Taken {
-            took,
-            calm: before && self.is_calm(),
-        })
     }
 
     /// What `f` measures where it was calm before and after; where that does not come soon, what it measures all the same.
@@ -118,20 +129,15 @@ impl Gauge {
     }
 
     fn patience(&self) -> Duration {
-        let may = self.took_ns.load(Relaxed).saturating_mul(WAITED_PER_TAKEN);
+        let took = self.took_ns.load(Relaxed);
+        let may = took.saturating_mul(u64::from(self.patience.all));
         let left = may.saturating_sub(self.waited_ns.load(Relaxed));
-        Duration::from_nanos(left).clamp(PATIENCE[0], PATIENCE[1])
+        Duration::from_nanos(left).clamp(self.patience.each, MOST)
     }
 
     /// How many measurements there were, and how many of them found no calm moment.
     pub fn counts(&self) -> (u64, u64) {
         (self.taken.load(Relaxed), self.disturbed.load(Relaxed))
-    }
-}
-
-impl Default for Gauge {
-    fn default() -> Gauge {
-        Gauge::new()
     }
 }
 
@@ -159,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_measurement_is_taken_and_counted_on_any_machine() {
-        let gauge = Gauge::new();
+        let gauge = Gauge::new(Patience::SHORT);
         let mut calls = 0;
         let took = gauge.calmly(|| {
             calls += 1;
@@ -176,6 +182,7 @@ mod tests {
     #[test]
     fn never_calm_beside_a_least_that_nothing_reaches() {
         let gauge = Gauge {
+            patience: Patience::LONG,
             least_ns: AtomicU64::new(1),
             taken: AtomicU64::new(0),
             disturbed: AtomicU64::new(0),

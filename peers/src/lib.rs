@@ -29,7 +29,7 @@ use probity_isa::{Imm64, Insn};
 
 pub use clock::cpu_time;
 pub use engine::{Answer, AtMost, Engine, Function, Ready, Subject, agree};
-pub use gauge::{Gauge, Settled, Taken};
+pub use gauge::{Gauge, Patience, Settled, Taken};
 pub use measure::{Settings, Times, measure};
 pub use source::{Source, Tools};
 pub use threads::{ByThreads, Round, ring_by_threads};

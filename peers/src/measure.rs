@@ -94,7 +94,7 @@ fn calibrate(ready: &mut Ready, batch: Duration) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Answer, Engine, Function};
+    use crate::{Answer, Engine, Function, Patience};
 
     /// Takes a microsecond a run, and ten every third batch.
     struct Disturbed(u32);
@@ -121,7 +121,11 @@ mod tests {
             compile_us: 0.0,
             cached_us: None,
         }];
-        let times = measure(&mut ready, Settings::default(), &Gauge::new());
+        let times = measure(
+            &mut ready,
+            Settings::default(),
+            &Gauge::new(Patience::SHORT),
+        );
         let Ok(times) = &times[0] else {
             panic!("not measured");
         };

@@ -85,7 +85,7 @@ impl Tools {
             clang: on_path("clang"),
             wasm_ld: on_path("wasm-ld"),
             directory: std::env::temp_dir().join(name),
-            gauge: Gauge::new(),
+            gauge: Gauge::new(crate::Patience::LONG),
         };
         let write = || {
             std::fs::create_dir_all(tools.directory.join("probity"))?;

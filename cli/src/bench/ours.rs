@@ -44,7 +44,7 @@ pub fn times(
     let mut times = Vec::new();
     let start = Instant::now();
     while times.len() < runs && (times.is_empty() || start.elapsed() < enough) {
-        let Ok(taken) = gauge.watched(|| {
+        let Ok(taken) = gauge.calmly(|| {
             let report = prepared.verify(index).ok_or(())?;
             Ok::<_, ()>(Duration::from_nanos(report.stats.time_ns))
         }) else {

@@ -34,6 +34,9 @@ pub struct Measured {
     pub compiled: bool,
 }
 
+/// Runs what takes as long as it says, once or again; was it calm at last?
+pub type Calmly<'a> = dyn Fn(&mut dyn FnMut() -> Duration) -> bool + 'a;
+
 impl Measured {
     pub fn none(why: impl Into<String>) -> Measured {
         Measured {
@@ -44,13 +47,14 @@ impl Measured {
 }
 
 impl Load<'_> {
-    /// Loads the program up to `runs` times, and no more once that took `enough`.
+    /// Loads the program up to `runs` times, and no more once that took `enough`. `calmly` runs a load, again where the
+    /// machine was disturbed and there is time for it, and says whether it was calm at last.
     pub fn measured(
         &self,
         runs: usize,
         enough: Duration,
         meter: Option<&Meter>,
-        is_calm: &dyn Fn() -> bool,
+        calmly: &Calmly<'_>,
     ) -> Measured {
         let mut measured = Measured::default();
         let mut times = Vec::new();
@@ -60,9 +64,7 @@ impl Load<'_> {
                 break;
             }
             let before = meter.and_then(Meter::start);
-            let before_it = is_calm();
-            let result = self.attempt(LOG_STATS);
-            let calm = before_it && is_calm();
+            let (result, calm) = self.calm_attempt(calmly);
             if let (Some(meter), Some(before)) = (meter, before) {
                 let peak = meter.peak(&before);
                 measured.memory_bytes = measured.memory_bytes.max(peak);
@@ -92,13 +94,23 @@ impl Load<'_> {
             measured.peak_states = figures.peak_states;
         }
         if measured.accepted == Some(true) && self.has_subprograms() && compiler_is_on() {
-            match self.without_compiler(runs, enough, measured.processed, is_calm) {
+            match self.without_compiler(runs, enough, measured.processed, calmly) {
                 Some(net) => times = net,
                 None => measured.compiled = true,
             }
         }
         measured.times_us = times;
         measured
+    }
+
+    fn calm_attempt(&self, calmly: &Calmly<'_>) -> (Result<String, (i32, String)>, bool) {
+        let mut result = Err((0, String::new()));
+        let calm = calmly(&mut || {
+            let start = Instant::now();
+            result = self.attempt(LOG_STATS);
+            start.elapsed()
+        });
+        (result, calm)
     }
 
     fn has_subprograms(&self) -> bool {
@@ -116,7 +128,7 @@ impl Load<'_> {
         runs: usize,
         enough: Duration,
         processed: Option<u64>,
-        is_calm: &dyn Fn() -> bool,
+        calmly: &Calmly<'_>,
     ) -> Option<Vec<(u64, bool)>> {
         let processed = processed?;
         let (insns, funcs) = too_deep(self.insns, self.funcs, self.idle?)?;
@@ -129,9 +141,8 @@ impl Load<'_> {
         let mut times = Vec::new();
         let start = Instant::now();
         while times.len() < runs.max(1) && (times.is_empty() || start.elapsed() < enough) {
-            let before = is_calm();
-            let (_, log) = load.attempt(LOG_STATS).err()?;
-            let calm = before && is_calm();
+            let (result, calm) = load.calm_attempt(calmly);
+            let (_, log) = result.err()?;
             let figures = Figures::of(&log);
             let visited = figures.processed?;
             let slack = 1 + processed / SLACK;

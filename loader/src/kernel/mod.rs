@@ -26,7 +26,7 @@ pub use attach::target;
 pub use load::{Answer, Load, telling};
 pub use machine::Machine;
 pub use maps::complete;
-pub use measure::Measured;
+pub use measure::{Calmly, Measured};
 pub use memory::{Group, Meter};
 pub use session::{NoTargets, Session, Targets};
 pub use sys::raise_limits;

@@ -11,7 +11,7 @@ use probity_objfile::{Initial, Object, ProgType, Program, Relocated};
 use super::attach::{self, Attach};
 use super::load::{Answer, Load};
 use super::maps::{self, Made};
-use super::measure::Measured;
+use super::measure::{Calmly, Measured};
 use super::memory::Meter;
 use super::{Machine, types, with_maps};
 
@@ -72,16 +72,16 @@ impl<'a> Session<'a> {
     }
 
     /// What the kernel says of a program of the object, and what that takes it: up to `runs` loads, fewer once they
-    /// took `enough`. `is_calm` says whether the machine is that, before and after each.
+    /// took `enough`. `calmly` runs each, again where the machine was disturbed.
     pub fn measured(
         &mut self,
         index: usize,
         runs: usize,
         enough: Duration,
         meter: Option<&Meter>,
-        is_calm: &dyn Fn() -> bool,
+        calmly: &Calmly<'_>,
     ) -> Measured {
-        let measure = |load: &Load<'_>| load.measured(runs, enough, meter, is_calm);
+        let measure = |load: &Load<'_>| load.measured(runs, enough, meter, calmly);
         match self.prepared(index, &NoTargets, measure) {
             Ok(measured) => measured,
             Err(why) => Measured::none(why),

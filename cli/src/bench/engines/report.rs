@@ -201,7 +201,7 @@ mod tests {
             row("prime", Engine::Jit, 15.0, Some(10.0)),
             linux,
         ];
-        let text = markdown(&rows, &Gauge::new());
+        let text = markdown(&rows, &Gauge::new(probity_peers::Patience::SHORT));
         assert!(text.contains(
             "| jit over scalar native, geometric mean | at most 1.2× | 1.50× | **no** |"
         ));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use probity_peers::{Gauge, Settled};
+use probity_peers::{Gauge, Patience, Settled};
 use probity_platform::{NEWEST, Platform};
 use probity_verifier::Prepared;
 use serde_json::Value;
@@ -206,7 +206,7 @@ impl Bench {
             options: args.common.options(&platform)?,
             platform: Arc::new(platform),
             stop: probity_loader::stop_on_signals()?,
-            gauge: Gauge::new(),
+            gauge: Gauge::new(Patience::SHORT),
             args,
         };
         let progress = crate::progress::Progress::new(files.len());

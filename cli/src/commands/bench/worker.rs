@@ -1,15 +1,17 @@
 //! `probity bench worker ENGINE`: asks another engine what stands on standard input, a line a program. Not for people:
 //! `bench verify` starts it.
 
+use std::convert::Infallible;
 use std::io::{BufRead, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use probity_loader::kernel::{self, Machine, Measured, Meter, Session};
 use probity_objfile::{Object, ProgType};
-use probity_peers::Gauge;
+use probity_peers::{Gauge, Patience};
 
 use crate::bench::others::Question;
 use crate::bench::row::{Engine, Other};
@@ -71,7 +73,7 @@ fn linux(group: Option<&Path>) -> Result<()> {
     kernel::raise_limits();
     let machine = Machine::here();
     let meter = group.and_then(|g| Meter::enter(g).ok());
-    let gauge = Gauge::new();
+    let gauge = Gauge::new(Patience::SHORT);
     let mut lines = std::io::stdin().lock().lines();
     let mut next = lines.next();
     // An object at a time: its maps and types stay while its programs are asked about.
@@ -109,8 +111,11 @@ fn figures(
     meter: Option<&Meter>,
     gauge: &Gauge,
 ) -> Other {
-    let is_calm = || gauge.is_calm();
-    other(session.measured(question.index, question.runs, ENOUGH, meter, &is_calm))
+    let calmly = |load: &mut dyn FnMut() -> Duration| {
+        let Ok(taken) = gauge.calmly(|| Ok::<_, Infallible>(load()));
+        taken.calm
+    };
+    other(session.measured(question.index, question.runs, ENOUGH, meter, &calmly))
 }
 
 fn other(measured: Measured) -> Other {
