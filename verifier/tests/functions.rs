@@ -92,7 +92,7 @@ fn declare(object: &mut Object, prototypes: &[String]) {
 }
 
 /// Kernel functions, with the number that stands for each in a call.
-const KERNEL: [(&str, i32); 9] = [
+const KERNEL: [(&str, i32); 12] = [
     ("bpf_throw", 7777),
     ("bpf_iter_num_new", 7778),
     ("bpf_iter_num_next", 7779),
@@ -102,6 +102,9 @@ const KERNEL: [(&str, i32); 9] = [
     ("bpf_iter_task_destroy", 7783),
     ("bpf_rcu_read_lock", 7784),
     ("bpf_rcu_read_unlock", 7785),
+    ("bpf_task_acquire", 7786),
+    ("bpf_task_release", 7787),
+    ("bpf_send_signal_task", 7788),
 ];
 
 #[test]
@@ -120,14 +123,26 @@ fn judge(cases: &str) {
     let int = kernel.int("int", 4, IntEncoding::SIGNED);
     let proto = kernel.func_proto(TypeId::VOID, &[("cookie", number)]);
     let mut ids = vec![kernel.func("bpf_throw", proto, FuncLinkage::Static)];
-    let task = kernel.struct_("task_struct", 64, &[]);
     let word = kernel.ptr(int);
-    let task = kernel.ptr(task);
+    // RCU protects a task's leader; of its last wakee nothing is said.
+    let task = kernel.ptr(TypeId::VOID);
+    let [leader, wakee] =
+        [("group_leader", 8), ("last_wakee", 16)].map(|(name, at)| MemberDef::at(name, task, at));
+    let structure = kernel.struct_("task_struct", 64, &[leader, wakee]);
+    kernel.set_target(task, structure);
+    kernel.struct_(
+        "task_struct__safe_rcu",
+        8,
+        &[MemberDef::at("group_leader", task, 0)],
+    );
     for (name, gives, bounds) in [("num", word, [int, int]), ("task", task, [task, int])] {
         let state = MemberDef::at("opaque", number, 0);
         let it = kernel.struct_(&format!("bpf_iter_{name}"), 8, &[state]);
         let it = kernel.ptr(it);
-        let new = kernel.func_proto(int, &[("it", it), ("a", bounds[0]), ("b", bounds[1])]);
+        let new = kernel.func_proto(
+            int,
+            &[("it", it), ("a__nullable", bounds[0]), ("b", bounds[1])],
+        );
         let next = kernel.func_proto(gives, &[("it", it)]);
         let destroy = kernel.func_proto(TypeId::VOID, &[("it", it)]);
         for (verb, proto) in [("new", new), ("next", next), ("destroy", destroy)] {
@@ -138,6 +153,18 @@ fn judge(cases: &str) {
     let none = kernel.func_proto(TypeId::VOID, &[]);
     for name in ["bpf_rcu_read_lock", "bpf_rcu_read_unlock"] {
         ids.push(kernel.func(name, none, FuncLinkage::Static));
+    }
+    let release = kernel.func_proto(TypeId::VOID, &[("p", task)]);
+    let acquire = kernel.func_proto(task, &[("p", task)]);
+    let names = ["task", "sig", "type", "value"].into_iter();
+    let signal: Vec<_> = names.zip([task, int, int, number]).collect();
+    let signal = kernel.func_proto(int, &signal);
+    for (name, proto) in [
+        ("bpf_task_acquire", acquire),
+        ("bpf_task_release", release),
+        ("bpf_send_signal_task", signal),
+    ] {
+        ids.push(kernel.func(name, proto, FuncLinkage::Static));
     }
     let types = Arc::new(kernel.build().expect("types"));
     let platform = Arc::new(Platform::linux(NEWEST, Some(types.clone())));

@@ -5,7 +5,9 @@
 //!   declaration tags `arg:…` on it say.
 //! - A call gives any number, and has the effects that the function may have, walked or not.
 //!
-//! **Invariant:** what [`parameters`] promises to the walk of a function, [`call`] demands of its callers.
+//! **Invariant:** what [`parameters`] promises to the walk of a function, [`call`] demands of its callers. How far a
+//! pointer to a kernel structure is to be believed is the caller's to say: a function that is handed one under RCU
+//! protection is walked with such a one too.
 //!
 //! **Invariant:** only functions that live code calls are walked.
 
@@ -323,24 +325,34 @@ pub(crate) fn call(env: &mut Env<'_>, state: &mut State, pc: Pc, subprog: usize)
         return Err(fail(Rule::Reference, must, &known));
     }
     let parameters = parameters(env, subprog)?;
+    let mut trusts = [Trust::Trusted; 5];
     for (i, parameter) in parameters.iter().enumerate() {
         argument(env, state, &name, i, *parameter, effects)?;
+        if let (Parameter::Kernel { .. }, Value::Pointer(p)) = (parameter, state.reg(ARGS[i]))
+            && let To::Kernel { trust, .. } = p.to
+            && p.reference == 0
+        {
+            trusts[i] = trust;
+        }
     }
     if effects.changes_packet {
         forget_packet(env, state);
     }
     finish(state, pc, Value::unknown());
-    if !env.queue.has(subprog, Role::Global) {
-        let entry = entry(env, subprog, &parameters);
+    let by_trust = parameters
+        .iter()
+        .any(|p| matches!(p, Parameter::Kernel { .. }));
+    if by_trust || !env.queue.has(subprog, Role::Global) {
+        let entry = entry(env, subprog, &parameters, trusts);
         env.queue.add(entry);
     }
     Ok(Next::At(env.cfg.next(pc)))
 }
 
-/// What the walk of a global function starts from.
-fn entry(env: &mut Env<'_>, subprog: usize, parameters: &[Parameter]) -> Entry {
+/// What the walk of a global function starts from, that is handed kernel structures of such trust.
+fn entry(env: &mut Env<'_>, subprog: usize, parameters: &[Parameter], trusts: [Trust; 5]) -> Entry {
     let mut args = [Value::Uninit; 5];
-    for (arg, parameter) in args.iter_mut().zip(parameters) {
+    for ((arg, parameter), trust) in args.iter_mut().zip(parameters).zip(trusts) {
         let pointer = |env: &mut Env<'_>, to: To, nullable: bool| {
             let p = Pointer::new(to);
             Value::Pointer(if nullable {
@@ -370,11 +382,7 @@ fn entry(env: &mut Env<'_>, subprog: usize, parameters: &[Parameter]) -> Entry {
                 })
             }),
             Parameter::Kernel { type_id, nullable } => {
-                let to = To::Kernel {
-                    type_id,
-                    trust: Trust::Trusted,
-                };
-                pointer(env, to, nullable)
+                pointer(env, To::Kernel { type_id, trust }, nullable)
             }
         };
     }
@@ -470,17 +478,17 @@ fn argument(
                 To::Kernel {
                     type_id: has,
                     trust,
-                } if (trust == Trust::Trusted || p.reference != 0)
+                } if (trust != Trust::Untrusted || p.reference != 0)
                     && (nullable || !p.null)
                     && p.constant_offset() == Some(0)
                     && same(has) =>
                 {
                     Ok(())
                 }
-                _ => wrong(env, "a trusted pointer to the kernel structure"),
+                _ => wrong(env, "a pointer to the kernel structure, not untrusted"),
             }
         }
-        (Parameter::Kernel { .. }, _) => wrong(env, "a trusted pointer to the kernel structure"),
+        (Parameter::Kernel { .. }, _) => wrong(env, "a pointer to the kernel structure"),
     }
 }
 
