@@ -124,7 +124,7 @@ impl fmt::Display for Hook {
 }
 
 impl Hook {
-    /// Reads a section name as libbpf 1.x does: the kind stands alone or is followed by a slash.
+    /// Reads a section name as libbpf 1.x does, and a little more as aya: the kind stands alone or is followed by a slash.
     /// Names it does not know give a hook without a program type.
     pub fn parse(section: &str) -> Hook {
         let mut hook = Hook {
@@ -171,12 +171,12 @@ impl Hook {
     }
 
     /// The kind that a section name begins with which says none, as old objects have it: `xdp` of `xdp1`, `classifier` of `.classifier`.
-    pub fn similar(&self) -> Option<&'static str> {
+    /// And whether something may stand behind it after a slash.
+    pub fn similar(&self) -> Option<(&'static str, bool)> {
         let name = self.section.trim_start_matches(['?', '.']);
-        ROWS.iter()
-            .map(|row| row.name)
-            .filter(|kind| name.starts_with(kind))
-            .max_by_key(|kind| kind.len())
+        let rows = ROWS.iter().filter(|row| name.starts_with(row.name));
+        let row = rows.max_by_key(|row| row.name.len())?;
+        Some((row.name, row.rest != Rest::No))
     }
 }
 
@@ -200,7 +200,7 @@ fn target(rest: Rest, text: &str) -> Option<Target> {
     }
     let name = || text.to_owned();
     Some(match rest {
-        Rest::No => return None,
+        Rest::No | Rest::Text => return None,
         Rest::Tracepoint => {
             let (category, name) = text.split_once('/')?;
             Target::Tracepoint {
@@ -309,9 +309,9 @@ mod tests {
     #[test]
     fn kinds_that_old_names_begin_with() {
         let similar = |section: &str| Hook::parse(section).similar();
-        assert_eq!(similar("xdp1"), Some("xdp"));
-        assert_eq!(similar(".classifier"), Some("classifier"));
-        assert_eq!(similar("?kprobe.multiple"), Some("kprobe.multi"));
+        assert_eq!(similar("xdp1"), Some(("xdp", false)));
+        assert_eq!(similar(".classifier"), Some(("classifier", true)));
+        assert_eq!(similar("?kprobe.multiple"), Some(("kprobe.multi", true)));
         assert_eq!(similar("2/1"), None);
     }
 
@@ -319,6 +319,8 @@ mod tests {
     fn kinds_alone_and_with_targets() {
         assert_eq!(parsed("xdp"), (Some(6), Some(37), Target::None));
         assert_eq!(parsed("xdp/devmap"), (Some(6), Some(33), Target::None));
+        let mine = Target::Text("mine".into());
+        assert_eq!(parsed("classifier/mine"), (Some(3), None, mine));
         assert_eq!(parsed("kprobe"), (Some(2), None, Target::None));
         assert_eq!(
             parsed("kprobe/vfs_read+0x10"),

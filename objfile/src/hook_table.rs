@@ -10,6 +10,8 @@ use crate::{AttachType, ProgType};
 pub(crate) enum Rest {
     /// Nothing: the name stands alone.
     No,
+    /// `/ANYTHING`: a name of one's own, as aya and libbpf before 1.0 take it.
+    Text,
     /// `/CATEGORY/NAME`.
     Tracepoint,
     /// `/NAME`.
@@ -78,7 +80,7 @@ use Rest::*;
 
 #[rustfmt::skip]
 pub(crate) const ROWS: &[Row] = &[
-    row("socket", ProgType::SOCKET_FILTER, None, No),
+    row("socket", ProgType::SOCKET_FILTER, None, Text),
     row("sk_reuseport/migrate", ProgType::SK_REUSEPORT, at(40), No),
     row("sk_reuseport", ProgType::SK_REUSEPORT, at(39), No),
     row("kprobe", ProgType::KPROBE, None, Function),
@@ -105,8 +107,8 @@ pub(crate) const ROWS: &[Row] = &[
     row("tcx/ingress", ProgType::SCHED_CLS, at(46), No),
     row("tcx/egress", ProgType::SCHED_CLS, at(47), No),
     row("tc", ProgType::SCHED_CLS, None, No),
-    row("classifier", ProgType::SCHED_CLS, None, No),
-    row("action", ProgType::SCHED_ACT, None, No),
+    row("classifier", ProgType::SCHED_CLS, None, Text),
+    row("action", ProgType::SCHED_ACT, None, Text),
     row("netkit/primary", ProgType::SCHED_CLS, at(54), No),
     row("netkit/peer", ProgType::SCHED_CLS, at(55), No),
     row("tracepoint", ProgType::TRACEPOINT, None, Tracepoint),
@@ -135,17 +137,17 @@ pub(crate) const ROWS: &[Row] = &[
     row("xdp/cpumap", ProgType::XDP, at(35), No),
     frags(row("xdp.frags", ProgType::XDP, at(37), No)),
     row("xdp", ProgType::XDP, at(37), No),
-    row("perf_event", ProgType::PERF_EVENT, None, No),
+    row("perf_event", ProgType::PERF_EVENT, None, Text),
     row("lwt_in", ProgType::LWT_IN, None, No),
     row("lwt_out", ProgType::LWT_OUT, None, No),
     row("lwt_xmit", ProgType::LWT_XMIT, None, No),
     row("lwt_seg6local", ProgType::LWT_SEG6LOCAL, None, No),
-    row("sockops", ProgType::SOCK_OPS, at(3), No),
+    row("sockops", ProgType::SOCK_OPS, at(3), Text),
     row("sk_skb/stream_parser", ProgType::SK_SKB, at(4), No),
     row("sk_skb/stream_verdict", ProgType::SK_SKB, at(5), No),
     row("sk_skb/verdict", ProgType::SK_SKB, at(38), No),
     row("sk_skb", ProgType::SK_SKB, None, No),
-    row("sk_msg", ProgType::SK_MSG, at(7), No),
+    row("sk_msg", ProgType::SK_MSG, at(7), Text),
     row("lirc_mode2", ProgType::LIRC_MODE2, at(16), No),
     row("flow_dissector", ProgType::FLOW_DISSECTOR, at(17), No),
     row("cgroup_skb/ingress", ProgType::CGROUP_SKB, at(0), No),

@@ -454,9 +454,16 @@ fn known_kind<'a>(
         let known = format!("`{}` does not", program.hook.section);
         let error = fail(Rule::ProgramKind, must, &known);
         return Err(match program.hook.similar() {
-            Some(kind) => error.hint(&format!(
-                "name the section `{kind}` or `{kind}/…`, or say which kind it is (--prog-type)"
-            )),
+            Some((kind, more)) => {
+                let more = if more {
+                    format!(" or `{kind}/…`")
+                } else {
+                    String::new()
+                };
+                error.hint(&format!(
+                    "name the section `{kind}`{more}, or say which kind it is (--prog-type)"
+                ))
+            }
             None => error.hint("say which kind it is (--prog-type)"),
         });
     };

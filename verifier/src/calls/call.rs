@@ -110,8 +110,9 @@ pub(crate) fn helper(env: &mut Env<'_>, state: &mut State, pc: Pc, id: u32) -> O
             "bpf_{} is for GPL-compatible programs; the licence is `{license}`",
             row.name
         );
-        return Err(fail(Rule::License, "the licence allows the helper", &known)
-            .hint("declare `char LICENSE[] SEC(\"license\") = \"GPL\";`"));
+        return Err(
+            fail(Rule::License, "the licence allows the helper", &known).hint(DECLARE_LICENSE)
+        );
     }
     if proto.effects.sleeps && !env.sleepable() {
         let known = format!("bpf_{} may sleep", row.name);
@@ -454,6 +455,9 @@ pub(crate) fn acquires(env: &Env<'_>, proto: &Prototype, map: Option<MapRef>) ->
         _ => false,
     }
 }
+
+pub(crate) const DECLARE_LICENSE: &str = "declare `char LICENSE[] SEC(\"license\") = \"GPL\";`, in Rust \
+    `#[unsafe(link_section = \"license\")] #[unsafe(no_mangle)] static LICENSE: [u8; 4] = *b\"GPL\\0\";`";
 
 pub(crate) fn subprogram(
     env: &mut Env<'_>,

@@ -157,8 +157,7 @@ fn allowed(env: &Env<'_>, row: &Kfunc) -> Outcome<()> {
         let license = env.object.license.as_deref().unwrap_or("none");
         let known = format!("{name} is one; the licence is `{license}`");
         let must = "only GPL-compatible programs call kernel functions";
-        return Err(fail(Rule::License, must, &known)
-            .hint("declare `char LICENSE[] SEC(\"license\") = \"GPL\";`"));
+        return Err(fail(Rule::License, must, &known).hint(crate::call::DECLARE_LICENSE));
     }
     if let Some(KfuncSpecial::SleepableOr { kinds, attach }) = row.special
         && !env.sleepable()
