@@ -14,6 +14,7 @@ mod parallel;
 mod progress;
 mod recording;
 mod render;
+mod settings;
 mod sorted;
 mod tracing;
 mod value;

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use probity_btf::{Btf, Member, Type, TypeId};
 use probity_objfile::{Map, Object};
 use serde_json::{Map as JsonMap, Value, json};
@@ -122,7 +122,7 @@ fn number(bytes: &[u8], signed: bool) -> Value {
     }
 }
 
-fn word(bytes: &[u8]) -> u64 {
+pub fn word(bytes: &[u8]) -> u64 {
     bytes
         .iter()
         .take(8)
@@ -216,74 +216,6 @@ pub fn text(value: &Value) -> String {
         ),
         other => other.to_string(),
     }
-}
-
-/// Gives integer variables of data sections other initial values: `name=number`.
-pub fn set_variables(object: &mut Object, settings: &[String]) -> Result<()> {
-    for setting in settings {
-        let Some((name, number)) = setting.split_once('=') else {
-            bail!("`{setting}` is not VARIABLE=NUMBER");
-        };
-        let digits = number.trim_start_matches("0x");
-        let parsed = match digits.len() < number.len() {
-            true => u64::from_str_radix(digits, 16).ok(),
-            false => number
-                .parse::<u64>()
-                .ok()
-                .or(number.parse::<i64>().ok().map(|n| n as u64)),
-        };
-        let Some(parsed) = parsed else {
-            bail!("`{number}` is not a number")
-        };
-        set_variable(object, name, parsed)?;
-    }
-    Ok(())
-}
-
-fn set_variable(object: &mut Object, name: &str, number: u64) -> Result<()> {
-    let Some(btf) = object.btf.clone() else {
-        bail!("the object has no types, so no variable `{name}` is known")
-    };
-    let mut names = Vec::new();
-    for map in &mut object.maps {
-        let Some(data) = &mut map.data else { continue };
-        let Some(Type::DataSec { vars, .. }) = data.datasec.and_then(|id| btf.ty(id)) else {
-            continue;
-        };
-        for v in vars.iter() {
-            let Some(Type::Var { ty, .. }) = btf.ty(v.var) else {
-                continue;
-            };
-            let whole = matches!(
-                btf.resolved(ty),
-                Some(Type::Int { .. } | Type::Enum(_) | Type::Enum64(_))
-            );
-            if btf.name(v.var) != name {
-                names.extend(whole.then(|| btf.name(v.var).to_string()));
-                continue;
-            }
-            let size = v.size as usize;
-            let place = (v.offset as usize)..(v.offset as usize).saturating_add(size);
-            let bytes = number.to_le_bytes();
-            let (true, Some(slot), Some(low)) =
-                (whole, data.bytes.get_mut(place), bytes.get(..size))
-            else {
-                bail!("`{name}` is not a number");
-            };
-            if word(low) != number
-                && size < 8
-                && (number as i64) << (64 - 8 * size) >> (64 - 8 * size) != number as i64
-            {
-                bail!("{number} does not fit the {size} bytes of `{name}`");
-            }
-            slot.copy_from_slice(low);
-            return Ok(());
-        }
-    }
-    bail!(
-        "no variable `{name}` in the object; there are: {}",
-        names.join(", ")
-    )
 }
 
 /// The structure of the object that a record of so many bytes is: the one of that name, or

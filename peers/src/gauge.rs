@@ -15,6 +15,8 @@ const CALM: u64 = 115;
 const LOOK: Duration = Duration::from_millis(100);
 /// How long one measurement is waited with and repeated at most.
 const MOST: Duration = Duration::from_secs(5);
+/// What takes as long as this is not repeated: it sees moments of all kinds.
+const LONG: Duration = Duration::from_millis(100);
 /// How many in a hundred measurements of one thing must have been calm for the others to be left out.
 const SOME: usize = 20;
 
@@ -118,7 +120,7 @@ impl Gauge {
             let waited = begin.elapsed();
             let took = f()?;
             let calm = self.is_calm();
-            if calm || begin.elapsed() >= patience {
+            if calm || took >= LONG || begin.elapsed() >= patience {
                 self.disturbed.fetch_add(u64::from(!calm), Relaxed);
                 let ns = |d: Duration| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
                 self.took_ns.fetch_add(ns(took), Relaxed);

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use probity_loader::kernel;
 
 use super::row::{Engine, Other};
+use crate::settings::Settings;
 
 /// What one program is asked about.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -21,7 +22,7 @@ pub struct Question {
     pub index: usize,
     pub runs: usize,
     pub prog_type: Option<u32>,
-    pub set: Vec<String>,
+    pub settings: Settings,
 }
 
 /// An engine in a process that answers.

@@ -75,7 +75,13 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let policy = args.common.policy()?;
     let mut options = args.common.options(&platform)?;
     options.programs = args.program.clone().map(|name| vec![name]);
-    let report = verify::one(&args.object, &platform, &policy, &options, &args.common.set)?;
+    let report = verify::one(
+        &args.object,
+        &platform,
+        &policy,
+        &options,
+        &args.common.settings,
+    )?;
     for program in report
         .programs
         .iter()

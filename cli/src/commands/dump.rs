@@ -10,7 +10,7 @@ use probity_host::Host;
 use probity_verifier::Verdict;
 
 use super::{dis, verify};
-use crate::{input, kernel, output, value};
+use crate::{input, kernel, output};
 
 /// Show what a stage makes of a file, as the tests see it
 #[derive(clap::Args)]
@@ -76,7 +76,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         None => kernel::platform(kernel::types(args.common.btf.as_deref())?),
     };
     let mut object = input::object(&args.file, &platform)?;
-    value::set_variables(&mut object, &args.common.set)?;
+    args.common.settings.apply(&mut object)?;
     if args.stage == Stage::Object {
         return print_object(&object);
     }

@@ -100,8 +100,8 @@ impl ForHost {
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
-    if !args.common.set.is_empty() {
-        bail!("a package holds the object as it is: give --set where it is loaded");
+    if !args.common.settings.is_empty() {
+        bail!("a package holds the object as it is: give --set and --entries where it is loaded");
     }
     let beside = || args.object.with_file_name("extension.toml");
     let path = args.manifest.clone().unwrap_or_else(beside);

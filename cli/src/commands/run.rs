@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use clap::ValueEnum;
 use pcap_file::pcap::{PcapPacket, PcapReader, PcapWriter};
 use probity_objfile::{Object, ProgType};
@@ -87,12 +87,30 @@ impl EngineKind {
     }
 }
 
+/// What is to be done about a map whose size its loader would set.
+fn with_sizes(error: probity_runtime::Error, object: &Object) -> anyhow::Error {
+    let open = match &error {
+        probity_runtime::Error::Map { map, .. } => {
+            let mut maps = object.maps.iter();
+            maps.find(|m| m.name == *map && m.max_entries == 0)
+        }
+        _ => None,
+    };
+    match open {
+        Some(map) => anyhow!(
+            "{error}; the object leaves it to its loader how many: give --entries {}=NUMBER",
+            map.name
+        ),
+        None => error.into(),
+    }
+}
+
 pub fn run(args: Args) -> Result<ExitCode> {
     let platform = kernel::platform(kernel::types(args.common.btf.as_deref())?);
     let policy = args.common.policy()?;
     let mut options = args.common.options(&platform)?;
     let mut object = crate::input::object(&args.object, &platform)?;
-    value::set_variables(&mut object, &args.common.set)?;
+    args.common.settings.apply(&mut object)?;
     let chosen = choose(&object, args.program.as_deref(), &args.object)?;
     // Programs that it may tail call run too.
     options.programs = Some(reachable(&object, &chosen));
@@ -108,7 +126,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     };
     let verified = Arc::new(verified);
-    let instance = Arc::new(Instance::new(verified.clone(), Default::default())?);
+    let instance = Instance::new(verified.clone(), Default::default());
+    let instance = Arc::new(instance.map_err(|e| with_sizes(e, &object))?);
     let dump = args.jitdump.as_ref();
     let dump = dump.map(probity_jit::JitDump::create).transpose()?;
     let mut from_cache = None;

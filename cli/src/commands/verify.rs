@@ -12,7 +12,8 @@ use probity_platform::{NEWEST, Platform, Policy, Version};
 use probity_verifier::{ProgramReport, Report, Rule, Verdict};
 use serde_json::json;
 
-use crate::{input, kernel, output, parallel, render, value};
+use crate::settings::Settings;
+use crate::{input, kernel, output, parallel, render};
 
 /// Prove that every program of an object is safe, or say which rule it breaks and where
 #[derive(clap::Args)]
@@ -82,9 +83,8 @@ pub struct Common {
     /// Verify as this kind of program, whatever the section says (xdp, socket_filter, kprobe, …, or a section's name: tc)
     #[arg(long, value_name = "KIND")]
     pub prog_type: Option<String>,
-    /// Give a global variable another initial value; may be given more than once
-    #[arg(long = "set", value_name = "VARIABLE=NUMBER")]
-    pub set: Vec<String>,
+    #[command(flatten)]
+    pub settings: Settings,
 }
 
 impl Common {
@@ -133,7 +133,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let progress = output::progress(objects.len());
     let verify = |path: &PathBuf| -> Result<(bool, String)> {
         progress.set_message(path.display().to_string());
-        let object = read(path, &platform, &args.common.set)?;
+        let object = read(path, &platform, &args.common.settings)?;
         let report = judge(&object, host.as_ref(), &platform, &policy, &options)?;
         let mut told = String::new();
         let mut ok = true;
@@ -184,16 +184,16 @@ pub fn one(
     platform: &Arc<Platform>,
     policy: &Policy,
     options: &probity_verifier::Options,
-    set: &[String],
+    settings: &Settings,
 ) -> Result<Report> {
-    let object = read(path, platform, set)?;
+    let object = read(path, platform, settings)?;
     judge(&object, None, platform, policy, options)
 }
 
-/// An object that holds programs, its global variables set.
-fn read(path: &Path, platform: &Platform, set: &[String]) -> Result<Object> {
+/// An object that holds programs, as its loader would have it.
+fn read(path: &Path, platform: &Platform, settings: &Settings) -> Result<Object> {
     let mut object = input::object(path, platform)?;
-    value::set_variables(&mut object, set)?;
+    settings.apply(&mut object)?;
     if object.programs.is_empty() {
         bail!("{} holds no programs", path.display());
     }

@@ -267,6 +267,41 @@ fn variables_can_be_set() {
     assert!(dropped("byte_budget=1000") > 0);
 }
 
+#[test]
+fn maps_get_the_sizes_that_a_loader_would_set() {
+    let scratch = Scratch::new();
+    let source = "\
+.license \"GPL\"
+.map counts kind=hash key=4 value=8 max_entries=0
+.section \"xdp\"
+count:
+    *(u64 *)(r10 - 8) = 7
+    *(u64 *)(r10 - 16) = 1
+    r1 = counts ll
+    r2 = r10
+    r2 += -8
+    r3 = r10
+    r3 += -16
+    r4 = 0
+    call bpf_map_update_elem
+    exit
+";
+    let object = scratch.file("count.s", source);
+    probity!["run", &object]
+        .run()
+        .fails(&["map counts", "give --entries counts=NUMBER"]);
+    let run = |setting: &str| probity!["run", &object, "--json", "--entries", setting].run();
+    let row = run("counts=4").ok().json_lines().remove(0);
+    let counts = row["maps"]["counts"].as_array();
+    assert_eq!(counts.map(Vec::len), Some(1), "{row}");
+    run("count=4").fails(&["no map `count`", "counts"]);
+    run("counts=0x100000000").fails(&["more than a map has"]);
+    run("counts").fails(&["is not MAP=NUMBER"]);
+    probity!["verify", &object, "--entries", "counts=4"]
+        .run()
+        .ok();
+}
+
 /// Another process, with everything elsewhere in memory, runs the code that the first one compiled.
 #[test]
 fn the_second_process_takes_its_code_from_the_cache() {

@@ -13,6 +13,7 @@ use probity_verifier::{Options, Prepared, Verdict};
 
 use crate::bench::filter::Filter;
 use crate::input;
+use crate::settings::Settings;
 
 /// Verifications of a program, of which the median counts, and how long they may take.
 const VERIFICATIONS: usize = 21;
@@ -46,6 +47,7 @@ pub fn find(
     policy: &Policy,
     options: &Options,
     gauge: &Gauge,
+    settings: &Settings,
 ) -> Result<Vec<Found>> {
     let mut opened = Vec::new();
     if paths.is_empty() {
@@ -60,7 +62,9 @@ pub fn find(
         }
     }
     for path in input::objects(paths)? {
-        opened.push(open(&path, platform)?);
+        let mut object = open(&path, platform)?;
+        settings.apply(&mut object.object)?;
+        opened.push(object);
     }
     let mut found = Vec::new();
     for mut opened in opened {

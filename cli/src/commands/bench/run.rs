@@ -116,7 +116,15 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let options = args.common.options(&platform)?;
     let tools = Tools::find().map_err(|why| anyhow!(why))?;
     let gauge = &tools.gauge;
-    let found = subjects::find(&args.objects, &filter, &platform, &policy, &options, gauge)?;
+    let found = subjects::find(
+        &args.objects,
+        &filter,
+        &platform,
+        &policy,
+        &options,
+        gauge,
+        &args.common.settings,
+    )?;
     let empty = empty(&platform, &policy, &options)?;
     let stop = probity_loader::stop_on_signals()?;
     let mut remarks = Remarks::default();

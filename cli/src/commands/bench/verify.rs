@@ -18,7 +18,7 @@ use crate::bench::{
     ENOUGH, TURNS, compare, complete, csv, micros, order, ours, plot, report, table,
 };
 use crate::commands::verify::{Common, json_row};
-use crate::{input, kernel, output, value};
+use crate::{input, kernel, output};
 
 /// Measure what verification takes: time, instructions visited, states, memory
 #[derive(clap::Args)]
@@ -237,8 +237,8 @@ impl Bench {
     ) -> Result<()> {
         let shown = path.display().to_string();
         let mut object = input::object(path, &settings.platform)?;
+        settings.args.common.settings.apply(&mut object)?;
         complete(&mut object, settings.options.prog_type);
-        value::set_variables(&mut object, &settings.args.common.set)?;
         let wanted: Vec<usize> = (0..object.programs.len())
             .filter(|&i| filter.names(&shown, &object.programs[i].name))
             .collect();
@@ -269,7 +269,7 @@ impl Bench {
                 index,
                 runs,
                 prog_type: settings.options.prog_type.map(|t| t.0),
-                set: settings.args.common.set.clone(),
+                settings: settings.args.common.settings.clone(),
             };
             let Some(measured) =
                 ours::measure(&prepared, index, runs_of_turn, enough, &settings.gauge)

@@ -16,7 +16,7 @@ use probity_peers::{Gauge, Patience};
 use crate::bench::others::Question;
 use crate::bench::row::{Engine, Other};
 use crate::bench::{ENOUGH, complete};
-use crate::{input, value};
+use crate::input;
 
 /// Ask another engine about the programs on standard input
 #[derive(clap::Args)]
@@ -64,8 +64,8 @@ fn nothing(why: impl Into<String>) -> Other {
 fn open(question: &Question) -> Result<Object> {
     let platform = probity_platform::Platform::linux(probity_platform::NEWEST, None);
     let mut object = input::object(&question.path, &platform)?;
+    question.settings.apply(&mut object)?;
     complete(&mut object, question.prog_type.map(ProgType));
-    value::set_variables(&mut object, &question.set)?;
     Ok(object)
 }
 
