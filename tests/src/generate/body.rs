@@ -51,6 +51,8 @@ pub(super) struct Generator<'r> {
     pub loops: u32,
     /// It is much about structures that it allocates.
     pub structures: bool,
+    /// It has strings compared and searched, and bits walked.
+    pub texts: bool,
     /// It has an arena.
     pub arena: bool,
     /// One lies in the frame, and the function must give it away.
@@ -92,6 +94,7 @@ impl<'r> Generator<'r> {
     pub fn new(r: &'r mut Rng, kind: Kind, features: Features) -> Generator<'r> {
         let structures = kind.locks && features.has(Features::STRUCTURE) && r.once_in(2);
         let arena = !structures && features.has(Features::ARENA) && r.once_in(3);
+        let texts = !structures && !arena && features.has(Features::TEXT) && r.once_in(3);
         Generator {
             r,
             kind,
@@ -104,6 +107,7 @@ impl<'r> Generator<'r> {
             loops: 0,
             structures,
             arena,
+            texts,
             held: false,
         }
     }
@@ -275,6 +279,8 @@ impl<'r> Generator<'r> {
             (|g, _| g.callback_call(), 1, F::CALLBACK),
             (|g, d| g.structure(d), 12, F::STRUCTURE),
             (|g, _| g.arena(), 12, F::ARENA),
+            (|g, _| g.text(), 4, F::TEXT),
+            (|g, _| g.bits(), 1, F::TEXT),
         ];
         // Where locks may not be taken, no map with one may be used.
         let mut features = self.features;
@@ -283,6 +289,9 @@ impl<'r> Generator<'r> {
         }
         if !self.arena {
             features = features.without(F::ARENA);
+        }
+        if !self.texts {
+            features = features.without(F::TEXT);
         }
         let on = |f: F| f == F::NONE || features.has(f);
         let all: u64 = LINES.iter().filter(|l| on(l.2)).map(|l| l.1).sum();

@@ -11,6 +11,7 @@ mod body;
 mod calls;
 mod control;
 mod memory;
+mod strings;
 mod structures;
 
 use std::fmt;
@@ -135,6 +136,7 @@ features! {
     SAME_OPERAND = 24,
     STRUCTURE = 25,
     ARENA = 26,
+    TEXT = 27,
 }
 
 impl Features {

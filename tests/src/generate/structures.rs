@@ -30,7 +30,7 @@ pub(super) const SHELF_SIZE: u32 = 72;
 
 /// Kernel functions, by the number that a call has until its object is made: its place here.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kfunc {
+pub(super) enum Kfunc {
     New,
     Drop,
     Acquire,
@@ -48,10 +48,25 @@ enum Kfunc {
     Right,
     RcuLock,
     RcuUnlock,
+    Strcmp,
+    Strcasecmp,
+    Strstr,
+    Strspn,
+    Strcspn,
+    Strnstr,
+    Strlen,
+    Strnlen,
+    Strchr,
+    Strchrnul,
+    Strrchr,
+    Strnchr,
+    BitsNew,
+    BitsNext,
+    BitsDestroy,
 }
 
 /// Of [`Kfunc`], in its order.
-pub(super) const KFUNCS: [&str; 17] = [
+pub(super) const KFUNCS: [&str; 32] = [
     "bpf_obj_new_impl",
     "bpf_obj_drop_impl",
     "bpf_refcount_acquire_impl",
@@ -69,6 +84,21 @@ pub(super) const KFUNCS: [&str; 17] = [
     "bpf_rbtree_right",
     "bpf_rcu_read_lock",
     "bpf_rcu_read_unlock",
+    "bpf_strcmp",
+    "bpf_strcasecmp",
+    "bpf_strstr",
+    "bpf_strspn",
+    "bpf_strcspn",
+    "bpf_strnstr",
+    "bpf_strlen",
+    "bpf_strnlen",
+    "bpf_strchr",
+    "bpf_strchrnul",
+    "bpf_strrchr",
+    "bpf_strnchr",
+    "bpf_iter_bits_new",
+    "bpf_iter_bits_next",
+    "bpf_iter_bits_destroy",
 ];
 
 /// The types that episodes need.
@@ -133,6 +163,12 @@ impl Types {
         let (branch, constant) = (b.ptr(branch), b.ptr(constant));
         let less = b.func_proto(bool, &[("a", branch), ("b", constant)]);
         let less = b.ptr(less);
+        let char = b.int("char", 1, IntEncoding::SIGNED);
+        let text = b.const_(char);
+        let (text, words, number) = (b.ptr(text), b.ptr(long), b.ptr(int));
+        let bits = b.array(long, word, 2);
+        let bits = b.struct_("bpf_iter_bits", 16, &[MemberDef::at("words", bits, 0)]);
+        let bits = b.ptr(bits);
         let mut proto = |ret, params: &[TypeId]| {
             let params: Vec<_> = params.iter().map(|p| ("p", *p)).collect();
             b.func_proto(ret, &params)
@@ -146,9 +182,49 @@ impl Types {
         let of_root = proto(branch, &[root]);
         let of_node = proto(branch, &[root, branch]);
         let region = proto(TypeId::VOID, &[]);
+        let of_two = proto(int, &[text, text]);
+        let of_some = proto(int, &[text, text, long]);
+        let length = proto(int, &[text]);
+        let length_of_some = proto(int, &[text, long]);
+        let find = proto(int, &[text, char]);
+        let find_last = proto(int, &[text, int]);
+        let find_in_some = proto(int, &[text, long, char]);
+        let bits_new = proto(int, &[bits, words, word]);
+        let bits_next = proto(number, &[bits]);
+        let bits_destroy = proto(TypeId::VOID, &[bits]);
         let protos = [
-            new, drop, acquire, push, push, pop, pop, pop, pop, add, of_node, of_root, of_root,
-            of_node, of_node, region, region,
+            new,
+            drop,
+            acquire,
+            push,
+            push,
+            pop,
+            pop,
+            pop,
+            pop,
+            add,
+            of_node,
+            of_root,
+            of_root,
+            of_node,
+            of_node,
+            region,
+            region,
+            of_two,
+            of_two,
+            of_two,
+            of_two,
+            of_two,
+            of_some,
+            length,
+            length_of_some,
+            find,
+            find,
+            find_last,
+            find_in_some,
+            bits_new,
+            bits_next,
+            bits_destroy,
         ];
         Types {
             shelf,
@@ -165,7 +241,7 @@ impl Types {
 }
 
 impl Generator<'_> {
-    fn kfunc(&mut self, kfunc: Kfunc, result: Is) {
+    pub(super) fn kfunc(&mut self, kfunc: Kfunc, result: Is) {
         self.code.push(Insn::Call(CallTarget::Kfunc {
             id: kfunc as u32,
             module: 0,
@@ -194,7 +270,7 @@ impl Generator<'_> {
         });
     }
 
-    fn skip_if(&mut self, op: JmpOp, n: usize, lines: impl FnOnce(&mut Self)) {
+    pub(super) fn skip_if(&mut self, op: JmpOp, n: usize, lines: impl FnOnce(&mut Self)) {
         let at = self.code.len();
         self.code.push(Insn::Exit);
         let before = self.is;

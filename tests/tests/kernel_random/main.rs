@@ -45,6 +45,7 @@ fn features() -> Features {
         .without(Features::CALLBACK)
         .without(Features::STRUCTURE)
         .without(Features::ARENA)
+        .without(Features::TEXT)
         .without(Features::DIVISION)
         .without(Features::SHIFT_BY_REGISTER)
         .without(Features::BYTE_SWAP)
