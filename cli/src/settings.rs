@@ -117,6 +117,6 @@ fn set_entries(object: &mut Object, name: &str, number: u64) -> Result<()> {
     if map.data.is_some() {
         bail!("`{name}` holds the object's variables: its size is theirs");
     }
-    map.max_entries = entries;
+    map.set_max_entries(entries);
     Ok(())
 }

@@ -135,9 +135,7 @@ pub(crate) fn definition(
     if map.kind == 0 {
         return error("it has no type".into());
     }
-    if matches!(map.kind, RINGBUF | USER_RINGBUF) {
-        map.max_entries = ring_size(map.max_entries);
-    }
+    map.set_max_entries(map.max_entries);
     Ok(map)
 }
 
@@ -207,6 +205,16 @@ fn values(btf: &Btf, name: &str, map: &Map, m: &Member<'_>) -> Result<Option<Box
             error("`values` does not hold pointers to a map's definition")
         }
         _ => error("only maps of maps and program arrays have `values`"),
+    }
+}
+
+impl Map {
+    /// Gives it a size as libbpf does: a ring buffer's is rounded up to one that Linux takes.
+    pub fn set_max_entries(&mut self, max_entries: u32) {
+        self.max_entries = match self.kind {
+            RINGBUF | USER_RINGBUF => ring_size(max_entries),
+            _ => max_entries,
+        };
     }
 }
 
@@ -300,9 +308,7 @@ fn legacy(name: &str, def: &[u8]) -> Result<Map, Error> {
     if map.kind == 0 {
         return Err(Error::map(name, "it has no type"));
     }
-    if matches!(map.kind, RINGBUF | USER_RINGBUF) {
-        map.max_entries = ring_size(map.max_entries);
-    }
+    map.set_max_entries(map.max_entries);
     Ok(map)
 }
 

@@ -13,8 +13,6 @@ const STEPS: u64 = 6_000;
 const CALM: u64 = 115;
 /// How long the least is looked for at first.
 const LOOK: Duration = Duration::from_millis(100);
-/// How long one measurement is waited with and repeated at most.
-const MOST: Duration = Duration::from_secs(5);
 /// What takes as long as this is not repeated: it sees moments of all kinds.
 const LONG: Duration = Duration::from_millis(100);
 /// How many in a hundred measurements of one thing must have been calm for the others to be left out.
@@ -23,8 +21,8 @@ const SOME: usize = 20;
 /// How long measurements are waited with and repeated until it is calm.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// Each of them, whatever was waited before.
-    pub each: Duration,
+    /// Each of them, whatever was waited before, and at most.
+    pub each: [Duration; 2],
     /// All together: so many times as long as they take.
     pub all: u32,
 }
@@ -32,12 +30,12 @@ pub struct Patience {
 impl Patience {
     /// For some short ones.
     pub const LONG: Patience = Patience {
-        each: Duration::from_millis(20),
+        each: [Duration::from_millis(20), Duration::from_secs(5)],
         all: 15,
     };
     /// For very many of all lengths.
     pub const SHORT: Patience = Patience {
-        each: Duration::ZERO,
+        each: [Duration::ZERO, Duration::from_millis(100)],
         all: 2,
     };
 }
@@ -134,7 +132,8 @@ impl Gauge {
         let took = self.took_ns.load(Relaxed);
         let may = took.saturating_mul(u64::from(self.patience.all));
         let left = may.saturating_sub(self.waited_ns.load(Relaxed));
-        Duration::from_nanos(left).clamp(self.patience.each, MOST)
+        let [least, most] = self.patience.each;
+        Duration::from_nanos(left).clamp(least, most)
     }
 
     /// How many measurements there were, and how many of them found no calm moment.

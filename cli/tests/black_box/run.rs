@@ -300,6 +300,14 @@ count:
     probity!["verify", &object, "--entries", "counts=4"]
         .run()
         .ok();
+    // As libbpf rounds it.
+    let ring = source.replace("kind=hash key=4 value=8", "kind=ringbuf");
+    let ring = ring.replace("call bpf_map_update_elem", "r1 = 0");
+    let ring = scratch.file("ring.s", ring);
+    let size = "counts=5000";
+    probity!["dump", "--stage", "object", "--entries", size, &ring]
+        .run()
+        .prints(&["entries 8192"]);
 }
 
 /// Another process, with everything elsewhere in memory, runs the code that the first one compiled.
